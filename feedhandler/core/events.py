@@ -1,0 +1,142 @@
+"""The rows that move through the engine: ticks and signals, their codes, flags and units.
+
+Integers only. Prices are in 1e-9 of the currency (`price_e9`), times in nanoseconds (`ts_exch_ns` since midnight of the
+venue, `ts_rx_ns` and later since the epoch). A side is +1 (buy), -1 (sell) or 0 (none). A price of 0 with a quantity of 0 means "none".
+"""
+
+from enum import IntEnum, IntFlag
+
+import numpy as np
+
+E9_PER_E4 = 100_000
+
+
+class Kind(IntEnum):
+    """What happened, in words that every venue shares."""
+
+    NONE = 0
+    ADD = 1
+    EXECUTE = 2
+    EXECUTE_AT_PRICE = 3
+    CANCEL = 4
+    DELETE = 5
+    REPLACE = 6
+    TRADE = 7
+    CROSS_TRADE = 8
+    BROKEN_TRADE = 9
+    SYSTEM_EVENT = 10
+    DEFINITION = 11
+    TRADING_STATUS = 12
+    SHORT_SALE_STATUS = 13
+    PARTICIPANT = 14
+    MARKET_DECLINE_LEVELS = 15
+    MARKET_DECLINE_STATUS = 16
+    IPO_QUOTING = 17
+    AUCTION_COLLAR = 18
+    OPERATIONAL_HALT = 19
+    IMBALANCE = 20
+    RETAIL_INTEREST = 21
+    PRICE_DISCOVERY = 22
+
+
+class Flag(IntFlag):
+    """Bits of `flags` in a tick."""
+
+    NONE = 0
+    IN_DOUBT = 1
+    """The channel was not LIVE: state may be updated from this tick, nothing may be published."""
+    RECOVERED = 2
+    """The message came by retransmission, not from a live line."""
+    BBO_CHANGED = 4
+    """The best bid or ask, or its quantity, differs from before the message."""
+    UNKNOWN_REFERENCE = 8
+    """The message named an order that the book does not hold; the book is unchanged."""
+    HALTED = 16
+    """The instrument is not trading."""
+    NOT_PRINTABLE = 32
+    """An execution that must not count in volume (it comes again in a bulk print)."""
+
+
+TICK = np.dtype(
+    [
+        ("feed", "u1"),
+        ("kind", "u1"),
+        ("side", "i1"),
+        ("priority", "u1"),
+        ("flags", "u2"),
+        ("code", "u1"),
+        ("line", "u1"),
+        ("instrument", "u4"),
+        ("status", "u4"),
+        ("seq", "i8"),
+        ("ts_exch_ns", "i8"),
+        ("ts_rx_ns", "i8"),
+        ("ts_decoded_ns", "i8"),
+        ("price_e9", "i8"),
+        ("qty", "i8"),
+        ("order_ref", "i8"),
+        ("aux", "i8"),
+        ("bid_price_e9", "i8"),
+        ("bid_qty", "i8"),
+        ("ask_price_e9", "i8"),
+        ("ask_qty", "i8"),
+        ("vwap_e9", "i8"),
+        ("volatility_e9", "i8"),
+    ]
+)
+"""A tick, two cache lines, and stands alone: the best prices are those *after* the message.
+
+`code` is the venue's message type; `status` a status code in ASCII, up to four characters, first one lowest; `aux` the second number of
+the message (new order reference of a REPLACE, match number of a trade); `volatility_e9` the EWMA of squared mid-price returns, square root, 1e-9.
+"""
+
+
+class SignalKind(IntEnum):
+    """What a signal row tells an OMS."""
+
+    ORDER = 1
+    """A pattern proposes an order: `side`, `price_e9`, `qty`."""
+    BREAKER = 2
+    """A circuit breaker of the instrument changed to `level`."""
+
+
+class BreakerLevel(IntEnum):
+    """State of a breaker, as published."""
+
+    NORMAL = 0
+    HALTED = 1
+
+
+SIGNAL = np.dtype(
+    [
+        ("signal_id", "i8"),
+        ("kind", "u1"),
+        ("side", "i1"),
+        ("level", "u1"),
+        ("source", "u1"),
+        ("instrument", "u4"),
+        ("seq", "i8"),
+        ("ts_exch_ns", "i8"),
+        ("ts_rx_ns", "i8"),
+        ("ts_decoded_ns", "i8"),
+        ("ts_signal_ns", "i8"),
+        ("price_e9", "i8"),
+        ("qty", "i8"),
+        ("bid_price_e9", "i8"),
+        ("bid_qty", "i8"),
+        ("ask_price_e9", "i8"),
+        ("ask_qty", "i8"),
+        ("value_0", "i8"),
+        ("value_1", "i8"),
+        ("value_2", "i8"),
+    ]
+)
+"""A signal: what was seen (best prices, `value_*` as the pattern documents them), when, and what follows from it.
+
+`source` is the index of the pattern or breaker in the configuration; `signal_id` counts from 1 over both kinds.
+"""
+
+_TICK_BYTES = 128
+_SIGNAL_BYTES = 128
+if TICK.itemsize != _TICK_BYTES or SIGNAL.itemsize != _SIGNAL_BYTES:
+    raise AssertionError(f"row sizes changed: tick {TICK.itemsize}, signal {SIGNAL.itemsize}")
