@@ -1,0 +1,98 @@
+"""MoldUDP64 packets in the hot path: read and check a packet, write headers and requests.
+
+Bytes come in as a u8 array with the packet at `at`, `size` bytes long; nothing outside of it is read.
+Source: MoldUDP64 1.00; offsets are frozen from `spec.py`.
+"""
+
+import numpy as np
+
+from protocols.errors import Status
+from protocols.jit import kernel
+from protocols.moldudp64 import spec
+from protocols.wire import (
+    Bytes,
+    read_u16_nb,
+    read_u32_nb,
+    read_u64_nb,
+    write_u16_nb,
+    write_u64_nb,
+)
+
+HEADER_BYTES = spec.HEADER_BYTES
+SESSION_AT = spec.SESSION_AT
+SESSION_BYTES = spec.SESSION_BYTES
+SEQUENCE_AT = spec.SEQUENCE_AT
+COUNT_AT = spec.COUNT_AT
+BLOCK_LENGTH_BYTES = spec.BLOCK_LENGTH_BYTES
+HEARTBEAT = spec.HEARTBEAT
+END_OF_SESSION = spec.END_OF_SESSION
+SEQUENCE_LIMIT_HIGH = spec.SEQUENCE_LIMIT >> 32
+OK = int(Status.OK)
+TRUNCATED = int(Status.TRUNCATED)
+BAD_LENGTH = int(Status.BAD_LENGTH)
+BAD_VALUE = int(Status.BAD_VALUE)
+
+
+@kernel
+def packet_header_nb(buf: Bytes, at: int, size: int) -> tuple[int, int, int]:
+    """Header fields of the packet, or of the request, in `buf[at:at + size]`; the session is compared by `session_matches_nb`.
+
+    Returns: (sequence number, message count, OK), with count 0 for a heartbeat and 0xFFFF for the end of session;
+             (0, 0, TRUNCATED) below 20 bytes; (0, 0, BAD_VALUE) when the sequence number is 2**62 or above.
+    """
+    if size < HEADER_BYTES:
+        return 0, 0, TRUNCATED
+    # The high half alone decides, so a number from 2**63 on is never seen as a negative one.
+    if read_u32_nb(buf, at + SEQUENCE_AT) >= SEQUENCE_LIMIT_HIGH:
+        return 0, 0, BAD_VALUE
+    return read_u64_nb(buf, at + SEQUENCE_AT), read_u16_nb(buf, at + COUNT_AT), OK
+
+
+@kernel
+def session_matches_nb(buf: Bytes, at: int, session: Bytes) -> int:
+    """1 when the packet at `at` (20 bytes or more) belongs to `session` (u8[10], padded with spaces), else 0."""
+    for i in range(SESSION_BYTES):
+        if buf[at + SESSION_AT + i] != session[i]:
+            return 0
+    return 1
+
+
+@kernel
+def check_blocks_nb(buf: Bytes, at: int, size: int) -> int:
+    """Walk the blocks of the packet in `buf[at:at + size]` without looking inside a message.
+
+    Returns: OK when exactly `message_count` blocks end exactly at the packet's end (a heartbeat or an end of session has none);
+             TRUNCATED when a block runs past the end; BAD_LENGTH when bytes are left over after the last one.
+    """
+    if size < HEADER_BYTES:
+        return TRUNCATED
+    count = read_u16_nb(buf, at + COUNT_AT)
+    if count == END_OF_SESSION:
+        count = 0
+    end = at + size
+    position = at + HEADER_BYTES
+    for _ in range(count):
+        if position + BLOCK_LENGTH_BYTES > end:
+            return TRUNCATED
+        position += BLOCK_LENGTH_BYTES + read_u16_nb(buf, position)
+    if position > end:
+        return TRUNCATED
+    return OK if position == end else BAD_LENGTH
+
+
+@kernel
+def write_header_nb(out: Bytes, at: int, session: Bytes, sequence: int, count: int) -> None:
+    """Write the 20 bytes of a downstream header at `out[at]`: session u8[10], sequence number, message count."""
+    for i in range(SESSION_BYTES):
+        out[at + SESSION_AT + i] = session[i]
+    write_u64_nb(out, at + SEQUENCE_AT, np.int64(sequence))
+    write_u16_nb(out, at + COUNT_AT, np.int64(count))
+
+
+@kernel
+def write_request_nb(out: Bytes, session: Bytes, sequence: int, count: int) -> None:
+    """Write the 20 bytes of a request for `count` messages from `sequence` into `out` (u8[20] or longer).
+
+    A request has the layout of a downstream header (`spec.REQUEST`, asserted by the tests).
+    """
+    write_header_nb(out, 0, session, sequence, count)
