@@ -4,7 +4,7 @@ Integers only. Prices are in 1e-9 of the currency (`price_e9`), times in nanosec
 venue, `ts_rx_ns` and later since the epoch). A side is +1 (buy), -1 (sell) or 0 (none). A price of 0 with a quantity of 0 means "none".
 """
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Kind(IntEnum):
     PRICE_DISCOVERY = 22
 
 
-class Flag(IntFlag):
+class Flag(IntEnum):
     """Bits of `flags` in a tick."""
 
     NONE = 0

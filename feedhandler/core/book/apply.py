@@ -1,0 +1,95 @@
+"""Apply a tick to the books and complete it: what the message left unsaid, and the best prices after it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feedhandler.core.book.kernels import (
+    NOT_FOUND,
+    Outcome,
+    add_order_nb,
+    find_order_nb,
+    order_word_nb,
+    price_key_nb,
+    reduce_order_nb,
+    remove_order_nb,
+    replace_order_nb,
+    update_best_nb,
+)
+from feedhandler.core.book.layout import BOOK_TICK_E9, KEY_MAX, QTY_BITS, QTY_MASK, Book
+from feedhandler.core.events import Flag, Kind
+from protocols.jit import kernel
+
+
+@kernel
+def _apply_add_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
+    tick = ticks[slot]
+    is_ask = np.int64(tick["side"] < 0)
+    key = price_key_nb(np.int64(tick["price_e9"]), is_ask)
+    if key > KEY_MAX:
+        return Outcome.BAD_PRICE
+    row_idx = 2 * np.int64(tick["instrument"]) + is_ask
+    outcome = add_order_nb(book, row_idx, key, np.int64(tick["order_ref"]), np.int64(tick["qty"]))
+    if outcome == Outcome.OK and update_best_nb(book, row_idx):
+        tick["flags"] |= Flag.BBO_CHANGED
+    return outcome
+
+
+@kernel
+def _apply_to_order_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
+    """E, C, X, D, U: everything that names a live order; instrument, side and resting price come from the book."""
+    tick = ticks[slot]
+    kind = tick["kind"]
+    ref = np.int64(tick["order_ref"])
+    order = find_order_nb(book, ref)
+    if order == NOT_FOUND:
+        tick["flags"] |= Flag.UNKNOWN_REFERENCE
+        return Outcome.UNKNOWN_REFERENCE
+    word = order_word_nb(book, order)
+    level = book.levels[(word >> QTY_BITS) - 1]
+    row_idx = np.int64(level["row"])
+    is_ask = row_idx & 1
+    resting_key = np.int64(level["key"])
+    tick["instrument"] = row_idx >> 1
+    tick["side"] = 1 - 2 * is_ask
+    outcome = np.int64(Outcome.OK)
+    if kind == Kind.REPLACE:
+        key = price_key_nb(np.int64(tick["price_e9"]), is_ask)
+        if key > KEY_MAX:
+            return Outcome.BAD_PRICE
+        new_ref = np.int64(tick["aux"])
+        outcome = replace_order_nb(book, order, ref, new_ref, key, np.int64(tick["qty"]))
+    else:
+        if kind != Kind.EXECUTE_AT_PRICE:
+            tick["price_e9"] = (-resting_key if is_ask else resting_key) * BOOK_TICK_E9
+        if kind == Kind.DELETE:
+            tick["qty"] = word & QTY_MASK
+            remove_order_nb(book, order, ref)
+        else:
+            outcome = reduce_order_nb(book, order, ref, np.int64(tick["qty"]))
+    if update_best_nb(book, row_idx):
+        tick["flags"] |= Flag.BBO_CHANGED
+    return outcome
+
+
+@kernel
+def apply_tick_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
+    """Apply ticks[slot] and write the best prices after it into the tick; returns an Outcome.
+
+    A tick with any other Outcome than OK or OVERFILL left the book as it was.
+    """
+    tick = ticks[slot]
+    if tick["instrument"] >= book.best.shape[0]:
+        tick["instrument"] = 0
+        return Outcome.BAD_INSTRUMENT
+    kind = tick["kind"]
+    outcome = np.int64(Outcome.OK)
+    if kind == Kind.ADD:
+        outcome = _apply_add_nb(book, ticks, slot)
+    elif Kind.EXECUTE <= kind <= Kind.REPLACE:
+        outcome = _apply_to_order_nb(book, ticks, slot)
+    best = book.best[tick["instrument"]]
+    tick["bid_price_e9"] = best["bid_price_e9"]
+    tick["bid_qty"] = best["bid_qty"]
+    tick["ask_price_e9"] = best["ask_price_e9"]
+    tick["ask_qty"] = best["ask_qty"]
+    return outcome

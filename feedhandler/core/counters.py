@@ -1,0 +1,282 @@
+"""Every counter and histogram of a process in one mapped file, which other processes read at no cost to the hot path.
+
+    header      i64[16]                     128 bytes, word by word as in `Header`
+    values      i64[counters, 8]            one cache line a counter: the value is word 0, the rest keeps neighbours apart
+    histograms  i64[histograms, HISTOGRAM_WORDS]                            as in `latency.py`
+    metadata    UTF-8 JSON {"counters": [...], "histograms": [...]}         names, units, help, kinds, labels; never changes
+
+All integers have the byte order of the machine; the file is not meant to leave it (put it on
+/dev/shm, so that no disk is written). One thread writes a row; aligned 64-bit words are read whole.
+The file is made under another name, filled and then renamed, so a reader never sees half of one;
+mode 0600. It stays when the process ends, to be looked at; a process that starts again on the same
+path replaces it, and readers of the old one keep the old one.
+"""
+
+import mmap
+import os
+import re
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from feedhandler.core.latency import HISTOGRAM_WORDS, Histogram
+from protocols.jit import kernel
+
+MAGIC = int.from_bytes(b"FHCOUNT\x01", "little")
+LAYOUT_VERSION = 1
+HEADER_WORDS = 16
+VALUE_WORDS = 8
+_WORD_BYTES = 8
+_MAX_ROWS = 1 << 20
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+
+Values = NDArray[np.int64]
+Labels = tuple[tuple[str, str], ...]
+
+
+class Header(IntEnum):
+    """Words of the header."""
+
+    MAGIC = 0
+    VERSION = 1
+    FILE_SIZE_BYTES = 2
+    COUNTER_COUNT = 3
+    HISTOGRAM_COUNT = 4
+    HISTOGRAM_WORDS = 5
+    METADATA_SIZE_BYTES = 6
+    PID = 7
+    START_TIME_NS = 8
+
+
+class CounterFileError(Exception):
+    """A counter file is missing, cut short, of another kind or version, or cannot be made; the text says which, and where."""
+
+
+class CounterSpec(msgspec.Struct, frozen=True):
+    """What one counter row means. `counter` only grows; `gauge` is set. `unit` is "ns" for times, "" for a plain number."""
+
+    name: str
+    unit: str
+    help: str
+    kind: Literal["counter", "gauge"] = "counter"
+    labels: Labels = ()
+
+
+class HistogramSpec(msgspec.Struct, frozen=True):
+    """What one histogram row means; `unit` is "ns" for a latency."""
+
+    name: str
+    unit: str
+    help: str
+    labels: Labels = ()
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    counters: tuple[CounterSpec, ...]
+    histograms: tuple[HistogramSpec, ...]
+
+
+@kernel
+def add_nb(values: Values, row: int, amount: int) -> None:
+    """Add `amount` to counter `row` of `values` i64[counters, 8]. The row's one writing thread only."""
+    values[row, 0] += amount
+
+
+@kernel
+def set_nb(values: Values, row: int, value: int) -> None:
+    """Set gauge `row` of `values` i64[counters, 8]. The row's one writing thread only."""
+    values[row, 0] = value
+
+
+class CounterFile:
+    """A mapped counter file; made by its owner (`create`), read by everybody else (`open`).
+
+    `values` i64[counters, 8] and `histograms` i64[histograms, HISTOGRAM_WORDS] are views of the
+    mapping, read-only after `open`; the mapping goes when the last view goes.
+    """
+
+    def __init__(self, path: Path, words: NDArray[np.int64], metadata: _Metadata) -> None:
+        """Views over `words` (the whole file but its metadata); use `create` or `open`."""
+        self.path = path
+        self.counter_specs = metadata.counters
+        self.histogram_specs = metadata.histograms
+        self.pid = int(words[Header.PID])
+        self.start_time_ns = int(words[Header.START_TIME_NS])
+        values_stop = HEADER_WORDS + len(self.counter_specs) * VALUE_WORDS
+        self.values: Values = words[HEADER_WORDS:values_stop].reshape(-1, VALUE_WORDS)
+        self.histograms: NDArray[np.int64] = words[values_stop:].reshape(-1, HISTOGRAM_WORDS)
+        self._rows = _index_rows(metadata)
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str,
+        counters: Sequence[CounterSpec],
+        histograms: Sequence[HistogramSpec] = (),
+        *,
+        start_time_ns: int = 0,
+    ) -> "CounterFile":
+        """Make the file with every value 0 and map it for writing; an older file of that name is replaced.
+
+        `start_time_ns` is the owner's start, ns since the epoch, as readers should see it. Raises
+        ValueError for specs that contradict each other, CounterFileError when the file cannot be
+        made (its space is reserved at once, so that a full disk is an error here and not a fault on
+        the hot path).
+        """
+        path = Path(path)
+        metadata = _Metadata(tuple(counters), tuple(histograms))
+        _index_rows(metadata)
+        text = msgspec.json.encode(metadata)
+        words_count = _words_count(len(counters), len(histograms))
+        header = np.zeros(HEADER_WORDS, np.int64)
+        header[Header.MAGIC] = MAGIC
+        header[Header.VERSION] = LAYOUT_VERSION
+        header[Header.FILE_SIZE_BYTES] = words_count * _WORD_BYTES + len(text)
+        header[Header.COUNTER_COUNT] = len(counters)
+        header[Header.HISTOGRAM_COUNT] = len(histograms)
+        header[Header.HISTOGRAM_WORDS] = HISTOGRAM_WORDS
+        header[Header.METADATA_SIZE_BYTES] = len(text)
+        header[Header.PID] = os.getpid()
+        header[Header.START_TIME_NS] = start_time_ns
+        try:
+            mapped = _write_file(path, header, words_count, text)
+        except OSError as error:
+            reason = error.strerror or error
+            raise CounterFileError(f"{path}: cannot make the counter file: {reason}") from error
+        return cls(path, np.frombuffer(mapped, np.int64, words_count), metadata)
+
+    @classmethod
+    def open(cls, path: Path | str) -> "CounterFile":
+        """Map an existing file read-only; CounterFileError when it is missing, cut short, or something else."""
+        path = Path(path)
+        try:
+            with path.open("rb") as file:
+                size_bytes = os.fstat(file.fileno()).st_size
+                if size_bytes < HEADER_WORDS * _WORD_BYTES:
+                    raise CounterFileError(
+                        f"{path}: {size_bytes} bytes is too short for a counter file"
+                    )
+                mapped = mmap.mmap(file.fileno(), size_bytes, access=mmap.ACCESS_READ)
+        except FileNotFoundError as error:
+            raise CounterFileError(
+                f"{path}: no such counter file; is the server running?"
+            ) from error
+        except OSError as error:
+            raise CounterFileError(
+                f"{path}: cannot read the counter file: {error.strerror}"
+            ) from error
+        header = np.frombuffer(mapped, np.int64, HEADER_WORDS)
+        words_count = _check_header(path, header, size_bytes)
+        text = mapped[words_count * _WORD_BYTES :]
+        return cls(
+            path, np.frombuffer(mapped, np.int64, words_count), _read_metadata(path, header, text)
+        )
+
+    def row(self, name: str, /, **labels: str) -> int:
+        """Index of a counter in `values` or of a histogram in `histograms`; KeyError names what is missing."""
+        try:
+            return self._rows[name, frozenset(labels.items())]
+        except KeyError:
+            shown = ", ".join(f"{key}={value!r}" for key, value in labels.items())
+            raise KeyError(f"{self.path}: no counter or histogram {name}({shown})") from None
+
+    def value(self, name: str, /, **labels: str) -> int:
+        """Present value of a counter or gauge."""
+        return int(self.values[self.row(name, **labels), 0])
+
+    def histogram(self, name: str, /, **labels: str) -> Histogram:
+        """Live view of a histogram's row."""
+        row: Histogram = self.histograms[self.row(name, **labels)]
+        return row
+
+
+def _words_count(counter_count: int, histogram_count: int) -> int:
+    """Words of the file before its metadata."""
+    return HEADER_WORDS + counter_count * VALUE_WORDS + histogram_count * HISTOGRAM_WORDS
+
+
+def _index_rows(metadata: _Metadata) -> Mapping[tuple[str, frozenset[tuple[str, str]]], int]:
+    """Rows by name and labels; ValueError for a bad name, a row given twice, or one name with two meanings."""
+    rows: dict[tuple[str, frozenset[tuple[str, str]]], int] = {}
+    meanings: dict[str, tuple[str, str, tuple[str, ...]]] = {}
+    specs: list[tuple[int, CounterSpec | HistogramSpec]] = []
+    specs += enumerate(metadata.counters)
+    specs += enumerate(metadata.histograms)
+    for row, spec in specs:
+        kind = spec.kind if isinstance(spec, CounterSpec) else "histogram"
+        keys = tuple(key for key, _ in spec.labels)
+        for name in (spec.name, *keys):
+            if not _NAME.match(name):
+                raise ValueError(f"counter {spec.name!r}: {name!r} is not a lower_case_name")
+        meaning = (kind, spec.unit, tuple(sorted(keys)))
+        if len(set(keys)) != len(keys) or meanings.setdefault(spec.name, meaning) != meaning:
+            raise ValueError(
+                f"counter {spec.name}: one name has one kind, one unit and one set of label keys"
+            )
+        key = (spec.name, frozenset(spec.labels))
+        if key in rows:
+            raise ValueError(f"counter {spec.name}{dict(spec.labels)} is given twice")
+        rows[key] = row
+    return rows
+
+
+def _write_file(path: Path, header: NDArray[np.int64], words_count: int, text: bytes) -> mmap.mmap:
+    """Write the whole file beside `path`, map it with every page present, and only then give it its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size_bytes = words_count * _WORD_BYTES + len(text)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+        os.posix_fallocate(descriptor, 0, size_bytes)
+        os.pwrite(descriptor, header.tobytes(), 0)
+        os.pwrite(descriptor, text, words_count * _WORD_BYTES)
+        mapped = mmap.mmap(descriptor, size_bytes, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    return mapped
+
+
+def _check_header(path: Path, header: NDArray[np.int64], size_bytes: int) -> int:
+    """Words before the metadata, once the header agrees with itself, this version and the file's size."""
+    if header[Header.MAGIC] != MAGIC:
+        raise CounterFileError(f"{path}: not a counter file (its first 8 bytes are others)")
+    if header[Header.VERSION] != LAYOUT_VERSION or header[Header.HISTOGRAM_WORDS] !=
+    HISTOGRAM_WORDS:
+        raise CounterFileError(
+            f"{path}: layout version {header[Header.VERSION]}, this program reads {LAYOUT_VERSION};"
+            " use the same release on both sides"
+        )
+    counts = (int(header[Header.COUNTER_COUNT]), int(header[Header.HISTOGRAM_COUNT]))
+    text_bytes = int(header[Header.METADATA_SIZE_BYTES])
+    if not all(0 <= count <= _MAX_ROWS for count in counts) or text_bytes < 0:
+        raise CounterFileError(f"{path}: damaged header: {counts[0]} counters, {counts[1]} histograms")
+    words_count = _words_count(*counts)
+    expected_bytes = words_count * _WORD_BYTES + text_bytes
+    if size_bytes != expected_bytes or header[Header.FILE_SIZE_BYTES] != expected_bytes:
+        raise CounterFileError(
+            f"{path}: {size_bytes} bytes where the header says {expected_bytes}: cut short or damaged"
+        )
+    return words_count
+
+
+def _read_metadata(path: Path, header: NDArray[np.int64], text: bytes) -> _Metadata:
+    """The specs, once they agree with the header's counts and with each other."""
+    try:
+        metadata = msgspec.json.decode(text, type=_Metadata)
+        _index_rows(metadata)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise CounterFileError(f"{path}: damaged metadata: {error}") from error
+    counts = (len(metadata.counters), len(metadata.histograms))
+    if counts != (header[Header.COUNTER_COUNT], header[Header.HISTOGRAM_COUNT]):
+        raise CounterFileError(f"{path}: damaged: the metadata describes {counts} rows")
+    return metadata
