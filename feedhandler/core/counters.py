@@ -1,10 +1,11 @@
-"""Every counter and histogram of a process in one mapped file, which other processes read at no cost to the hot path.
+"""Every counter and histogram of a process, in one mapped file that other processes may read.
 
-    header      i64[16]                     128 bytes, word by word as in `Header`
-    values      i64[counters, 8]            one cache line a counter: the value is word 0, the rest keeps neighbours apart
-    histograms  i64[histograms, HISTOGRAM_WORDS]                            as in `latency.py`
-    metadata    UTF-8 JSON {"counters": [...], "histograms": [...]}         names, units, help, kinds, labels; never changes
+    header      i64[16]                       word by word as in `Header`
+    values      i64[counters, 8]              a cache line each: the value, then 7 words of nothing
+    histograms  i64[histograms, HISTOGRAM_WORDS]    as in `latency.py`
+    metadata    JSON {"counters": [specs], "histograms": [specs]}    UTF-8, never changes
 
+Readers cost the hot path nothing: they only look at memory.
 All integers have the byte order of the machine; the file is not meant to leave it (put it on
 /dev/shm, so that no disk is written). One thread writes a row; aligned 64-bit words are read whole.
 The file is made under another name, filled and then renamed, so a reader never sees half of one;
@@ -54,11 +55,14 @@ class Header(IntEnum):
 
 
 class CounterFileError(Exception):
-    """A counter file is missing, cut short, of another kind or version, or cannot be made; the text says which, and where."""
+    """A counter file is missing, damaged, something else, or cannot be made; the text says which."""
 
 
 class CounterSpec(msgspec.Struct, frozen=True):
-    """What one counter row means. `counter` only grows; `gauge` is set. `unit` is "ns" for times, "" for a plain number."""
+    """What one counter row means: a `counter` only grows, a `gauge` is set.
+
+    `unit` is "ns" for times and "" for a plain number.
+    """
 
     name: str
     unit: str
@@ -83,13 +87,13 @@ class _Metadata(msgspec.Struct, frozen=True):
 
 @kernel
 def add_nb(values: Values, row: int, amount: int) -> None:
-    """Add `amount` to counter `row` of `values` i64[counters, 8]. The row's one writing thread only."""
+    """Add `amount` to counter `row` of `values` i64[counters, 8]. The row's own thread only."""
     values[row, 0] += amount
 
 
 @kernel
 def set_nb(values: Values, row: int, value: int) -> None:
-    """Set gauge `row` of `values` i64[counters, 8]. The row's one writing thread only."""
+    """Set gauge `row` of `values` i64[counters, 8]. The row's own thread only."""
     values[row, 0] = value
 
 
@@ -121,7 +125,7 @@ class CounterFile:
         *,
         start_time_ns: int = 0,
     ) -> "CounterFile":
-        """Make the file with every value 0 and map it for writing; an older file of that name is replaced.
+        """Make the file with every value 0 and map it for writing; replaces an older one.
 
         `start_time_ns` is the owner's start, ns since the epoch, as readers should see it. Raises
         ValueError for specs that contradict each other, CounterFileError when the file cannot be
@@ -152,7 +156,7 @@ class CounterFile:
 
     @classmethod
     def open(cls, path: Path | str) -> "CounterFile":
-        """Map an existing file read-only; CounterFileError when it is missing, cut short, or something else."""
+        """Map an existing file read-only; CounterFileError when it is missing or not whole."""
         path = Path(path)
         try:
             with path.open("rb") as file:
@@ -178,7 +182,7 @@ class CounterFile:
         )
 
     def row(self, name: str, /, **labels: str) -> int:
-        """Index of a counter in `values` or of a histogram in `histograms`; KeyError names what is missing."""
+        """Index of a counter in `values`, or of a histogram in `histograms`; KeyError if none."""
         try:
             return self._rows[name, frozenset(labels.items())]
         except KeyError:
@@ -201,7 +205,7 @@ def _words_count(counter_count: int, histogram_count: int) -> int:
 
 
 def _index_rows(metadata: _Metadata) -> Mapping[tuple[str, frozenset[tuple[str, str]]], int]:
-    """Rows by name and labels; ValueError for a bad name, a row given twice, or one name with two meanings."""
+    """Rows by name and labels; ValueError for a bad name, a double, or one name for two things."""
     rows: dict[tuple[str, frozenset[tuple[str, str]]], int] = {}
     meanings: dict[str, tuple[str, str, tuple[str, ...]]] = {}
     specs: list[tuple[int, CounterSpec | HistogramSpec]] = []
@@ -226,7 +230,7 @@ def _index_rows(metadata: _Metadata) -> Mapping[tuple[str, frozenset[tuple[str, 
 
 
 def _write_file(path: Path, header: NDArray[np.int64], words_count: int, text: bytes) -> mmap.mmap:
-    """Write the whole file beside `path`, map it with every page present, and only then give it its name."""
+    """Write the file beside `path`, map it with every page present, then give it its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     size_bytes = words_count * _WORD_BYTES + len(text)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -247,24 +251,24 @@ def _write_file(path: Path, header: NDArray[np.int64], words_count: int, text: b
 
 
 def _check_header(path: Path, header: NDArray[np.int64], size_bytes: int) -> int:
-    """Words before the metadata, once the header agrees with itself, this version and the file's size."""
+    """Words before the metadata, once the header agrees with itself and with the file's size."""
     if header[Header.MAGIC] != MAGIC:
         raise CounterFileError(f"{path}: not a counter file (its first 8 bytes are others)")
-    if header[Header.VERSION] != LAYOUT_VERSION or header[Header.HISTOGRAM_WORDS] !=
-    HISTOGRAM_WORDS:
+    versions = (int(header[Header.VERSION]), int(header[Header.HISTOGRAM_WORDS]))
+    if versions != (LAYOUT_VERSION, HISTOGRAM_WORDS):
         raise CounterFileError(
-            f"{path}: layout version {header[Header.VERSION]}, this program reads {LAYOUT_VERSION};"
+            f"{path}: layout version {versions[0]}, this program reads {LAYOUT_VERSION};"
             " use the same release on both sides"
         )
     counts = (int(header[Header.COUNTER_COUNT]), int(header[Header.HISTOGRAM_COUNT]))
     text_bytes = int(header[Header.METADATA_SIZE_BYTES])
     if not all(0 <= count <= _MAX_ROWS for count in counts) or text_bytes < 0:
-        raise CounterFileError(f"{path}: damaged header: {counts[0]} counters, {counts[1]} histograms")
+        raise CounterFileError(f"{path}: damaged header: {counts} rows, {text_bytes} bytes of text")
     words_count = _words_count(*counts)
     expected_bytes = words_count * _WORD_BYTES + text_bytes
     if size_bytes != expected_bytes or header[Header.FILE_SIZE_BYTES] != expected_bytes:
         raise CounterFileError(
-            f"{path}: {size_bytes} bytes where the header says {expected_bytes}: cut short or damaged"
+            f"{path}: damaged or cut short: {size_bytes} bytes, the header says {expected_bytes}"
         )
     return words_count
 

@@ -1,11 +1,12 @@
-"""Log-linear histograms of nanoseconds, each one row of an int64 table that a kernel writes and anybody may read.
+"""Log-linear histograms of nanoseconds: rows of an int64 table, written by kernels, read by all.
 
     histogram  i64[HISTOGRAM_WORDS]:
       [0] count   [1] sum   [2] max   [3..7] unused    the header fills one cache line
       [8 + b]     values seen in bucket b
 
-    bucket of value v:   v < 32   b = v                        exact
-                         v >= 32  b = 32 * (e - 4) + s         e = position of v's highest bit, s = the 5 bits below it
+    bucket of value v:   v < 32   b = v                   exact
+                         v >= 32  b = 32 * (e - 4) + s    e: position of v's highest bit
+                                                          s: the 5 bits below it
 
 So each power of two has 32 buckets, and the upper bound of a bucket is at most 1/32 (3.1 %) above
 any value in it. Values are clamped to 0 .. 2**40 - 1 (18 minutes), which also keeps `sum` from
@@ -51,7 +52,7 @@ if TYPE_CHECKING or not JIT_ENABLED:
         """Position of the highest set bit of `value` > 0, counted from 0."""
         return int(value).bit_length() - 1
 
-else:  # pragma: no cover - a code generator, run by the compiler; the compiled tests use what it makes
+else:  # pragma: no cover - a code generator, run by the compiler; the compiled tests use it
 
     @intrinsic
     def highest_bit(typingctx, value):  # noqa: ANN001, ANN201
@@ -77,7 +78,8 @@ def bucket_of_nb(value_ns: int) -> int:
 def record_nb(histogram: Histogram, value_ns: int) -> None:
     """Count one value; anything outside 0 .. MAX_VALUE_NS counts as the nearest end of that range.
 
-    Shapes:  histogram i64[HISTOGRAM_WORDS], owned by the calling thread. Units: ns, or those of the histogram's spec.
+    Shapes:  histogram i64[HISTOGRAM_WORDS], owned by the calling thread.
+    Units:   ns, or those of the histogram's spec.
     """
     value = min(max(value_ns, 0), MAX_VALUE_NS)
     histogram[COUNT] += 1
@@ -100,10 +102,10 @@ def bucket_bounds() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def percentile(histogram: Histogram, per_100000: int) -> int:
-    """Upper bound of the value below or at which `per_100000` of 100 000 records lie; 0 when there are none.
+    """The value at or below which `per_100000` of 100 000 records lie; 0 when there are none.
 
-    The rank is rounded up (nearest-rank method) and the answer never exceeds the largest value
-    recorded.
+    The rank is rounded up (nearest-rank method). The answer is a bucket's upper bound, but never
+    exceeds the largest value recorded.
     """
     if not 0 <= per_100000 <= QUANTILE_ONE:
         raise ValueError(f"a quantile is 0 to {QUANTILE_ONE} parts per 100 000, not {per_100000}")
@@ -111,7 +113,7 @@ def percentile(histogram: Histogram, per_100000: int) -> int:
 
 
 def summary(histogram: Histogram) -> dict[str, int]:
-    """`count`, `p50`, `p99`, `p999` and `max` as integers of the histogram's unit, all 0 when nothing was recorded."""
+    """`count`, `p50`, `p99`, `p999` and `max` in the histogram's unit; all 0 when it is empty."""
     p50, p99, p999 = _percentiles(histogram, (P50, P99, P999))
     count, maximum = int(histogram[COUNT]), int(histogram[MAX])
     return {"count": count, "p50": p50, "p99": p99, "p999": p999, "max": maximum}
@@ -125,7 +127,10 @@ def merge(into: Histogram, other: Histogram) -> None:
 
 
 def since(histogram: Histogram, before: Histogram) -> Histogram:
-    """Records made after the copy `before` was taken; `max` is then a bucket's upper bound, at most 3.1 % high."""
+    """Records made after the copy `before` was taken, as a histogram of its own.
+
+    Its `max` is the upper bound of the highest bucket in use: at most 3.1 % high.
+    """
     recent = histogram - before
     occupied = np.flatnonzero(recent[HEADER_WORDS:])
     highest = int(bucket_bounds()[1][occupied[-1]]) if occupied.size else 0
@@ -146,7 +151,7 @@ def cumulative_counts(histogram: Histogram, bounds_ns: NDArray[np.int64]) -> NDA
 
 
 def format_ns(value_ns: int) -> str:
-    """A duration in the largest unit that leaves three digits or fewer before the point: `950 ns`, `4.4 us`, `12.0 s`."""
+    """A duration with the unit that keeps its number short: `950 ns`, `4.4 us`, `12.0 s`."""
     if value_ns < 1_000:
         return f"{value_ns} ns"
     for unit, divisor in (("us", 1_000), ("ms", 1_000_000)):

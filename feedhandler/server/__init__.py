@@ -1,0 +1,1 @@
+"""The process: configuration, sockets, threads, metrics; it composes the layers below."""
