@@ -1,7 +1,8 @@
-"""Tables of fixed-width messages: a field, a message, and the checks that every table passes when it is imported.
+"""Tables of fixed-width messages: a field, a message, and the checks that every table passes when
+it is imported.
 
-Widths follow from the type, offsets from the order, so a table cannot contradict itself; the length that the specification
-states is written down beside it and compared.
+Widths follow from the type, offsets from the order, so a table cannot contradict itself; the length
+that the specification states is written down beside it and compared.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +20,9 @@ Value = int | str | Decimal
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: its name as in the specification, type, meaning, and for `alpha` the width and the values that are stated."""
+    """One field: its name as in the specification, type, meaning, and for `alpha` the width and the
+    values that are stated.
+    """
 
     name: str
     type: str
@@ -39,7 +42,9 @@ class Field:
         return _PRICE_DECIMALS.get(self.type, 0)
 
     def decode(self, data: bytes) -> Value:
-        """Value of this field in a whole message: an integer, an exact Decimal for a price, or text without its padding."""
+        """Value of this field in a whole message: an integer, an exact Decimal for a price, or text
+        without its padding.
+        """
         raw = data[self.offset : self.offset + self.size_bytes]
         if self.type == "alpha":
             return raw.decode("latin-1").rstrip(" ")
@@ -51,7 +56,9 @@ class Field:
         if self.type == "alpha":
             text = str(value).encode("latin-1")
             if len(text) > self.width:
-                raise LocalProtocolError(f"{self.name}: {value!r} is longer than {self.width} characters")
+                raise LocalProtocolError(
+                    f"{self.name}: {value!r} is longer than {self.width} characters"
+                )
             return text.ljust(self.width)
         number = Decimal(value).scaleb(self.decimals) if self.decimals else Decimal(value)
         if number != int(number) or not 0 <= number < 1 << 8 * self.size_bytes:
@@ -61,7 +68,9 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: type byte, name, section of the specification, and fields with their offsets filled in."""
+    """One message: type byte, name, section of the specification, and fields with their offsets
+    filled in.
+    """
 
     type: str
     name: str
@@ -78,7 +87,9 @@ class Message:
             placed.append(Field(item.name, item.type, item.note, item.width, item.values, offset))
             offset += item.size_bytes
         if offset != self.length:
-            raise ValueError(f"{self.type} {self.name}: fields make {offset} bytes, stated {self.length}")
+            raise ValueError(
+                f"{self.type} {self.name}: fields make {offset} bytes, stated {self.length}"
+            )
         object.__setattr__(self, "fields", tuple(placed))
         object.__setattr__(self, "by_name", MappingProxyType({item.name: item for item in placed}))
         if len(self.by_name) != len(placed):
@@ -91,7 +102,9 @@ class Message:
     def decode(self, data: bytes) -> dict[str, Value]:
         """All fields by name; RemoteProtocolError when the length is not the stated one."""
         if len(data) != self.length:
-            raise RemoteProtocolError(f"{self.type} {self.name}: {len(data)} bytes, specification says {self.length}")
+            raise RemoteProtocolError(
+                f"{self.type} {self.name}: {len(data)} bytes, specification says {self.length}"
+            )
         return {item.name: item.decode(data) for item in self.fields}
 
     def encode(self, values: Mapping[str, Value]) -> bytes:
@@ -108,6 +121,8 @@ def index_by_type(messages: Iterable[Message]) -> Mapping[str, Message]:
     table: dict[str, Message] = {}
     for message in messages:
         if message.type in table:
-            raise ValueError(f"type {message.type} occurs twice: {message.name}, {table[message.type].name}")
+            raise ValueError(
+                f"type {message.type} occurs twice: {message.name}, {table[message.type].name}"
+            )
         table[message.type] = message
     return MappingProxyType(table)

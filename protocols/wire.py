@@ -1,7 +1,8 @@
 """Big-endian integers in a u8 array, as kernels.
 
-Every read widens first: `buf[at] << 24` on a u8 overflows in the interpreter and not in the compiler.
-LLVM turns each of these into one load and a byte swap. Values are returned as signed 64-bit integers.
+Every read widens first: `buf[at] << 24` on a u8 overflows in the interpreter and not in the
+compiler. LLVM turns each of these into one load and a byte swap. Values are returned as signed
+64-bit integers.
 """
 
 import numpy as np

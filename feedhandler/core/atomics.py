@@ -1,8 +1,10 @@
-"""Loads and stores that another thread can rely on: the only way to touch a word that two threads share.
+"""Loads and stores that another thread can rely on: the only way to touch a word that two threads
+share.
 
-A plain load of an array element in a loop is hoisted by LLVM (measured, Numba 0.68.1: the loop never sees the other
-thread's store), so cursors, flags and sequence locks go through these. With the JIT off the interpreter's own lock
-gives a stronger order than asked for, and the plain operations stand in.
+A plain load of an array element in a loop is hoisted by LLVM (measured, Numba 0.68.1: the loop
+never sees the other thread's store), so cursors, flags and sequence locks go through these. With
+the JIT off the interpreter's own lock gives a stronger order than asked for, and the plain
+operations stand in.
 """
 
 import platform
@@ -29,7 +31,7 @@ if TYPE_CHECKING or not JIT_ENABLED:
     def spin_pause() -> None:
         """Tell the core that this is a spin loop."""
 
-else:  # pragma: no cover - code generators, run by the compiler; the compiled tests use what they make
+else:  # pragma: no cover - code generators, run by the compiler; compiled tests use the result
 
     def _element(context, builder, array_type, array, index):  # noqa: ANN001, ANN202
         return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
@@ -57,7 +59,9 @@ else:  # pragma: no cover - code generators, run by the compiler; the compiled t
 
     @intrinsic
     def spin_pause(typingctx):  # noqa: ANN001, ANN201
-        """Tell the core that this is a spin loop; a no-op where the architecture has no such instruction."""
+        """Tell the core that this is a spin loop; a no-op where the architecture has no such
+        instruction.
+        """
 
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
             if platform.machine() in {"x86_64", "AMD64"}:

@@ -1,6 +1,8 @@
-"""System calls by name, callable from kernels and cacheable (a ctypes pointer is not), and the layouts that they need.
+"""System calls by name, callable from kernels and cacheable (a ctypes pointer is not), and the
+layouts that they need.
 
-Linux on 64-bit machines (`man 2 recvmmsg`, `man 7 socket`, `man 3 cmsg`). With the JIT off the same names are ctypes calls.
+Linux on 64-bit machines (`man 2 recvmmsg`, `man 7 socket`, `man 3 cmsg`). With the JIT off the same
+names are ctypes calls.
 """
 
 import ctypes
@@ -55,13 +57,15 @@ if TYPE_CHECKING or not JIT_ENABLED:
         return time.clock_gettime_ns(clock_id)
 
     def errno_now() -> int:
-        """errno of this thread after a call that returned -1."""
+        """The errno of this thread after a call that returned -1."""
         return ctypes.get_errno()
 
     def recvmmsg(fd: int, headers_at: int, count: int, flags: int, timeout_at: int) -> int:
         """Datagrams received into the `count` headers at address `headers_at`, or -1."""
         arguments = (ctypes.c_int(fd), ctypes.c_void_p(int(headers_at)), ctypes.c_uint(count))
-        result: int = _libc.recvmmsg(*arguments, ctypes.c_int(flags), ctypes.c_void_p(int(timeout_at)))
+        result: int = _libc.recvmmsg(
+            *arguments, ctypes.c_int(flags), ctypes.c_void_p(int(timeout_at))
+        )
         return result
 
     def sendmmsg(fd: int, headers_at: int, count: int, flags: int) -> int:
@@ -84,7 +88,9 @@ if TYPE_CHECKING or not JIT_ENABLED:
 
     def poll(fds_at: int, count: int, timeout_ms: int) -> int:
         """Number of ready descriptors among the POLLFD rows at address `fds_at`."""
-        result: int = _libc.poll(ctypes.c_void_p(int(fds_at)), ctypes.c_ulong(count), ctypes.c_int(timeout_ms))
+        result: int = _libc.poll(
+            ctypes.c_void_p(int(fds_at)), ctypes.c_ulong(count), ctypes.c_int(timeout_ms)
+        )
         return result
 
     def usleep(us: int) -> int:
@@ -104,7 +110,9 @@ else:  # pragma: no cover - declarations for the compiler; the compiled tests ca
     sendmmsg = types.ExternalFunction(
         "sendmmsg", types.int32(types.int32, types.uintp, types.uint32, types.int32)
     )
-    send = types.ExternalFunction("send", types.intp(types.int32, types.uintp, types.uintp, types.int32))
+    send = types.ExternalFunction(
+        "send", types.intp(types.int32, types.uintp, types.uintp, types.int32)
+    )
     write = types.ExternalFunction("write", types.intp(types.int32, types.uintp, types.uintp))
     poll = types.ExternalFunction("poll", types.int32(types.uintp, types.uintp, types.int32))
     usleep = types.ExternalFunction("usleep", types.int32(types.uint32))
@@ -112,7 +120,7 @@ else:  # pragma: no cover - declarations for the compiler; the compiled tests ca
 
     @intrinsic
     def clock_ns(typingctx, clock_id):  # noqa: ANN001, ANN201
-        """Nanoseconds of the given clock: one vDSO call, about 20 ns (AMD EPYC, clock source tsc)."""
+        """Nanoseconds of the given clock: one vDSO call, about 20 ns (AMD EPYC, tsc)."""
 
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
             i32, i64 = ir.IntType(32), ir.IntType(64)
@@ -127,7 +135,7 @@ else:  # pragma: no cover - declarations for the compiler; the compiled tests ca
 
     @intrinsic
     def errno_now(typingctx):  # noqa: ANN001, ANN201
-        """errno of this thread after a call that returned -1."""
+        """The errno of this thread after a call that returned -1."""
 
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
             i32 = ir.IntType(32)
@@ -139,9 +147,11 @@ else:  # pragma: no cover - declarations for the compiler; the compiled tests ca
 
 
 class DatagramBatch(NamedTuple):
-    """Memory for one recvmmsg or sendmmsg call of up to `len(headers)` datagrams; wired up once, reused for ever.
+    """Memory for one recvmmsg or sendmmsg call of up to `len(headers)` datagrams; wired up once,
+    reused for ever.
 
-    Shapes: payload u8[batch * slot_bytes] (datagram i starts at i * slot_bytes), control i64[batch, 8], headers MMSGHDR[batch], iov IOVEC[batch].
+    Shapes: payload u8[batch * slot_bytes] (datagram i starts at i * slot_bytes), control i64[batch,
+             8], headers MMSGHDR[batch], iov IOVEC[batch].
     """
 
     payload: NDArray[np.uint8]

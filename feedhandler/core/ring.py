@@ -4,10 +4,11 @@
                        [16] head: next to read, stored by the consumer    (its own 128 bytes)
     cells    T[capacity], capacity a power of two; cell of position p is p & (capacity - 1)
 
-    producer: cells[tail] = value; tail.store(release)     consumer: tail.load(acquire); value = cells[head]; head.store(release)
+    producer: cells[tail] = value; tail.store(release)
+    consumer: tail.load(acquire); value = cells[head]; head.store(release)
 
-Forbidden outcomes, each with a stress test: an item lost, doubled, out of order, or read before it was written whole.
-Cursors only grow; at 1e9 items a second they would wrap after 292 years.
+Forbidden outcomes, each with a stress test: an item lost, doubled, out of order, or read before it
+was written whole. Cursors only grow; at 1e9 items a second they would wrap after 292 years.
 """
 
 from typing import Any, NamedTuple
@@ -50,7 +51,10 @@ def ring_push_nb(ring: Ring, value: int) -> int:
 
 @kernel
 def ring_pop_nb(ring: Ring) -> int:
-    """Take the oldest integer, or -1 when the ring is empty (so a ring of integers holds none below 0). Consumer's thread only."""
+    """Take the oldest integer, or -1 when the ring is empty. Consumer's thread only.
+
+    So a ring of integers holds none below 0.
+    """
     head = ring.cursors[HEAD]
     if head >= load_acquire(ring.cursors, TAIL):
         return -1
@@ -67,11 +71,14 @@ def ring_size_nb(ring: Ring) -> int:
 
 @kernel
 def ring_reserve_nb(ring: Ring) -> int:
-    """Index of the cell to fill in place before `ring_commit_nb`, or -1 when the ring is full. Producer's thread only."""
+    """Index of the cell to fill in place before `ring_commit_nb`, or -1 when the ring is full.
+    Producer's thread only.
+    """
     tail = ring.cursors[TAIL]
     if tail - load_acquire(ring.cursors, HEAD) >= ring.cells.shape[0]:
         return -1
-    return tail & (ring.cells.shape[0] - 1)
+    index: int = tail & (ring.cells.shape[0] - 1)
+    return index
 
 
 @kernel
@@ -85,7 +92,7 @@ def ring_take_rows_nb(ring: Ring, out: NDArray[Any]) -> int:
     """Move up to len(out) oldest rows into `out`; how many. Consumer's thread only."""
     head = ring.cursors[HEAD]
     ready = load_acquire(ring.cursors, TAIL) - head
-    count = min(ready, out.shape[0])
+    count: int = min(ready, out.shape[0])
     for i in range(count):
         out[i] = ring.cells[(head + i) & (ring.cells.shape[0] - 1)]
     if count > 0:

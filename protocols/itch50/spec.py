@@ -1,8 +1,9 @@
 """TotalView-ITCH 5.0 as data: all 23 messages, in the order of the specification.
 
-Source: Nasdaq TotalView-ITCH 5.0, editions 2018, 2023 and February 2026, which agree on every layout (sections numbered as in 2023).
-Everything else derives from this table: sizes and offsets in the kernels, the encoder, the docs page, the test strategies.
-Integers are unsigned and big-endian, alpha is left justified and padded with spaces, price4 has four implied decimals.
+Source: Nasdaq TotalView-ITCH 5.0, editions 2018, 2023 and February 2026, which agree on every
+layout (sections numbered as in 2023). Everything else derives from this table: sizes and offsets in
+the kernels, the encoder, the docs page, the test strategies. Integers are unsigned and big-endian,
+alpha is left justified and padded with spaces, price4 has four implied decimals.
 """
 
 from protocols.message import Field, Message, index_by_type
@@ -10,7 +11,9 @@ from protocols.message import Field, Message, index_by_type
 PRICE4_MAX = 0x77359400
 """200,000.0000: the highest price that the specification allows in a price4 field."""
 
-_LOCATE = Field("stock_locate", "u16", "locate code of the security; 0 where the message is about the market")
+_LOCATE = Field(
+    "stock_locate", "u16", "locate code of the security; 0 where the message is about the market"
+)
 _HEADER = (
     Field("message_type", "alpha", "type byte", 1),
     _LOCATE,
@@ -21,8 +24,12 @@ _STOCK = Field("stock", "alpha", "symbol", 8)
 
 
 def _code(name: str, values: str, note: str = "", width: int = 1) -> Field:
-    """An alpha field with the values that the specification lists, separated by spaces; "_" stands for blank."""
-    return Field(name, "alpha", note, width, tuple("" if value == "_" else value for value in values.split()))
+    """An alpha field with the values that the specification lists, separated by spaces; "_" stands
+    for blank.
+    """
+    return Field(
+        name, "alpha", note, width, tuple("" if value == "_" else value for value in values.split())
+    )
 
 
 MESSAGES = (
@@ -33,7 +40,12 @@ MESSAGES = (
         12,
         (
             *_HEADER,
-            _code("event_code", "O S Q M E C", "O start of messages, S start of system hours, Q start and M end of market hours, E end of system hours, C end of messages"),
+            _code(
+                "event_code",
+                "O S Q M E C",
+                "O start of messages, S start of system hours, Q start and M end of market hours, "
+                "E end of system hours, C end of messages",
+            ),
         ),
     ),
     Message(
@@ -44,7 +56,12 @@ MESSAGES = (
         (
             *_HEADER,
             _STOCK,
-            _code("market_category", "Q G S N A P Z V M _", "Q Global Select, G Global Market, S Capital Market, N NYSE, A NYSE American, P Arca, Z BATS Z, V IEX, M NYSE Texas (2026)"),
+            _code(
+                "market_category",
+                "Q G S N A P Z V M _",
+                "Q Global Select, G Global Market, S Capital Market, N NYSE, A NYSE American, "
+                "P Arca, Z BATS Z, V IEX, M NYSE Texas (2026)",
+            ),
             _code("financial_status_indicator", "D E Q S G H J K C N _"),
             Field("round_lot_size", "u32"),
             _code("round_lots_only", "Y N"),
@@ -67,9 +84,18 @@ MESSAGES = (
         (
             *_HEADER,
             _STOCK,
-            _code("trading_state", "H P Q T", "H halted everywhere, P paused, Q quotation only, T trading"),
+            _code(
+                "trading_state",
+                "H P Q T",
+                "H halted everywhere, P paused, Q quotation only, T trading",
+            ),
             Field("reserved", "alpha", "", 1),
-            _code("reason", "T1 T2 T5 T6 T8 T12 H4 H9 H10 H11 O1 LUDP LUDS MWC0 MWC1 MWC2 MWC3 IPO1 M1 M2 T3 T7 R4 R9 C3 C4 C9 C11 MWCQ R1 R2 IPOQ IPOE _", width=4),
+            _code(
+                "reason",
+                "T1 T2 T5 T6 T8 T12 H4 H9 H10 H11 O1 LUDP LUDS MWC0 MWC1 MWC2 MWC3 IPO1 "
+                "M1 M2 T3 T7 R4 R9 C3 C4 C9 C11 MWCQ R1 R2 IPOQ IPOE _",
+                width=4,
+            ),
         ),
     ),
     Message(
@@ -80,7 +106,9 @@ MESSAGES = (
         (
             *_HEADER,
             _STOCK,
-            _code("reg_sho_action", "0 1 2", "0 none, 1 in effect since today, 2 remains in effect"),
+            _code(
+                "reg_sho_action", "0 1 2", "0 none, 1 in effect since today, 2 remains in effect"
+            ),
         ),
     ),
     Message(
@@ -93,8 +121,16 @@ MESSAGES = (
             Field("mpid", "alpha", "", 4),
             _STOCK,
             _code("primary_market_maker", "Y N"),
-            _code("market_maker_mode", "N P S R L", "N normal, P passive, S syndicate, R pre-syndicate, L penalty"),
-            _code("market_participant_state", "A E W S D", "A active, E excused, W withdrawn, S suspended, D deleted"),
+            _code(
+                "market_maker_mode",
+                "N P S R L",
+                "N normal, P passive, S syndicate, R pre-syndicate, L penalty",
+            ),
+            _code(
+                "market_participant_state",
+                "A E W S D",
+                "A active, E excused, W withdrawn, S suspended, D deleted",
+            ),
         ),
     ),
     Message(
@@ -128,7 +164,9 @@ MESSAGES = (
             *_HEADER,
             _STOCK,
             Field("ipo_quotation_release_time", "u32", "SECONDS since midnight, 0 if cancelled"),
-            _code("ipo_quotation_release_qualifier", "A C", "A anticipated, C cancelled or postponed"),
+            _code(
+                "ipo_quotation_release_qualifier", "A C", "A anticipated, C cancelled or postponed"
+            ),
             Field("ipo_price", "price4"),
         ),
     ),
@@ -295,7 +333,11 @@ MESSAGES = (
             *_HEADER,
             Field("paired_shares", "u64"),
             Field("imbalance_shares", "u64"),
-            _code("imbalance_direction", "B S N O P", "B buy, S sell, N none, O too few orders, P paused (2023)"),
+            _code(
+                "imbalance_direction",
+                "B S N O P",
+                "B buy, S sell, N none, O too few orders, P paused (2023)",
+            ),
             _STOCK,
             Field("far_price", "price4"),
             Field("near_price", "price4"),

@@ -1,0 +1,67 @@
+# One entry for everything; each target does the set-up that it needs. `make help` lists them.
+
+PYTHON ?= python3
+UV ?= uv
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/.setup
+
+# A set-up step is skipped while the hash of what went into it is unchanged: file times lie after a checkout or a copy.
+HASH = $(shell cat $(1) | sha256sum | cut -c1-16)
+LOCK_HASH := $(call HASH,requirements/dev.txt)-$(shell echo "$(CURDIR)" | sha256sum | cut -c1-8)
+PACKAGE_HASH := $(call HASH,pyproject.toml feedhandler/__init__.py)
+SOURCES := $(sort $(shell find protocols feedhandler adapters oms_out -name '*.py'))
+SOURCE_HASH := $(call HASH,$(SOURCES))
+
+LOCK_DONE := $(DONE)/dependencies-$(LOCK_HASH)
+PACKAGE_DONE := $(DONE)/package-$(LOCK_HASH)-$(PACKAGE_HASH)
+KERNELS_DONE := $(DONE)/kernels-$(LOCK_HASH)-$(PACKAGE_HASH)-$(SOURCE_HASH)
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP_COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-emit-find-links --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench lock clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(KERNELS_DONE) ## virtual environment, dependencies, commands, compiled kernels (skipped when unchanged)
+
+demo: setup ## exchange, server and OMS client together; a live table, a report, and an end by itself
+	@$(BIN)/feedhandler demo
+
+test: setup ## whole test suite: interpreted with branch coverage, then compiled
+	@$(BIN)/python -m tools.check.suite
+
+check: setup ## lint, format, types, layers, house rules
+	@$(BIN)/python -m tools.check
+
+bench: setup ## benchmark table
+	@$(BIN)/feedhandler bench
+
+lock: ## resolve the dependencies of pyproject.toml again and rewrite requirements/ (needs uv)
+	@$(PIP_COMPILE) --upgrade --extra dev --output-file requirements/dev.txt
+	@$(PIP_COMPILE) --constraint requirements/dev.txt --output-file requirements/runtime.txt
+
+clean: ## remove the virtual environment and every cache
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(LOCK_DONE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "set-up needs Python 3.11 or newer; name one with make PYTHON=python3.x")'
+	@echo "set-up 1/3  virtual environment and pinned dependencies in $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --require-hashes --only-binary :all: --requirement requirements/dev.txt
+	@mkdir -p $(DONE) && touch $@
+
+$(PACKAGE_DONE): | $(LOCK_DONE)
+	@echo "set-up 2/3  commands feedhandler, exchange, oms-client in $(BIN)"
+	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+$(KERNELS_DONE): | $(PACKAGE_DONE)
+	@echo "set-up 3/3  kernels compiled once, then cached"
+	@$(BIN)/feedhandler warmup
+	@rm -f $(DONE)/kernels-* && touch $@
