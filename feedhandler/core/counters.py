@@ -55,7 +55,7 @@ class Header(IntEnum):
 
 
 class CounterFileError(Exception):
-    """A counter file is missing, damaged, something else, or cannot be made; the text says which."""
+    """A counter file is missing, damaged, of another kind, or cannot be made; it says which."""
 
 
 class CounterSpec(msgspec.Struct, frozen=True):
