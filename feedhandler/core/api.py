@@ -1,0 +1,102 @@
+"""What a user writes: breakers and patterns with a fixed signature, and what a venue's adapter gives to the engine.
+
+A breaker or a pattern is a plain Python function of integers and arrays. It is compiled once at start and called from the
+worker's loop at the cost of a function pointer:
+
+    def my_pattern(ticks, slot, params, state, out):
+        tick = ticks[slot]                  # a row of feedhandler.core.events.TICK
+        ...                                 # params i64[n]: from the configuration; state i64[16]: this instrument's own, zero at start
+        out[0], out[1] = price_e9, qty      # what a signal proposes
+        return side                         # pattern: +1 buy, -1 sell, 0 nothing;  breaker: a BreakerLevel
+
+It must not allocate, and may call other kernels. A tick that arrives late (a critical one overtook it) has a lower `seq`
+than one seen before; a pattern that minds keeps the highest seq in its state.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from numba import from_dtype, njit, types
+from numba.core.errors import NumbaError
+
+from feedhandler.core.events import TICK
+from protocols.jit import JIT_ENABLED, kernel
+
+
+class Packet(IntEnum):
+    """What a venue's `parse_packet` found."""
+
+    DATA = 0
+    HEARTBEAT = 1
+    END_OF_SESSION = 2
+    WRONG_SESSION = 3
+    MALFORMED = 4
+
+
+class Venue(NamedTuple):
+    """The compiled functions through which the engine understands one venue's bytes."""
+
+    parse_packet: Any
+    normalise: Any
+    write_request: Any
+
+
+STATE_WORDS = 16
+OUT_WORDS = 8
+
+_TICKS = types.Array(from_dtype(TICK), 1, "C")
+_BYTES = types.Array(types.uint8, 1, "C")
+_I64S = types.Array(types.int64, 1, "C")
+_I32S = types.Array(types.int32, 1, "C")
+
+STAGE = types.int64(_TICKS, types.int64, _I64S, _I64S, _I64S)
+"""(ticks, slot, params, state, out) -> side or level."""
+
+PARSE_PACKET = types.int64(_BYTES, types.int64, types.int64, _BYTES, _I64S)
+"""(buf, at, size, session, out) -> Packet; out[0:4] = seq, message count, first block, end."""
+
+NORMALISE = types.int64(_BYTES, types.int64, types.int64, _TICKS, _I32S)
+"""(buf, at, count, ticks, slots) -> where the block after the last one starts; row i of the blocks goes to ticks[slots[i]]."""
+
+WRITE_REQUEST = types.int64(_BYTES, _BYTES, types.int64, types.int64)
+"""(out, session, seq, count) -> bytes of a re-request written to `out`."""
+
+
+class StageError(Exception):
+    """A user's function does not compile to the signature of its stage; the text names file, line and reason."""
+
+
+def compile_venue(parse_packet: Any, normalise: Any, write_request: Any) -> Venue:
+    """The three functions of an adapter, compiled to their signatures."""
+    return Venue(
+        compile_stage(parse_packet, PARSE_PACKET),
+        compile_stage(normalise, NORMALISE),
+        compile_stage(write_request, WRITE_REQUEST),
+    )
+
+
+def compile_stage(function: Callable[..., Any], signature: Any = STAGE) -> Any:
+    """The machine code of `function` for `signature`, cached; with the JIT off, the function itself."""
+    code = getattr(function, "py_func", function)
+    if not JIT_ENABLED:
+        return code
+    try:
+        return njit(signature, nogil=True, cache=True, error_model="numpy", _nrt=False)(code)
+    except NumbaError as error:
+        where = f"{code.__code__.co_filename}:{code.__code__.co_firstlineno}"
+        reason = next((line for line in str(error).splitlines() if line.strip()), "unknown")
+        raise StageError(f"{where}: {code.__name__} does not compile: {reason}") from error
+
+
+@kernel
+def no_stage_nb(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+    """The stage of an empty place: does nothing."""
+    return 0
+
+
+def fill_places(stages: Sequence[Any], places: int) -> tuple[Any, ...]:
+    """Exactly `places` compiled functions, so that the number of stages does not change the type of the worker's loop."""
+    if len(stages) > places:
+        raise StageError(f"{len(stages)} functions configured, at most {places} are possible")
+    return (*stages, *([compile_stage(no_stage_nb)] * (places - len(stages))))

@@ -1,0 +1,267 @@
+"""One shard of the engine: its memory, and the step from message blocks to ticks in lanes.
+
+    blocks ──► normalise (adapter) ──► book ──► analytics ──► lane[priority] ──► worker (feedhandler.core.stages)
+
+The thread that receives owns everything here but the far ends of the rings: it takes free slots, fills ticks in sequence,
+and puts their numbers on lanes; the worker gives the slots back.
+"""
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feedhandler.core.analytics import (
+    INSTRUMENT,
+    RULE_WORDS,
+    analyse_nb,
+    lane_of_nb,
+)
+from feedhandler.core.api import OUT_WORDS, STATE_WORDS
+from feedhandler.core.atomics import spin_pause
+from feedhandler.core.book.apply import apply_tick_nb
+from feedhandler.core.book.kernels import Outcome
+from feedhandler.core.book.layout import ORDERS_LIVE, Book, BookCapacity, allocate_book
+from feedhandler.core.counts import FUNCTIONS_MAX, LANES_MAX, Count, Histogram
+from feedhandler.core.events import SIGNAL, TICK, Flag, Kind
+from feedhandler.core.latency import record_nb
+from feedhandler.core.libc import CLOCK_REALTIME, clock_ns
+from feedhandler.core.ring import CURSOR_WORDS, Ring, allocate_ring, ring_pop_nb, ring_push_nb
+from feedhandler.core.sequence import CHANNEL, ENTRY, State, Window, allocate_window
+from protocols.jit import kernel, outline_kernel
+
+PARAM_WORDS = 16
+"""Parameters that a breaker or pattern gets from the configuration."""
+
+CHUNK = 64
+"""Messages that are decoded ahead of the book in one go."""
+
+BAD_LENGTH_STATUS = 3
+"""`status` of a row of kind NONE whose length contradicts its type; any other such row is of an unknown type."""
+
+
+class Setting(IntEnum):
+    """Words of `settings`: fixed while the shard runs."""
+
+    TIMED = 0
+    INLINE = 1
+    LANES = 2
+    BREAKERS = 3
+    PATTERNS = 4
+    FEED = 5
+    BOOK_BUDGET_NS = 6
+    BREAKER_BUDGET_NS = 7
+    PATTERN_BUDGET_NS = 8
+    IDLE = 9
+    WAKEUP_FD = 10
+
+
+class Control(IntEnum):
+    """Words of `control`, shared between threads and only touched through atomics; a cache line each."""
+
+    STOP = 0
+    SNAPSHOT = 8
+    SNAPSHOT_BLOCKS = 16
+    SNAPSHOT_SEQ = 24
+    SNAPSHOT_BYTES = 32
+    RX_STOPPED = 40
+
+
+class Shard(NamedTuple):
+    """All memory of a shard. Row shapes: ticks TICK[pool], lanes i32[LANES_MAX, pool], state i64[function, instrument, STATE_WORDS]."""
+
+    book: Book
+    window: Window
+    channel: NDArray[np.void]
+    packet: NDArray[np.void]
+    instruments: NDArray[np.void]
+    rules: NDArray[np.int64]
+    settings: NDArray[np.int64]
+    control: NDArray[np.int64]
+    ticks: NDArray[np.void]
+    free: Ring
+    stash: NDArray[np.int32]
+    stash_size: NDArray[np.int64]
+    lane_cursors: NDArray[np.int64]
+    lane_cells: NDArray[np.int32]
+    signals: Ring
+    breaker_params: NDArray[np.int64]
+    breaker_state: NDArray[np.int64]
+    breaker_level: NDArray[np.int8]
+    published_level: NDArray[np.int8]
+    pattern_params: NDArray[np.int64]
+    pattern_state: NDArray[np.int64]
+    out: NDArray[np.int64]
+    signal_count: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    histograms: NDArray[np.int64]
+    snapshot: NDArray[np.uint8]
+    request: NDArray[np.uint8]
+
+
+class ShardCapacity(NamedTuple):
+    """Sizes of a shard's memory."""
+
+    book: BookCapacity = BookCapacity()
+    pool: int = 131_072
+    signal_ring: int = 65_536
+    window_packets: int = 32_768
+    packet_bytes: int = 2_048
+    snapshot_bytes: int = 67_108_864
+
+
+def allocate_shard(
+    capacity: ShardCapacity, counts: NDArray[np.int64], histograms: NDArray[np.int64]
+) -> Shard:
+    """Empty shard; counts i64[COUNT_ROWS, 8] and histograms i64[HISTOGRAM_ROWS, n] usually live in the mapped counter file."""
+    pool, instruments = capacity.pool, capacity.book.instruments
+    free: Ring = allocate_ring(pool)
+    free.cells[:] = np.arange(pool)
+    free.cursors[0] = pool
+    functions = (FUNCTIONS_MAX, instruments, STATE_WORDS)
+    return Shard(
+        book=allocate_book(capacity.book),
+        window=allocate_window(capacity.window_packets, capacity.packet_bytes),
+        channel=np.zeros(1, CHANNEL),
+        packet=np.zeros(1, ENTRY),
+        instruments=np.zeros(instruments, INSTRUMENT),
+        rules=np.zeros(RULE_WORDS, np.int64),
+        settings=np.zeros(16, np.int64),
+        control=np.zeros(64, np.int64),
+        ticks=np.zeros(pool, TICK),
+        free=free,
+        stash=np.zeros(CHUNK, np.int32),
+        stash_size=np.zeros(1, np.int64),
+        lane_cursors=np.zeros((LANES_MAX, CURSOR_WORDS), np.int64),
+        lane_cells=np.zeros((LANES_MAX, pool), np.int32),
+        signals=allocate_ring(capacity.signal_ring, SIGNAL),
+        breaker_params=np.zeros((FUNCTIONS_MAX, PARAM_WORDS), np.int64),
+        breaker_state=np.zeros(functions, np.int64),
+        breaker_level=np.zeros((FUNCTIONS_MAX, instruments), np.int8),
+        published_level=np.zeros((FUNCTIONS_MAX, instruments), np.int8),
+        pattern_params=np.zeros((FUNCTIONS_MAX, PARAM_WORDS), np.int64),
+        pattern_state=np.zeros(functions, np.int64),
+        out=np.zeros(OUT_WORDS, np.int64),
+        signal_count=np.zeros(1, np.int64),
+        counts=counts,
+        histograms=histograms,
+        snapshot=np.zeros(capacity.snapshot_bytes, np.uint8),
+        request=np.zeros(64, np.uint8),
+    )
+
+
+@kernel
+def count_nb(shard: Shard, row: int, amount: int) -> None:
+    """Add to a counter; the caller is the row's only writer."""
+    shard.counts[row, 0] += amount
+
+
+@kernel
+def _count_fault_nb(shard: Shard, outcome: int) -> int:
+    """Count what kept a message from the book; 1 when its tick still goes to the stages."""
+    if outcome == Outcome.OVERFILL:
+        count_nb(shard, Count.OVERFILL, 1)
+        return 1
+    if outcome == Outcome.UNKNOWN_REFERENCE:
+        count_nb(shard, Count.UNKNOWN_REFERENCE, 1)
+    elif outcome == Outcome.DUPLICATE_REFERENCE:
+        count_nb(shard, Count.DUPLICATE_REFERENCE, 1)
+    elif outcome == Outcome.CAPACITY:
+        count_nb(shard, Count.CAPACITY, 1)
+        # From here on the books lack an order: say so until the next snapshot or restart.
+        shard.channel[0]["suspect"] = 1
+        shard.counts[Count.BOOKS_SUSPECT, 0] = 1
+    else:
+        count_nb(shard, Count.BAD_VALUE, 1)
+    return 0
+
+
+@kernel
+def _take_row_nb(shard: Shard, slot: int) -> int:
+    """Book, analytics and lane for one normalised tick; 1 when it went to a lane, 0 when its slot is free again."""
+    tick = shard.ticks[slot]
+    if tick["kind"] == Kind.NONE:
+        malformed = tick["status"] == BAD_LENGTH_STATUS
+        count_nb(shard, Count.BAD_LENGTH if malformed else Count.UNKNOWN_TYPE, 1)
+        return 0
+    outcome = apply_tick_nb(shard.book, shard.ticks, slot)
+    if outcome != Outcome.OK and _count_fault_nb(shard, outcome) == 0:
+        return 0
+    count_nb(shard, Count.APPLIED, 1)
+    moved_bps = analyse_nb(shard.instruments, shard.ticks, slot)
+    lane = lane_of_nb(shard.rules, shard.ticks, slot, moved_bps)
+    tick["priority"] = lane
+    if shard.settings[Setting.TIMED]:
+        tick["ts_decoded_ns"] = clock_ns(CLOCK_REALTIME)
+    # A lane holds the whole pool, so it cannot be full.
+    ring_push_nb(Ring(shard.lane_cursors[lane], shard.lane_cells[lane]), slot)
+    return 1
+
+
+@kernel
+def fill_stash_nb(shard: Shard, wanted: int) -> None:
+    """Have `wanted` free slots at hand, waiting for the worker when the pool is used up."""
+    size = shard.stash_size[0]
+    while size < wanted:
+        slot = ring_pop_nb(shard.free)
+        if slot >= 0:
+            shard.stash[size] = slot
+            size += 1
+        else:
+            count_nb(shard, Count.POOL_WAITS, 1)
+            spin_pause()
+    shard.stash_size[0] = size
+
+
+@kernel
+def _take_chunk_nb(shard: Shard, count: int, seq: int, source: NDArray[np.void]) -> None:
+    """Take `count` normalised rows in stash order; unused slots move to the front of the stash."""
+    origin = source[0]
+    timed = shard.settings[Setting.TIMED]
+    before_ns = clock_ns(CLOCK_REALTIME) if timed else np.int64(0)
+    kept = np.int64(0)
+    channel = shard.channel[0]
+    doubt = np.int64(Flag.NONE if channel["state"] == State.LIVE else Flag.IN_DOUBT)
+    for i in range(shard.stash_size[0]):
+        slot = np.int64(shard.stash[i])
+        taken = np.int64(0)
+        if i < count and seq + i >= channel["next_seq"]:
+            tick = shard.ticks[slot]
+            tick["feed"] = shard.settings[Setting.FEED]
+            tick["line"] = origin["line"]
+            tick["flags"] |= doubt
+            tick["seq"] = seq + i
+            tick["ts_rx_ns"] = origin["ts_rx_ns"]
+            channel["next_seq"] = seq + i + 1
+            taken = np.int64(_take_row_nb(shard, slot))
+            if timed and taken:
+                spent_ns = tick["ts_decoded_ns"] - before_ns
+                before_ns = tick["ts_decoded_ns"]
+                record_nb(shard.histograms[Histogram.STAGE_BOOK], spent_ns)
+                if spent_ns > shard.settings[Setting.BOOK_BUDGET_NS]:
+                    count_nb(shard, Count.BOOK_OVERRUNS, 1)
+        if not taken:
+            shard.stash[kept] = slot
+            kept += 1
+    shard.stash_size[0] = kept
+
+
+@outline_kernel
+def apply_blocks_nb(
+    shard: Shard, normalise: Any, buf: NDArray[np.uint8], at: int, packet: NDArray[np.void]
+) -> int:
+    """Apply the message blocks of packet[0] (an ENTRY: seq, end, line, ts_rx_ns) that start at buf[at]; those below the channel's
+    next_seq are passed over. Returns where the block after the last one starts."""
+    row = packet[0]
+    seq = np.int64(row["seq"])
+    end = np.int64(row["end"])
+    while seq < end:
+        count = min(end - seq, CHUNK)
+        fill_stash_nb(shard, count)
+        at = normalise(buf, at, count, shard.ticks, shard.stash)
+        _take_chunk_nb(shard, count, seq, packet)
+        seq += count
+    shard.counts[Count.ORDERS_LIVE, 0] = shard.book.meta[ORDERS_LIVE]
+    shard.counts[Count.NEXT_SEQ, 0] = shard.channel[0]["next_seq"]
+    return at

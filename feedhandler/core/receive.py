@@ -1,0 +1,461 @@
+"""The duty cycle of a shard's receiving thread: sockets, sequence, recovery, and the loops that run it.
+
+    poll = receive(line A) + receive(line B) + receive(recovery) + drain window + advance state
+    inline:     poll + drain lanes, one thread        pipelined:  poll on one thread, drain lanes on another
+"""
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feedhandler.core.api import Packet, Venue
+from feedhandler.core.atomics import load_acquire, spin_pause, store_release
+from feedhandler.core.book.apply import apply_tick_nb
+from feedhandler.core.book.kernels import reset_book_nb
+from feedhandler.core.counts import Count, Histogram
+from feedhandler.core.engine import (
+    CHUNK,
+    Control,
+    Setting,
+    Shard,
+    apply_blocks_nb,
+    count_nb,
+    fill_stash_nb,
+)
+from feedhandler.core.analytics import track_status_nb
+from feedhandler.core.events import Kind
+from feedhandler.core.latency import record_nb
+from feedhandler.core.libc import (
+    CLOCK_REALTIME,
+    CONTROL_BYTES,
+    MMSGHDR,
+    MSG_DONTWAIT,
+    POLLFD,
+    POLLIN,
+    DatagramBatch,
+    allocate_batch,
+    clock_ns,
+    poll,
+    recvmmsg,
+    sched_yield,
+    send,
+    write,
+)
+from feedhandler.core.sequence import (
+    State,
+    Step,
+    Stored,
+    advance_state_nb,
+    next_hole_nb,
+    note_progress_nb,
+    window_drop_first_nb,
+    window_store_nb,
+)
+from feedhandler.core.stages import drain_lanes_nb
+from protocols.jit import kernel, outline_kernel
+
+LINES = 3
+RECOVERY = 2
+BATCH = 16
+"""Datagrams a line and poll: bounds the work before the lanes are looked at."""
+
+_HEADER_BYTES = MMSGHDR.itemsize
+_MAX_JUMP = 1_000_000_000
+_REQUESTS_A_POLL = 32
+_SPINS = 2_000
+_NS_PER_S = 1_000_000_000
+
+
+class Idle(IntEnum):
+    """What a loop does when there was no work."""
+
+    SPIN = 0
+    YIELD = 1
+    BACKOFF = 2
+
+
+class Snapshot(IntEnum):
+    """Hand-over of a snapshot between the receiving thread and the control plane, in control[SNAPSHOT]."""
+
+    IDLE = 0
+    WANTED = 1
+    LOADING = 2
+    READY = 3
+    FAILED = 4
+
+
+class Receiver(NamedTuple):
+    """Sockets of a channel and the memory that they receive into; fd -1 where there is no such line."""
+
+    fds: NDArray[np.int32]
+    batch: DatagramBatch
+    headers_at: int
+    slot_bytes: int
+    session: NDArray[np.uint8]
+    parsed: NDArray[np.int64]
+    hole: NDArray[np.int64]
+    line_next: NDArray[np.int64]
+    pollfds: NDArray[np.void]
+    wakeup: NDArray[np.int64]
+
+
+def allocate_receiver(fds: tuple[int, int, int], session: bytes, slot_bytes: int) -> Receiver:
+    """Receiver for lines A, B and recovery; `session` as it stands in the packets, empty to take the first one seen."""
+    batch = allocate_batch(LINES * BATCH, slot_bytes)
+    pollfds = np.zeros(LINES, POLLFD)
+    pollfds["fd"] = fds
+    pollfds["events"] = POLLIN
+    return Receiver(
+        fds=np.array(fds, np.int32),
+        batch=batch,
+        headers_at=batch.headers.ctypes.data,
+        slot_bytes=slot_bytes,
+        session=np.frombuffer(session, np.uint8).copy(),
+        parsed=np.zeros(4, np.int64),
+        hole=np.zeros(2, np.int64),
+        line_next=np.zeros(LINES, np.int64),
+        pollfds=pollfds,
+        wakeup=np.ones(1, np.int64),
+    )
+
+
+# --- one packet -------------------------------------------------------------------------------------------
+
+
+@kernel
+def _note_line_nb(shard: Shard, rx: Receiver, line: int, seq: int, end: int) -> None:
+    """Messages that this line did not bring in order; a late packet takes its own back."""
+    expected = rx.line_next[line]
+    if line == RECOVERY:
+        return
+    if expected > 0 and seq > expected:
+        count_nb(shard, Count.LOST + line, seq - expected)
+    rx.line_next[line] = max(expected, end)
+
+
+@kernel
+def _apply_packet_nb(
+    shard: Shard, venue: Venue, buf: NDArray[np.uint8], at: int, packet: NDArray[np.void]
+) -> None:
+    """packet[0] is next in sequence (or overlaps what is): apply what is new in it."""
+    row = packet[0]
+    first = max(np.int64(row["seq"]), np.int64(shard.channel[0]["next_seq"]))
+    apply_blocks_nb(shard, venue.normalise, buf, at, packet)
+    if row["line"] == RECOVERY:
+        count_nb(shard, Count.RECOVERED, np.int64(row["end"]) - first)
+
+
+@kernel
+def _sequence_nb(shard: Shard, venue: Venue, buf: NDArray[np.uint8], block_at: int, now_ns: int) -> None:
+    """Apply, keep or drop the packet described in shard.packet[0]."""
+    channel = shard.channel[0]
+    row = shard.packet[0]
+    line = np.int64(row["line"])
+    if row["end"] <= channel["next_seq"]:
+        count_nb(shard, Count.DUPLICATE_PACKETS, 1)
+        return
+    if row["seq"] <= channel["next_seq"]:
+        count_nb(shard, Count.WINS + line, 1)
+        _apply_packet_nb(shard, venue, buf, block_at, shard.packet)
+        note_progress_nb(shard.channel, now_ns)
+        return
+    stored = window_store_nb(shard.window, shard.packet, buf, block_at)
+    if stored == Stored.KEPT:
+        count_nb(shard, Count.WINS + line, 1)
+        count_nb(shard, Count.WINDOW_STORED, 1)
+    elif stored == Stored.DUPLICATE:
+        count_nb(shard, Count.DUPLICATE_PACKETS, 1)
+    else:
+        count_nb(shard, Count.WINDOW_FULL, 1)
+
+
+@outline_kernel
+def take_packet_nb(
+    shard: Shard, rx: Receiver, venue: Venue, buf: NDArray[np.uint8], at: int, now_ns: int
+) -> None:
+    """One datagram of shard.packet[0].size bytes at buf[at]; line and ts_rx_ns are filled in. Anything but data of our session is
+    counted and dropped."""
+    packet = shard.packet[0]
+    line = np.int64(packet["line"])
+    count_nb(shard, Count.PACKETS + line, 1)
+    code = venue.parse_packet(buf, at, np.int64(packet["size"]), rx.session, rx.parsed)
+    if code >= Packet.WRONG_SESSION:
+        wrong = code == Packet.WRONG_SESSION
+        count_nb(shard, Count.REJECTED_SESSION if wrong else Count.REJECTED_MALFORMED, 1)
+        return
+    seq = rx.parsed[0]
+    end = seq + (rx.parsed[1] if code == Packet.DATA else 0)
+    channel = shard.channel[0]
+    state = channel["state"]
+    if state == State.DOWN:
+        if channel["next_seq"] == 0:
+            channel["next_seq"] = seq
+        channel["highest_seq"] = channel["next_seq"]
+    elif seq - channel["next_seq"] > _MAX_JUMP:
+        count_nb(shard, Count.REJECTED_MALFORMED, 1)
+        return
+    whole = channel["highest_seq"] <= channel["next_seq"] and seq <= channel["next_seq"]
+    if whole and not channel["suspect"] and state in (State.DOWN, State.STALE):
+        channel["state"] = State.LIVE
+    elif state == State.DOWN:
+        channel["state"] = State.SYNCING
+    channel["last_packet_ns"] = now_ns
+    channel["highest_seq"] = max(np.int64(channel["highest_seq"]), end)
+    _note_line_nb(shard, rx, line, seq, end)
+    if code != Packet.DATA:
+        count_nb(shard, Count.HEARTBEATS, 1)
+        if code == Packet.END_OF_SESSION:
+            channel["end_seq"] = seq
+        return
+    packet["seq"] = seq
+    packet["end"] = end
+    packet["size"] = rx.parsed[3] - rx.parsed[2]
+    _sequence_nb(shard, venue, buf, rx.parsed[2], now_ns)
+
+
+@outline_kernel
+def drain_window_nb(shard: Shard, venue: Venue, now_ns: int) -> int:
+    """Apply up to BATCH kept packets whose turn has come; how many."""
+    window = shard.window
+    done = 0
+    while done < BATCH and window.meta[1] > 0:
+        head = window.meta[0] & (window.entries.shape[0] - 1)
+        entry = window.entries[head]
+        if entry["seq"] > shard.channel[0]["next_seq"]:
+            break
+        if entry["end"] > shard.channel[0]["next_seq"]:
+            at = np.int64(entry["slot"]) * window.slot_bytes
+            _apply_packet_nb(shard, venue, window.payload, at, window.entries[head : head + 1])
+            note_progress_nb(shard.channel, now_ns)
+        window_drop_first_nb(window)
+        done += 1
+    return done
+
+
+# --- recovery ---------------------------------------------------------------------------------------------
+
+
+@kernel
+def _send_requests_nb(shard: Shard, rx: Receiver, venue: Venue) -> None:
+    """Ask for the first missing stretches, chunk by chunk, within the request window."""
+    channel = shard.channel[0]
+    limit = channel["next_seq"] + channel["request_window"]
+    for _ in range(_REQUESTS_A_POLL):
+        start = max(np.int64(channel["request_seq"]), np.int64(channel["next_seq"]))
+        if start >= limit or next_hole_nb(shard.channel, shard.window, start, rx.hole) == 0:
+            return
+        if rx.hole[0] >= limit:
+            return
+        count = min(rx.hole[1] - rx.hole[0], np.int64(channel["request_chunk"]))
+        size = venue.write_request(shard.request, rx.session, rx.hole[0], count)
+        send(rx.fds[RECOVERY], shard.request.ctypes.data, size, MSG_DONTWAIT)
+        count_nb(shard, Count.REQUESTS, 1)
+        channel["request_seq"] = rx.hole[0] + count
+
+
+@outline_kernel
+def load_snapshot_nb(shard: Shard, venue: Venue, blocks: int, next_seq: int) -> int:
+    """Replace the books by the `blocks` message blocks in shard.snapshot, which is the state before message `next_seq`; 1, or 0 when
+    the live books are ahead of it."""
+    channel = shard.channel[0]
+    if next_seq < channel["next_seq"]:
+        return 0
+    reset_book_nb(shard.book)
+    at = np.int64(0)
+    done = np.int64(0)
+    while done < blocks:
+        count = min(blocks - done, CHUNK)
+        fill_stash_nb(shard, count)
+        at = venue.normalise(shard.snapshot, at, count, shard.ticks, shard.stash)
+        for i in range(count):
+            slot = np.int64(shard.stash[i])
+            if shard.ticks[slot]["kind"] == Kind.NONE:
+                continue
+            apply_tick_nb(shard.book, shard.ticks, slot)
+            instrument = np.int64(shard.ticks[slot]["instrument"])
+            track_status_nb(shard.instruments[instrument : instrument + 1], shard.ticks, slot)
+        done += count
+    count_nb(shard, Count.COVERED_BY_SNAPSHOT, next_seq - channel["next_seq"])
+    count_nb(shard, Count.SNAPSHOTS, 1)
+    channel["next_seq"] = next_seq
+    channel["highest_seq"] = max(np.int64(channel["highest_seq"]), next_seq)
+    channel["suspect"] = 0
+    shard.counts[Count.BOOKS_SUSPECT, 0] = 0
+    return 1
+
+
+@kernel
+def _follow_snapshot_nb(shard: Shard, venue: Venue, now_ns: int) -> None:
+    """Take a snapshot that the control plane has loaded, or note that it could not."""
+    state = load_acquire(shard.control, Control.SNAPSHOT)
+    if state == Snapshot.READY:
+        blocks = load_acquire(shard.control, Control.SNAPSHOT_BLOCKS)
+        next_seq = load_acquire(shard.control, Control.SNAPSHOT_SEQ)
+        load_snapshot_nb(shard, venue, blocks, next_seq)
+        note_progress_nb(shard.channel, now_ns)
+        store_release(shard.control, Control.SNAPSHOT, np.int64(Snapshot.IDLE))
+    elif state == Snapshot.FAILED:
+        channel = shard.channel[0]
+        channel["snapshot_after_ns"] = now_ns + _NS_PER_S
+        channel["request_tries"] = 0
+        store_release(shard.control, Control.SNAPSHOT, np.int64(Snapshot.IDLE))
+
+
+@kernel
+def skip_hole_nb(shard: Shard, rx: Receiver) -> None:
+    """Nothing can bring the missing messages back: count them, mark the books suspect, and go on behind them."""
+    channel = shard.channel[0]
+    if next_hole_nb(shard.channel, shard.window, np.int64(channel["next_seq"]), rx.hole) == 0:
+        return
+    count_nb(shard, Count.UNRECOVERED, rx.hole[1] - channel["next_seq"])
+    count_nb(shard, Count.GAPS_UNRECOVERED, 1)
+    channel["next_seq"] = rx.hole[1]
+    channel["suspect"] = 1
+    shard.counts[Count.BOOKS_SUSPECT, 0] = 1
+
+
+@outline_kernel
+def advance_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
+    """Move the channel's state, act on what it asks for, and export it."""
+    channel = shard.channel[0]
+    before = channel["state"]
+    step = advance_state_nb(shard.channel, now_ns)
+    if channel["state"] == State.GAP and before != State.GAP:
+        count_nb(shard, Count.GAPS, 1)
+    if step == Step.REQUEST:
+        _send_requests_nb(shard, rx, venue)
+    elif step == Step.SNAPSHOT:
+        if load_acquire(shard.control, Control.SNAPSHOT) == Snapshot.IDLE:
+            store_release(shard.control, Control.SNAPSHOT, np.int64(Snapshot.WANTED))
+            wake_control_nb(shard, rx)
+    elif step == Step.GIVE_UP:
+        skip_hole_nb(shard, rx)
+    shard.counts[Count.STATE, 0] = channel["state"]
+    shard.counts[Count.GAP_OPEN, 0] = channel["next_seq"] < channel["highest_seq"]
+    shard.counts[Count.LAST_PACKET_NS, 0] = channel["last_packet_ns"]
+    shard.counts[Count.END_SEQ, 0] = channel["end_seq"]
+    shard.counts[Count.RX_HEARTBEAT_NS, 0] = now_ns
+
+
+# --- loops ------------------------------------------------------------------------------------------------
+
+
+@kernel
+def wake_control_nb(shard: Shard, rx: Receiver) -> None:
+    """Make the control plane's event descriptor readable."""
+    fd = shard.settings[Setting.WAKEUP_FD]
+    if fd >= 0:
+        write(fd, rx.wakeup.ctypes.data, 8)
+
+
+@outline_kernel
+def receive_line_nb(shard: Shard, rx: Receiver, venue: Venue, line: int) -> int:
+    """Receive and sequence up to BATCH datagrams of one line; how many."""
+    first = line * BATCH
+    for i in range(first, first + BATCH):
+        rx.batch.headers[i]["controllen"] = CONTROL_BYTES
+    at = rx.headers_at + first * _HEADER_BYTES
+    count = recvmmsg(rx.fds[line], at, BATCH, MSG_DONTWAIT, 0)
+    if count <= 0:
+        return 0
+    now_ns = clock_ns(CLOCK_REALTIME)
+    for i in range(first, first + count):
+        # cmsghdr is 16 bytes, then struct timespec (SO_TIMESTAMPNS); without one the time of this call stands in.
+        ts_rx_ns = now_ns
+        if rx.batch.headers[i]["controllen"] > 0:
+            ts_rx_ns = rx.batch.control[i, 2] * _NS_PER_S + rx.batch.control[i, 3]
+        packet = shard.packet[0]
+        packet["line"] = line
+        packet["ts_rx_ns"] = ts_rx_ns
+        packet["size"] = rx.batch.headers[i]["size"]
+        record_nb(shard.histograms[Histogram.STAGE_RECEIVE], now_ns - ts_rx_ns)
+        take_packet_nb(shard, rx, venue, rx.batch.payload, i * rx.slot_bytes, now_ns)
+    return count
+
+
+@kernel
+def poll_once_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
+    """One round of the receiving thread; datagrams and kept packets handled."""
+    work = 0
+    for line in range(LINES):
+        if rx.fds[line] >= 0:
+            work += receive_line_nb(shard, rx, venue, line)
+    now_ns = clock_ns(CLOCK_REALTIME)
+    _follow_snapshot_nb(shard, venue, now_ns)
+    work += drain_window_nb(shard, venue, now_ns)
+    advance_nb(shard, rx, venue, now_ns)
+    return work
+
+
+@kernel
+def _idle_nb(rx: Receiver, strategy: int, idle_rounds: int) -> None:
+    """No work was found for `idle_rounds` rounds."""
+    if strategy == Idle.SPIN or idle_rounds < _SPINS:
+        spin_pause()
+    elif strategy == Idle.YIELD:
+        sched_yield()
+    else:
+        poll(rx.pollfds.ctypes.data, LINES, 1)
+
+
+@kernel
+def run_inline_nb(shard: Shard, rx: Receiver, venue: Venue, breakers: Any, patterns: Any) -> int:
+    """Receive and work on one thread until control[STOP]; rounds made."""
+    rounds = 0
+    idle_rounds = 0
+    strategy = shard.settings[Setting.IDLE]
+    while load_acquire(shard.control, Control.STOP) == 0:
+        signals = shard.signal_count[0]
+        work = poll_once_nb(shard, rx, venue)
+        work += drain_lanes_nb(shard, breakers, patterns, shard.ticks.shape[0])
+        if shard.signal_count[0] != signals:
+            wake_control_nb(shard, rx)
+        shard.counts[Count.WORKER_HEARTBEAT_NS, 0] = shard.counts[Count.RX_HEARTBEAT_NS, 0]
+        rounds += 1
+        idle_rounds = 0 if work else idle_rounds + 1
+        if idle_rounds:
+            _idle_nb(rx, strategy, idle_rounds)
+    drain_lanes_nb(shard, breakers, patterns, shard.ticks.shape[0])
+    wake_control_nb(shard, rx)
+    return rounds
+
+
+@kernel
+def run_receiver_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
+    """The receiving thread of the pipelined topology, until control[STOP]; rounds made."""
+    rounds = 0
+    idle_rounds = 0
+    strategy = shard.settings[Setting.IDLE]
+    while load_acquire(shard.control, Control.STOP) == 0:
+        work = poll_once_nb(shard, rx, venue)
+        rounds += 1
+        idle_rounds = 0 if work else idle_rounds + 1
+        if idle_rounds:
+            _idle_nb(rx, strategy, idle_rounds)
+    store_release(shard.control, Control.RX_STOPPED, np.int64(1))
+    return rounds
+
+
+@kernel
+def run_worker_nb(shard: Shard, rx: Receiver, breakers: Any, patterns: Any) -> int:
+    """The worker's thread of the pipelined topology: until the receiver has stopped and the lanes are empty; ticks worked on."""
+    total = 0
+    idle_rounds = 0
+    strategy = shard.settings[Setting.IDLE]
+    while True:
+        stopping = load_acquire(shard.control, Control.RX_STOPPED)
+        signals = shard.signal_count[0]
+        work = drain_lanes_nb(shard, breakers, patterns, CHUNK)
+        total += work
+        if shard.signal_count[0] != signals:
+            wake_control_nb(shard, rx)
+        shard.counts[Count.WORKER_HEARTBEAT_NS, 0] = clock_ns(CLOCK_REALTIME)
+        if work == 0 and stopping:
+            return total
+        idle_rounds = 0 if work else idle_rounds + 1
+        if idle_rounds < _SPINS or strategy == Idle.SPIN:
+            spin_pause()
+        else:
+            sched_yield()

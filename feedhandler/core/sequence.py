@@ -1,0 +1,262 @@
+"""The order of packets on one channel: A/B arbitration, reorder window, gaps, re-requests, and the state that users see.
+
+    DOWN ──► SYNCING ──► LIVE ──► GAP ──► RECOVERING ──► LIVE        silence: LIVE ──► STALE ──► LIVE
+                                                └──► STALE (nothing helped)      end of session: ENDED
+
+A packet is (seq, end, bytes): messages seq .. end - 1. The first arrival on any line wins. A packet ahead of its turn waits in
+the window, sorted by sequence number; the hole before it is asked for again after `reorder_ns`, chunk by chunk, and when
+that does not help within `tries_max`, or the hole is larger than `snapshot_above`, a snapshot is asked for. While the state
+is not LIVE every tick is flagged IN_DOUBT and no signal leaves.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols.jit import kernel
+
+
+class State(IntEnum):
+    """State of a channel, as exported."""
+
+    DOWN = 0
+    SYNCING = 1
+    LIVE = 2
+    GAP = 3
+    RECOVERING = 4
+    STALE = 5
+    ENDED = 6
+
+
+class Stored(IntEnum):
+    """What became of a packet that was ahead of its turn."""
+
+    KEPT = 0
+    DUPLICATE = 1
+    FULL = 2
+
+
+CHANNEL = np.dtype(
+    [
+        ("state", "i8"),
+        ("next_seq", "i8"),
+        ("highest_seq", "i8"),
+        ("end_seq", "i8"),
+        ("last_packet_ns", "i8"),
+        ("gap_since_ns", "i8"),
+        ("request_seq", "i8"),
+        ("request_ns", "i8"),
+        ("request_tries", "i8"),
+        ("snapshot_after_ns", "i8"),
+        ("suspect", "i8"),
+        ("reorder_ns", "i8"),
+        ("request_timeout_ns", "i8"),
+        ("tries_max", "i8"),
+        ("request_chunk", "i8"),
+        ("request_window", "i8"),
+        ("snapshot_above", "i8"),
+        ("stale_after_ns", "i8"),
+        ("can_request", "i8"),
+        ("can_snapshot", "i8"),
+    ]
+)
+"""One row a channel: its state, then its settings (from `reorder_ns` on). Sequence numbers are those of the next message;
+`highest_seq` is one past the last message that any packet or heartbeat has told of."""
+
+ENTRY = np.dtype(
+    [("seq", "i8"), ("end", "i8"), ("slot", "i4"), ("size", "i4"), ("ts_rx_ns", "i8"), ("line", "i8")]
+)
+
+WINDOW_HEAD = 0
+WINDOW_COUNT = 1
+WINDOW_FREE = 2
+
+
+class Window(NamedTuple):
+    """Packets ahead of their turn: `entries` is a circular array sorted by seq, `payload` holds their bytes by slot."""
+
+    entries: NDArray[np.void]
+    payload: NDArray[np.uint8]
+    free_slots: NDArray[np.int32]
+    meta: NDArray[np.int64]
+    slot_bytes: int
+
+
+def allocate_window(packets: int, slot_bytes: int) -> Window:
+    """An empty window for `packets` (a power of two) packets of at most `slot_bytes` bytes."""
+    if packets < 1 or packets & (packets - 1):
+        raise ValueError(f"a window holds a power of two of packets, not {packets}")
+    meta = np.zeros(3, np.int64)
+    meta[WINDOW_FREE] = packets
+    return Window(
+        np.zeros(packets, ENTRY),
+        np.zeros(packets * slot_bytes, np.uint8),
+        np.arange(packets - 1, -1, -1, dtype=np.int32),
+        meta,
+        slot_bytes,
+    )
+
+
+@kernel
+def _copy_entry_nb(window: Window, to_position: int, from_position: int) -> None:
+    mask = window.entries.shape[0] - 1
+    window.entries[to_position & mask] = window.entries[from_position & mask]
+
+
+@kernel
+def _open_place_nb(window: Window, place: int) -> int:
+    """Make room at `place` (0 = first) by moving the shorter side; position of the free entry."""
+    head = window.meta[WINDOW_HEAD]
+    count = window.meta[WINDOW_COUNT]
+    if place < count - place:
+        for i in range(place):
+            _copy_entry_nb(window, head - 1 + i, head + i)
+        window.meta[WINDOW_HEAD] = head - 1
+    else:
+        for i in range(count, place, -1):
+            _copy_entry_nb(window, head + i, head + i - 1)
+    window.meta[WINDOW_COUNT] = count + 1
+    return (window.meta[WINDOW_HEAD] + place) & (window.entries.shape[0] - 1)
+
+
+@kernel
+def window_store_nb(
+    window: Window, packet: NDArray[np.void], buf: NDArray[np.uint8], at: int
+) -> int:
+    """Keep the bytes buf[at : at + size] of packet[0] (an ENTRY without slot) until its turn; returns Stored."""
+    given = packet[0]
+    seq = np.int64(given["seq"])
+    mask = window.entries.shape[0] - 1
+    head = window.meta[WINDOW_HEAD]
+    low = np.int64(0)
+    high = window.meta[WINDOW_COUNT]
+    while low < high:
+        middle = (low + high) >> 1
+        if window.entries[(head + middle) & mask]["seq"] <= seq:
+            low = middle + 1
+        else:
+            high = middle
+    if low > 0 and window.entries[(head + low - 1) & mask]["end"] >= given["end"]:
+        return Stored.DUPLICATE
+    if window.meta[WINDOW_FREE] == 0 or given["size"] > window.slot_bytes:
+        return Stored.FULL
+    window.meta[WINDOW_FREE] -= 1
+    slot = np.int64(window.free_slots[window.meta[WINDOW_FREE]])
+    size = np.int64(given["size"])
+    start = slot * window.slot_bytes
+    for i in range(size):
+        window.payload[start + i] = buf[at + i]
+    entry = window.entries[_open_place_nb(window, low)]
+    entry["seq"] = seq
+    entry["end"] = given["end"]
+    entry["slot"] = slot
+    entry["size"] = size
+    entry["ts_rx_ns"] = given["ts_rx_ns"]
+    entry["line"] = given["line"]
+    return Stored.KEPT
+
+
+@kernel
+def window_drop_first_nb(window: Window) -> None:
+    """Forget the first entry and free its slot."""
+    position = window.meta[WINDOW_HEAD] & (window.entries.shape[0] - 1)
+    window.free_slots[window.meta[WINDOW_FREE]] = window.entries[position]["slot"]
+    window.meta[WINDOW_FREE] += 1
+    window.meta[WINDOW_HEAD] += 1
+    window.meta[WINDOW_COUNT] -= 1
+
+
+@kernel
+def window_clear_nb(window: Window) -> None:
+    """Forget everything."""
+    while window.meta[WINDOW_COUNT] > 0:
+        window_drop_first_nb(window)
+
+
+@kernel
+def next_hole_nb(channel: NDArray[np.void], window: Window, start: int, hole: NDArray[np.int64]) -> int:
+    """The first missing stretch at or after `start`: hole[0] .. hole[1] - 1; 1, or 0 when nothing more is missing."""
+    row = channel[0]
+    seq = max(start, np.int64(row["next_seq"]))
+    head = window.meta[WINDOW_HEAD]
+    mask = window.entries.shape[0] - 1
+    for i in range(window.meta[WINDOW_COUNT]):
+        entry = window.entries[(head + i) & mask]
+        if entry["seq"] > seq:
+            hole[0] = seq
+            hole[1] = entry["seq"]
+            return 1
+        seq = max(seq, np.int64(entry["end"]))
+    if seq >= row["highest_seq"]:
+        return 0
+    hole[0] = seq
+    hole[1] = row["highest_seq"]
+    return 1
+
+
+@kernel
+def note_progress_nb(channel: NDArray[np.void], now_ns: int) -> None:
+    """A packet was applied: the re-request clock starts anew."""
+    row = channel[0]
+    row["request_ns"] = now_ns
+    row["request_tries"] = 0
+
+
+class Step(IntEnum):
+    """What the gap clock asks for."""
+
+    NOTHING = 0
+    REQUEST = 1
+    SNAPSHOT = 2
+    GIVE_UP = 3
+
+
+@kernel
+def _gap_step_nb(channel: NDArray[np.void], now_ns: int) -> int:
+    """A hole is open: wait for the other line, ask again, ask for a snapshot, or give up."""
+    row = channel[0]
+    if row["state"] == State.GAP and now_ns - row["gap_since_ns"] < row["reorder_ns"]:
+        return Step.NOTHING
+    if row["state"] != State.SYNCING:
+        row["state"] = State.RECOVERING
+    missing = row["highest_seq"] - row["next_seq"]
+    wants_snapshot = row["can_snapshot"] and (missing > row["snapshot_above"] or not row["can_request"])
+    if row["can_request"] and not wants_snapshot:
+        if now_ns - row["request_ns"] > row["request_timeout_ns"]:
+            row["request_tries"] += 1
+            row["request_ns"] = now_ns
+            row["request_seq"] = row["next_seq"]
+        if row["request_tries"] <= row["tries_max"]:
+            return Step.REQUEST
+    if row["can_snapshot"]:
+        return Step.SNAPSHOT if now_ns >= row["snapshot_after_ns"] else Step.NOTHING
+    return Step.GIVE_UP
+
+
+@kernel
+def advance_state_nb(channel: NDArray[np.void], now_ns: int) -> int:
+    """Move the state by what is known now; returns the Step to take. The caller has applied all that could be applied."""
+    row = channel[0]
+    state = row["state"]
+    if state == State.DOWN:
+        return Step.NOTHING
+    if row["next_seq"] < row["highest_seq"]:
+        if state in (State.LIVE, State.STALE, State.ENDED):
+            row["state"] = State.GAP
+            row["gap_since_ns"] = now_ns
+            row["request_seq"] = row["next_seq"]
+            row["request_ns"] = now_ns
+            row["request_tries"] = 0
+            return Step.NOTHING
+        return _gap_step_nb(channel, now_ns)
+    if row["suspect"]:
+        row["state"] = State.STALE
+    elif row["end_seq"] > 0 and row["next_seq"] >= row["end_seq"]:
+        row["state"] = State.ENDED
+    elif now_ns - row["last_packet_ns"] > row["stale_after_ns"]:
+        row["state"] = State.STALE
+    else:
+        row["state"] = State.LIVE
+    return Step.NOTHING

@@ -1,0 +1,156 @@
+"""The worker: takes ticks off the lanes, highest priority first, and runs breakers and patterns on each.
+
+One tick at a time, and the lanes are looked at anew before each: a critical tick waits for at most one routine tick.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from feedhandler.core.atomics import load_acquire
+from feedhandler.core.counts import Count, Histogram
+from feedhandler.core.engine import Setting, Shard, count_nb
+from feedhandler.core.events import Flag, SignalKind
+from feedhandler.core.latency import record_nb
+from feedhandler.core.libc import CLOCK_REALTIME, clock_ns
+from feedhandler.core.ring import (
+    HEAD,
+    TAIL,
+    Ring,
+    ring_commit_nb,
+    ring_pop_nb,
+    ring_push_nb,
+    ring_reserve_nb,
+)
+from protocols.jit import kernel, outline_kernel
+
+
+@kernel
+def _next_slot_nb(shard: Shard) -> int:
+    """The oldest tick of the highest non-empty lane, or -1."""
+    for lane in range(shard.settings[Setting.LANES]):
+        cursors = shard.lane_cursors[lane]
+        if cursors[HEAD] < load_acquire(cursors, TAIL):
+            return ring_pop_nb(Ring(cursors, shard.lane_cells[lane]))
+    return -1
+
+
+@kernel
+def _emit_nb(shard: Shard, slot: int, kind: int, source: int, side_or_level: int) -> int:
+    """Write a signal row from ticks[slot] and `out`; 1, or 0 when the ring was full (counted)."""
+    index = ring_reserve_nb(shard.signals)
+    if index < 0:
+        count_nb(shard, Count.SIGNALS_DROPPED, 1)
+        return 0
+    shard.signal_count[0] += 1
+    tick = shard.ticks[slot]
+    row = shard.signals.cells[index]
+    row["signal_id"] = shard.signal_count[0]
+    row["kind"] = kind
+    row["source"] = source
+    row["instrument"] = tick["instrument"]
+    row["seq"] = tick["seq"]
+    row["ts_exch_ns"] = tick["ts_exch_ns"]
+    row["ts_rx_ns"] = tick["ts_rx_ns"]
+    row["ts_decoded_ns"] = tick["ts_decoded_ns"]
+    row["ts_signal_ns"] = clock_ns(CLOCK_REALTIME) if shard.settings[Setting.TIMED] else np.int64(0)
+    row["bid_price_e9"] = tick["bid_price_e9"]
+    row["bid_qty"] = tick["bid_qty"]
+    row["ask_price_e9"] = tick["ask_price_e9"]
+    row["ask_qty"] = tick["ask_qty"]
+    if kind == SignalKind.ORDER:
+        row["side"] = side_or_level
+        row["level"] = 0
+        row["price_e9"] = shard.out[0]
+        row["qty"] = shard.out[1]
+    else:
+        row["side"] = 0
+        row["level"] = side_or_level
+        row["price_e9"] = tick["price_e9"]
+        row["qty"] = 0
+    row["value_0"] = shard.out[2]
+    row["value_1"] = shard.out[3]
+    row["value_2"] = shard.out[4]
+    ring_commit_nb(shard.signals)
+    count_nb(shard, Count.SIGNALS, 1)
+    return 1
+
+
+@kernel
+def _run_breakers_nb(shard: Shard, breakers: Any, slot: int) -> int:
+    """Every breaker sees every tick; a changed level is published as soon as the book is not in doubt. Returns the highest level."""
+    tick = shard.ticks[slot]
+    instrument = np.int64(tick["instrument"])
+    in_doubt = tick["flags"] & Flag.IN_DOUBT
+    worst = np.int64(0)
+    for i in range(shard.settings[Setting.BREAKERS]):
+        state = shard.breaker_state[i, instrument]
+        level = breakers[i](shard.ticks, slot, shard.breaker_params[i], state, shard.out)
+        before = np.int64(shard.breaker_level[i, instrument])
+        if level != before:
+            shard.breaker_level[i, instrument] = level
+            shard.counts[Count.BREAKERS_TRIPPED + i, 0] += np.int64(level > 0) - np.int64(before > 0)
+            if level > before:
+                count_nb(shard, Count.BREAKER_TRIPS + i, 1)
+        if level != shard.published_level[i, instrument] and not in_doubt:
+            if _emit_nb(shard, slot, SignalKind.BREAKER, i, level):
+                shard.published_level[i, instrument] = level
+        worst = max(worst, level)
+    return worst
+
+
+@kernel
+def _run_patterns_nb(shard: Shard, patterns: Any, slot: int, level: int) -> None:
+    """Every pattern sees every tick; what it proposes leaves only from a live book, a trading instrument and a closed breaker."""
+    tick = shard.ticks[slot]
+    instrument = np.int64(tick["instrument"])
+    held_back = tick["flags"] & (Flag.IN_DOUBT | Flag.HALTED) or level > 0
+    for i in range(shard.settings[Setting.PATTERNS]):
+        state = shard.pattern_state[i, instrument]
+        side = patterns[i](shard.ticks, slot, shard.pattern_params[i], state, shard.out)
+        if side == 0:
+            continue
+        if held_back:
+            count_nb(shard, Count.SIGNALS_SUPPRESSED, 1)
+        elif _emit_nb(shard, slot, SignalKind.ORDER, i, side):
+            count_nb(shard, Count.PATTERN_SIGNALS + i, 1)
+
+
+@kernel
+def _work_on_nb(shard: Shard, breakers: Any, patterns: Any, slot: int) -> None:
+    """All stages for one tick, each with its budget."""
+    timed = shard.settings[Setting.TIMED]
+    start_ns = clock_ns(CLOCK_REALTIME) if timed else np.int64(0)
+    level = _run_breakers_nb(shard, breakers, slot)
+    middle_ns = clock_ns(CLOCK_REALTIME) if timed else np.int64(0)
+    _run_patterns_nb(shard, patterns, slot, level)
+    tick = shard.ticks[slot]
+    lane = np.int64(tick["priority"])
+    count_nb(shard, Count.LANE_TICKS + lane, 1)
+    if timed:
+        end_ns = clock_ns(CLOCK_REALTIME)
+        latency_ns = end_ns - tick["ts_rx_ns"]
+        record_nb(shard.histograms[Histogram.LATENCY], latency_ns)
+        record_nb(shard.histograms[Histogram.LANE_LATENCY + lane], latency_ns)
+        record_nb(shard.histograms[Histogram.STAGE_BREAKERS], middle_ns - start_ns)
+        record_nb(shard.histograms[Histogram.STAGE_PATTERNS], end_ns - middle_ns)
+        if middle_ns - start_ns > shard.settings[Setting.BREAKER_BUDGET_NS]:
+            count_nb(shard, Count.BREAKER_OVERRUNS, 1)
+        if end_ns - middle_ns > shard.settings[Setting.PATTERN_BUDGET_NS]:
+            count_nb(shard, Count.PATTERN_OVERRUNS, 1)
+
+
+@outline_kernel
+def drain_lanes_nb(shard: Shard, breakers: Any, patterns: Any, most: int) -> int:
+    """Work on up to `most` ticks and give their slots back; how many."""
+    done = 0
+    while done < most:
+        slot = _next_slot_nb(shard)
+        if slot < 0:
+            break
+        _work_on_nb(shard, breakers, patterns, slot)
+        # The free ring holds the whole pool, so it cannot be full.
+        ring_push_nb(shard.free, slot)
+        done += 1
+    count_nb(shard, Count.TICKS, done)
+    return done
