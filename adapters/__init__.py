@@ -1,0 +1,1 @@
+"""A venue each: protocol, session policy, and normalisation from wire to rows."""

@@ -1,0 +1,198 @@
+"""ITCH 5.0 messages in MoldUDP64 packets to ticks; bytes come in here, rows go out.
+
+A block is a 2-byte length and a message, in a MoldUDP64 packet as in a BinaryFILE. Offsets are frozen from the table of
+`protocols.itch50.spec`; the meaning of each field is stated there.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from feedhandler.core.api import Packet
+from feedhandler.core.engine import BAD_LENGTH_STATUS
+from feedhandler.core.events import E9_PER_E4, Flag, Kind
+from protocols.errors import Status
+from protocols.itch50.spec import BY_TYPE, LENGTHS
+from protocols.jit import kernel
+from protocols.moldudp64.kernels import (
+    END_OF_SESSION,
+    HEADER_BYTES,
+    check_blocks_nb,
+    packet_header_nb,
+    session_matches_nb,
+    write_request_nb,
+)
+from protocols.wire import read_u16_nb, read_u32_nb, read_u48_nb, read_u64_nb
+
+_KINDS = {
+    "S": Kind.SYSTEM_EVENT,
+    "R": Kind.DEFINITION,
+    "H": Kind.TRADING_STATUS,
+    "Y": Kind.SHORT_SALE_STATUS,
+    "L": Kind.PARTICIPANT,
+    "V": Kind.MARKET_DECLINE_LEVELS,
+    "W": Kind.MARKET_DECLINE_STATUS,
+    "K": Kind.IPO_QUOTING,
+    "J": Kind.AUCTION_COLLAR,
+    "h": Kind.OPERATIONAL_HALT,
+    "A": Kind.ADD,
+    "F": Kind.ADD,
+    "E": Kind.EXECUTE,
+    "C": Kind.EXECUTE_AT_PRICE,
+    "X": Kind.CANCEL,
+    "D": Kind.DELETE,
+    "U": Kind.REPLACE,
+    "P": Kind.TRADE,
+    "Q": Kind.CROSS_TRADE,
+    "B": Kind.BROKEN_TRADE,
+    "I": Kind.IMBALANCE,
+    "N": Kind.RETAIL_INTEREST,
+    "O": Kind.PRICE_DISCOVERY,
+}
+
+_NO_FIELD = -1
+
+
+def _offsets(*names: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Offset by type byte of the first of `names` that the message has."""
+    table = np.full(256, _NO_FIELD, np.int64)
+    for type_byte, message in BY_TYPE.items():
+        found = [message.offset(name) for name in names if name in message.by_name]
+        if found:
+            table[ord(type_byte)] = found[0]
+    return table
+
+
+_LENGTH = np.array(LENGTHS, np.int64)
+_KIND = np.array([_KINDS.get(chr(code), Kind.NONE) for code in range(256)], np.int64)
+_REFERENCE_AT = _offsets("order_reference_number", "original_order_reference_number")
+_SIDE_AT = _offsets("buy_sell_indicator", "imbalance_direction", "interest_flag")
+_SHARES_AT = _offsets("executed_shares", "cancelled_shares", "shares", "ipo_quotation_release_time")
+_SHARES_LONG_AT = np.full(256, _NO_FIELD, np.int64)
+_SHARES_LONG_AT[ord("Q")] = BY_TYPE["Q"].offset("shares")
+_SHARES_LONG_AT[ord("I")] = BY_TYPE["I"].offset("imbalance_shares")
+_SHARES_AT[ord("Q")] = _NO_FIELD
+_PRICE_AT = _offsets(
+    "execution_price",
+    "price",
+    "cross_price",
+    "ipo_price",
+    "auction_collar_reference_price",
+    "current_reference_price",
+    "near_execution_price",
+)
+_AUX_AT = _offsets("new_order_reference_number", "match_number", "stock", "level_1")
+_STATUS_AT = _offsets(
+    "event_code",
+    "trading_state",
+    "operational_halt_action",
+    "reg_sho_action",
+    "market_participant_state",
+    "breached_level",
+    "ipo_quotation_release_qualifier",
+    "cross_type",
+    "interest_flag",
+    "open_eligibility_status",
+)
+_LOCATE_AT = BY_TYPE["A"].offset("stock_locate")
+_TIMESTAMP_AT = BY_TYPE["A"].offset("timestamp")
+_STOCK_AT = BY_TYPE["R"].offset("stock")
+_PRINTABLE_AT = BY_TYPE["C"].offset("printable")
+_TYPE_C = ord("C")
+_TYPE_R = ord("R")
+_TYPE_U = ord("U")
+_BUY = ord("B")
+_SELL = ord("S")
+_NO = ord("N")
+_INT63_MAX = 0x7FFFFFFFFFFFFFFF
+
+
+@kernel
+def _symbol_nb(buf: Any, at: int) -> int:
+    """Eight ASCII characters as an integer, the first in the lowest byte."""
+    symbol = np.int64(0)
+    for i in range(8):
+        symbol |= np.int64(buf[at + i]) << (8 * i)
+    return symbol
+
+
+@kernel
+def _normalise_message_nb(buf: Any, at: int, length: int, ticks: Any, slot: int) -> None:
+    """One message of `length` bytes at buf[at] to ticks[slot]; kind NONE when type or length are not in the table."""
+    tick = ticks[slot]
+    code = np.int64(buf[at]) if length > 0 else np.int64(0)
+    tick["code"] = code
+    tick["flags"] = Flag.NONE
+    if length == 0 or _LENGTH[code] != length:
+        tick["kind"] = Kind.NONE
+        tick["status"] = BAD_LENGTH_STATUS if _LENGTH[code] > 0 else Status.UNKNOWN_TYPE
+        return
+    tick["kind"] = _KIND[code]
+    tick["instrument"] = read_u16_nb(buf, at + _LOCATE_AT)
+    tick["ts_exch_ns"] = read_u48_nb(buf, at + _TIMESTAMP_AT)
+    offset = _REFERENCE_AT[code]
+    tick["order_ref"] = read_u64_nb(buf, at + offset) if offset >= 0 else np.int64(0)
+    offset = _SIDE_AT[code]
+    side = np.int64(buf[at + offset]) if offset >= 0 else np.int64(0)
+    tick["side"] = np.int64(side == _BUY) - np.int64(side == _SELL)
+    offset = _PRICE_AT[code]
+    tick["price_e9"] = read_u32_nb(buf, at + offset) * E9_PER_E4 if offset >= 0 else np.int64(0)
+    offset = _SHARES_AT[code]
+    if offset >= 0:
+        tick["qty"] = read_u32_nb(buf, at + offset)
+    else:
+        offset = _SHARES_LONG_AT[code]
+        tick["qty"] = read_u64_nb(buf, at + offset) & _INT63_MAX if offset >= 0 else np.int64(0)
+    offset = _AUX_AT[code]
+    tick["aux"] = read_u64_nb(buf, at + offset) if offset >= 0 else np.int64(0)
+    offset = _STATUS_AT[code]
+    tick["status"] = np.int64(buf[at + offset]) if offset >= 0 else np.int64(0)
+    if code == _TYPE_C and buf[at + _PRINTABLE_AT] == _NO:
+        tick["flags"] = Flag.NOT_PRINTABLE
+    elif code == _TYPE_R:
+        tick["aux"] = _symbol_nb(buf, at + _STOCK_AT)
+
+
+@kernel
+def normalise_nb(buf: Any, at: int, count: int, ticks: Any, slots: Any) -> int:
+    """`count` whole blocks from buf[at] to ticks[slots[0 .. count - 1]]; returns where the next block starts.
+
+    The caller has checked that the blocks lie within `buf` (parse_packet_nb, or the reader of a file).
+    """
+    for i in range(count):
+        length = read_u16_nb(buf, at)
+        _normalise_message_nb(buf, at + 2, length, ticks, slots[i])
+        at += 2 + length
+    return at
+
+
+@kernel
+def parse_packet_nb(buf: Any, at: int, size: int, session: Any, out: Any) -> int:
+    """Check the MoldUDP64 packet in buf[at : at + size] as a whole; out = seq, count, first block, end. Returns a Packet code.
+
+    An empty `session` is filled by the first packet that is well formed.
+    """
+    seq, count, status = packet_header_nb(buf, at, size)
+    if status != Status.OK or check_blocks_nb(buf, at, size) != Status.OK:
+        return Packet.MALFORMED
+    if session[0] == 0:
+        for i in range(session.shape[0]):
+            session[i] = buf[at + i]
+    elif session_matches_nb(buf, at, session) == 0:
+        return Packet.WRONG_SESSION
+    out[0] = seq
+    out[1] = count
+    out[2] = at + HEADER_BYTES
+    out[3] = at + size
+    if count == 0:
+        return Packet.HEARTBEAT
+    if count == END_OF_SESSION:
+        return Packet.END_OF_SESSION
+    return Packet.DATA
+
+
+@kernel
+def request_nb(out: Any, session: Any, seq: int, count: int) -> int:
+    """A MoldUDP64 request for `count` messages from `seq` into `out`; its size in bytes."""
+    write_request_nb(out, session, seq, count)
+    return HEADER_BYTES
