@@ -55,10 +55,10 @@ if TYPE_CHECKING or not JIT_ENABLED:
 else:  # pragma: no cover - a code generator, run by the compiler; the compiled tests use it
 
     @intrinsic
-    def highest_bit(typingctx, value):  # noqa: ANN001, ANN201
+    def highest_bit(typingctx, value):  # noqa: ANN001, ANN201, ARG001
         """Position of the highest set bit of `value` > 0, counted from 0: one instruction."""
 
-        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202, ARG001
             leading_zeros = builder.ctlz(args[0], ir.IntType(1)(1))
             return builder.sub(ir.IntType(64)(63), leading_zeros)
 

@@ -149,6 +149,6 @@ def _plain_reason(error: OSError) -> str:
 
 
 def _report(program: str, message: str, code: ExitCode) -> int:
-    """Print the one line and pass the code on."""
-    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+    """Write the one line and pass the code on."""
+    sys.stderr.write(f"{program}: error: {' '.join(message.split())}\n")
     return int(code)

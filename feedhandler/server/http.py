@@ -1,0 +1,242 @@
+"""A small HTTP/1.1 server for the pages of a process: metrics and health, GET only, bounded.
+
+A connection has 5 seconds to finish a request and to take the answer, a request has 8 KiB, and
+there are at most 32 connections. What breaks a rule gets one answer (400, 405, 408, 413) and is
+closed and counted; it delays nobody else, because handlers are short synchronous functions and
+bytes move without waiting. h11 holds the rules of the protocol.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import h11
+
+from feedhandler.server.errors import bind_error
+
+REQUEST_TIMEOUT_S = 5.0
+MAX_REQUEST_BYTES = 8 * 1024
+MAX_CONNECTIONS = 32
+TEXT = "text/plain; charset=utf-8"
+
+Response = tuple[int, str, bytes]
+"""Status, content type, body."""
+Handler = Callable[[], Response]
+
+
+class HttpServer:
+    """Serves `routes` (path to handler) on one address; `port` 0 lets the system choose.
+
+    `on_reject(reason)` is told of everything refused: bad_request, method_not_allowed, not_found,
+    too_large, timeout, too_many_connections, handler_failed.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        routes: Mapping[str, Handler],
+        on_reject: Callable[[str], None],
+        *,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> None:
+        self._address = address
+        self._port = port
+        self.routes = routes
+        self.on_reject = on_reject
+        self.timeout_s = timeout_s
+        self.connections: set[_Connection] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port listened on, known after `start`."""
+        return self._port
+
+    async def start(self) -> None:
+        """Listen; OsLimitError names the address when it cannot be had."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: _Connection(self, loop), self._address, self._port, backlog=MAX_CONNECTIONS
+            )
+        except OSError as error:
+            raise bind_error(error, "http", self._address, self._port) from error
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Stop listening and drop every connection."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self.connections):
+            connection.abort()
+        await self._server.wait_closed()
+        self._server = None
+
+
+class _Connection(asyncio.Protocol):
+    """Moves bytes between one socket and h11, and watches the limits."""
+
+    def __init__(self, server: HttpServer, loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
+        self._loop = loop
+        self._machine = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST_BYTES)
+        self._transport: asyncio.Transport | None = None
+        self._request: h11.Request | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._received_bytes = 0
+        self._requests_answered = 0
+        self._writing_paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accept the connection, unless there are too many."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_server makes
+        self._transport = transport
+        if len(self._server.connections) >= MAX_CONNECTIONS:
+            self._server.on_reject("too_many_connections")
+            transport.abort()
+            return
+        self._server.connections.add(self)
+        self._restart_deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        del exc
+        self._server.connections.discard(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the machine, within the size of a request."""
+        if not self._is_open():
+            return
+        self._received_bytes += len(data)
+        if self._received_bytes > MAX_REQUEST_BYTES:
+            self._refuse(413, "too_large", "request larger than 8 KiB")
+            return
+        self._machine.receive_data(data)
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more; close once what it asked for is written."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The peer does not read: answer no further request until it does."""
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """The peer read what was there: go on."""
+        self._writing_paused = False
+        self._advance()
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _advance(self) -> None:
+        """Answer every whole request that has arrived."""
+        while self._is_open() and not self._writing_paused:
+            try:
+                event = self._machine.next_event()
+            except h11.RemoteProtocolError as error:
+                self._refuse(400, "bad_request", f"bad request: {error}")
+                return
+            if event is h11.NEED_DATA or event is h11.PAUSED:
+                return
+            if isinstance(event, h11.Request):
+                self._request = event
+            elif isinstance(event, h11.EndOfMessage):
+                self._answer()
+                self._next_cycle()
+            elif isinstance(event, h11.ConnectionClosed):
+                self._close()
+
+    def _answer(self) -> None:
+        """Answer the request that is complete."""
+        assert self._request is not None  # noqa: S101 - h11 sends Request before EndOfMessage
+        if self._request.method != b"GET":
+            self._refuse(405, "method_not_allowed", "only GET is served here")
+            return
+        path = self._request.target.split(b"?", 1)[0].decode("ascii", "replace")
+        handler = self._server.routes.get(path)
+        if handler is None:
+            known = " ".join(sorted(self._server.routes))
+            self._server.on_reject("not_found")
+            self._send((404, TEXT, f"no such page; there are: {known}\n".encode()))
+            return
+        try:
+            response = handler()
+        except Exception as error:  # noqa: BLE001 - a page that fails must not take the others down
+            self._server.on_reject("handler_failed")
+            context = {"message": f"handler of {path} failed", "exception": error}
+            self._loop.call_exception_handler(context)
+            response = (500, TEXT, b"this page failed; the log says why\n")
+        self._send(response)
+
+    def _send(self, response: Response, *extra_headers: tuple[str, str]) -> None:
+        """Write one whole response."""
+        status, content_type, body = response
+        headers = [
+            ("Content-Type", content_type),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            *extra_headers,
+        ]
+        parts = (
+            self._machine.send(h11.Response(status_code=status, headers=headers)),
+            self._machine.send(h11.Data(data=body)),
+            self._machine.send(h11.EndOfMessage()),
+        )
+        if self._transport is not None:
+            self._transport.write(b"".join(part for part in parts if part))
+
+    def _next_cycle(self) -> None:
+        """Get ready for the next request, or close where the peer or a fault asks for it."""
+        if not self._is_open():
+            return
+        if self._machine.our_state is h11.DONE and self._machine.their_state is h11.DONE:
+            self._machine.start_next_cycle()
+            self._request = None
+            self._requests_answered += 1
+            self._received_bytes = len(self._machine.trailing_data[0])
+            self._restart_deadline()
+        else:
+            self._close()
+
+    def _refuse(self, status: int, reason: str, text: str) -> None:
+        """Count it, say why where h11 still lets us, and close."""
+        self._server.on_reject(reason)
+        if self._machine.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            headers = [("Connection", "close")]
+            if status == 405:  # RFC 9110, 15.5.6: the answer names what is allowed
+                headers.append(("Allow", "GET"))
+            self._send((status, TEXT, f"{text}\n".encode()), *headers)
+        self._close()
+
+    def _restart_deadline(self) -> None:
+        """Start the time in which the next request must be complete."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._loop.call_later(self._server.timeout_s, self._run_out)
+
+    def _run_out(self) -> None:
+        """The time is up: close an idle connection that was served before, refuse any other."""
+        if not self._is_open() or self._writing_paused:
+            self.abort()
+        elif self._requests_answered and not self._received_bytes:
+            self._close()
+        else:
+            self._refuse(408, "timeout", "the request took too long")
+            self._restart_deadline()
+
+    def _is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def _close(self) -> None:
+        """Close once the answer is written; the deadline still drops a peer that never reads it."""
+        if self._transport is not None:
+            self._transport.close()
