@@ -54,16 +54,26 @@ class Field:
     def encode(self, value: Value) -> bytes:
         """Wire bytes of `value`; LocalProtocolError when it does not fit."""
         if self.type == "alpha":
-            text = str(value).encode("latin-1")
-            if len(text) > self.width:
-                raise LocalProtocolError(
-                    f"{self.name}: {value!r} is longer than {self.width} characters"
-                )
-            return text.ljust(self.width)
-        number = Decimal(value).scaleb(self.decimals) if self.decimals else Decimal(value)
-        if number != int(number) or not 0 <= number < 1 << 8 * self.size_bytes:
-            raise LocalProtocolError(f"{self.name}: {value} does not fit {self.type}")
+            return self._encode_text(str(value))
+        try:
+            number = Decimal(value).scaleb(self.decimals) if self.decimals else Decimal(value)
+            fits = number == int(number) and 0 <= number < 1 << 8 * self.size_bytes
+        except (ArithmeticError, ValueError):  # text, NaN, infinity
+            fits = False
+        if not fits:
+            raise LocalProtocolError(f"{self.name}: {value!r} does not fit {self.type}")
         return int(number).to_bytes(self.size_bytes, "big")
+
+    def _encode_text(self, text: str) -> bytes:
+        try:
+            raw = text.encode("latin-1")
+        except UnicodeEncodeError:
+            raise LocalProtocolError(f"{self.name}: {text!r} has a character above 255") from None
+        if len(raw) > self.width:
+            raise LocalProtocolError(
+                f"{self.name}: {text!r} is longer than {self.width} characters"
+            )
+        return raw.ljust(self.width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +123,10 @@ class Message:
         if given.keys() != self.by_name.keys():
             wrong = sorted(given.keys() ^ self.by_name.keys())
             raise LocalProtocolError(f"{self.type} {self.name}: missing or unknown fields {wrong}")
+        if given["message_type"] != self.type:
+            raise LocalProtocolError(
+                f"{self.type} {self.name}: message_type is {given['message_type']!r}"
+            )
         return b"".join(item.encode(given[item.name]) for item in self.fields)
 
 

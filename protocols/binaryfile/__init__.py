@@ -1,0 +1,1 @@
+"""BinaryFILE: messages in a file, each behind a 2-byte big-endian length; 0 ends a session."""
