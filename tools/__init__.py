@@ -1,1 +1,1 @@
-"""Everything around the server: synthetic exchange, sample OMS, demo, replay, benchmarks, checks."""
+"""Around the server: synthetic exchange, sample OMS, demo, replay, benchmarks, checks."""

@@ -1,9 +1,10 @@
 """mypy plugin: a NumPy signed integer is welcome wherever an `int` is asked for.
 
-Kernels compute with both, and Numba sees one 64-bit integer in either. Without this, every element of an integer array
-would need `int(...)` around it, which is a call in the interpreted run and noise in the source. Only the one direction
-is opened: a variable that holds `np.int64` still refuses a plain `int`, and floats and unsigned integers change nothing.
-mypy does the same for its own machine integers (`i64`), through the same attribute.
+Kernels compute with both, and Numba sees one 64-bit integer in either. Without this, every element
+of an integer array would need `int(...)` around it, which is a call in the interpreted run and
+noise in the source. Only the one direction is opened: a variable that holds `np.int64` still
+refuses a plain `int`, and floats and unsigned integers change nothing. mypy does the same for its
+own machine integers (`i64`), through the same attribute.
 """
 
 from collections.abc import Callable

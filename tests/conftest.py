@@ -1,0 +1,62 @@
+"""What every test shares: kernel cache, hypothesis profiles, order of the run, Debian programs."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Quick folders first: a broken codec should not wait for the demo to say so.
+_ORDER = ("tidy", "unit", "property", "acceptance", "fuzz", "stress", "perf", "end_to_end")
+
+
+def _source_hash() -> str:
+    """Digest of every module that a kernel may live in, in path order."""
+    digest = hashlib.sha256()
+    for package in ("protocols", "feedhandler", "adapters", "oms_out", "tools"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+# Numba looks at the file of a kernel only, so a change in a kernel that it calls would go
+# unnoticed: each state of the source has a cache of its own, set before anything imports Numba.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "kernels" / _source_hash()))
+
+# No deadline: the first example of a test may wait for the compiler.
+_SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("compiled", max_examples=100, **_SHARED)
+# Under coverage a kernel runs some 200 times slower; the compiled run has the full count.
+settings.register_profile("interpreted", max_examples=25, **_SHARED)
+settings.load_profile(os.environ.get("FEEDHANDLER_TEST_PROFILE", "compiled"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort by top folder, quick ones first; the order inside a folder stays."""
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        return _ORDER.index(folder) if folder in _ORDER else len(_ORDER)
+
+    items.sort(key=rank)
+
+
+@pytest.fixture(scope="session")
+def debian_program() -> Callable[[str, str], str]:
+    """Path of a program by (name, Debian package); skips if it is missing, unless CI needs it."""
+
+    def find(name: str, package: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            reason = f"{name} is missing; it comes with the Debian package {package}"
+            if os.environ.get("FEEDHANDLER_REQUIRE_DEBIAN"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+        return path
+
+    return find
