@@ -16,6 +16,7 @@ path replaces it, and readers of the old one keep the old one.
 import mmap
 import os
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
@@ -83,6 +84,13 @@ class HistogramSpec(msgspec.Struct, frozen=True):
 class _Metadata(msgspec.Struct, frozen=True):
     counters: tuple[CounterSpec, ...]
     histograms: tuple[HistogramSpec, ...]
+
+
+def default_counter_path() -> Path:
+    """Where a server of this user keeps its counters when the configuration names no file."""
+    shared_memory = Path("/dev/shm")  # noqa: S108 - a folder of the user's own within it
+    base = shared_memory if shared_memory.is_dir() else Path(tempfile.gettempdir())
+    return base / f"feedhandler-{os.getuid()}" / "counters"
 
 
 @kernel
@@ -231,7 +239,7 @@ def _index_rows(metadata: _Metadata) -> Mapping[tuple[str, frozenset[tuple[str, 
 
 def _write_file(path: Path, header: NDArray[np.int64], words_count: int, text: bytes) -> mmap.mmap:
     """Write the file beside `path`, map it with every page present, then give it its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     size_bytes = words_count * _WORD_BYTES + len(text)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)

@@ -33,7 +33,6 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from feedhandler import __version__
 from feedhandler.core.counters import CounterFile, CounterSpec, HistogramSpec
@@ -58,8 +57,8 @@ BOUNDS_NS = np.array(
 BOUNDS_PLAIN = np.array([digit * 10**power for power in range(7) for digit in _DECADE], np.int64)
 """Upper bounds of the exported buckets of a histogram of anything else."""
 
-_LE_NS = [floatToGoString(int(bound) / _NS_PER_S) for bound in BOUNDS_NS]
-_LE_PLAIN = [floatToGoString(int(bound)) for bound in BOUNDS_PLAIN]
+_LE_NS = [str(bound / _NS_PER_S) for bound in BOUNDS_NS.tolist()]
+_LE_PLAIN = [str(bound / 1) for bound in BOUNDS_PLAIN.tolist()]
 
 Spec = CounterSpec | HistogramSpec
 
