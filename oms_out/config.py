@@ -1,0 +1,56 @@
+"""Configuration of the OMS side; an unknown key or a value out of range is an error that names it."""
+
+import re
+
+import msgspec
+
+_COMP_ID = re.compile(r"[!-<>-~]{1,64}")
+_PORT_MAX = 65_535
+
+
+class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """FIX acceptor for OMS clients.
+
+    `port` 0 lets the system choose. `allowed` lists the CompIDs that may log on, each of which gets every signal.
+    `heartbeat_s` is the interval for a peer whose Logon names none. `fsync` makes each stored batch survive a power cut too.
+    """
+
+    store_dir: str
+    allowed: tuple[str, ...]
+    address: str = "127.0.0.1"
+    port: int = 0
+    sender_comp_id: str = "FEEDHANDLER"
+    heartbeat_s: int = 30
+    logon_timeout_s: int = 5
+    logout_timeout_s: int = 2
+    max_pending_connections: int = 64
+    pre_logon_cap_bytes: int = 4_096
+    outbound_cap_bytes: int = 4 * 1024 * 1024
+    message_cap_bytes: int = 65_536
+    fsync: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what could not work, by name."""
+        for comp_id in (self.sender_comp_id, *self.allowed):
+            if not _COMP_ID.fullmatch(comp_id):
+                raise ValueError(
+                    f"CompID {comp_id!r}: 1 to 64 printable ASCII characters without blank or '='"
+                )
+        if not self.allowed:
+            raise ValueError("allowed: name at least one CompID that may log on")
+        if len(set(self.allowed)) != len(self.allowed):
+            raise ValueError("allowed: a CompID occurs twice")
+        if not 0 <= self.port <= _PORT_MAX:
+            raise ValueError(f"port: {self.port} is not in 0..{_PORT_MAX}")
+        positive = (
+            "heartbeat_s",
+            "logon_timeout_s",
+            "logout_timeout_s",
+            "max_pending_connections",
+            "pre_logon_cap_bytes",
+            "outbound_cap_bytes",
+            "message_cap_bytes",
+        )
+        for name in positive:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is below 1")

@@ -1,0 +1,99 @@
+"""What an OMS is promised, the fields that carry it, and what the publisher reports about itself.
+
+- Every signal becomes one FIX message for every session on the allow list, connected or not. It has the session's next
+  sequence number and is stored before it is sent, so that an OMS that was away sees the gap at its next Logon, asks with a
+  ResendRequest, and gets it marked PossDupFlag=Y. Numbers and messages survive a crash of the server.
+- A signal has one id in ClOrdID (orders) and SignalId (both kinds), counted from 1 over both kinds.
+- Prices are exact decimals, never rounded. Times are UTC; the nanosecond tags count from the epoch.
+- An OMS that does not read is cut off when its queue is full; nothing is lost, it reconnects and asks.
+
+Message D (NewOrderSingle), an order that a pattern proposes:
+    11 ClOrdID = signal id, 55 Symbol, 54 Side (1 buy, 2 sell), 60 TransactTime = when the signal arose, 38 OrderQty,
+    40 OrdType = 2 (limit), 44 Price, then the tags of `SignalTag`.
+Message f (SecurityStatus), a circuit breaker that changed:
+    55 Symbol, 326 SecurityTradingStatus (2 halt, 3 resume), 60 TransactTime, then the tags of `SignalTag`.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+
+class SignalTag(IntEnum):
+    """User-defined fields (FIX 4.4 volume 1: 5000 to 9999), in both messages, in this order."""
+
+    SIGNAL_ID = 5001
+    """Id of the signal, from 1, over both kinds."""
+    SOURCE_NAME = 5002
+    """Name of the pattern or breaker in the configuration."""
+    FEED_SEQ = 5003
+    """Sequence number of the feed message that caused it."""
+    RX_TIME_NS = 5004
+    """Kernel's receive stamp of that message, ns since the epoch."""
+    EXCH_TIME_NS = 5005
+    """Exchange's stamp of that message, ns since midnight of the venue."""
+    SIGNAL_TIME_NS = 5006
+    """When the signal arose, ns since the epoch."""
+
+
+class OmsMetrics(Protocol):
+    """Where counts go; must not block. The names are those of `OmsCount` and `OmsGauge`."""
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a counter."""
+
+    def gauge(self, name: str, value: int) -> None:
+        """Set a gauge."""
+
+    def record_signal_latency(self, latency_ns: int) -> None:
+        """Kernel's receive stamp to the clock right after `send`, once a signal, first session that got it."""
+
+
+class OmsCount:
+    """Names of the counters."""
+
+    SIGNALS_PUBLISHED = "oms_signals_published"
+    """Signals taken from the ring and numbered for the sessions."""
+    SIGNALS_UNMEASURED = "oms_signals_unmeasured"
+    """Signals without a latency: nobody was logged on, or the connection went before they left."""
+    SIGNALS_UNSTORED = "oms_signals_unstored"
+    """Signals that a session lost because its store could not be written (disk full)."""
+    SIGNALS_MALFORMED = "oms_signals_malformed"
+    """Rows that name no known kind, side, level, source or symbol; nothing is sent for them."""
+    MESSAGES_SENT = "oms_messages_sent"
+    """Signals queued on a connection at once (without those that wait in the store for a replay)."""
+    MESSAGES_REPLAYED = "oms_messages_replayed"
+    """Signals sent again because an OMS asked."""
+    EXECUTION_REPORTS = "oms_execution_reports"
+    """ExecutionReports received."""
+    CONNECTIONS_REFUSED = "oms_connections_refused"
+    """Connections closed before a Logon was accepted: garbage, no Logon in time, unknown or taken identity."""
+    CONNECTIONS_CUT = "oms_connections_cut"
+    """Sessions ended without a Logout of both sides."""
+    LOGONS = "oms_logons"
+    """Logons accepted."""
+    REJECTS = "oms_rejects"
+    """Rejects sent or received."""
+    GARBLED = "oms_garbled_messages"
+    """Runs of bytes on a session that were no valid message."""
+
+
+class OmsGauge:
+    """Names of the gauges."""
+
+    SESSIONS_ACTIVE = "oms_sessions_active"
+    """Sessions that are logged on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatus:
+    """One session as an administrator sees it."""
+
+    target_comp_id: str
+    state: str
+    next_outgoing: int
+    next_incoming: int
+    queued_bytes: int
+    execution_reports: int
+    acknowledged: int
+    """Distinct signal ids for which an ExecutionReport came."""

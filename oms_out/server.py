@@ -1,0 +1,397 @@
+"""FIX 4.4 acceptor for OMS clients: one listener, one session for each CompID on the allow list.
+
+Everything runs in callbacks of one event loop; a callback reads at most one buffer and sends a few pieces, so that no client,
+slow or hostile, delays another or the signals. What an OMS is promised: `contract.py`.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import structlog
+
+from feedhandler.core.ring import Ring
+from oms_out.config import OmsConfig
+from oms_out.contract import OmsCount, OmsGauge, OmsMetrics, SessionStatus, SignalTag
+from oms_out.doorway import Doorway, Visitor
+from oms_out.encoding import SignalEncoder
+from oms_out.id_set import IdSet
+from oms_out.link import Link
+from oms_out.publisher import SignalPublisher
+from oms_out.store import FileStore
+from protocols.fix.events import (
+    ApplicationMessage,
+    Event,
+    GapDetected,
+    LoggedOn,
+    MessageRejected,
+    RejectSent,
+    ReplayAsked,
+    SequenceReset,
+)
+from protocols.fix.message import Identity, decode
+from protocols.fix.session import FixSession, SessionSettings
+from protocols.fix.spec import MsgType, Tag
+from protocols.fix.times import NS_PER_S
+
+_TICK_S = 0.1
+_ACCEPTS_PER_TURN = 16
+_BACKLOG = 128
+
+
+class _Account:
+    """What the server keeps for one CompID: session, store, connection, acknowledged ids, counts already reported."""
+
+    def __init__(self, session: FixSession, store: FileStore) -> None:
+        self.session = session
+        self.store = store
+        self.link: Link | None = None
+        self.acknowledged = IdSet()
+        self.execution_reports = 0
+        self.reported_replayed = 0
+        self.reported_garbled = 0
+
+    @property
+    def comp_id(self) -> str:
+        return self.session.settings.identity.target_comp_id
+
+
+class OmsServer:
+    """The acceptor; `await start()`, then `await stop(deadline_s)`.
+
+    `wakeup_fd` is a non-blocking eventfd that becomes readable when rows of SIGNAL were added to `signals`. It stays the
+    caller's, and so does the ring's producer side. `clock_ns` is CLOCK_REALTIME, replaceable in tests.
+    """
+
+    def __init__(
+        self,
+        config: OmsConfig,
+        symbol_of: Callable[[int], str],
+        source_names: Sequence[str],
+        signals: Ring,
+        wakeup_fd: int,
+        metrics: OmsMetrics,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Nothing is opened before `start`."""
+        self.config = config
+        self._encoder = SignalEncoder(symbol_of, source_names)
+        self._signals = signals
+        self._wakeup_fd = wakeup_fd
+        self._metrics = metrics
+        self._clock_ns = clock_ns
+        self._log = structlog.get_logger(component="oms_out")
+        self._accounts: dict[str, _Account] = {}
+        self._account_of: dict[FixSession, _Account] = {}
+        self._doorways: dict[Doorway, int] = {}
+        self._listener: socket.socket | None = None
+        self._publisher: SignalPublisher | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._is_accepting = False
+        self._is_stopping = False
+        self._refused_quiet_until_ns = 0
+        self._refused_suppressed = 0
+
+    # -- life ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the stores, bind and listen; OSError when the port is taken or a store cannot be used."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._listen()
+            for comp_id in self.config.allowed:
+                self._open_account(comp_id)
+        except BaseException:
+            self._release()
+            raise
+        sessions = [account.session for account in self._accounts.values()]
+        self._publisher = SignalPublisher(
+            self._signals, self._encoder, sessions, self._link_of, self._metrics, self._clock_ns
+        )
+        self._publisher.last_signal_id = self._stored_signal_id()
+        self._set_accepting(is_accepting=True)
+        self._loop.add_reader(self._wakeup_fd, self._publisher.on_wakeup, self._wakeup_fd)
+        self._ticker = self._loop.call_later(_TICK_S, self._tick)
+        self._log.info("oms_listening", address=self.config.address, port=self.port)
+
+    @property
+    def port(self) -> int:
+        """Port that is listened on, the real one when the configuration says 0; 0 while stopped."""
+        return 0 if self._listener is None else int(self._listener.getsockname()[1])
+
+    @property
+    def published_count(self) -> int:
+        """Signals taken from the ring and numbered for every session."""
+        return 0 if self._publisher is None else self._publisher.published_count
+
+    @property
+    def sent_count(self) -> int:
+        """Messages given to connections at once, over all sessions."""
+        return 0 if self._publisher is None else self._publisher.sent_count
+
+    @property
+    def last_signal_id(self) -> int:
+        """Highest signal id in the stores or published since; a restarted producer continues behind it."""
+        return 0 if self._publisher is None else self._publisher.last_signal_id
+
+    def statuses(self) -> list[SessionStatus]:
+        """Every session as it stands."""
+        return [
+            SessionStatus(
+                target_comp_id=account.comp_id,
+                state=account.session.state.name,
+                next_outgoing=account.store.next_outgoing,
+                next_incoming=account.store.next_incoming,
+                queued_bytes=account.link.queued_bytes if account.link else 0,
+                execution_reports=account.execution_reports,
+                acknowledged=account.acknowledged.count,
+            )
+            for account in self._accounts.values()
+        ]
+
+    async def stop(self, deadline_s: float) -> None:
+        """Publish what is in the ring, log everybody out, wait for the answers up to the deadline, close."""
+        if self._publisher is None:
+            return
+        until = self._loop.time() + deadline_s
+        self._is_stopping = True
+        self._set_accepting(is_accepting=False)
+        self._loop.remove_reader(self._wakeup_fd)
+        for doorway in list(self._doorways):
+            self._refuse(doorway, "server stops")
+        while self._publisher.drain_batch():
+            await asyncio.sleep(0)
+        is_told = False
+        while self._links() and self._loop.time() < until:
+            if not is_told or any(link.session.is_logged_on for link in self._links()):
+                self._log_out_all()
+                is_told = True
+            await asyncio.sleep(0.01)
+        for link in self._links():
+            link.close("server stopped before the logout was answered")
+        self._release()
+        self._log.info("oms_stopped", published=self._publisher.published_count)
+
+    def _listen(self) -> None:
+        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.setblocking(False)
+        self._listener.bind((self.config.address, self.config.port))
+        self._listener.listen(_BACKLOG)
+
+    def _open_account(self, comp_id: str) -> None:
+        config = self.config
+        folder = Path(config.store_dir) / f"session-{quote(comp_id, safe='')}"
+        store = FileStore(folder, fsync=config.fsync)
+        settings = SessionSettings(
+            identity=Identity(config.sender_comp_id, comp_id),
+            is_initiator=False,
+            application_types=frozenset(
+                {MsgType.EXECUTION_REPORT, MsgType.BUSINESS_MESSAGE_REJECT}
+            ),
+            heartbeat_s=config.heartbeat_s,
+            logon_timeout_ns=config.logon_timeout_s * NS_PER_S,
+            logout_timeout_ns=config.logout_timeout_s * NS_PER_S,
+            message_bytes_max=config.message_cap_bytes,
+        )
+        account = _Account(FixSession(settings, store), store)
+        self._accounts[comp_id] = account
+        self._account_of[account.session] = account
+        numbers = {"next_outgoing": store.next_outgoing, "next_incoming": store.next_incoming}
+        self._log.info("oms_store_opened", session=comp_id, cut_bytes=store.cut_bytes, **numbers)
+        if store.damaged_count:
+            self._log.error("oms_store_damaged", session=comp_id, records=store.damaged_count)
+
+    def _stored_signal_id(self) -> int:
+        newest = 0
+        for account in self._accounts.values():
+            message = decode(account.store.last_message)
+            newest = max(newest, message.number(SignalTag.SIGNAL_ID) or 0)
+        return newest
+
+    def _release(self) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for account in self._accounts.values():
+            account.store.close()
+
+    # -- connections --------------------------------------------------------------------------
+
+    def _set_accepting(self, *, is_accepting: bool) -> None:
+        is_accepting = is_accepting and not self._is_stopping
+        if self._listener is None or is_accepting == self._is_accepting:
+            return
+        self._is_accepting = is_accepting
+        if is_accepting:
+            self._loop.add_reader(self._listener.fileno(), self._on_acceptable)
+        else:
+            self._loop.remove_reader(self._listener.fileno())
+
+    def _on_acceptable(self) -> None:
+        listener = self._listener
+        for _ in range(_ACCEPTS_PER_TURN):
+            if listener is None:
+                return
+            try:
+                sock, address = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # Out of descriptors: the listener would stay readable and spin; the next tick tries again.
+                self._log.error("oms_accept_failed", error=str(error))
+                self._set_accepting(is_accepting=False)
+                return
+            self._admit(sock, f"{address[0]}:{address[1]}")
+
+    def _admit(self, sock: socket.socket, peer: str) -> None:
+        sock.setblocking(False)
+        if len(self._doorways) >= self.config.max_pending_connections:
+            sock.close()
+            self._note_refusal(peer, "too many connections wait for their Logon")
+            return
+        doorway = Doorway(
+            sock,
+            peer,
+            cap_bytes=self.config.pre_logon_cap_bytes,
+            on_logon=self._on_logon,
+            on_refused=self._refuse,
+        )
+        self._doorways[doorway] = self._clock_ns() + self.config.logon_timeout_s * NS_PER_S
+
+    def _on_logon(self, doorway: Doorway, visitor: Visitor) -> None:
+        sender = visitor.logon.get(Tag.SENDER_COMP_ID).decode("latin-1")
+        account = self._accounts.get(sender)
+        if account is None:
+            self._refuse(doorway, "CompID not on the allow list")
+        elif account.link is not None:
+            self._refuse(doorway, "this CompID is logged on already")
+        else:
+            doorway.leave()
+            del self._doorways[doorway]
+            account.link = Link(
+                visitor.sock,
+                account.session,
+                self,
+                outbound_cap_bytes=self.config.outbound_cap_bytes,
+                clock_ns=self._clock_ns,
+            )
+            account.link.start(visitor.received)
+
+    def _refuse(self, doorway: Doorway, reason: str) -> None:
+        doorway.leave()
+        self._doorways.pop(doorway, None)
+        doorway.sock.close()
+        self._note_refusal(doorway.peer, reason)
+
+    def _note_refusal(self, peer: str, reason: str) -> None:
+        """Count each, write at most one line a second: a flood of connections must not become a flood of lines."""
+        self._metrics.count(OmsCount.CONNECTIONS_REFUSED)
+        now_ns = self._clock_ns()
+        if now_ns < self._refused_quiet_until_ns:
+            self._refused_suppressed += 1
+            return
+        suppressed, self._refused_suppressed = self._refused_suppressed, 0
+        self._refused_quiet_until_ns = now_ns + NS_PER_S
+        self._log.warning("oms_connection_refused", peer=peer, reason=reason, suppressed=suppressed)
+
+    def _links(self) -> list[Link]:
+        return [account.link for account in self._accounts.values() if account.link is not None]
+
+    def _link_of(self, session: FixSession) -> Link | None:
+        return self._account_of[session].link
+
+    def _log_out_all(self) -> None:
+        now_ns = self._clock_ns()
+        for link in self._links():
+            if link.session.is_logged_on:
+                link.session.logout("server stops", now_ns)
+                link.flush()
+
+    def _tick(self) -> None:
+        now_ns = self._clock_ns()
+        self._set_accepting(is_accepting=True)
+        for doorway, deadline_ns in list(self._doorways.items()):
+            if now_ns >= deadline_ns:
+                self._refuse(doorway, f"no Logon within {self.config.logon_timeout_s} s")
+        for account in self._accounts.values():
+            if account.link is not None:
+                account.link.tick(now_ns)
+            self._report_counts(account)
+        self._ticker = self._loop.call_later(_TICK_S, self._tick)
+
+    def _report_counts(self, account: _Account) -> None:
+        """Carry over what the session counts for itself."""
+        replayed = account.session.outbound.replayed_count
+        garbled = account.session.framer.garbled_count
+        if replayed > account.reported_replayed:
+            amount = replayed - account.reported_replayed
+            self._metrics.count(OmsCount.MESSAGES_REPLAYED, amount)
+            account.reported_replayed = replayed
+        if garbled > account.reported_garbled:
+            self._metrics.count(OmsCount.GARBLED, garbled - account.reported_garbled)
+            account.reported_garbled = garbled
+
+    # -- LinkOwner ----------------------------------------------------------------------------
+
+    def on_event(self, link: Link, event: Event) -> None:
+        """A fact from a session: reports are counted, the rest is logged once each."""
+        account = self._account_of[link.session]
+        comp_id = account.comp_id
+        if isinstance(event, ApplicationMessage):
+            self._on_application(account, event)
+        elif isinstance(event, LoggedOn):
+            self._metrics.count(OmsCount.LOGONS)
+            self._report_active()
+            numbers = {"next_outgoing": event.next_outgoing, "next_incoming": event.next_incoming}
+            self._log.info("oms_logged_on", session=comp_id, reset=event.was_reset, **numbers)
+        elif isinstance(event, SequenceReset):
+            numbers = {"old_seq": event.old_seq, "new_seq": event.new_seq}
+            self._log.warning("oms_sequence_reset", session=comp_id, cause=event.cause, **numbers)
+        elif isinstance(event, MessageRejected | RejectSent):
+            self._metrics.count(OmsCount.REJECTS)
+        elif isinstance(event, GapDetected):
+            span = {"first_seq": event.first_seq, "last_seq": event.last_seq}
+            self._log.warning("oms_gap_detected", session=comp_id, **span)
+        elif isinstance(event, ReplayAsked):
+            span = {"begin_seq": event.begin_seq, "end_seq": event.end_seq}
+            self._log.info("oms_replay_asked", session=comp_id, **span)
+
+    def on_sent(self, link: Link, rx_stamps_ns: list[int]) -> None:
+        """Signals left just now: their latency, by the clock right after `send`."""
+        now_ns = self._clock_ns()
+        for stamp_ns in rx_stamps_ns:
+            self._metrics.record_signal_latency(now_ns - stamp_ns)
+
+    def on_closed(self, link: Link, reason: str, *, was_clean: bool) -> None:
+        """A connection is gone; its session keeps numbering and storing."""
+        account = self._account_of[link.session]
+        account.link = None
+        self._report_counts(account)
+        if link.awaiting_count:
+            self._metrics.count(OmsCount.SIGNALS_UNMEASURED, link.awaiting_count)
+        if not was_clean:
+            self._metrics.count(OmsCount.CONNECTIONS_CUT)
+        self._report_active()
+        self._log.info(
+            "oms_disconnected", session=account.comp_id, reason=reason, was_clean=was_clean
+        )
+
+    def _on_application(self, account: _Account, event: ApplicationMessage) -> None:
+        if event.message.msg_type != MsgType.EXECUTION_REPORT:
+            self._metrics.count(OmsCount.REJECTS)
+            return
+        account.execution_reports += 1
+        self._metrics.count(OmsCount.EXECUTION_REPORTS)
+        signal_id = event.message.number(Tag.CL_ORD_ID)
+        if signal_id is not None and signal_id <= self.last_signal_id:
+            account.acknowledged.add(signal_id)
+
+    def _report_active(self) -> None:
+        active = sum(account.session.is_logged_on for account in self._accounts.values())
+        self._metrics.gauge(OmsGauge.SESSIONS_ACTIVE, active)

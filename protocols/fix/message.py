@@ -1,0 +1,191 @@
+"""One FIX message: from a frame to fields and back, and the checks that the table in `spec.py` asks for.
+
+Source: FIX 4.4 volume 1 (fields, data fields, header order), volume 2 (SessionRejectReason).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from protocols.errors import LocalProtocolError
+from protocols.fix.framing import TRAILER_BYTES, checksum
+from protocols.fix.spec import (
+    ADMIN_TYPES,
+    BEGIN_STRING,
+    DATA_TAG_OF_LENGTH,
+    FORMATS,
+    HEADER_REQUIRED,
+    MESSAGES,
+    SessionRejectReason,
+    Tag,
+)
+from protocols.fix.times import parse_utc_timestamp
+
+_SOH = b"\x01"
+_SEQ_DIGITS_MAX = 18
+_TAG_DIGITS_MAX = 9
+_DECIMAL = re.compile(rb"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
+_KNOWN_TAGS = {b"%d" % tag: int(tag) for tag in Tag}
+_SINGLE_TAGS = frozenset(int(tag) for tag in Tag)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a message is rejected: reason (373), the tag (371) or 0, and a sentence (58)."""
+
+    reason: SessionRejectReason
+    tag: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FixMessage:
+    """A decoded message: fields in wire order, the first value by tag, and the first structural fault if any."""
+
+    msg_type: bytes
+    fields: tuple[tuple[int, bytes], ...]
+    fault: Fault | None = None
+    by_tag: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+
+    def get(self, tag: int) -> bytes:
+        """Value of the first field with this tag, empty when there is none."""
+        return self.by_tag.get(tag, b"")
+
+    def number(self, tag: int) -> int | None:
+        """Value as an integer from 0, None when the field is missing or no such number."""
+        text = self.by_tag.get(tag, b"")
+        return int(text) if text.isdigit() and len(text) <= _SEQ_DIGITS_MAX else None
+
+    def flag(self, tag: int) -> bool:
+        """True when a boolean field is there and says Y."""
+        return self.by_tag.get(tag) == b"Y"
+
+    @property
+    def is_admin(self) -> bool:
+        """True for a session message."""
+        return self.msg_type in ADMIN_TYPES
+
+
+def _read_tag(text: bytes) -> int | None:
+    """A tag number: digits, no leading zero, at most nine."""
+    known = _KNOWN_TAGS.get(text)
+    if known is not None:
+        return known
+    if not text.isdigit() or text[0] == ord("0") or len(text) > _TAG_DIGITS_MAX:
+        return None
+    return int(text)
+
+
+def decode(frame: bytes) -> FixMessage:
+    """Fields of a frame that `Framer` gave; a structural fault is noted in the message, never raised."""
+    fields: list[tuple[int, bytes]] = []
+    by_tag: dict[int, bytes] = {}
+    fault: Fault | None = None
+    parts = frame.split(_SOH)
+    at, last, data_tag, data_bytes = 0, len(parts) - 1, 0, 0
+    while at < last:
+        tag_text, equals, value = parts[at].partition(b"=")
+        at += 1
+        tag = _read_tag(tag_text)
+        if tag is None or not equals:
+            text = f"field {len(fields) + 1} has no tag number: {parts[at - 1][:32]!r}"
+            fault = fault or Fault(SessionRejectReason.INVALID_TAG_NUMBER, 0, text)
+            continue
+        if tag == data_tag:
+            size, first = len(value), at
+            while size < data_bytes and at < last:
+                size += 1 + len(parts[at])
+                at += 1
+            value = _SOH.join([value, *parts[first:at]])
+            if size != data_bytes:
+                text = f"tag {tag} holds {size} bytes, its length field says {data_bytes}"
+                fault = fault or Fault(SessionRejectReason.INCORRECT_DATA_FORMAT, tag, text)
+        data_tag = 0
+        if tag in DATA_TAG_OF_LENGTH and value.isdigit() and len(value) <= _TAG_DIGITS_MAX:
+            data_tag, data_bytes = DATA_TAG_OF_LENGTH[tag], int(value)
+        if not value:
+            text = f"tag {tag} has no value"
+            fault = fault or Fault(SessionRejectReason.TAG_WITHOUT_VALUE, tag, text)
+        if tag not in by_tag:
+            by_tag[tag] = value
+        elif tag in _SINGLE_TAGS:
+            fault = fault or Fault(SessionRejectReason.TAG_TWICE, tag, f"tag {tag} occurs twice")
+        fields.append((tag, value))
+    return FixMessage(by_tag.get(Tag.MSG_TYPE, b""), tuple(fields), fault, by_tag)
+
+
+def _is_seqnum(value: bytes) -> bool:
+    return value.isdigit() and len(value) <= _SEQ_DIGITS_MAX
+
+
+_CHECKS: Mapping[str, Callable[[bytes], bool]] = {
+    "seqnum": _is_seqnum,
+    "decimal": lambda value: _DECIMAL.fullmatch(value) is not None,
+    "char": lambda value: len(value) == 1,
+    "boolean": lambda value: value in {b"Y", b"N"},
+    "utc_timestamp": lambda value: parse_utc_timestamp(value) is not None,
+}
+_CHECK_OF_TAG = {int(tag): _CHECKS[name] for tag, name in FORMATS.items()}
+
+
+def find_fault(message: FixMessage) -> Fault | None:
+    """First thing that is wrong with a message by the table: structure, required fields, formats; None when sound."""
+    if message.fault is not None:
+        return message.fault
+    by_tag = message.by_tag
+    known = MESSAGES.get(message.msg_type)
+    for tag in HEADER_REQUIRED if known is None else HEADER_REQUIRED + known.required:
+        if tag not in by_tag:
+            text = f"required tag {int(tag)} missing"
+            return Fault(SessionRejectReason.REQUIRED_TAG_MISSING, int(tag), text)
+    for tag, value in message.fields:
+        check = _CHECK_OF_TAG.get(tag)
+        if check is not None and not check(value):
+            text = f"tag {tag}: {value[:32]!r} is no {FORMATS[tag]}"
+            return Fault(SessionRejectReason.INCORRECT_DATA_FORMAT, tag, text)
+    return None
+
+
+def encode_fields(*fields: tuple[int, bytes | str | int]) -> bytes:
+    """Body bytes `tag=value|…`; LocalProtocolError when a value is empty or holds the separator."""
+    parts = []
+    for tag, value in fields:
+        raw = value if isinstance(value, bytes) else str(value).encode()
+        if not raw or _SOH in raw:
+            raise LocalProtocolError(f"tag {tag}: {raw[:32]!r} is empty or holds the separator")
+        parts.append(b"%d=%b\x01" % (tag, raw))
+    return b"".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose messages these are: our CompID, the peer's, and the version."""
+
+    sender_comp_id: str
+    target_comp_id: str
+    begin_string: bytes = BEGIN_STRING
+    comp_ids: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Lay out the header fields that every message of this session shares."""
+        pair = ((Tag.SENDER_COMP_ID, self.sender_comp_id), (Tag.TARGET_COMP_ID, self.target_comp_id))
+        object.__setattr__(self, "comp_ids", encode_fields(*pair))
+
+
+def encode(  # noqa: PLR0913 - the header's fields, each once
+    identity: Identity, msg_type: bytes, seq: int, sending_time: bytes, body: bytes, orig: bytes = b""
+) -> bytes:
+    """A whole message; `orig` (OrigSendingTime) makes it a possible duplicate. `body` comes from `encode_fields`."""
+    repeat = b"43=Y\x01122=%b\x01" % orig if orig else b""
+    inner = b"35=%b\x0134=%d\x01%b52=%b\x01%b%b" % (
+        msg_type, seq, identity.comp_ids, sending_time, repeat, body
+    )  # fmt: skip
+    whole = b"8=%b\x019=%d\x01%b" % (identity.begin_string, len(inner), inner)
+    return b"%b10=%03d\x01" % (whole, checksum(whole))
+
+
+def encode_again(identity: Identity, wire: bytes, sending_time: bytes) -> bytes:
+    """A message that `encode` made, marked as a possible duplicate with its first SendingTime as OrigSendingTime."""
+    parts = wire.split(_SOH, 7)
+    body = parts[7][:-TRAILER_BYTES]
+    return encode(identity, parts[2][3:], int(parts[3][3:]), sending_time, body, parts[6][3:])

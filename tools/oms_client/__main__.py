@@ -1,0 +1,115 @@
+"""Command line of the sample OMS: `oms-client --host H --port P --sender OMS1 --target FEEDHANDLER`.
+
+Exit codes: 0 stopped by signal or by --seconds, 2 wrong usage, 69 no Logon within --connect-timeout or store in use.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from oms_out.store import StoreError
+from tools.oms_client.client import ClientSettings, NeverConnectedError, OmsClient
+
+EXIT_UNAVAILABLE = 69
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text}: a port is 1 to 65535")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text}: must be above 0")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="oms-client", description=__doc__.splitlines()[0])
+    parser.add_argument("--host", default="127.0.0.1", help="where the server listens")
+    parser.add_argument("--port", type=_port, required=True, help="its FIX port")
+    parser.add_argument("--sender", default="OMS1", help="our CompID")
+    parser.add_argument("--target", default="FEEDHANDLER", help="the server's CompID")
+    parser.add_argument("--store", type=Path, help="folder for numbers and sent messages")
+    parser.add_argument("--report", type=Path, help="write counts here as JSON at the end")
+    parser.add_argument("--seconds", type=_seconds, help="stop after this time")
+    parser.add_argument("--heartbeat", type=int, default=10, help="HeartBtInt in seconds")
+    parser.add_argument("--connect-timeout", type=_seconds, default=10.0, help="seconds, exit 69 then")
+    parser.add_argument("--reset-seq", action="store_true", help="both sides start at 1 again")
+    parser.add_argument("--quiet", action="store_true", help="do not print the signals")
+    return parser
+
+
+def _write_report(path: Path, report: dict[str, int | bool]) -> None:
+    """Whole or not at all: readers never see half a report."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(report) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _say(line: str) -> None:
+    """Print a signal; a reader who went away (`| head`) ends the printing, not the session."""
+    try:
+        sys.stdout.write(line + "\n")
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for good
+
+
+async def _run(arguments: argparse.Namespace, store_dir: Path) -> int:
+    settings = ClientSettings(
+        host=arguments.host,
+        port=arguments.port,
+        sender=arguments.sender,
+        target=arguments.target,
+        store_dir=store_dir,
+        heartbeat_s=arguments.heartbeat,
+        reset_seq=arguments.reset_seq,
+        connect_timeout_s=arguments.connect_timeout,
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if arguments.seconds is not None:
+        loop.call_later(arguments.seconds, stop.set)
+    client = OmsClient(settings, None if arguments.quiet else _say)
+    status = 0
+    try:
+        await client.run(stop)
+    except NeverConnectedError as error:
+        sys.stderr.write(f"oms-client: no Logon within {settings.connect_timeout_s:g} s: {error}\n")
+        status = EXIT_UNAVAILABLE
+    else:
+        for problem in client.problems[-5:]:
+            sys.stderr.write(f"oms-client: {problem}\n")
+    finally:
+        if arguments.report is not None:
+            _write_report(arguments.report, client.report())
+        client.close()
+    return status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the client; the exit code is returned."""
+    arguments = _parser().parse_args(argv)
+    try:
+        with tempfile.TemporaryDirectory(prefix="oms-client-") as scratch:
+            return uvloop.run(_run(arguments, arguments.store or Path(scratch)))
+    except StoreError as error:
+        sys.stderr.write(f"oms-client: {error}\n")
+        return EXIT_UNAVAILABLE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""The sample OMS as an asyncio client: one FIX session that outlives its connections."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from oms_out.link import Link
+from oms_out.store import FileStore
+from protocols.fix.events import (
+    ApplicationMessage,
+    Disconnect,
+    Event,
+    GapDetected,
+    LoggedOn,
+    MessageRejected,
+    RejectSent,
+)
+from protocols.fix.message import FixMessage, Identity
+from protocols.fix.session import FixSession, SessionSettings
+from protocols.fix.spec import MsgType, Tag
+from tools.oms_client.ledger import SignalLedger, describe
+
+_TICK_S = 0.1
+_BACKOFF_S_MIN = 0.1
+_BACKOFF_S_MAX = 5.0
+_LOGOUT_WAIT_S = 3.0
+_OUTBOUND_CAP_BYTES = 16 * 1024 * 1024
+_REPORT = (
+    b"37=%b\x0117=%b\x01150=0\x0139=0\x0111=%b\x0155=%b\x0154=%b\x01151=%b\x0114=0\x016=0\x01"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Whom to reach, as whom, and how patient to be."""
+
+    host: str
+    port: int
+    sender: str
+    target: str
+    store_dir: Path
+    heartbeat_s: int = 10
+    reset_seq: bool = False
+    connect_timeout_s: float = 10.0
+
+
+class NeverConnectedError(Exception):
+    """No Logon was accepted within the connect timeout; says what happened last."""
+
+
+def acknowledge(order: FixMessage) -> tuple[bytes, bytes]:
+    """ExecutionReport "new" for a NewOrderSingle (FIX 4.4 volume 4, ExecType 0 and OrdStatus 0)."""
+    order_id = order.get(Tag.CL_ORD_ID)
+    symbol, side, qty = order.get(Tag.SYMBOL), order.get(Tag.SIDE), order.get(Tag.ORDER_QTY)
+    return MsgType.EXECUTION_REPORT, _REPORT % (order_id, order_id, order_id, symbol, side, qty)
+
+
+class OmsClient:
+    """Runs until `stop` is set; `ledger` and `report` tell what came."""
+
+    def __init__(self, settings: ClientSettings, say: Callable[[str], None] | None) -> None:
+        """Open the session's store; `say` gets a line for each signal, None keeps quiet."""
+        self.ledger = SignalLedger()
+        self.problems: list[str] = []
+        self.logons = 0
+        self.gaps = 0
+        self.rejects = 0
+        self._settings = settings
+        self._say = say
+        self._store = FileStore(settings.store_dir)
+        self._session = FixSession(
+            SessionSettings(
+                identity=Identity(settings.sender, settings.target),
+                is_initiator=True,
+                application_types=frozenset({MsgType.NEW_ORDER_SINGLE, MsgType.SECURITY_STATUS}),
+                heartbeat_s=settings.heartbeat_s,
+                reset_on_logon=settings.reset_seq,
+            ),
+            self._store,
+        )
+        self._link: Link | None = None
+        self._closed = asyncio.Event()
+        self._last_problem = "no attempt was made"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Stay logged on until `stop`, then log out; NeverConnectedError when no Logon ever succeeded in time."""
+        started_s = time.monotonic()
+        backoff_s = _BACKOFF_S_MIN
+        while not stop.is_set():
+            logons = self.logons
+            await self._connect_once(stop)
+            backoff_s = _BACKOFF_S_MIN if self.logons > logons else backoff_s
+            waited_s = time.monotonic() - started_s
+            if self.logons == 0 and waited_s >= self._settings.connect_timeout_s:
+                raise NeverConnectedError(self._last_problem)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), backoff_s)
+            backoff_s = min(2 * backoff_s, _BACKOFF_S_MAX, self._settings.connect_timeout_s)
+
+    def report(self) -> dict[str, int | bool]:
+        """What was received, and how the session fared."""
+        return self.ledger.report() | {
+            "logons": self.logons,
+            "gaps": self.gaps,
+            "rejects": self.rejects,
+            "poss_dup_suppressed": self._session.poss_dup_suppressed_count,
+            "garbled": self._session.framer.garbled_count,
+            "next_incoming": self._store.next_incoming,
+            "next_outgoing": self._store.next_outgoing,
+        }
+
+    def close(self) -> None:
+        """Release the store."""
+        self._store.close()
+
+    async def _connect_once(self, stop: asyncio.Event) -> None:
+        """One connection from dialling to its end."""
+        settings = self._settings
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        try:
+            dial = loop.sock_connect(sock, (settings.host, settings.port))
+            await asyncio.wait_for(dial, settings.connect_timeout_s)
+        except (OSError, TimeoutError) as error:
+            sock.close()
+            self._note(f"cannot reach {settings.host}:{settings.port}: {error or 'no answer'}")
+            return
+        self._closed.clear()
+        self._link = Link(
+            sock,
+            self._session,
+            self,
+            outbound_cap_bytes=_OUTBOUND_CAP_BYTES,
+            clock_ns=time.time_ns,
+        )
+        self._link.start()
+        logout_by_s = 0.0
+        while not self._closed.is_set():
+            if stop.is_set() and logout_by_s == 0.0:
+                logout_by_s = time.monotonic() + _LOGOUT_WAIT_S
+                self._log_out()
+            if logout_by_s and time.monotonic() >= logout_by_s:
+                self._link.close("logout was not answered")
+                return
+            await self._wait_a_tick(stop)
+            self._link.tick(time.time_ns())
+
+    async def _wait_a_tick(self, stop: asyncio.Event) -> None:
+        """Until the next tick, or sooner when the connection ends or the stop comes."""
+        waits = [asyncio.ensure_future(self._closed.wait())]
+        if not stop.is_set():
+            waits.append(asyncio.ensure_future(stop.wait()))
+        await asyncio.wait(waits, timeout=_TICK_S, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    def _log_out(self) -> None:
+        link = self._link
+        if link is None:
+            return
+        if self._session.is_logged_on:
+            self._session.logout("client stops", time.time_ns())
+            link.flush()
+        else:
+            link.close("stopped before the Logon was answered")
+
+    def _note(self, problem: str) -> None:
+        self._last_problem = problem
+        if not self.problems or self.problems[-1] != problem:
+            self.problems.append(problem)
+
+    # -- LinkOwner ----------------------------------------------------------------------------
+
+    def on_event(self, link: Link, event: Event) -> None:
+        """Count, show and acknowledge; the session asks for gaps by itself."""
+        if isinstance(event, ApplicationMessage):
+            self.ledger.record(event.message)
+            if event.message.msg_type == MsgType.NEW_ORDER_SINGLE:
+                link.session.send((acknowledge(event.message),), time.time_ns())
+                self.ledger.acknowledged += 1
+            if self._say is not None:
+                self._say(describe(event.message))
+        elif isinstance(event, LoggedOn):
+            self.logons += 1
+        elif isinstance(event, GapDetected):
+            self.gaps += 1
+        elif isinstance(event, MessageRejected | RejectSent):
+            self.rejects += 1
+            self._note(f"reject: {event.text}")
+        elif isinstance(event, Disconnect) and not event.was_clean:
+            self._note(event.reason)
+
+    def on_sent(self, link: Link, rx_stamps_ns: list[int]) -> None:
+        """The client announces nothing; the server's side measures."""
+
+    def on_closed(self, link: Link, reason: str, *, was_clean: bool) -> None:
+        """The connection is gone; `run` dials again."""
+        if not was_clean:
+            self._note(reason)
+        self._closed.set()
