@@ -4,8 +4,11 @@ A kernel holds no GIL, allocates nothing and raises nothing. The suffix `_nb` ma
 `NUMBA_DISABLE_JIT=1` runs the same source as plain Python (branch coverage); `NUMBA_BOUNDSCHECK=1` checks every index (fuzzing).
 """
 
+import hashlib
+import os
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import config, njit
@@ -17,6 +20,30 @@ warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
 F = TypeVar("F", bound=Callable[..., Any])
 
 JIT_ENABLED: bool = not config.DISABLE_JIT
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PACKAGES = ("protocols", "feedhandler", "adapters", "oms_out", "tools")
+
+
+def _source_digest() -> str:
+    """Short digest of every source file whose kernels may be inlined into each other."""
+    digest = hashlib.sha256()
+    for package in _PACKAGES:
+        for path in sorted((_ROOT / package).rglob("*.py")):
+            digest.update(str(path.relative_to(_ROOT)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _cache_directory() -> Path:
+    """Where compiled kernels of exactly this source are kept: Numba itself notices a change of one file only, not of another one that
+    was inlined, so the directory carries the digest."""
+    base = config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "feedhandler" / f"kernels-{_source_digest()}"
+
+
+CACHE_DIRECTORY = _cache_directory()
+config.CACHE_DIR = str(CACHE_DIRECTORY)
 
 
 def _compiled(function: F, *, inline: bool) -> F:

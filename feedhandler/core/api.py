@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from numba import from_dtype, njit, types
+from numba import cfunc, from_dtype, types
 from numba.core.errors import NumbaError
 
 from feedhandler.core.events import TICK
@@ -82,7 +82,7 @@ def compile_stage(function: Callable[..., Any], signature: Any = STAGE) -> Any:
     if not JIT_ENABLED:
         return code
     try:
-        return njit(signature, nogil=True, cache=True, error_model="numpy", _nrt=False)(code)
+        return cfunc(signature, nopython=True, cache=True, error_model="numpy", _nrt=False)(code)
     except NumbaError as error:
         where = f"{code.__code__.co_filename}:{code.__code__.co_firstlineno}"
         reason = next((line for line in str(error).splitlines() if line.strip()), "unknown")

@@ -32,7 +32,7 @@ def price_band_nb(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> i
         state[_REFERENCE_E4] = 0
     is_trade = Kind.EXECUTE <= kind <= Kind.EXECUTE_AT_PRICE or kind == Kind.TRADE
     if not is_trade or tick["flags"] & Flag.NOT_PRINTABLE:
-        return int(BreakerLevel.HALTED if state[_TRIPPED] else BreakerLevel.NORMAL)
+        return BreakerLevel.HALTED if state[_TRIPPED] else BreakerLevel.NORMAL
     price_e4 = np.int64(tick["price_e9"]) // _E9_PER_E4
     if state[_TRIPPED]:
         if abs(price_e4 - state[_CALM_PRICE_E4]) * 2 * _BPS > params[0] * state[_CALM_PRICE_E4]:
@@ -50,4 +50,4 @@ def price_band_nb(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> i
             out[4] = abs(price_e4 - reference_e4) * _BPS // reference_e4
     out[2] = price_e4 * _E9_PER_E4
     out[3] = state[_REFERENCE_E4] * _E9_PER_E4
-    return int(BreakerLevel.HALTED if state[_TRIPPED] else BreakerLevel.NORMAL)
+    return BreakerLevel.HALTED if state[_TRIPPED] else BreakerLevel.NORMAL

@@ -54,7 +54,8 @@ class Setting(IntEnum):
     BREAKER_BUDGET_NS = 7
     PATTERN_BUDGET_NS = 8
     IDLE = 9
-    WAKEUP_FD = 10
+    SIGNAL_FD = 10
+    CONTROL_FD = 11
 
 
 class Control(IntEnum):

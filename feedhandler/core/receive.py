@@ -126,7 +126,7 @@ def allocate_receiver(fds: tuple[int, int, int], session: bytes, slot_bytes: int
 
 @kernel
 def _note_line_nb(shard: Shard, rx: Receiver, line: int, seq: int, end: int) -> None:
-    """Messages that this line did not bring in order; a late packet takes its own back."""
+    """Count the messages that this line did not bring in their turn (lost, or late)."""
     expected = rx.line_next[line]
     if line == RECOVERY:
         return
@@ -329,7 +329,7 @@ def advance_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
     elif step == Step.SNAPSHOT:
         if load_acquire(shard.control, Control.SNAPSHOT) == Snapshot.IDLE:
             store_release(shard.control, Control.SNAPSHOT, np.int64(Snapshot.WANTED))
-            wake_control_nb(shard, rx)
+            wake_nb(shard, rx, Setting.CONTROL_FD)
     elif step == Step.GIVE_UP:
         skip_hole_nb(shard, rx)
     shard.counts[Count.STATE, 0] = channel["state"]
@@ -343,9 +343,9 @@ def advance_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
 
 
 @kernel
-def wake_control_nb(shard: Shard, rx: Receiver) -> None:
-    """Make the control plane's event descriptor readable."""
-    fd = shard.settings[Setting.WAKEUP_FD]
+def wake_nb(shard: Shard, rx: Receiver, which: int) -> None:
+    """Make an event descriptor of the control plane readable: Setting.SIGNAL_FD or Setting.CONTROL_FD."""
+    fd = shard.settings[which]
     if fd >= 0:
         write(fd, rx.wakeup.ctypes.data, 8)
 
@@ -411,14 +411,14 @@ def run_inline_nb(shard: Shard, rx: Receiver, venue: Venue, breakers: Any, patte
         work = poll_once_nb(shard, rx, venue)
         work += drain_lanes_nb(shard, breakers, patterns, shard.ticks.shape[0])
         if shard.signal_count[0] != signals:
-            wake_control_nb(shard, rx)
+            wake_nb(shard, rx, Setting.SIGNAL_FD)
         shard.counts[Count.WORKER_HEARTBEAT_NS, 0] = shard.counts[Count.RX_HEARTBEAT_NS, 0]
         rounds += 1
         idle_rounds = 0 if work else idle_rounds + 1
         if idle_rounds:
             _idle_nb(rx, strategy, idle_rounds)
     drain_lanes_nb(shard, breakers, patterns, shard.ticks.shape[0])
-    wake_control_nb(shard, rx)
+    wake_nb(shard, rx, Setting.SIGNAL_FD)
     return rounds
 
 
@@ -450,7 +450,7 @@ def run_worker_nb(shard: Shard, rx: Receiver, breakers: Any, patterns: Any) -> i
         work = drain_lanes_nb(shard, breakers, patterns, CHUNK)
         total += work
         if shard.signal_count[0] != signals:
-            wake_control_nb(shard, rx)
+            wake_nb(shard, rx, Setting.SIGNAL_FD)
         shard.counts[Count.WORKER_HEARTBEAT_NS, 0] = clock_ns(CLOCK_REALTIME)
         if work == 0 and stopping:
             return total

@@ -53,7 +53,11 @@ def _emit_nb(shard: Shard, slot: int, kind: int, source: int, side_or_level: int
     row["ts_exch_ns"] = tick["ts_exch_ns"]
     row["ts_rx_ns"] = tick["ts_rx_ns"]
     row["ts_decoded_ns"] = tick["ts_decoded_ns"]
-    row["ts_signal_ns"] = clock_ns(CLOCK_REALTIME) if shard.settings[Setting.TIMED] else np.int64(0)
+    row["ts_signal_ns"] = 0
+    if shard.settings[Setting.TIMED]:
+        now_ns = clock_ns(CLOCK_REALTIME)
+        row["ts_signal_ns"] = now_ns
+        record_nb(shard.histograms[Histogram.SIGNAL_READY], now_ns - tick["ts_rx_ns"])
     row["bid_price_e9"] = tick["bid_price_e9"]
     row["bid_qty"] = tick["bid_qty"]
     row["ask_price_e9"] = tick["ask_price_e9"]

@@ -1,0 +1,161 @@
+"""Configuration of a server: what `feedhandler serve --config FILE` reads. Unknown keys are errors; see docs/configuration.md."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from oms_out.config import OmsConfig
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Positive = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+
+_KINDS_BY_DEFAULT = {
+    "system_event": 0,
+    "trading_status": 0,
+    "operational_halt": 0,
+    "market_decline_levels": 0,
+    "market_decline_status": 0,
+    "auction_collar": 0,
+    "broken_trade": 1,
+    "cross_trade": 1,
+    "execute": 1,
+    "execute_at_price": 1,
+    "trade": 1,
+    "imbalance": 1,
+}
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file: frozen, and an unknown key is an error."""
+
+
+class Endpoint(_Table):
+    """An address and a port."""
+
+    port: Port
+    address: str = "127.0.0.1"
+
+
+class LineConfig(Endpoint):
+    """Where one line arrives; a multicast address is joined on `interface`."""
+
+    interface: str = "127.0.0.1"
+
+
+class GlimpseConfig(Endpoint):
+    """Snapshot service over SoupBinTCP."""
+
+    username: str = ""
+    password: str = ""
+    timeout_s: Positive = 10
+
+
+class FeedConfig(_Table):
+    """One feed: its venue, lines, and what helps after a loss."""
+
+    line_a: LineConfig
+    line_b: LineConfig | None = None
+    name: str = "itch"
+    adapter: str = "nasdaq_itch"
+    session: str = ""
+    rerequest: Endpoint | None = None
+    glimpse: GlimpseConfig | None = None
+    reorder_us: NotNegative = 1_000
+    request_timeout_ms: Positive = 50
+    request_tries: Positive = 5
+    request_chunk: Positive = 40
+    request_window: Positive = 2_000
+    snapshot_above: Positive = 50_000
+    stale_after_ms: Positive = 1_500
+    receive_buffer_bytes: Positive = 67_108_864
+
+
+class EngineConfig(_Table):
+    """Topology and the sizes of everything that is allocated at start."""
+
+    topology: Literal["inline", "pipelined"] = "inline"
+    idle: Literal["spin", "yield", "backoff"] = "backoff"
+    instruments: Annotated[int, Meta(ge=1, le=65_536)] = 65_536
+    ticks: Positive = 131_072
+    order_pages: Positive = 65_536
+    overflow_orders: Positive = 65_536
+    levels: Positive = 1_048_576
+    level_arena: Positive = 4_194_304
+    window_packets: Positive = 32_768
+    packet_bytes: Annotated[int, Meta(ge=64, le=65_536)] = 2_048
+    snapshot_bytes: Positive = 67_108_864
+    signal_ring: Positive = 65_536
+
+    def __post_init__(self) -> None:
+        """Refuse sizes with which a mask would not work."""
+        for name in ("ticks", "overflow_orders", "window_packets", "signal_ring"):
+            value = getattr(self, name)
+            if value & (value - 1):
+                raise ValueError(f"{name}: {value} is not a power of two")
+        if self.ticks < _TICKS_MIN:
+            raise ValueError(f"ticks: {self.ticks} is below {_TICKS_MIN}")
+
+
+_TICKS_MIN = 131_072
+
+
+class BudgetConfig(_Table):
+    """How long a stage may take for one tick before it counts as an overrun."""
+
+    book_ns: Positive = 10_000
+    breakers_ns: Positive = 5_000
+    patterns_ns: Positive = 5_000
+
+
+class PriorityConfig(_Table):
+    """Lanes, 0 the most urgent. `kinds` gives the lane of a kind of message; `large_*` lift a tick to `critical_lane`."""
+
+    lanes: Annotated[int, Meta(ge=2, le=16)] = 4
+    critical_lane: NotNegative = 0
+    default_lane: NotNegative = 2
+    deep_quote_lane: NotNegative = 3
+    large_trade_qty: Positive = 10_000
+    large_trade_notional: Positive = 1_000_000
+    large_move_bps: Positive = 100
+    kinds: dict[str, NotNegative] = msgspec.field(default_factory=lambda: dict(_KINDS_BY_DEFAULT))
+
+    def __post_init__(self) -> None:
+        """Refuse a lane that does not exist."""
+        named = {f"kinds.{kind}": lane for kind, lane in self.kinds.items()}
+        for name in ("critical_lane", "default_lane", "deep_quote_lane"):
+            named[name] = getattr(self, name)
+        for name, lane in named.items():
+            if lane >= self.lanes:
+                raise ValueError(f"{name}: lane {lane} does not exist, lanes = {self.lanes}")
+
+
+class StageConfig(_Table):
+    """A breaker or a pattern: a function, `module:name` or `path/file.py:name`, and its parameters in the order of its list."""
+
+    name: str
+    function: str
+    params: dict[str, int] = {}
+
+
+class MetricsConfig(Endpoint):
+    """Where /metrics, /livez and /readyz are served."""
+
+    port: Port = 9464
+
+
+class ServerConfig(_Table):
+    """The whole file."""
+
+    feed: FeedConfig
+    oms: OmsConfig
+    engine: EngineConfig = EngineConfig()
+    budgets: BudgetConfig = BudgetConfig()
+    priority: PriorityConfig = PriorityConfig()
+    breakers: tuple[StageConfig, ...] = ()
+    patterns: tuple[StageConfig, ...] = ()
+    metrics: MetricsConfig = MetricsConfig()
+    counters_file: str = "feedhandler.counters"
+    report_file: str = ""
+    drain_s: Positive = 4

@@ -1,0 +1,203 @@
+"""What the counter rows of a server mean: one specification for each row of `feedhandler.core.counts`, in the same order,
+and after them the rows that the control plane writes."""
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+from feedhandler.core.counters import CounterSpec, HistogramSpec
+from feedhandler.core.counts import (
+    COUNT_ROWS,
+    FUNCTIONS_MAX,
+    HISTOGRAM_ROWS,
+    LANES_MAX,
+    Count,
+    Histogram,
+)
+
+LINE_NAMES = ("a", "b", "recovery")
+
+
+class ControlCount(IntEnum):
+    """Rows that the control plane's thread writes, counted from CONTROL_FIRST."""
+
+    SIGNALS_PUBLISHED = 0
+    HTTP_REJECTED = 1
+    SNAPSHOT_FAILURES = 2
+    SESSIONS_UP = 3
+
+
+class ControlHistogram(IntEnum):
+    """Histograms that other threads than the shard's write, counted from HISTOGRAM_ROWS."""
+
+    WIRE_TO_SIGNAL = 0
+    HICCUP = 1
+    GC_PAUSE = 2
+
+
+CONTROL_FIRST = COUNT_ROWS
+
+_DROPPED = {
+    Count.UNRECOVERED: "unrecovered_gap",
+    Count.UNKNOWN_TYPE: "unknown_type",
+    Count.BAD_LENGTH: "bad_length",
+    Count.UNKNOWN_REFERENCE: "unknown_reference",
+    Count.DUPLICATE_REFERENCE: "duplicate_reference",
+    Count.BAD_VALUE: "bad_value",
+    Count.CAPACITY: "capacity",
+}
+"""Every reason for which a message does not reach the books."""
+
+_PLAIN: dict[Count, tuple[str, str, str]] = {
+    Count.HEARTBEATS: ("heartbeats", "", "Heartbeats and end-of-session packets"),
+    Count.WINDOW_STORED: ("packets_kept", "", "Packets that waited for an earlier one"),
+    Count.WINDOW_FULL: ("packets_not_kept", "", "Packets dropped as the reorder window was full"),
+    Count.APPLIED: ("messages_applied", "", "Messages applied to the books"),
+    Count.RECOVERED: ("messages_recovered", "", "Messages that came by retransmission"),
+    Count.COVERED_BY_SNAPSHOT: (
+        "messages_covered_by_snapshot",
+        "",
+        "Messages not received themselves, whose effect a snapshot contained",
+    ),
+    Count.OVERFILL: ("overfills", "", "Messages that took more from an order than it had"),
+    Count.GAPS: ("sequence_gaps", "", "Gaps found in the sequence"),
+    Count.GAPS_UNRECOVERED: ("gap_unrecovered", "", "Gaps that nothing could fill"),
+    Count.REQUESTS: ("rerequests_sent", "", "Re-requests sent"),
+    Count.SNAPSHOTS: ("snapshots_loaded", "", "Snapshots loaded into the books"),
+}
+
+_GAUGES: dict[Count, tuple[str, str, str]] = {
+    Count.GAP_OPEN: ("gap_open", "", "1 while messages are missing"),
+    Count.STATE: (
+        "channel_state",
+        "",
+        "0 down, 1 syncing, 2 live, 3 gap, 4 recovering, 5 stale, 6 ended",
+    ),
+    Count.NEXT_SEQ: ("next_sequence", "", "Sequence number of the next message"),
+    Count.END_SEQ: ("end_sequence", "", "Sequence number after the last one of an ended session"),
+    Count.LAST_PACKET_NS: (
+        "feed_last_message_timestamp",
+        "ns",
+        "When the last packet of the session came, since the epoch",
+    ),
+}
+
+_BARE: dict[Count, tuple[str, str, str, str]] = {
+    Count.ORDERS_LIVE: ("orders_live", "", "Orders in the books", "gauge"),
+    Count.BOOKS_SUSPECT: ("books_suspect", "", "1 while the books may be wrong", "gauge"),
+    Count.POOL_WAITS: ("pool_waits", "", "Waits for a free tick", "counter"),
+    Count.TICKS: ("ticks", "", "Ticks that went through all stages", "counter"),
+    Count.SIGNALS: ("signals", "", "Signals handed to the publisher", "counter"),
+    Count.SIGNALS_SUPPRESSED: (
+        "signals_suppressed",
+        "",
+        "Signals held back: book in doubt, instrument halted, or breaker open",
+        "counter",
+    ),
+    Count.SIGNALS_DROPPED: ("signals_dropped", "", "Signals lost to a full ring", "counter"),
+}
+
+_STAGE_OVERRUNS = {
+    Count.BOOK_OVERRUNS: "book",
+    Count.BREAKER_OVERRUNS: "breakers",
+    Count.PATTERN_OVERRUNS: "patterns",
+}
+
+
+def _block(row: Count, names: Sequence[str]) -> dict[int, str]:
+    return {int(row) + i: name for i, name in enumerate(names)}
+
+
+def counter_specs(
+    channel: str, breakers: Sequence[str], patterns: Sequence[str]
+) -> list[CounterSpec]:
+    """Specification of every counter row, the shard's first."""
+    at_channel = (("channel", channel),)
+    specs: dict[int, CounterSpec] = {}
+
+    def put(row: int, name: str, help_text: str, **rest: object) -> None:
+        specs[row] = CounterSpec(name, str(rest.pop("unit", "")), help_text, **rest)  # type: ignore[arg-type]
+
+    for start, name, help_text in (
+        (Count.PACKETS, "packets_received", "Packets received"),
+        (Count.WINS, "line_arbitration_wins", "Packets that came first on this line"),
+        (Count.LOST, "line_lost_messages", "Messages that this line did not bring in their turn"),
+    ):
+        for row, line in _block(start, LINE_NAMES).items():
+            put(row, name, help_text, labels=(*at_channel, ("line", line)))
+    for row, reason in (
+        (Count.REJECTED_MALFORMED, "malformed"),
+        (Count.REJECTED_SESSION, "session"),
+        (Count.DUPLICATE_PACKETS, "duplicate"),
+    ):
+        labels = (*at_channel, ("reason", reason))
+        put(row, "packets_rejected", "Packets not used, by reason", labels=labels)
+    for dropped, reason in _DROPPED.items():
+        labels = (*at_channel, ("reason", reason))
+        put(dropped, "messages_dropped", "Messages that did not reach the books", labels=labels)
+    for plain, (name, unit, help_text) in _PLAIN.items():
+        put(plain, name, help_text, unit=unit, labels=at_channel)
+    for gauge, (name, unit, help_text) in _GAUGES.items():
+        put(gauge, name, help_text, unit=unit, kind="gauge", labels=at_channel)
+    for bare, (name, unit, help_text, kind) in _BARE.items():
+        put(bare, name, help_text, unit=unit, kind=kind)
+    for overrun, stage in _STAGE_OVERRUNS.items():
+        put(overrun, "budget_overruns", "Ticks over the stage's budget", labels=(("stage", stage),))
+    for row, agent in ((Count.RX_HEARTBEAT_NS, "receiver"), (Count.WORKER_HEARTBEAT_NS, "worker")):
+        help_text = "When the agent last made a round, since the epoch"
+        labels = (("agent", agent),)
+        put(row, "agent_heartbeat", help_text, unit="ns", kind="gauge", labels=labels)
+    for row, lane in _block(Count.LANE_TICKS, [str(i) for i in range(LANES_MAX)]).items():
+        put(row, "lane_ticks", "Ticks worked on, by lane", labels=(("lane", lane),))
+    for start, label, names, name, help_text, kind in (
+        (Count.BREAKER_TRIPS, "breaker", breakers, "breaker_trips", "Trips", "counter"),
+        (Count.BREAKERS_TRIPPED, "breaker", breakers, "breaker_state", "Instruments tripped", "gauge"),
+        (Count.PATTERN_SIGNALS, "pattern", patterns, "pattern_signals", "Signals", "counter"),
+    ):
+        padded = [*names, *(f"unused_{i}" for i in range(len(names), FUNCTIONS_MAX))]
+        for row, function in _block(start, padded).items():
+            put(row, name, help_text, kind=kind, labels=((label, function),))
+    control = {
+        ControlCount.SIGNALS_PUBLISHED: ("signals_published", "Signals given to OMS sessions", "counter"),
+        ControlCount.HTTP_REJECTED: ("http_rejected", "HTTP requests refused", "counter"),
+        ControlCount.SNAPSHOT_FAILURES: ("snapshot_failures", "Snapshots that failed", "counter"),
+        ControlCount.SESSIONS_UP: ("fix_sessions_up", "OMS sessions logged on", "gauge"),
+    }
+    for own, (name, help_text, kind) in control.items():
+        put(CONTROL_FIRST + own, name, help_text, kind=kind)
+    return [specs[row] for row in range(COUNT_ROWS + len(ControlCount))]
+
+
+def histogram_specs() -> list[HistogramSpec]:
+    """Specification of every histogram row."""
+    stages = {
+        Histogram.STAGE_RECEIVE: "receive",
+        Histogram.STAGE_BOOK: "book",
+        Histogram.STAGE_BREAKERS: "breakers",
+        Histogram.STAGE_PATTERNS: "patterns",
+    }
+    specs = {
+        int(Histogram.LATENCY): HistogramSpec(
+            "latency", "ns", "Kernel receive stamp to the end of the last stage, every message"
+        ),
+        int(Histogram.SIGNAL_READY): HistogramSpec(
+            "signal_ready", "ns", "Kernel receive stamp to the signal in its ring"
+        ),
+        HISTOGRAM_ROWS + ControlHistogram.WIRE_TO_SIGNAL: HistogramSpec(
+            "wire_to_signal", "ns", "Kernel receive stamp to the send of the signal"
+        ),
+        HISTOGRAM_ROWS + ControlHistogram.HICCUP: HistogramSpec(
+            "hiccup", "ns", "Oversleep of a 1 ms timer: the machine's own noise"
+        ),
+        HISTOGRAM_ROWS + ControlHistogram.GC_PAUSE: HistogramSpec(
+            "gc_pause", "ns", "Garbage collections of the control plane"
+        ),
+    }
+    for row, stage in stages.items():
+        labels = (("stage", stage),)
+        specs[int(row)] = HistogramSpec("stage_duration", "ns", "Time in a stage", labels)
+    for lane in range(LANES_MAX):
+        row = int(Histogram.LANE_LATENCY) + lane
+        specs[row] = HistogramSpec(
+            "lane_latency", "ns", "Kernel stamp to last stage, by lane", (("lane", str(lane)),)
+        )
+    return [specs[row] for row in range(HISTOGRAM_ROWS + len(ControlHistogram))]
