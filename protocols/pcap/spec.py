@@ -65,7 +65,7 @@ LINK_IPV4 = 228
 LINK_SLL2 = 276
 LINKS_SUPPORTED = (LINK_ETHERNET, LINK_RAW_IP, LINK_SLL, LINK_IPV4, LINK_SLL2)
 LINK_MASK = 0xFFFF
-"""The upper bits of a classic file's link word describe a frame check sequence, which is cut off."""
+"""Upper bits of a classic file's link word describe a frame check sequence, which is cut off."""
 
 ETHERNET_HEADER_BYTES = 14
 ETHERNET_TYPE_AT = 12
