@@ -32,6 +32,7 @@ from tools.exchange.layout import (
     LEVEL,
     LEVELS,
     LIVE,
+    MATCH_SYMBOL,
     NEXT_BROKEN_NS,
     NEXT_HALT_NS,
     NEXT_MATCH,
@@ -78,18 +79,19 @@ HALT_NS = NS_PER_S
 
 _EVERY = 8
 """Every eighth symbol has a short sale and a participant message in the opening."""
-_TRADING = ord("T")
-_STATE_HALTED = ord("H")
-_REASON_NONE = int.from_bytes(b"    ", "big")
-_REASON_NEWS = int.from_bytes(b"T1  ", "big")
-_REG_SHO_NONE = ord("0")
+_TRADING = np.int64(ord("T"))
+_STATE_HALTED = np.int64(ord("H"))
+_REASON_NONE = np.int64(int.from_bytes(b"    ", "big"))
+_REASON_NEWS = np.int64(int.from_bytes(b"T1  ", "big"))
+_REG_SHO_NONE = np.int64(ord("0"))
 _DECLINE_LEVELS = (4_000_00000000, 3_700_00000000, 3_400_00000000)
-_LEVEL_1, _LEVEL_2, _LEVEL_3 = _DECLINE_LEVELS
+_LEVEL_1, _LEVEL_2, _LEVEL_3 = (np.int64(level) for level in _DECLINE_LEVELS)
 _ATTRIBUTIONS = tuple(
     int.from_bytes(name.encode(), "big")
     for name in ("ALFA", "BRVO", "CHRL", "DLTA", "ECHX", "FXTR", "GOLF", "HOTL")
 )
 
+_ALL = np.int64(1000)
 # Out of 1,000: what the flow does. Adds and deletes share the rest and balance each other.
 _REPLACES = 65
 _CANCELS = 32
@@ -130,7 +132,8 @@ def emit_next_nb(engine: Engine, out: Bytes, at: int) -> int:
     draw = random_nb(state, RANDOM)
     state[CLOCK_NS] += engine.step_ns[draw & (engine.step_ns.shape[0] - 1)]
     if emitted >= state[TOTAL] - CLOSING_COUNT:
-        size = _system_event_nb(engine, out, at, len(OPENING_EVENTS) + emitted - state[TOTAL] + CLOSING_COUNT)
+        closing = emitted - (state[TOTAL] - CLOSING_COUNT)
+        size = _system_event_nb(engine, out, at, len(OPENING_EVENTS) + closing)
     elif emitted < opening_count_nb(engine):
         size = _opening_nb(engine, out, at, emitted)
     elif state[SWEEP_QUANTITY] > 0:
@@ -154,8 +157,9 @@ def generate_nb(engine: Engine, out: Bytes, limit: int) -> tuple[int, int]:
 
     Returns: (messages, bytes); fewer than `limit` when the room or the session ended.
     """
-    at = 0
-    count = 0
+    # Typed, because a plain 0 would compile everything below a second time, for that literal.
+    at = np.int64(0)
+    count = np.int64(0)
     while count < limit and at + itch.MAX_BLOCK_BYTES <= out.shape[0]:
         size = emit_next_nb(engine, out, at)
         if size == 0:
@@ -226,7 +230,7 @@ def _opening_nb(engine: Engine, out: Bytes, at: int, index: int) -> int:
     few = (count + _EVERY - 1) // _EVERY
     ts_ns = engine.state[CLOCK_NS]
     if index == 0:
-        return _system_event_nb(engine, out, at, 0)
+        return _system_event_nb(engine, out, at, index)
     index -= 1
     if index < count:
         return write_symbol_directory_nb(engine, out, at, index)
@@ -265,7 +269,9 @@ def _flow_nb(engine: Engine, out: Bytes, at: int) -> int:
     if now_ns >= state[NEXT_BROKEN_NS] and state[NEXT_MATCH] > 1:
         state[NEXT_BROKEN_NS] = now_ns + _interval_nb(engine)
         # The latest match: nothing else that was reported hangs on it.
-        return itch.write_broken_trade_nb(out, at, 0, now_ns, state[NEXT_MATCH] - 1)
+        return itch.write_broken_trade_nb(
+            out, at, state[MATCH_SYMBOL] + 1, now_ns, state[NEXT_MATCH] - 1
+        )
     draw = random_nb(state, RANDOM)
     symbol = np.int64(engine.activity[draw & (engine.activity.shape[0] - 1)])
     halted = engine.symbols[symbol, HALTED]
@@ -293,7 +299,7 @@ def _act_nb(engine: Engine, out: Bytes, at: int, symbol: int, halted: int) -> in
         # A young book is filled before anything else happens to it.
         adds = 1000
     adds = max(adds, _ADDS_MIN)
-    choice = below_nb(engine, 1000)
+    choice = below_nb(engine, _ALL)
     if has_free_slot_nb(engine, symbol) == 0:
         return _delete_nb(engine, out, at, symbol)
     if choice < adds or live == 0:
@@ -475,6 +481,15 @@ def _reaches_nb(engine: Engine, symbol: int) -> int:
     return 1 if engine.symbols[symbol, BEST + BUY] >= limit else 0
 
 
+@kernel
+def _take_match_number_nb(engine: Engine, symbol: int) -> int:
+    """Number of a new match in `symbol`; the latest one is what a broken trade takes back."""
+    match = engine.state[NEXT_MATCH]
+    engine.state[NEXT_MATCH] = match + 1
+    engine.state[MATCH_SYMBOL] = symbol
+    return match
+
+
 @outline_kernel
 def _sweep_on_nb(engine: Engine, out: Bytes, at: int) -> int:
     """Carry the aggressive order on by one message: an execution, or what is left of it, posted."""
@@ -491,8 +506,7 @@ def _sweep_on_nb(engine: Engine, out: Bytes, at: int) -> int:
     slot = first_order_nb(engine, symbol, level)
     reference = engine.orders[slot, REFERENCE]
     shares = min(state[SWEEP_QUANTITY], engine.orders[slot, QUANTITY])
-    match = state[NEXT_MATCH]
-    state[NEXT_MATCH] = match + 1
+    match = _take_match_number_nb(engine, symbol)
     reduce_order_nb(engine, symbol, slot, shares)
     left = state[SWEEP_QUANTITY] - shares
     if left > 0 and _reaches_nb(engine, symbol) == 0 and state[SWEEP_POSTS] == 0:
@@ -519,8 +533,7 @@ def _hidden_trade_nb(engine: Engine, out: Bytes, at: int, symbol: int) -> int:
     level = bid if draw & 1 else ask
     if level in (NO_BID, NO_ASK):
         return _add_nb(engine, out, at, symbol)
-    match = engine.state[NEXT_MATCH]
-    engine.state[NEXT_MATCH] = match + 1
+    match = _take_match_number_nb(engine, symbol)
     trade = (BUY, _quantity_nb(engine), price4_nb(engine, symbol, level), match)
     stock = engine.symbols[symbol, TICKER]
     return itch.write_trade_nb(out, at, symbol + 1, engine.state[CLOCK_NS], stock, trade)

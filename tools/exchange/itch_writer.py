@@ -2,7 +2,12 @@
 
 Every writer takes `out` (u8[n] with MAX_BLOCK_BYTES free at `at`), and returns the bytes that it wrote, length included. Offsets are
 frozen from `protocols.itch50.spec`; text goes in as big-endian words, prices as price4, times as nanoseconds since midnight.
+
+Constants that are arguments are NumPy integers: for every plain one Numba would compile the callee
+once more, as a function of that literal.
 """
+
+import numpy as np
 
 from protocols.itch50.spec import BY_TYPE
 from protocols.jit import kernel
@@ -12,37 +17,37 @@ LENGTH_BYTES = 2
 MAX_BLOCK_BYTES = 48
 """Room to leave for one block: the longest message written here is a P of 44 bytes."""
 
-TYPE_SYSTEM_EVENT = ord("S")
-TYPE_DIRECTORY = ord("R")
-TYPE_TRADING_ACTION = ord("H")
-TYPE_REG_SHO = ord("Y")
-TYPE_PARTICIPANT = ord("L")
-TYPE_DECLINE_LEVELS = ord("V")
-TYPE_ADD = ord("A")
-TYPE_ADD_ATTRIBUTED = ord("F")
-TYPE_EXECUTED = ord("E")
-TYPE_EXECUTED_AT_PRICE = ord("C")
-TYPE_CANCEL = ord("X")
-TYPE_DELETE = ord("D")
-TYPE_REPLACE = ord("U")
-TYPE_TRADE = ord("P")
-TYPE_BROKEN_TRADE = ord("B")
+TYPE_SYSTEM_EVENT = np.int64(ord("S"))
+TYPE_DIRECTORY = np.int64(ord("R"))
+TYPE_TRADING_ACTION = np.int64(ord("H"))
+TYPE_REG_SHO = np.int64(ord("Y"))
+TYPE_PARTICIPANT = np.int64(ord("L"))
+TYPE_DECLINE_LEVELS = np.int64(ord("V"))
+TYPE_ADD = np.int64(ord("A"))
+TYPE_ADD_ATTRIBUTED = np.int64(ord("F"))
+TYPE_EXECUTED = np.int64(ord("E"))
+TYPE_EXECUTED_AT_PRICE = np.int64(ord("C"))
+TYPE_CANCEL = np.int64(ord("X"))
+TYPE_DELETE = np.int64(ord("D"))
+TYPE_REPLACE = np.int64(ord("U"))
+TYPE_TRADE = np.int64(ord("P"))
+TYPE_BROKEN_TRADE = np.int64(ord("B"))
 
-_LENGTH_S = BY_TYPE["S"].length
-_LENGTH_R = BY_TYPE["R"].length
-_LENGTH_H = BY_TYPE["H"].length
-_LENGTH_Y = BY_TYPE["Y"].length
-_LENGTH_L = BY_TYPE["L"].length
-_LENGTH_V = BY_TYPE["V"].length
-_LENGTH_A = BY_TYPE["A"].length
-_LENGTH_F = BY_TYPE["F"].length
-_LENGTH_E = BY_TYPE["E"].length
-_LENGTH_C = BY_TYPE["C"].length
-_LENGTH_X = BY_TYPE["X"].length
-_LENGTH_D = BY_TYPE["D"].length
-_LENGTH_U = BY_TYPE["U"].length
-_LENGTH_P = BY_TYPE["P"].length
-_LENGTH_B = BY_TYPE["B"].length
+_LENGTH_S = np.int64(BY_TYPE["S"].length)
+_LENGTH_R = np.int64(BY_TYPE["R"].length)
+_LENGTH_H = np.int64(BY_TYPE["H"].length)
+_LENGTH_Y = np.int64(BY_TYPE["Y"].length)
+_LENGTH_L = np.int64(BY_TYPE["L"].length)
+_LENGTH_V = np.int64(BY_TYPE["V"].length)
+_LENGTH_A = np.int64(BY_TYPE["A"].length)
+_LENGTH_F = np.int64(BY_TYPE["F"].length)
+_LENGTH_E = np.int64(BY_TYPE["E"].length)
+_LENGTH_C = np.int64(BY_TYPE["C"].length)
+_LENGTH_X = np.int64(BY_TYPE["X"].length)
+_LENGTH_D = np.int64(BY_TYPE["D"].length)
+_LENGTH_U = np.int64(BY_TYPE["U"].length)
+_LENGTH_P = np.int64(BY_TYPE["P"].length)
+_LENGTH_B = np.int64(BY_TYPE["B"].length)
 
 _LOCATE = BY_TYPE["A"].offset("stock_locate")
 _TRACKING = BY_TYPE["A"].offset("tracking_number")
@@ -92,17 +97,18 @@ _U_PRICE = BY_TYPE["U"].offset("price")
 _P_MATCH = BY_TYPE["P"].offset("match_number")
 _B_MATCH = BY_TYPE["B"].offset("match_number")
 
+_NOTHING = np.int64(0)
 _YES = ord("Y")
 _NO = ord("N")
 _BLANK = ord(" ")
 _CATEGORY_GLOBAL_SELECT = ord("Q")
 _CLASSIFICATION_COMMON = ord("C")
-_SUB_TYPE_NONE = int.from_bytes(b"Z ", "big")
+_SUB_TYPE_NONE = np.int64(int.from_bytes(b"Z ", "big"))
 _LIVE = ord("P")
 _TIER_2 = ord("2")
 _MODE_NORMAL = ord("N")
 _STATE_ACTIVE = ord("A")
-_ROUND_LOT = 100
+_ROUND_LOT = np.int64(100)
 _SIDE_BUY = ord("B")
 _SIDE_SELL = ord("S")
 
@@ -114,7 +120,7 @@ def _header_nb(out: Bytes, at: int, kind: int, length: int, locate: int, ts_ns: 
     message_at = at + LENGTH_BYTES
     out[message_at] = kind
     write_u16_nb(out, message_at + _LOCATE, locate)
-    write_u16_nb(out, message_at + _TRACKING, 0)
+    write_u16_nb(out, message_at + _TRACKING, _NOTHING)
     write_u48_nb(out, message_at + _TIMESTAMP, ts_ns)
     return message_at
 
@@ -122,7 +128,7 @@ def _header_nb(out: Bytes, at: int, kind: int, length: int, locate: int, ts_ns: 
 @kernel
 def write_system_event_nb(out: Bytes, at: int, ts_ns: int, code: int) -> int:
     """S with the event code as an ASCII number."""
-    message_at = _header_nb(out, at, TYPE_SYSTEM_EVENT, _LENGTH_S, 0, ts_ns)
+    message_at = _header_nb(out, at, TYPE_SYSTEM_EVENT, _LENGTH_S, _NOTHING, ts_ns)
     out[message_at + _S_CODE] = code
     return LENGTH_BYTES + _LENGTH_S
 
@@ -143,7 +149,7 @@ def write_directory_nb(out: Bytes, at: int, locate: int, ts_ns: int, stock: int)
     out[message_at + _R_IPO] = _NO
     out[message_at + _R_TIER] = _TIER_2
     out[message_at + _R_ETP] = _NO
-    write_u32_nb(out, message_at + _R_LEVERAGE, 0)
+    write_u32_nb(out, message_at + _R_LEVERAGE, _NOTHING)
     out[message_at + _R_INVERSE] = _NO
     return LENGTH_BYTES + _LENGTH_R
 
@@ -187,7 +193,7 @@ def write_decline_levels_nb(
     out: Bytes, at: int, ts_ns: int, level_1: int, level_2: int, level_3: int
 ) -> int:
     """V with three price8 levels."""
-    message_at = _header_nb(out, at, TYPE_DECLINE_LEVELS, _LENGTH_V, 0, ts_ns)
+    message_at = _header_nb(out, at, TYPE_DECLINE_LEVELS, _LENGTH_V, _NOTHING, ts_ns)
     write_u64_nb(out, message_at + _V_LEVEL_1, level_1)
     write_u64_nb(out, message_at + _V_LEVEL_2, level_2)
     write_u64_nb(out, message_at + _V_LEVEL_3, level_3)
@@ -201,14 +207,9 @@ def write_add_nb(
     """A, or F when the order is attributed; `order` is (reference, side 0 or 1, shares, price4, attribution word or 0)."""
     reference, side, shares, price4, attribution = order
     attributed = attribution != 0
-    message_at = _header_nb(
-        out,
-        at,
-        TYPE_ADD_ATTRIBUTED if attributed else TYPE_ADD,
-        _LENGTH_F if attributed else _LENGTH_A,
-        locate,
-        ts_ns,
-    )
+    kind = TYPE_ADD_ATTRIBUTED if attributed else TYPE_ADD
+    length = _LENGTH_F if attributed else _LENGTH_A
+    message_at = _header_nb(out, at, kind, length, locate, ts_ns)
     write_u64_nb(out, message_at + _REFERENCE, reference)
     out[message_at + _A_SIDE] = _SIDE_BUY if side == 0 else _SIDE_SELL
     write_u32_nb(out, message_at + _A_SHARES, shares)
@@ -285,7 +286,7 @@ def write_trade_nb(
     """P of an order that was never displayed (reference 0): `trade` is (side 0 or 1, shares, price4, match number)."""
     side, shares, price4, match = trade
     message_at = _header_nb(out, at, TYPE_TRADE, _LENGTH_P, locate, ts_ns)
-    write_u64_nb(out, message_at + _REFERENCE, 0)
+    write_u64_nb(out, message_at + _REFERENCE, _NOTHING)
     out[message_at + _A_SIDE] = _SIDE_BUY if side == 0 else _SIDE_SELL
     write_u32_nb(out, message_at + _A_SHARES, shares)
     write_u64_nb(out, message_at + _A_STOCK, stock)

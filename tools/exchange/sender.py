@@ -1,0 +1,251 @@
+"""The sender: generates what is due, puts it on both lines, answers requests, takes snapshots.
+
+Open loop: message i (from 0) is due at start + i / rate, however late the ones before it were; what
+is late is sent at once, and how late is recorded. One thread runs `run_slice_nb` over and over; the
+loop sleeps between bursts, so it leaves the processor to those who read the feed. The words of
+`control` and `progress` are shared with the main thread, which only sets flags and reads figures.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feedhandler.core.atomics import load_acquire, store_release
+from feedhandler.core.libc import CLOCK_MONOTONIC, clock_ns, usleep
+from protocols.jit import kernel, outline_kernel
+from protocols.moldudp64.kernels import END_OF_SESSION, HEARTBEAT
+from protocols.wire import Bytes
+from tools.exchange.flow import finish_early_nb
+from tools.exchange.history import History, extend_history_nb, packet_slice_nb
+from tools.exchange.layout import EMITTED, NS_PER_S, TOTAL, Engine
+from tools.exchange.lines import (
+    ENDS_OFFERED,
+    Line,
+    flush_line_nb,
+    is_drained_nb,
+    notice_due_nb,
+    offer_notice_nb,
+    offer_packet_nb,
+)
+from tools.exchange.rerequests import PAYLOAD_BYTES_MAX, RerequestServer, serve_rerequests_nb
+from tools.exchange.snapshot import write_snapshot_nb
+
+BURST_MESSAGES = 1024
+"""Most messages between two looks at the clock, the requests and the flags."""
+SLEEP_US_MIN = 50
+SLEEP_US_MAX = 200
+
+# Words of `control`, each set by one thread and read by the other with acquire and release.
+STOP = 0
+"""Main thread: close the session early."""
+LEAVE = 16
+"""Main thread: return from the slice at once and for good."""
+SNAPSHOT_WANTED = 32
+"""Main thread: how many snapshots were asked for."""
+SNAPSHOT_TAKEN = 48
+"""Sender: how many were taken; the buffer is the main thread's until it wants another."""
+PHASE = 64
+"""Sender: one of the phases below."""
+_CONTROL_WORDS = 80
+
+STARTING = 0
+RUNNING = 1
+ENDED = 2
+
+# Words of `settings`.
+RATE = 0
+START_NS = 1
+HEARTBEAT_NS = 2
+_SETTING_WORDS = 4
+
+# Words of `progress`, written by the sender.
+SENT = 0
+LAST_SENT_NS = 1
+LATENESS_NS = 2
+"""Of the burst before: how long after its due time its first message was taken up."""
+LATENESS_NS_MAX = 3
+SNAPSHOT_NEXT_SEQUENCE = 4
+SNAPSHOT_MESSAGES = 5
+SNAPSHOT_BYTES = 6
+SLEEPS = 7
+LATE_MESSAGES = 8
+"""Messages taken up more than LATE_NS after they were due."""
+_PROGRESS_WORDS = 16
+LATE_NS = 1_000_000
+_HEARTBEAT = np.int64(HEARTBEAT)
+_END_OF_SESSION = np.int64(END_OF_SESSION)
+
+
+class Sender(NamedTuple):
+    """All that the sender's loop works on; `control`, `settings` and `progress` as above."""
+
+    engine: Engine
+    history: History
+    line_a: Line
+    line_b: Line
+    rerequests: RerequestServer
+    snapshot: Bytes
+    control: NDArray[np.int64]
+    settings: NDArray[np.int64]
+    progress: NDArray[np.int64]
+
+
+def allocate_words(
+    rate: int, start_ns: int, heartbeat_ns: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """`control`, `settings` and `progress` of a sender whose first message is due at `start_ns` of
+    the monotonic clock.
+    """
+    settings = np.zeros(_SETTING_WORDS, np.int64)
+    settings[RATE] = rate
+    settings[START_NS] = start_ns
+    settings[HEARTBEAT_NS] = heartbeat_ns
+    return np.zeros(_CONTROL_WORDS, np.int64), settings, np.zeros(_PROGRESS_WORDS, np.int64)
+
+
+@kernel
+def due_count_nb(rate: int, elapsed_ns: int) -> int:
+    """Messages that are due `elapsed_ns` after the first one was; in two parts, to stay in 64 bits."""
+    if elapsed_ns < 0:
+        return 0
+    return elapsed_ns // NS_PER_S * rate + (elapsed_ns % NS_PER_S) * rate // NS_PER_S + 1
+
+
+@kernel
+def due_ns_nb(rate: int, index: int) -> int:
+    """When message `index` (from 0) is due, in ns after the first one."""
+    return index // rate * NS_PER_S + (index % rate) * NS_PER_S // rate
+
+
+@outline_kernel
+def run_slice_nb(sender: Sender, until_ns: int) -> int:
+    """Run until `until_ns` of the monotonic clock, or until told to leave; returns bursts of work."""
+    control = sender.control
+    work = np.int64(0)
+    now_ns = clock_ns(CLOCK_MONOTONIC)
+    while now_ns < until_ns and load_acquire(control, LEAVE) == 0:
+        stopping = load_acquire(control, STOP)
+        if stopping != 0:
+            finish_early_nb(sender.engine)
+        if load_acquire(control, SNAPSHOT_WANTED) != control[SNAPSHOT_TAKEN]:
+            _take_snapshot_nb(sender)
+        sent = _send_due_nb(sender, now_ns, stopping)
+        _heartbeats_nb(sender, now_ns)
+        start_ns = sender.settings[START_NS]
+        sent += flush_line_nb(sender.line_a, sender.engine, sender.history, now_ns, start_ns)
+        sent += flush_line_nb(sender.line_b, sender.engine, sender.history, now_ns, start_ns)
+        sent += serve_rerequests_nb(sender.rerequests, sender.engine, sender.history)
+        if sent > 0:
+            work += 1
+        if _behind_nb(sender, clock_ns(CLOCK_MONOTONIC)) == 0:
+            _sleep_nb(sender)
+        now_ns = clock_ns(CLOCK_MONOTONIC)
+    return work
+
+
+@kernel
+def _send_due_nb(sender: Sender, now_ns: int, stopping: int) -> int:
+    """Generate the messages that are due, BURST_MESSAGES at most, and offer them to both lines."""
+    engine = sender.engine
+    emitted = engine.state[EMITTED]
+    rate = sender.settings[RATE]
+    elapsed_ns = now_ns - sender.settings[START_NS]
+    due = min(due_count_nb(rate, elapsed_ns), engine.state[TOTAL])
+    if stopping != 0:
+        due = engine.state[TOTAL]
+    if due <= emitted:
+        return 0
+    last = min(due, emitted + BURST_MESSAGES)
+    if emitted == 0:
+        store_release(sender.control, PHASE, RUNNING)
+    extend_history_nb(engine, sender.history, last)
+    sequence = emitted + 1
+    while sequence <= last:
+        count, offset, size = packet_slice_nb(
+            sender.history, sequence, last, PAYLOAD_BYTES_MAX
+        )
+        offer_packet_nb(sender.line_a, (sequence, count, offset, size), now_ns)
+        offer_packet_nb(sender.line_b, (sequence, count, offset, size), now_ns)
+        sequence += count
+    _record_progress_nb(sender, emitted, last, now_ns)
+    return last - emitted
+
+
+@kernel
+def _record_progress_nb(sender: Sender, emitted: int, last: int, now_ns: int) -> None:
+    """Write down what was sent and how late; tell when it was the last."""
+    progress = sender.progress
+    lateness_ns = now_ns - sender.settings[START_NS] - due_ns_nb(sender.settings[RATE], emitted)
+    progress[SENT] = last
+    progress[LAST_SENT_NS] = now_ns
+    # Closing early sends messages before their time, which isn't late.
+    progress[LATENESS_NS] = max(lateness_ns, 0)
+    progress[LATENESS_NS_MAX] = max(progress[LATENESS_NS_MAX], lateness_ns)
+    if lateness_ns > LATE_NS:
+        progress[LATE_MESSAGES] += last - emitted
+    if last == sender.engine.state[TOTAL]:
+        store_release(sender.control, PHASE, ENDED)
+
+
+@kernel
+def _heartbeats_nb(sender: Sender, now_ns: int) -> None:
+    """Heartbeats on an idle line; once the session has ended, ends of session, the first at once."""
+    interval_ns = sender.settings[HEARTBEAT_NS]
+    ended = load_acquire(sender.control, PHASE) == ENDED
+    _notice_nb(sender.line_a, sender.engine, now_ns, interval_ns, ended)
+    _notice_nb(sender.line_b, sender.engine, now_ns, interval_ns, ended)
+
+
+@kernel
+def _notice_nb(line: Line, engine: Engine, now_ns: int, interval_ns: int, ended: bool) -> None:
+    """The heartbeat or end of session of one line, when it is time for it."""
+    first_end = ended and line.state[ENDS_OFFERED] == 0
+    if first_end or notice_due_nb(line, now_ns, interval_ns) == 1:
+        line.state[ENDS_OFFERED] += 1 if ended else 0
+        count = _END_OF_SESSION if ended else _HEARTBEAT
+        offer_notice_nb(line, engine.state[EMITTED] + 1, count, now_ns)
+
+
+@kernel
+def _take_snapshot_nb(sender: Sender) -> None:
+    """Take the snapshot that was asked for and publish it."""
+    wanted = load_acquire(sender.control, SNAPSHOT_WANTED)
+    messages, size = write_snapshot_nb(sender.engine, sender.snapshot)
+    sender.progress[SNAPSHOT_NEXT_SEQUENCE] = sender.engine.state[EMITTED] + 1
+    sender.progress[SNAPSHOT_MESSAGES] = messages
+    sender.progress[SNAPSHOT_BYTES] = size
+    store_release(sender.control, SNAPSHOT_TAKEN, wanted)
+
+
+@kernel
+def _behind_nb(sender: Sender, now_ns: int) -> int:
+    """1 when a burst's worth of messages is due already, so that there is no time to sleep."""
+    engine = sender.engine
+    due = due_count_nb(sender.settings[RATE], now_ns - sender.settings[START_NS])
+    due = min(due, engine.state[TOTAL])
+    return 1 if due - engine.state[EMITTED] >= BURST_MESSAGES else 0
+
+
+@kernel
+def _sleep_nb(sender: Sender) -> None:
+    """Sleep until the next message is due, but 50 µs at least and 200 µs at most.
+
+    The least keeps a fast session to few system calls, the most keeps requests answered soon.
+    """
+    now_ns = clock_ns(CLOCK_MONOTONIC)
+    engine = sender.engine
+    wait_us = np.int64(SLEEP_US_MAX)
+    if engine.state[EMITTED] < engine.state[TOTAL]:
+        due_ns = sender.settings[START_NS] + due_ns_nb(
+            sender.settings[RATE], engine.state[EMITTED]
+        )
+        wait_us = min(wait_us, (due_ns - now_ns) // 1000)
+    sender.progress[SLEEPS] += 1
+    usleep(max(wait_us, SLEEP_US_MIN))
+
+
+@kernel
+def lines_drained_nb(sender: Sender) -> int:
+    """1 when neither line holds a packet back."""
+    return is_drained_nb(sender.line_a) & is_drained_nb(sender.line_b)
