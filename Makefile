@@ -10,7 +10,7 @@ DONE := $(VENV)/.setup
 HASH = $(shell cat $(1) | sha256sum | cut -c1-16)
 LOCK_HASH := $(call HASH,requirements/dev.txt)-$(shell echo "$(CURDIR)" | sha256sum | cut -c1-8)
 PACKAGE_HASH := $(call HASH,pyproject.toml feedhandler/__init__.py)
-SOURCES := $(sort $(shell find protocols feedhandler adapters oms_out -name '*.py'))
+SOURCES := $(sort $(shell find protocols feedhandler adapters oms_out tools/exchange -name '*.py'))
 SOURCE_HASH := $(call HASH,$(SOURCES))
 
 LOCK_DONE := $(DONE)/dependencies-$(LOCK_HASH)
@@ -28,6 +28,7 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(KERNELS_DONE) ## virtual environment, dependencies, commands, compiled kernels (skipped when unchanged)
+	@:
 
 demo: setup ## exchange, server and OMS client together; a live table, a report, and an end by itself
 	@$(BIN)/feedhandler demo
@@ -59,7 +60,7 @@ $(LOCK_DONE):
 $(PACKAGE_DONE): | $(LOCK_DONE)
 	@echo "set-up 2/3  commands feedhandler, exchange, oms-client in $(BIN)"
 	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
-	@touch $@
+	@rm -f $(DONE)/package-* && touch $@
 
 $(KERNELS_DONE): | $(PACKAGE_DONE)
 	@echo "set-up 3/3  kernels compiled once, then cached"
