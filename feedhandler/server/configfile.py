@@ -252,8 +252,12 @@ def _locate(path: Path, text: str, key_path: KeyPath, origins: Mapping[KeyPath, 
         return f"environment variable {origins[key_path]}"
     lines = line_numbers(text)
     for depth in range(len(key_path), 0, -1):
-        if key_path[:depth] in lines:
-            return f"{path}:{lines[key_path[:depth]]}"
+        around = key_path[:depth]
+        if around in lines:
+            return f"{path}:{lines[around]}"
+        for keys, variable in origins.items():
+            if keys[:depth] == around:
+                return f"environment variable {variable}"
     return str(path)
 
 

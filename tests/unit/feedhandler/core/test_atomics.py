@@ -1,0 +1,52 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from feedhandler.core.atomics import load_acquire, spin_pause, store_release
+from protocols.jit import kernel
+
+
+@kernel
+def copy_word_nb(words, source, target):
+    store_release(words, target, load_acquire(words, source) + 1)
+
+
+@kernel
+def wait_for_nb(words, spins):
+    """Spin until words[0] is set, at most `spins` times; how many were left."""
+    left = spins
+    while left > 0 and load_acquire(words, 0) == 0:
+        spin_pause()
+        left -= 1
+    store_release(words, 1, 1)
+    return left
+
+
+def test_a_stored_word_is_loaded_again():
+    words = np.array([41, 0, 7], np.int64)
+    copy_word_nb(words, 0, 1)
+    assert words.tolist() == [41, 42, 7]
+
+
+def test_a_spin_loop_ends_at_its_bound():
+    words = np.zeros(2, np.int64)
+    assert wait_for_nb(words, 10) == 0
+    assert words[1] == 1
+
+
+@pytest.mark.compiled_only
+def test_a_spinning_kernel_sees_the_store_of_another_thread():
+    words = np.zeros(2, np.int64)
+    wait_for_nb(words, 1)
+    words[1] = 0
+    left = []
+    thread = threading.Thread(target=lambda: left.append(wait_for_nb(words, 2_000_000_000)))
+    thread.start()
+    time.sleep(0.02)
+    assert words[1] == 0, "the kernel must still wait"
+    words[0] = 1
+    thread.join(timeout=30)
+    assert left
+    assert left[0] > 0
