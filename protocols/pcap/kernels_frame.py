@@ -106,8 +106,8 @@ def ticks_to_ns_nb(ticks: int, resolution: int, offset_s: int) -> int:
     """Nanoseconds since the epoch of a 64-bit pcapng time stamp, rounded down.
 
     `ticks` is read as unsigned; `resolution` is the if_tsresol byte, 10**-n or, with bit 7 set,
-    2**-n; `offset_s` is if_tsoffset. Exact up to 2**-42 s, finer binary ones may come out 1 ns low.
-    Times after the year 2262 come out as TIME_NS_MAX.
+    2**-n; `offset_s` is if_tsoffset. Exact, but a clock finer than 2**-42 s or 10**-27 s may come
+    out 1 ns low. Times after the year 2262 come out as TIME_NS_MAX.
     """
     if resolution & spec.RESOLUTION_POWER_OF_TWO:
         time_ns = _binary_ns_nb(ticks, resolution & (spec.RESOLUTION_POWER_OF_TWO - 1))

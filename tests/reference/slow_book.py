@@ -1,8 +1,8 @@
-"""SlowBook: full-depth order books for ITCH in plain dicts. These rules are the contract of the fast book.
+"""SlowBook: order books for ITCH in plain dicts; its rules are the contract of the fast book.
 
 A, F      enter an order at its price. Not entered, and counted as malformed, when
             bad_side              the side is neither B nor S
-            bad_price             the price is above 2**31 - 1 (the field allows 200,000.0000 at most)
+            bad_price             the price is above 2**31 - 1 (200,000.0000 is the most allowed)
             bad_qty               there are no shares
             duplicate_reference   the reference is live already
 E, C, X   take shares from the live order, and the order from the book when none are left. More than
@@ -13,9 +13,9 @@ U         takes the old order from the book and enters the new one: same side an
           reference, shares and price, last in time. The whole message is ignored and counted as
           malformed (bad_price, bad_qty, duplicate_reference, tested in this order) when the new
           order could not be entered; to keep the old reference is allowed.
-E, C, X, D, U with a reference that is not live: counted in `unknown_references`, otherwise ignored,
-          whatever else the message holds. Side and instrument always come from the live order, never
-          from the message.
+E, C, X, D, U with a reference that is not live: counted in `unknown_references`, otherwise
+          ignored, whatever else they hold. Side and instrument always come from the live order,
+          never from the message.
 All other messages leave the books as they are, halts too.
 """
 
@@ -41,7 +41,7 @@ class Order:
 
 
 class SlowBook:
-    """The books of all instruments, fed with decoded messages (`tests.reference.slow_itch.decode`)."""
+    """The books of all instruments, fed with messages that `slow_itch.decode` decoded."""
 
     def __init__(self) -> None:
         self._orders: dict[int, Order] = {}
@@ -124,7 +124,7 @@ class SlowBook:
         return [(price, sum(shares), len(shares)) for price, shares in at_price.items()]
 
     def best(self, locate: int) -> tuple[int, int, int, int]:
-        """(bid price, bid shares, ask price, ask shares), prices in 1e-4; 0 and 0 where there is none."""
+        """(bid price, bid shares, ask price, ask shares), prices in 1e-4; 0 for an empty side."""
         bids, asks = self.levels(locate, "B"), self.levels(locate, "S")
         return (*(bids[0][:2] if bids else (0, 0)), *(asks[0][:2] if asks else (0, 0)))
 
@@ -138,7 +138,7 @@ class SlowBook:
         return [reference for _, reference in sorted(found)]
 
     def digest(self) -> str:
-        """sha256 over every live order: by instrument, bids first, best price first, by reference."""
+        """sha256 of the live orders: by instrument, bids first, best price first, by reference."""
 
         def place(item: tuple[int, Order]) -> tuple[int, str, int, int]:
             reference, order = item

@@ -1,10 +1,10 @@
 """Slow, obvious twin of the ITCH decoder and normaliser.
 
-Nothing here is shared with `protocols`: the layouts are typed a second time, as struct formats, from
-TotalView-ITCH 5.0 (edition 2023), so that a slip in the table shows as a difference.
+Nothing here is shared with `protocols`: the layouts are typed a second time, as struct formats,
+from TotalView-ITCH 5.0 (edition 2023), so that a slip in the table shows as a difference.
 
-`normalise` says which field of a message goes to which column of a tick, and `TICK_COLUMNS` is all of
-it; a column that is not named is 0. Rules by column:
+`normalise` says which field of a message goes to which column of a tick, and `TICK_COLUMNS` is all
+of it; a column that is not named is 0. Rules by column:
 
     price_e9      from 4 or 8 implied decimals to 9
     side          +1 for B, -1 for S, 0 for anything else
@@ -27,9 +27,11 @@ LAYOUTS: dict[str, tuple[str, str]] = {
     "S": ("c", "event_code"),
     "R": (
         "8s c c I c c 2s c c c c c I c",
-        "stock market_category financial_status_indicator round_lot_size round_lots_only"
-        " issue_classification issue_sub_type authenticity short_sale_threshold_indicator ipo_flag"
-        " luld_reference_price_tier etp_flag etp_leverage_factor inverse_indicator",
+        (
+            "stock market_category financial_status_indicator round_lot_size round_lots_only"
+            " issue_classification issue_sub_type authenticity short_sale_threshold_indicator"
+            " ipo_flag luld_reference_price_tier etp_flag etp_leverage_factor inverse_indicator"
+        ),
     ),
     "H": ("8s c c 4s", "stock trading_state reserved reason"),
     "Y": ("8s c", "stock reg_sho_action"),
@@ -45,8 +47,10 @@ LAYOUTS: dict[str, tuple[str, str]] = {
     ),
     "J": (
         "8s I I I I",
-        "stock auction_collar_reference_price upper_auction_collar_price"
-        " lower_auction_collar_price auction_collar_extension",
+        (
+            "stock auction_collar_reference_price upper_auction_collar_price"
+            " lower_auction_collar_price auction_collar_extension"
+        ),
     ),
     "h": ("8s c c", "stock market_code operational_halt_action"),
     "A": ("Q c I 8s I", "order_reference_number buy_sell_indicator shares stock price"),
@@ -73,15 +77,19 @@ LAYOUTS: dict[str, tuple[str, str]] = {
     "B": ("Q", "match_number"),
     "I": (
         "Q Q c 8s I I I c c",
-        "paired_shares imbalance_shares imbalance_direction stock far_price near_price"
-        " current_reference_price cross_type price_variation_indicator",
+        (
+            "paired_shares imbalance_shares imbalance_direction stock far_price near_price"
+            " current_reference_price cross_type price_variation_indicator"
+        ),
     ),
     "N": ("8s c", "stock interest_flag"),
     "O": (
         "8s c I I I Q I I",
-        "stock open_eligibility_status minimum_allowable_price maximum_allowable_price"
-        " near_execution_price near_execution_time lower_price_range_collar"
-        " upper_price_range_collar",
+        (
+            "stock open_eligibility_status minimum_allowable_price maximum_allowable_price"
+            " near_execution_price near_execution_time lower_price_range_collar"
+            " upper_price_range_collar"
+        ),
     ),
 }
 

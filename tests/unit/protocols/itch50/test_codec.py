@@ -42,7 +42,8 @@ OFFSETS = [
     ("X", "cancelled_shares", 19), ("D", "order_reference_number", 11),
     ("U", "original_order_reference_number", 11), ("U", "new_order_reference_number", 19),
     ("U", "shares", 27), ("U", "price", 31), ("P", "match_number", 36), ("Q", "cross_price", 27),
-    ("Q", "cross_type", 39), ("H", "trading_state", 19), ("H", "reason", 21), ("I", "far_price", 36),
+    ("Q", "cross_type", 39), ("H", "trading_state", 19), ("H", "reason", 21),
+    ("I", "far_price", 36),
     ("R", "round_lot_size", 21), ("R", "inverse_indicator", 38), ("O", "near_execution_time", 32),
 ]  # fmt: skip
 
