@@ -33,8 +33,8 @@ from tools.exchange.snapshot import write_snapshot_nb
 
 BURST_MESSAGES = 1024
 """Most messages between two looks at the clock, the requests and the flags."""
-SLEEP_US_MIN = 50
-SLEEP_US_MAX = 200
+SLEEP_US_MIN = 100
+SLEEP_US_MAX = 400
 
 # Words of `control`, each set by one thread and read by the other with acquire and release.
 STOP = 0
@@ -73,6 +73,8 @@ LATE_MESSAGES = 8
 """Messages taken up more than LATE_NS after they were due."""
 _PROGRESS_WORDS = 16
 LATE_NS = 1_000_000
+END_REPEATS = 5
+END_INTERVAL_NS = 50_000_000
 _HEARTBEAT = np.int64(HEARTBEAT)
 _END_OF_SESSION = np.int64(END_OF_SESSION)
 
@@ -200,8 +202,10 @@ def _heartbeats_nb(sender: Sender, now_ns: int) -> None:
 @kernel
 def _notice_nb(line: Line, engine: Engine, now_ns: int, interval_ns: int, ended: bool) -> None:
     """The heartbeat or end of session of one line, when it is time for it."""
-    first_end = ended and line.state[ENDS_OFFERED] == 0
-    if first_end or notice_due_nb(line, now_ns, interval_ns) == 1:
+    if ended and line.state[ENDS_OFFERED] < END_REPEATS:
+        # The first end goes out at once, the next few soon: a receiver may have lost one.
+        interval_ns = 0 if line.state[ENDS_OFFERED] == 0 else END_INTERVAL_NS
+    if notice_due_nb(line, now_ns, interval_ns) == 1:
         line.state[ENDS_OFFERED] += 1 if ended else 0
         count = _END_OF_SESSION if ended else _HEARTBEAT
         offer_notice_nb(line, engine.state[EMITTED] + 1, count, now_ns)
@@ -249,3 +253,15 @@ def _sleep_nb(sender: Sender) -> None:
 def lines_drained_nb(sender: Sender) -> int:
     """1 when neither line holds a packet back."""
     return is_drained_nb(sender.line_a) & is_drained_nb(sender.line_b)
+
+
+@outline_kernel
+def publish_word_nb(words: NDArray[np.int64], index: int, value: int) -> None:
+    """Store a word of `control` so that the other thread sees all that came before it."""
+    store_release(words, index, value)
+
+
+@outline_kernel
+def read_word_nb(words: NDArray[np.int64], index: int) -> int:
+    """Load a word of `control`, and with it all that the other thread did before it stored it."""
+    return load_acquire(words, index)

@@ -1,0 +1,98 @@
+"""The `exchange` command."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import uvloop
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
+
+from feedhandler.server.configfile import load_config
+from feedhandler.server.errors import ExitCode, run_cli
+from tools.exchange.config import ExchangeConfig
+from tools.exchange.generate import generate_file
+from tools.exchange.layout import NS_PER_S, FlowSettings
+from tools.exchange.runner import run_exchange
+from tools.exchange.symbols import SYMBOLS_MAX
+
+app = App(
+    name="exchange",
+    help="A synthetic exchange: ITCH 5.0 over MoldUDP64, re-requests, GLIMPSE; or to a file.",
+)
+
+
+@app.command
+def run(*, config: Path, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Run a session until its end, or SIGTERM.
+
+    Parameters
+    ----------
+    config
+        TOML file; see `tools/exchange/README.md`.
+    json
+        Print the report as one JSON object on the last line.
+    """
+    report = uvloop.run(run_exchange(load_config(config, ExchangeConfig)))
+    _print_result(report, as_json=json)
+
+
+@app.command
+def generate(
+    *,
+    messages: Annotated[int, Parameter(validator=Number(gte=1))],
+    out: Path,
+    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 1,
+    symbols: Annotated[int, Parameter(validator=Number(gte=1, lte=SYMBOLS_MAX))] = 100,
+    simulated_rate: Annotated[int, Parameter(validator=Number(gte=1, lte=NS_PER_S))] = 100_000,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Write a whole session to a BinaryFILE, and what it holds to FILE.truth.json.
+
+    Parameters
+    ----------
+    messages
+        Messages in all, the administrative ones included.
+    out
+        File to write; compressed when its name ends in .gz.
+    seed
+        The same seed gives the same bytes.
+    symbols
+        Number of instruments.
+    simulated_rate
+        Messages in a second of the session's clock.
+    json
+        Print the truth as one JSON object on the last line.
+    """
+    settings = FlowSettings(seed, symbols, simulated_rate, messages)
+    _print_result(generate_file(settings, out), as_json=json)
+
+
+def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(msgspec.json.encode(result).decode())
+        return
+    for name, value in result.items():
+        if isinstance(value, dict):
+            print(f"{name}: " + "  ".join(f"{key} {number}" for key, number in value.items()))
+        else:
+            print(f"{name}: {value}")
+
+
+def _run_command() -> int:
+    try:
+        app(exit_on_error=False)
+    except CycloptsError:
+        # Cyclopts has printed what is wrong and where.
+        return int(ExitCode.USAGE)
+    return int(ExitCode.OK)
+
+
+def main() -> None:
+    """Entry point: exits 0, 2 for wrong usage, 71 for a taken port, 78 for a bad configuration."""
+    sys.exit(run_cli(_run_command, "exchange"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Configuration of `exchange run`: one Struct a section, every key with its default and unit."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from tools.exchange.lines import LineFaults
+from tools.exchange.symbols import SYMBOLS_MAX
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Fraction = Annotated[float, Meta(ge=0, lt=1)]
+HISTORY_MESSAGES_MIN = 4096
+DELAY_US_MAX = 1_000_000
+
+
+class Session(Struct, frozen=True, forbid_unknown_fields=True):
+    """The MoldUDP64 and SoupBinTCP session."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=10, pattern="^[0-9A-Za-z]+$")] = "FH00000001"
+    heartbeat_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1000
+    """Idle time of a line after which it carries a heartbeat."""
+    end_linger_s: Annotated[float, Meta(ge=0, le=86_400)] = 10.0
+    """How long requests and snapshots are still answered after the last message."""
+
+
+class Flow(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is generated, and how fast it is sent."""
+
+    seed: Annotated[int, Meta(ge=0)] = 1
+    symbols: Annotated[int, Meta(ge=1, le=SYMBOLS_MAX)] = 100
+    rate: Annotated[int, Meta(ge=1, le=10_000_000)] = 100_000
+    """Messages sent in a second."""
+    simulated_rate: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 100_000
+    """Messages in a second of the session's own clock: with seed, symbols, orders_per_symbol and
+    the number of messages it decides every byte, whatever `rate` is.
+    """
+    messages: Annotated[int, Meta(ge=0)] = 0
+    """Total; 0: rate times seconds, or without an end when `seconds` is 0 too."""
+    seconds: Annotated[float, Meta(ge=0)] = 0.0
+    orders_per_symbol: Annotated[int, Meta(ge=4, le=10_000)] = 200
+    start_delay_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 500
+    """Time for receivers to be there before the first message; heartbeats are sent meanwhile."""
+    halt_interval_ms: Annotated[int, Meta(ge=1, le=86_400_000)] = 2000
+    """Mean simulated time between trading halts, over all symbols."""
+
+
+class Cut(Struct, frozen=True, forbid_unknown_fields=True):
+    """A window in which nothing leaves the line, counted from the first message."""
+
+    start_s: Annotated[float, Meta(ge=0)]
+    duration_s: Annotated[float, Meta(gt=0)]
+
+
+class Line(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a line goes, and its faults: chances per packet from 0 to below 1."""
+
+    port: Annotated[int, Meta(ge=1, le=65_535)]
+    address: str = "127.0.0.1"
+    loss: Fraction = 0.0
+    duplicate: Fraction = 0.0
+    reorder: Fraction = 0.0
+    delay_us: Annotated[int, Meta(ge=0, le=DELAY_US_MAX)] = 0
+    cuts: tuple[Cut, ...] = ()
+
+    def faults(self) -> LineFaults:
+        """The same in the units of the line's kernels."""
+        cuts_ns = tuple(
+            (round(cut.start_s * 1e9), round((cut.start_s + cut.duration_s) * 1e9))
+            for cut in self.cuts
+        )
+        return LineFaults(self.loss, self.duplicate, self.reorder, self.delay_us * 1000, cuts_ns)
+
+
+class Rerequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where requests are answered, and for how many of the latest messages."""
+
+    port: Port = 0
+    address: str = "127.0.0.1"
+    history_messages: Annotated[int, Meta(ge=HISTORY_MESSAGES_MIN, le=1 << 28)] = 1 << 22
+    """Rounded up to a power of two; 56 bytes of address space each, touched as it fills."""
+
+
+class Glimpse(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where snapshots are served."""
+
+    port: Port = 0
+    address: str = "127.0.0.1"
+    clients_max: Annotated[int, Meta(ge=1, le=1024)] = 64
+
+
+class ExchangeConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file. Ports of 0 are chosen by the system and told in the status file."""
+
+    line_a: Line
+    line_b: Line
+    session: Session = Session()
+    flow: Flow = Flow()
+    rerequest: Rerequest = Rerequest()
+    glimpse: Glimpse = Glimpse()
+    report_file: str = ""
+    """JSON, written once at the end; "" for none."""
+    status_file: str = ""
+    """JSON, replaced about four times a second; "" for none."""

@@ -1,0 +1,267 @@
+"""`exchange run`: sockets, the sender's thread, the GLIMPSE service, status and report.
+
+    main thread (uvloop)   GLIMPSE, signals, status file        sets STOP, LEAVE, SNAPSHOT_WANTED
+    sender thread          `run_slice_nb`, over and over        sets PHASE, SNAPSHOT_TAKEN, figures
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from feedhandler.server.errors import bind_error
+from protocols.moldudp64.spec import SESSION_BYTES
+from tools.exchange import lines, rerequests
+from tools.exchange import sender as sending
+from tools.exchange.config import ExchangeConfig, Line
+from tools.exchange.glimpse_server import GlimpseServer
+from tools.exchange.history import allocate_history
+from tools.exchange.layout import NS_PER_S, FlowSettings, allocate_engine
+from tools.exchange.snapshot import allocate_snapshot
+from tools.exchange.truth import summary
+
+SLICE_NS = 100_000_000
+"""How long the sender's thread stays in its kernel before Python has a look."""
+STATUS_S = 0.25
+WATCH_S = 0.02
+STOP_LIMIT_S = 2.0
+"""After a signal: time for the closing messages and what the lines hold back to leave."""
+ENDS_S = 0.25
+_NOT_YET = 1 << 62
+_PR_SET_TIMERSLACK = 29
+_TIMER_SLACK_NS = 1_000
+_SEND_BUFFER_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """The sockets of a run: two connected ones for the lines, a bound one for requests."""
+
+    line_a: socket.socket
+    line_b: socket.socket
+    rerequest: socket.socket
+
+
+@contextlib.contextmanager
+def open_sockets(config: ExchangeConfig) -> Iterator[Sockets]:
+    """The sockets that `config` asks for; OsLimitError when the request port cannot be had."""
+    with contextlib.ExitStack() as stack:
+        line_a = stack.enter_context(_line_socket(config.line_a))
+        line_b = stack.enter_context(_line_socket(config.line_b))
+        rerequest = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        place = config.rerequest
+        try:
+            rerequest.bind((place.address, place.port))
+        except OSError as error:
+            raise bind_error(error, "rerequest", place.address, place.port) from None
+        rerequest.setblocking(False)
+        yield Sockets(line_a, line_b, rerequest)
+
+
+def _line_socket(line: Line) -> socket.socket:
+    connected = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        connected.connect((line.address, line.port))
+    except OSError as error:
+        connected.close()
+        raise bind_error(error, "line", line.address, line.port) from None
+    return connected
+
+
+def flow_settings(config: ExchangeConfig) -> FlowSettings:
+    """What decides the bytes of the session."""
+    flow = config.flow
+    return FlowSettings(
+        seed=flow.seed,
+        symbols=flow.symbols,
+        simulated_rate=flow.simulated_rate,
+        messages=flow.messages or round(flow.rate * flow.seconds),
+        orders_per_symbol=flow.orders_per_symbol,
+        halt_interval_ms=flow.halt_interval_ms,
+    )
+
+
+def allocate_sender(config: ExchangeConfig, sockets: Sockets) -> sending.Sender:
+    """All memory of a run, as large as the configuration makes it."""
+    engine = allocate_engine(flow_settings(config))
+    history = allocate_history(config.rerequest.history_messages)
+    session = np.frombuffer(config.session.id.encode().ljust(SESSION_BYTES), np.uint8).copy()
+    seed = config.flow.seed
+    return sending.Sender(
+        engine,
+        history,
+        lines.allocate_line(
+            sockets.line_a.fileno(), session, history, config.line_a.faults(), (seed, 1)
+        ),
+        lines.allocate_line(
+            sockets.line_b.fileno(), session, history, config.line_b.faults(), (seed, 2)
+        ),
+        rerequests.allocate_rerequests(sockets.rerequest.fileno(), session, history),
+        allocate_snapshot(engine),
+        *sending.allocate_words(config.flow.rate, _NOT_YET, config.session.heartbeat_ms * 10**6),
+    )
+
+
+class Exchange:
+    """One run, from its configuration to its report."""
+
+    def __init__(self, config: ExchangeConfig, sockets: Sockets) -> None:
+        self.sender = allocate_sender(config, sockets)
+        self.glimpse = GlimpseServer(self.sender, config.session.id, config.glimpse.clients_max)
+        self.ports = {"rerequest": sockets.rerequest.getsockname()[1], "glimpse": config.glimpse.port}
+        self._config = config
+        self._stop_wanted = asyncio.Event()
+        self._thread = threading.Thread(target=self._send, name="exchange-sender", daemon=True)
+        self._stopped_early = False
+        self._truth: dict[str, Any] = {}
+
+    def stop(self) -> None:
+        """Close the session soon, or end the linger (a signal's handler)."""
+        self._stop_wanted.set()
+
+    async def run(self) -> dict[str, Any]:
+        """Run until the session has ended and lingered, or `stop`; returns the report."""
+        place = self._config.glimpse
+        try:
+            self.ports["glimpse"] = await self.glimpse.start(place.address, place.port)
+        except OSError as error:
+            raise bind_error(error, "glimpse", place.address, place.port) from None
+        status = asyncio.create_task(self._write_status())
+        # Compiling takes seconds in an empty cache: before the clock of the session starts.
+        await asyncio.to_thread(sending.run_slice_nb, self.sender, 0)
+        delay_ns = self._config.flow.start_delay_ms * 10**6
+        self.sender.settings[sending.START_NS] = time.monotonic_ns() + delay_ns
+        self._thread.start()
+        try:
+            await self._watch()
+        finally:
+            sending.publish_word_nb(self.sender.control, sending.LEAVE, 1)
+            await asyncio.to_thread(self._thread.join)
+            status.cancel()
+            await self.glimpse.stop()
+        report = self.report()
+        write_json(self._config.report_file, report)
+        write_json(self._config.status_file, self.status())
+        return report
+
+    def phase(self) -> int:
+        """The sender's phase now."""
+        return sending.read_word_nb(self.sender.control, sending.PHASE)
+
+    def status(self) -> dict[str, Any]:
+        """What the status file holds: figures now, and the truth once the session has ended."""
+        progress = self.sender.progress
+        return {
+            "state": self._state(),
+            "session": self._config.session.id,
+            "sent": int(progress[sending.SENT]),
+            "rate": self._rate_achieved(),
+            "lateness_ns": int(progress[sending.LATENESS_NS]),
+            "lateness_ns_max": int(progress[sending.LATENESS_NS_MAX]),
+            "rerequest_port": self.ports["rerequest"],
+            "glimpse_port": self.ports["glimpse"],
+            **self._truth,
+        }
+
+    def report(self) -> dict[str, Any]:
+        """What the run was; the counters of its lines and services, and its own final books."""
+        progress = self.sender.progress
+        return {
+            **self.status(),
+            "late_messages": int(progress[sending.LATE_MESSAGES]),
+            "seconds": round(self._elapsed_ns() / NS_PER_S, 3),
+            "line_a": lines.counters_by_name(self.sender.line_a),
+            "line_b": lines.counters_by_name(self.sender.line_b),
+            "rerequest": rerequests.counters_by_name(self.sender.rerequests),
+            "glimpse": dict(self.glimpse.counters),
+            "cpu_seconds": round(time.process_time(), 3),
+        }
+
+    async def _watch(self) -> None:
+        """Wait for the end of the session, then of the linger; a stop shortens both."""
+        while self.phase() != sending.ENDED and not self._stop_wanted.is_set():
+            await self._sleep_or_stop(WATCH_S)
+        if self.phase() != sending.ENDED:
+            self._stopped_early = True
+            sending.publish_word_nb(self.sender.control, sending.STOP, 1)
+            deadline = time.monotonic() + STOP_LIMIT_S
+            while self.phase() != sending.ENDED and time.monotonic() < deadline:
+                await asyncio.sleep(WATCH_S)
+        # The books rest from here on: the sender only repeats the end of the session.
+        self._truth = summary(self.sender.engine)
+        write_json(self._config.status_file, self.status())
+        if not self._stop_wanted.is_set():
+            await self._sleep_or_stop(self._config.session.end_linger_s)
+        await asyncio.sleep(ENDS_S)
+        deadline = time.monotonic() + STOP_LIMIT_S / 2
+        while not sending.lines_drained_nb(self.sender) and time.monotonic() < deadline:
+            await asyncio.sleep(WATCH_S)
+
+    async def _sleep_or_stop(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop_wanted.wait(), seconds)
+
+    async def _write_status(self) -> None:
+        while True:
+            write_json(self._config.status_file, self.status())
+            await asyncio.sleep(STATUS_S)
+
+    def _send(self) -> None:
+        """Body of the sender's thread."""
+        # The default lets a sleep end 50 µs late, as long as the shortest one here.
+        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, _TIMER_SLACK_NS, 0, 0, 0)
+        while not sending.read_word_nb(self.sender.control, sending.LEAVE):
+            sending.run_slice_nb(self.sender, time.monotonic_ns() + SLICE_NS)
+
+    def _state(self) -> str:
+        if self._stopped_early:
+            return "stopped"
+        return {sending.STARTING: "starting", sending.RUNNING: "running"}.get(self.phase(), "ended")
+
+    def _elapsed_ns(self) -> int:
+        """From the due time of the first message to the sending of the latest one."""
+        progress = self.sender.progress
+        if progress[sending.SENT] == 0:
+            return 0
+        return int(progress[sending.LAST_SENT_NS] - self.sender.settings[sending.START_NS])
+
+    def _rate_achieved(self) -> float:
+        """Messages a second, from the first message to the latest."""
+        elapsed_ns = self._elapsed_ns()
+        sent = int(self.sender.progress[sending.SENT])
+        return round((sent - 1) * NS_PER_S / elapsed_ns, 1) if elapsed_ns > 0 else 0.0
+
+
+def write_json(path: str, value: dict[str, Any]) -> None:
+    """Replace the file at `path` in one step, so that a reader never sees half of it."""
+    if not path:
+        return
+    beside = Path(f"{path}.{os.getpid()}.part")
+    beside.write_bytes(msgspec.json.encode(value) + b"\n")
+    beside.replace(path)
+
+
+async def run_exchange(config: ExchangeConfig) -> dict[str, Any]:
+    """Run an exchange until it's over or a SIGTERM or SIGINT comes; returns the report."""
+    loop = asyncio.get_running_loop()
+    with open_sockets(config) as sockets:
+        exchange = Exchange(config, sockets)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, exchange.stop)
+        try:
+            return await exchange.run()
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
