@@ -26,13 +26,13 @@ class IntegerRing(RuleBasedStateMachine):
     """A ring of integers against a list."""
 
     @initialize(capacity=capacities, start=starts)
-    def begin(self, capacity, start):
+    def begin(self, capacity: int, start: int):
         self.ring = allocate_ring(capacity)
         self.ring.cursors[[TAIL, HEAD]] = start
         self.twin = SlowRing(capacity)
 
     @rule(value=st.integers(0, 2**31 - 1))
-    def push(self, value):
+    def push(self, value: int):
         assert ring_push_nb(self.ring, value) == self.twin.push(value)
 
     @rule()
@@ -49,7 +49,7 @@ class RowRing(RuleBasedStateMachine):
     """A ring of rows, filled in place and taken in batches, against a list."""
 
     @initialize(capacity=capacities, start=starts)
-    def begin(self, capacity, start):
+    def begin(self, capacity: int, start: int):
         self.ring = allocate_ring(capacity, ROW)
         self.ring.cursors[[TAIL, HEAD]] = start
         self.twin = SlowRing(capacity)
@@ -57,7 +57,7 @@ class RowRing(RuleBasedStateMachine):
 
     @precondition(lambda self: self.reserved < 0)
     @rule(number=st.integers(-(2**60), 2**60))
-    def reserve(self, number):
+    def reserve(self, number: int):
         self.reserved = ring_reserve_nb(self.ring)
         assert (self.reserved >= 0) == (self.twin.size() < self.twin.capacity)
         if self.reserved >= 0:
@@ -72,7 +72,7 @@ class RowRing(RuleBasedStateMachine):
         self.reserved = -1
 
     @rule(count=st.integers(1, 10))
-    def take(self, count):
+    def take(self, count: int):
         out = np.zeros(count, ROW)
         taken = ring_take_rows_nb(self.ring, out)
         assert out["number"][:taken].tolist() == self.twin.take(count)

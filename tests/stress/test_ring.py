@@ -1,12 +1,14 @@
-"""Two threads on one ring. Forbidden outcomes: lost, doubled, out of order, torn (read before it was whole)."""
+"""Two threads on one ring. Forbidden: an item lost, doubled, out of order, or torn."""
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from feedhandler.core.libc import sched_yield
 from feedhandler.core.ring import (
+    Ring,
     allocate_ring,
     ring_commit_nb,
     ring_pop_nb,
@@ -29,7 +31,7 @@ PATIENCE = 50_000_000
 
 
 @kernel
-def produce_integers_nb(ring, items):
+def produce_integers_nb(ring: Ring, items: int):
     """Push 0, 1, 2, ...; how many went in."""
     sent = 0
     tries = 0
@@ -43,7 +45,7 @@ def produce_integers_nb(ring, items):
 
 
 @kernel
-def judge_nb(value, expected, faults):
+def judge_nb(value: int, expected: int, faults: np.ndarray):
     """Sort one received number into the forbidden outcomes; the number expected next."""
     if value > expected:
         faults[LOST] += 1
@@ -55,7 +57,7 @@ def judge_nb(value, expected, faults):
 
 
 @kernel
-def consume_integers_nb(ring, items, faults):
+def consume_integers_nb(ring: Ring, items: int, faults: np.ndarray):
     """Pop until the last number came; how many were received."""
     expected = 0
     received = 0
@@ -72,7 +74,7 @@ def consume_integers_nb(ring, items, faults):
 
 
 @kernel
-def produce_rows_nb(words, ring, items):
+def produce_rows_nb(words: np.ndarray, ring: Ring, items: int):
     """Fill rows in place, every word with the same number; how many were committed."""
     sent = 0
     tries = 0
@@ -90,7 +92,7 @@ def produce_rows_nb(words, ring, items):
 
 
 @kernel
-def consume_rows_nb(ring, out, words, items, faults):
+def consume_rows_nb(ring: Ring, out: np.ndarray, words: np.ndarray, items: int, faults: np.ndarray):
     """Take rows in batches; a row whose words differ was torn."""
     expected = 0
     received = 0
@@ -111,7 +113,7 @@ def consume_rows_nb(ring, out, words, items, faults):
     return received
 
 
-def run_both(producer, consumer):
+def run_both(producer: Callable[[], int], consumer: Callable[[], int]):
     results = {}
     threads = [
         threading.Thread(target=lambda: results.update(sent=producer())),
@@ -124,12 +126,12 @@ def run_both(producer, consumer):
     return results
 
 
-def words_of(rows):
+def words_of(rows: np.ndarray):
     return rows.view(np.int64).reshape(-1, FIELDS)
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 64, 4096])
-def test_no_integer_is_lost_doubled_or_out_of_order(capacity):
+def test_no_integer_is_lost_doubled_or_out_of_order(capacity: int):
     ring, faults = allocate_ring(capacity), np.zeros(4, np.int64)
     items = ITEMS // 20 if capacity < 64 else ITEMS
     results = run_both(
@@ -142,7 +144,7 @@ def test_no_integer_is_lost_doubled_or_out_of_order(capacity):
 
 
 @pytest.mark.parametrize("capacity", [1, 8, 1024])
-def test_no_row_is_lost_doubled_out_of_order_or_torn(capacity):
+def test_no_row_is_lost_doubled_out_of_order_or_torn(capacity: int):
     ring, faults = allocate_ring(capacity, ROW), np.zeros(4, np.int64)
     out = np.zeros(16, ROW)
     items = ITEMS // 20 if capacity < 64 else ITEMS // 2

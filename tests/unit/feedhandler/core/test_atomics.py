@@ -9,12 +9,12 @@ from protocols.jit import kernel
 
 
 @kernel
-def copy_word_nb(words, source, target):
+def copy_word_nb(words: np.ndarray, source: int, target: int):
     store_release(words, target, load_acquire(words, source) + 1)
 
 
 @kernel
-def wait_for_nb(words, spins):
+def wait_for_nb(words: np.ndarray, spins: int):
     """Spin until words[0] is set, at most `spins` times; how many were left."""
     left = spins
     while left > 0 and load_acquire(words, 0) == 0:

@@ -1,5 +1,6 @@
 import os
 import stat
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -27,12 +28,12 @@ HISTOGRAMS = (HistogramSpec("latency", "ns", "Latency."), HistogramSpec("hiccup"
 
 
 @pytest.fixture
-def counter_file(tmp_path):
+def counter_file(tmp_path: Path):
     path = tmp_path / "counters"
     return CounterFile.create(path, COUNTERS, HISTOGRAMS, start_time_ns=123)
 
 
-def test_a_reader_sees_what_the_owner_writes_afterwards(counter_file):
+def test_a_reader_sees_what_the_owner_writes_afterwards(counter_file: CounterFile):
     reader = CounterFile.open(counter_file.path)
     add_nb(counter_file.values, counter_file.row("packets_received", channel="1", line="b"), 5)
     add_nb(counter_file.values, counter_file.row("packets_received", line="b", channel="1"), 2)
@@ -45,20 +46,20 @@ def test_a_reader_sees_what_the_owner_writes_afterwards(counter_file):
     assert reader.histogram("latency")[COUNT] == 0
 
 
-def test_the_reader_learns_names_and_owner(counter_file):
+def test_the_reader_learns_names_and_owner(counter_file: CounterFile):
     reader = CounterFile.open(str(counter_file.path))
     assert reader.counter_specs == COUNTERS
     assert reader.histogram_specs == HISTOGRAMS
     assert (reader.pid, reader.start_time_ns) == (os.getpid(), 123)
 
 
-def test_a_reader_cannot_write(counter_file):
+def test_a_reader_cannot_write(counter_file: CounterFile):
     reader = CounterFile.open(counter_file.path)
     with pytest.raises(ValueError, match="read-only"):
         reader.values[0, 0] = 1
 
 
-def test_every_counter_has_a_cache_line_of_its_own(counter_file):
+def test_every_counter_has_a_cache_line_of_its_own(counter_file: CounterFile):
     assert counter_file.values.shape == (3, 8)
     assert counter_file.values.strides == (64, 8)
     assert counter_file.values.ctypes.data % 64 == 0
@@ -66,12 +67,12 @@ def test_every_counter_has_a_cache_line_of_its_own(counter_file):
     assert counter_file.histograms.ctypes.data % 64 == 0
 
 
-def test_the_file_is_private_and_leaves_no_temporary_behind(counter_file):
+def test_the_file_is_private_and_leaves_no_temporary_behind(counter_file: CounterFile):
     assert stat.S_IMODE(counter_file.path.stat().st_mode) == 0o600
     assert [path.name for path in counter_file.path.parent.iterdir()] == ["counters"]
 
 
-def test_a_new_file_replaces_the_old_one_whose_readers_keep_it(counter_file):
+def test_a_new_file_replaces_the_old_one_whose_readers_keep_it(counter_file: CounterFile):
     add_nb(counter_file.values, 0, 9)
     old_reader = CounterFile.open(counter_file.path)
     CounterFile.create(counter_file.path, COUNTERS, HISTOGRAMS)
@@ -79,28 +80,28 @@ def test_a_new_file_replaces_the_old_one_whose_readers_keep_it(counter_file):
     assert CounterFile.open(counter_file.path).values[0, 0] == 0
 
 
-def test_a_file_may_have_no_rows_at_all(tmp_path):
+def test_a_file_may_have_no_rows_at_all(tmp_path: Path):
     CounterFile.create(tmp_path / "empty", (), ())
     reader = CounterFile.open(tmp_path / "empty")
     assert (len(reader.values), len(reader.histograms)) == (0, 0)
 
 
-def test_asking_for_an_unknown_row_names_it(counter_file):
+def test_asking_for_an_unknown_row_names_it(counter_file: CounterFile):
     with pytest.raises(KeyError, match=r"packets_received\(line='c'\)"):
         counter_file.row("packets_received", line="c")
 
 
-def test_opening_a_missing_file_says_so(tmp_path):
+def test_opening_a_missing_file_says_so(tmp_path: Path):
     with pytest.raises(CounterFileError, match="no such counter file"):
         CounterFile.open(tmp_path / "nothing")
 
 
-def test_opening_a_folder_says_so(tmp_path):
+def test_opening_a_folder_says_so(tmp_path: Path):
     with pytest.raises(CounterFileError, match="directory"):
         CounterFile.open(tmp_path)
 
 
-def test_every_truncation_is_noticed(counter_file, tmp_path):
+def test_every_truncation_is_noticed(counter_file: CounterFile, tmp_path: Path):
     whole = counter_file.path.read_bytes()
     cut = tmp_path / "cut"
     for size_bytes in (0, 1, 127, 128, 129, 300, len(whole) - 2000, len(whole) - 1):
@@ -109,13 +110,13 @@ def test_every_truncation_is_noticed(counter_file, tmp_path):
             CounterFile.open(cut)
 
 
-def test_trailing_bytes_are_noticed(counter_file, tmp_path):
+def test_trailing_bytes_are_noticed(counter_file: CounterFile, tmp_path: Path):
     (tmp_path / "long").write_bytes(counter_file.path.read_bytes() + b"x")
     with pytest.raises(CounterFileError, match="damaged"):
         CounterFile.open(tmp_path / "long")
 
 
-def damaged(counter_file, word, value):
+def damaged(counter_file: CounterFile, word: int, value: int):
     raw = bytearray(counter_file.path.read_bytes())
     np.frombuffer(raw, np.int64, HEADER_WORDS)[word] = value
     path = counter_file.path.with_name("damaged")
@@ -136,12 +137,12 @@ def damaged(counter_file, word, value):
         (Header.FILE_SIZE_BYTES, 1, "damaged or cut short"),
     ],
 )
-def test_a_damaged_header_is_named(counter_file, word, value, text):
+def test_a_damaged_header_is_named(counter_file: CounterFile, word: int, value: int, text: str):
     with pytest.raises(CounterFileError, match=text):
         CounterFile.open(damaged(counter_file, word, value))
 
 
-def test_damaged_metadata_is_named(counter_file):
+def test_damaged_metadata_is_named(counter_file: CounterFile):
     raw = counter_file.path.read_bytes()
     path = counter_file.path.with_name("damaged")
     path.write_bytes(raw[:-1] + b"{")
@@ -149,7 +150,7 @@ def test_damaged_metadata_is_named(counter_file):
         CounterFile.open(path)
 
 
-def test_metadata_for_other_rows_than_the_header_counts_is_named(counter_file):
+def test_metadata_for_other_rows_than_the_header_counts_is_named(counter_file: CounterFile):
     raw = counter_file.path.read_bytes()
     text = raw[raw.index(b'{"counters"') :]
     table = msgspec.json.decode(text)
@@ -161,14 +162,14 @@ def test_metadata_for_other_rows_than_the_header_counts_is_named(counter_file):
         CounterFile.open(path)
 
 
-def test_a_file_that_cannot_be_made_is_an_error_and_leaves_nothing(tmp_path):
+def test_a_file_that_cannot_be_made_is_an_error_and_leaves_nothing(tmp_path: Path):
     (tmp_path / "counters").mkdir()
     with pytest.raises(CounterFileError, match="cannot make"):
         CounterFile.create(tmp_path / "counters", COUNTERS)
     assert [path.name for path in tmp_path.iterdir()] == ["counters"]
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CounterFileError, match="cannot make"):
         CounterFile.create(tmp_path / "file" / "counters", COUNTERS)
@@ -185,12 +186,14 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
         ([CounterSpec("a", "", ""), CounterSpec("a", "ns", "", labels=())], "one unit"),
     ],
 )
-def test_specs_that_contradict_each_other_are_refused(tmp_path, specs, text):
+def test_specs_that_contradict_each_other_are_refused(
+    tmp_path: Path, specs: list[CounterSpec], text: str
+):
     with pytest.raises(ValueError, match=text):
         CounterFile.create(tmp_path / "counters", specs)
 
 
-def test_a_counter_and_a_histogram_cannot_share_a_name(tmp_path):
+def test_a_counter_and_a_histogram_cannot_share_a_name(tmp_path: Path):
     with pytest.raises(ValueError, match="one kind"):
         CounterFile.create(
             tmp_path / "c", [CounterSpec("a", "ns", "")], [HistogramSpec("a", "ns", "")]
@@ -201,7 +204,9 @@ def test_the_default_path_belongs_to_this_user():
     assert str(os.getuid()) in default_counter_path().parent.name
 
 
-def test_the_default_path_falls_back_to_the_temporary_folder(monkeypatch, tmp_path):
+def test_the_default_path_falls_back_to_the_temporary_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     monkeypatch.setattr("feedhandler.core.counters.Path.is_dir", lambda _: False)
     monkeypatch.setattr("feedhandler.core.counters.tempfile.gettempdir", lambda: str(tmp_path))
     assert default_counter_path().is_relative_to(tmp_path)

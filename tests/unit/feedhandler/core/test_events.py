@@ -5,7 +5,7 @@ from feedhandler.core.events import E9_PER_E4, SIGNAL, TICK, BreakerLevel, Flag,
 
 
 @pytest.mark.parametrize("row", [TICK, SIGNAL])
-def test_a_row_is_two_cache_lines_with_every_field_on_its_own_boundary(row):
+def test_a_row_is_two_cache_lines_with_every_field_on_its_own_boundary(row: np.dtype):
     assert row.itemsize == 128
     for name in row.names:
         field, offset = row.fields[name][:2]
@@ -13,12 +13,12 @@ def test_a_row_is_two_cache_lines_with_every_field_on_its_own_boundary(row):
 
 
 @pytest.mark.parametrize("row", [TICK, SIGNAL])
-def test_a_row_has_no_hole(row):
+def test_a_row_has_no_hole(row: np.dtype):
     assert sum(row.fields[name][0].itemsize for name in row.names) == row.itemsize
 
 
 @pytest.mark.parametrize("row", [TICK, SIGNAL])
-def test_a_row_holds_integers_only(row):
+def test_a_row_holds_integers_only(row: np.dtype):
     assert {row.fields[name][0].kind for name in row.names} <= {"i", "u"}
 
 

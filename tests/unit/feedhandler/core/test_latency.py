@@ -29,7 +29,7 @@ values_ns = st.one_of(st.integers(-5, 100), st.integers(0, 2**41), st.integers(-
 one_to_many = st.lists(values_ns, min_size=1, max_size=60)
 
 
-def histogram_of(values):
+def histogram_of(values: list[int]):
     histogram, twin = allocate_histogram(), SlowHistogram()
     for value in values:
         record_nb(histogram, value)
@@ -74,7 +74,7 @@ def test_values_below_zero_count_as_zero_and_values_beyond_the_range_as_its_end(
 
 
 @given(one_to_many)
-def test_count_sum_and_max_are_exact(values):
+def test_count_sum_and_max_are_exact(values: list[int]):
     histogram, twin = histogram_of(values)
     assert histogram[COUNT] == len(twin.values) == histogram[HEADER_WORDS:].sum()
     assert histogram[SUM] == sum(twin.values)
@@ -82,7 +82,9 @@ def test_count_sum_and_max_are_exact(values):
 
 
 @given(one_to_many, st.integers(0, 100_000))
-def test_a_percentile_is_at_most_one_part_in_32_above_the_sorted_list(values, quantile):
+def test_a_percentile_is_at_most_one_part_in_32_above_the_sorted_list(
+    values: list[int], quantile: int
+):
     histogram, twin = histogram_of(values)
     exact, found = twin.percentile(quantile), percentile(histogram, quantile)
     assert exact <= found <= exact + exact // 32
@@ -90,14 +92,16 @@ def test_a_percentile_is_at_most_one_part_in_32_above_the_sorted_list(values, qu
 
 
 @given(one_to_many, one_to_many)
-def test_merging_equals_recording_everything_in_one(values, more):
+def test_merging_equals_recording_everything_in_one(values: list[int], more: list[int]):
     histogram, _ = histogram_of(values)
     merge(histogram, histogram_of(more)[0])
     assert np.array_equal(histogram, histogram_of(values + more)[0])
 
 
 @given(one_to_many, one_to_many)
-def test_what_was_recorded_since_a_copy_has_the_percentiles_of_the_newer_values(values, more):
+def test_what_was_recorded_since_a_copy_has_the_percentiles_of_the_newer_values(
+    values: list[int], more: list[int]
+):
     histogram, _ = histogram_of(values)
     before = histogram.copy()
     for value in more:
@@ -115,7 +119,9 @@ def test_nothing_since_a_copy_leaves_an_empty_histogram():
 
 
 @given(one_to_many, st.lists(st.integers(0, 2**41), min_size=1, max_size=5))
-def test_cumulative_counts_never_claim_a_record_below_a_bound_that_it_exceeds(values, bounds):
+def test_cumulative_counts_never_claim_a_record_below_a_bound_that_it_exceeds(
+    values: list[int], bounds: list[int]
+):
     histogram, twin = histogram_of(values)
     bounds = sorted(bounds)
     for bound, count in zip(bounds, cumulative_counts(histogram, np.array(bounds)), strict=True):
@@ -135,7 +141,7 @@ def test_a_summary_holds_plain_integers():
 
 
 @pytest.mark.parametrize("quantile", [-1, 100_001])
-def test_a_quantile_outside_the_range_is_refused(quantile):
+def test_a_quantile_outside_the_range_is_refused(quantile: int):
     with pytest.raises(ValueError, match="100 000"):
         percentile(allocate_histogram(), quantile)
 
@@ -151,12 +157,12 @@ def test_a_quantile_outside_the_range_is_refused(quantile):
         (12_000_000_000, "12.0 s"),
     ],
 )
-def test_durations_are_shown_in_a_short_unit(duration_ns, text):
+def test_durations_are_shown_in_a_short_unit(duration_ns: int, text: str):
     assert format_ns(duration_ns) == text
 
 
 @given(st.integers(1, 2**40 - 1))
-def test_the_highest_bit_is_the_same_compiled_and_interpreted(value):
+def test_the_highest_bit_is_the_same_compiled_and_interpreted(value: int):
     # bucket_of_nb is compiled or not, this formula never is.
     shift = max(value.bit_length() - 6, 0)
     assert bucket_of_nb(value) == latency.SUB_BUCKETS * shift + (value >> shift)

@@ -34,12 +34,12 @@ NS_PER_S = 1_000_000_000
 
 
 @kernel
-def clock_nb(clock_id):
+def clock_nb(clock_id: int):
     return clock_ns(clock_id)
 
 
 @kernel
-def receive_nb(fd, headers_at, count):
+def receive_nb(fd: int, headers_at: int, count: int):
     got = recvmmsg(fd, headers_at, count, MSG_DONTWAIT, 0)
     if got < 0:
         return -errno_now()
@@ -47,12 +47,12 @@ def receive_nb(fd, headers_at, count):
 
 
 @kernel
-def send_many_nb(fd, headers_at, count):
+def send_many_nb(fd: int, headers_at: int, count: int):
     return np.int64(sendmmsg(fd, headers_at, count, 0))
 
 
 @kernel
-def send_nb(fd, at, size):
+def send_nb(fd: int, at: int, size: int):
     sent = send(fd, at, size, MSG_NOSIGNAL)
     if sent < 0:
         return -errno_now()
@@ -60,17 +60,17 @@ def send_nb(fd, at, size):
 
 
 @kernel
-def write_nb(fd, at, size):
+def write_nb(fd: int, at: int, size: int):
     return np.int64(write(fd, at, size))
 
 
 @kernel
-def poll_nb(fds_at, count, timeout_ms):
+def poll_nb(fds_at: int, count: int, timeout_ms: int):
     return np.int64(poll(fds_at, count, timeout_ms))
 
 
 @kernel
-def sleep_nb(us):
+def sleep_nb(us: int):
     before_ns = clock_ns(CLOCK_MONOTONIC)
     usleep(us)
     sched_yield()
@@ -89,7 +89,7 @@ def sockets():
         yield receiver, sender
 
 
-def wait_readable(receiver):
+def wait_readable(receiver: socket.socket):
     descriptors = np.zeros(1, POLLFD)
     descriptors["fd"] = receiver.fileno()
     descriptors["events"] = POLLIN
@@ -117,7 +117,9 @@ def test_clocks_are_those_of_the_system():
     assert before_ns <= clock_nb(CLOCK_MONOTONIC) <= time.monotonic_ns()
 
 
-def test_datagrams_arrive_whole_in_order_and_with_the_kernels_receive_stamp(sockets):
+def test_datagrams_arrive_whole_in_order_and_with_the_kernels_receive_stamp(
+    sockets: tuple[socket.socket, socket.socket],
+):
     receiver, sender = sockets
     batch = allocate_batch(8, SLOT_BYTES)
     before_ns = time.time_ns()
@@ -135,12 +137,14 @@ def test_datagrams_arrive_whole_in_order_and_with_the_kernels_receive_stamp(sock
         assert before_ns <= stamp_ns <= time.time_ns()
 
 
-def test_an_empty_socket_gives_eagain_and_not_a_wait(sockets):
+def test_an_empty_socket_gives_eagain_and_not_a_wait(sockets: tuple[socket.socket, socket.socket]):
     batch = allocate_batch(2, SLOT_BYTES)
     assert receive_nb(sockets[0].fileno(), batch.headers.ctypes.data, 2) == -errno.EAGAIN
 
 
-def test_a_datagram_longer_than_its_slot_is_cut_and_flagged(sockets):
+def test_a_datagram_longer_than_its_slot_is_cut_and_flagged(
+    sockets: tuple[socket.socket, socket.socket],
+):
     receiver, sender = sockets
     batch = allocate_batch(1, SLOT_BYTES)
     sender.send(bytes(SLOT_BYTES + 50))
@@ -150,7 +154,7 @@ def test_a_datagram_longer_than_its_slot_is_cut_and_flagged(sockets):
     assert batch.headers["flags"][0] & socket.MSG_TRUNC
 
 
-def test_a_batch_is_sent_in_one_call(sockets):
+def test_a_batch_is_sent_in_one_call(sockets: tuple[socket.socket, socket.socket]):
     receiver, sender = sockets
     batch = allocate_batch(3, SLOT_BYTES)
     batch.headers["control"] = 0
@@ -179,7 +183,7 @@ def test_sending_into_a_closed_stream_is_an_error_and_no_signal():
         assert send_nb(left.fileno(), data.ctypes.data, 1) == -errno.EPIPE
 
 
-def test_poll_waits_no_longer_than_it_is_told(sockets):
+def test_poll_waits_no_longer_than_it_is_told(sockets: tuple[socket.socket, socket.socket]):
     descriptors = np.zeros(1, POLLFD)
     descriptors["fd"] = sockets[0].fileno()
     descriptors["events"] = POLLIN

@@ -16,7 +16,7 @@ from feedhandler.core.ring import (
 
 
 @pytest.mark.parametrize("capacity", [0, -1, 3, 12])
-def test_a_capacity_that_is_no_power_of_two_is_refused(capacity):
+def test_a_capacity_that_is_no_power_of_two_is_refused(capacity: int):
     with pytest.raises(ValueError, match=f"not {capacity}"):
         allocate_ring(capacity)
 

@@ -18,15 +18,15 @@ from feedhandler.server.errors import (
 )
 
 
-def raising(error):
-    def main():
+def raising(error: BaseException):
+    def main() -> None:
         raise error
 
     return main
 
 
 @pytest.mark.parametrize(
-    "error, code",
+    ("error", "code"),
     [
         (ConfigError("what"), 78),
         (DataError("what"), 65),
@@ -43,7 +43,9 @@ def raising(error):
         (OSError(errno.ENOSPC, "what"), 73),
     ],
 )
-def test_an_expected_error_is_one_line_and_its_exit_code(capsys, error, code):
+def test_an_expected_error_is_one_line_and_its_exit_code(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int
+):
     assert run_cli(raising(error)) == code
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -52,23 +54,25 @@ def test_an_expected_error_is_one_line_and_its_exit_code(capsys, error, code):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a fault"), OSError(errno.EBADF, "a fault")])
-def test_an_unexpected_error_shows_its_traceback(capsys, error):
+def test_an_unexpected_error_shows_its_traceback(
+    capsys: pytest.CaptureFixture[str], error: BaseException
+):
     assert run_cli(raising(error)) == 1
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_message_of_several_lines_is_folded_into_one(capsys):
+def test_a_message_of_several_lines_is_folded_into_one(capsys: pytest.CaptureFixture[str]):
     assert run_cli(raising(UserError("one\ntwo")), "exchange") == 1
     assert capsys.readouterr().err == "exchange: error: one two\n"
 
 
-def test_the_reader_of_our_output_may_go_away_silently(capsys):
+def test_the_reader_of_our_output_may_go_away_silently(capsys: pytest.CaptureFixture[str]):
     assert run_cli(raising(BrokenPipeError())) == 73
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("result, code", [(None, 0), (0, 0), (4, 4), ("text", 0)])
-def test_a_normal_end_gives_the_returned_code(result, code):
+@pytest.mark.parametrize(("result", "code"), [(None, 0), (0, 0), (4, 4), ("text", 0)])
+def test_a_normal_end_gives_the_returned_code(result: object, code: int):
     assert run_cli(lambda: result) == code
 
 
@@ -78,7 +82,7 @@ def test_an_exit_keeps_its_own_code():
     assert caught.value.code == 3
 
 
-def test_an_interrupt_of_the_process_is_reported(capsys):
+def test_an_interrupt_of_the_process_is_reported(capsys: pytest.CaptureFixture[str]):
     assert run_cli(lambda: os.kill(os.getpid(), signal.SIGINT)) == 130
     assert "interrupted" in capsys.readouterr().err
 

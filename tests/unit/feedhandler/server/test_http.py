@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import pytest
 
@@ -23,7 +24,7 @@ ROUTES = {
 
 
 @contextlib.asynccontextmanager
-async def serving(timeout_s=5.0):
+async def serving(timeout_s: float = 5.0):
     rejects = []
     server = HttpServer("127.0.0.1", 0, ROUTES, rejects.append, timeout_s=timeout_s)
     await server.start()
@@ -33,7 +34,7 @@ async def serving(timeout_s=5.0):
         await server.stop()
 
 
-async def exchange(server, request):
+async def exchange(server: HttpServer, request: bytes):
     """Send bytes, then everything that comes until the server closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(request)
@@ -44,7 +45,16 @@ async def exchange(server, request):
     return answer
 
 
-def get(path, *headers, method="GET"):
+async def until(condition: Callable[[], bool]):
+    """Let the server's side run until something holds; fails after two seconds."""
+    for _ in range(200):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("the server never got there")
+
+
+def get(path: str, *headers: str, method: str = "GET"):
     lines = (f"{method} {path} HTTP/1.1", "Host: here", *headers, "", "")
     return "\r\n".join(lines).encode()
 
@@ -86,7 +96,7 @@ async def test_a_request_may_arrive_byte_by_byte():
 
 
 @pytest.mark.parametrize(
-    "request_bytes, status, reason",
+    ("request_bytes", "status", "reason"),
     [
         (b"\x00\x01garbage\r\n\r\n", b"400", "bad_request"),
         (b"8=FIX.4.4\x019=5\x0135=A\x01\r\n\r\n", b"400", "bad_request"),
@@ -97,7 +107,9 @@ async def test_a_request_may_arrive_byte_by_byte():
         (get("/broken", "Connection: close"), b"500", "handler_failed"),
     ],
 )
-async def test_what_breaks_a_rule_is_answered_closed_and_counted(request_bytes, status, reason):
+async def test_what_breaks_a_rule_is_answered_closed_and_counted(
+    request_bytes: bytes, status: bytes, reason: str
+):
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     async with serving() as (server, rejects):
         answer = await exchange(server, request_bytes)
@@ -164,8 +176,7 @@ async def test_one_connection_too_many_is_dropped_and_the_others_go_on():
         held = [
             await asyncio.open_connection("127.0.0.1", server.port) for _ in range(MAX_CONNECTIONS)
         ]
-        while len(server.connections) < MAX_CONNECTIONS:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(server.connections) == MAX_CONNECTIONS)
         assert await exchange(server, get("/metrics")) == b""
         assert rejects == ["too_many_connections"]
         reader, writer = held[0]
@@ -199,8 +210,7 @@ async def test_a_taken_port_is_one_clear_error():
 async def test_stopping_drops_connections_and_frees_the_port():
     async with serving() as (server, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        while not server.connections:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(server.connections) == 1)
         await server.stop()
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""

@@ -21,11 +21,11 @@ def stream():
     structlog.reset_defaults()
 
 
-def lines(stream):
+def lines(stream: io.StringIO):
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_a_line_is_one_json_object_with_time_level_event_and_component(stream):
+def test_a_line_is_one_json_object_with_time_level_event_and_component(stream: io.StringIO):
     configure_logging("feed", environ={}, stream=stream)
     structlog.get_logger().info("channel_live", channel="1", seq=42)
     (line,) = lines(stream)
@@ -40,20 +40,20 @@ def test_a_line_is_one_json_object_with_time_level_event_and_component(stream):
     }
 
 
-def test_a_logger_may_name_another_component(stream):
+def test_a_logger_may_name_another_component(stream: io.StringIO):
     configure_logging("feed", environ={}, stream=stream)
     structlog.get_logger().bind(component="oms").info("logon")
     assert lines(stream)[0]["component"] == "oms"
 
 
-def test_the_level_comes_from_the_environment(stream):
+def test_the_level_comes_from_the_environment(stream: io.StringIO):
     configure_logging("feed", environ={"FEEDHANDLER_LOG_LEVEL": "WARNING"}, stream=stream)
     structlog.get_logger().info("quiet")
     structlog.get_logger().warning("loud")
     assert [line["event"] for line in lines(stream)] == ["loud"]
 
 
-def test_the_console_format_is_for_people(stream):
+def test_the_console_format_is_for_people(stream: io.StringIO):
     configure_logging("feed", environ={"FEEDHANDLER_LOG_FORMAT": "console"}, stream=stream)
     structlog.get_logger().info("channel_live", password="554=secret")
     text = stream.getvalue()
@@ -62,7 +62,7 @@ def test_the_console_format_is_for_people(stream):
     assert "secret" not in text
 
 
-def test_a_terminal_gets_the_console_format(stream):
+def test_a_terminal_gets_the_console_format(stream: io.StringIO):
     stream.isatty = lambda: True
     configure_logging("feed", environ={}, stream=stream)
     structlog.get_logger().info("channel_live")
@@ -70,12 +70,12 @@ def test_a_terminal_gets_the_console_format(stream):
 
 
 @pytest.mark.parametrize("variable", ["FEEDHANDLER_LOG_LEVEL", "FEEDHANDLER_LOG_FORMAT"])
-def test_an_unknown_choice_is_a_configuration_error(stream, variable):
+def test_an_unknown_choice_is_a_configuration_error(stream: io.StringIO, variable: str):
     with pytest.raises(ConfigError, match=f"{variable}: unknown value 'loud'; choose one of"):
         configure_logging("feed", environ={variable: "loud"}, stream=stream)
 
 
-def test_lines_of_the_standard_library_have_the_same_shape(stream):
+def test_lines_of_the_standard_library_have_the_same_shape(stream: io.StringIO):
     configure_logging("feed", environ={}, stream=stream)
     logging.getLogger("asyncio").error("task %s failed with 554=secret", "x")
     (line,) = lines(stream)
@@ -83,7 +83,7 @@ def test_lines_of_the_standard_library_have_the_same_shape(stream):
     assert line["level"] == "error"
 
 
-def test_an_exception_is_on_its_line_without_secrets(stream):
+def test_an_exception_is_on_its_line_without_secrets(stream: io.StringIO):
     configure_logging("feed", environ={}, stream=stream)
     try:
         raise ValueError("bad message 35=A|554=secret|10=000")
@@ -93,13 +93,13 @@ def test_an_exception_is_on_its_line_without_secrets(stream):
     assert "ValueError: bad message 35=A|554=***|10=000" in line["exception"]
 
 
-def test_values_that_json_does_not_know_are_written_as_text(stream):
+def test_values_that_json_does_not_know_are_written_as_text(stream: io.StringIO):
     configure_logging("feed", environ={}, stream=stream)
     structlog.get_logger().info("odd", value=ConfigError("x"), loop=asyncio.Lock)
     assert lines(stream)[0]["value"] == "x"
 
 
-def test_secrets_are_redacted_at_any_depth_and_in_bytes(stream):
+def test_secrets_are_redacted_at_any_depth_and_in_bytes(stream: io.StringIO):
     configure_logging("feed", environ={}, stream=stream)
     message = b"8=FIX.4.4\x0135=A\x01554=secret\x0110=000\x01"
     structlog.get_logger().info("in", message=message, deep={"a": [message.decode(), 1]})
@@ -108,7 +108,7 @@ def test_secrets_are_redacted_at_any_depth_and_in_bytes(stream):
 
 
 @pytest.mark.parametrize(
-    "text, expected",
+    ("text", "expected"),
     [
         ("554=abc\x01553=user\x01", "554=***|553=user|"),
         ("553=user|554=abc|98=0", "553=user|554=***|98=0"),
@@ -126,7 +126,7 @@ def test_secrets_are_redacted_at_any_depth_and_in_bytes(stream):
         ("nothing secret", "nothing secret"),
     ],
 )
-def test_redaction(text, expected):
+def test_redaction(text: str, expected: str):
     assert redact(text) == expected
 
 

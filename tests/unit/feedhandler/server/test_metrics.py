@@ -1,9 +1,11 @@
 import gc
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 import numba
 import pytest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from feedhandler import __version__
@@ -27,13 +29,13 @@ HISTOGRAMS = (
 
 
 @pytest.fixture
-def counter_file(tmp_path):
+def counter_file(tmp_path: Path):
     return CounterFile.create(
         tmp_path / "counters", COUNTERS, HISTOGRAMS, start_time_ns=1_700_000_000_500_000_000
     )
 
 
-def samples(page, extra=()):
+def samples(page: MetricsPage, extra: Iterable[Metric] = ()):
     families = text_string_to_metric_families(page.render(extra).decode())
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
@@ -42,7 +44,7 @@ def samples(page, extra=()):
     }
 
 
-def test_counters_and_gauges_have_prefix_suffix_and_labels(counter_file):
+def test_counters_and_gauges_have_prefix_suffix_and_labels(counter_file: CounterFile):
     add_nb(counter_file.values, 1, 12)
     set_nb(counter_file.values, 2, 4)
     found = samples(MetricsPage(counter_file))
@@ -52,7 +54,7 @@ def test_counters_and_gauges_have_prefix_suffix_and_labels(counter_file):
     assert found["feedhandler_channel_state", ("channel", "1")] == 4
 
 
-def test_nanoseconds_become_seconds_and_other_units_stay_in_the_name(counter_file):
+def test_nanoseconds_become_seconds_and_other_units_stay_in_the_name(counter_file: CounterFile):
     set_nb(counter_file.values, 3, 1_700_000_000_250_000_000)
     add_nb(counter_file.values, 4, 1_500_000_000)
     set_nb(counter_file.values, 5, 99)
@@ -62,7 +64,7 @@ def test_nanoseconds_become_seconds_and_other_units_stay_in_the_name(counter_fil
     assert found["feedhandler_journal_bytes",] == 99
 
 
-def test_a_histogram_of_times_is_summed_up_into_buckets_of_seconds(counter_file):
+def test_a_histogram_of_times_is_summed_up_into_buckets_of_seconds(counter_file: CounterFile):
     for value_ns in (500, 1_000, 3_000, 40_000_000_000):
         record_nb(counter_file.histograms[1], value_ns)
     found = samples(MetricsPage(counter_file))
@@ -78,7 +80,7 @@ def test_a_histogram_of_times_is_summed_up_into_buckets_of_seconds(counter_file)
     assert found["feedhandler_stage_duration_seconds_count", ("stage", "book")] == 0
 
 
-def test_a_histogram_of_anything_else_keeps_its_unit(counter_file):
+def test_a_histogram_of_anything_else_keeps_its_unit(counter_file: CounterFile):
     for value in (1, 2, 16):
         record_nb(counter_file.histograms[2], value)
     found = samples(MetricsPage(counter_file))
@@ -92,7 +94,7 @@ def test_the_bounds_go_from_one_microsecond_to_ten_seconds():
     assert (BOUNDS_NS[1:] > BOUNDS_NS[:-1]).all()
 
 
-def test_the_page_tells_what_runs_and_since_when(counter_file):
+def test_the_page_tells_what_runs_and_since_when(counter_file: CounterFile):
     found = samples(MetricsPage(counter_file))
     builds = [dict(key[1:]) for key in found if key[0] == "feedhandler_build_info"]
     assert builds[0]["version"] == __version__
@@ -100,19 +102,19 @@ def test_the_page_tells_what_runs_and_since_when(counter_file):
     assert found["feedhandler_start_time_seconds",] == 1_700_000_000.5
 
 
-def test_the_page_has_figures_of_the_process(counter_file):
+def test_the_page_has_figures_of_the_process(counter_file: CounterFile):
     names = {key[0] for key in samples(MetricsPage(counter_file))}
     assert {"process_open_fds", "python_info", "python_gc_collections_total"} <= names
 
 
-def test_extra_families_are_on_the_page_once(counter_file):
+def test_extra_families_are_on_the_page_once(counter_file: CounterFile):
     page = MetricsPage(counter_file)
     extra = [GaugeMetricFamily("feedhandler_config_hash_info", "Hash.", value=1)]
     assert samples(page, extra)["feedhandler_config_hash_info",] == 1
     assert ("feedhandler_config_hash_info",) not in samples(page)
 
 
-def test_a_large_page_renders_in_a_few_milliseconds(tmp_path):
+def test_a_large_page_renders_in_a_few_milliseconds(tmp_path: Path):
     counters = [CounterSpec("x", "", "X.", labels=(("row", str(row)),)) for row in range(180)]
     histograms = [HistogramSpec("y", "ns", "Y.", (("row", str(row)),)) for row in range(20)]
     page = MetricsPage(CounterFile.create(tmp_path / "large", counters, histograms))
