@@ -81,7 +81,8 @@ _PRICE_AT = _offsets(
     "current_reference_price",
     "near_execution_price",
 )
-_AUX_AT = _offsets("new_order_reference_number", "match_number", "stock", "level_1")
+_AUX_AT = _offsets("new_order_reference_number", "match_number", "level_1")
+_SYMBOL_AT = np.where(_AUX_AT == _NO_FIELD, _offsets("stock"), _NO_FIELD)
 _STATUS_AT = _offsets(
     "event_code",
     "trading_state",
@@ -96,11 +97,8 @@ _STATUS_AT = _offsets(
 )
 _LOCATE_AT = BY_TYPE["A"].offset("stock_locate")
 _TIMESTAMP_AT = BY_TYPE["A"].offset("timestamp")
-_STOCK_AT = BY_TYPE["R"].offset("stock")
 _PRINTABLE_AT = BY_TYPE["C"].offset("printable")
 _TYPE_C = ord("C")
-_TYPE_R = ord("R")
-_TYPE_U = ord("U")
 _BUY = ord("B")
 _SELL = ord("S")
 _NO = ord("N")
@@ -144,13 +142,15 @@ def _normalise_message_nb(buf: Any, at: int, length: int, ticks: Any, slot: int)
         offset = _SHARES_LONG_AT[code]
         tick["qty"] = read_u64_nb(buf, at + offset) & _INT63_MAX if offset >= 0 else np.int64(0)
     offset = _AUX_AT[code]
-    tick["aux"] = read_u64_nb(buf, at + offset) if offset >= 0 else np.int64(0)
+    if offset >= 0:
+        tick["aux"] = read_u64_nb(buf, at + offset)
+    else:
+        offset = _SYMBOL_AT[code]
+        tick["aux"] = _symbol_nb(buf, at + offset) if offset >= 0 else np.int64(0)
     offset = _STATUS_AT[code]
     tick["status"] = np.int64(buf[at + offset]) if offset >= 0 else np.int64(0)
     if code == _TYPE_C and buf[at + _PRINTABLE_AT] == _NO:
         tick["flags"] = Flag.NOT_PRINTABLE
-    elif code == _TYPE_R:
-        tick["aux"] = _symbol_nb(buf, at + _STOCK_AT)
 
 
 @kernel

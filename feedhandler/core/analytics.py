@@ -101,7 +101,11 @@ def analyse_nb(instruments: NDArray[np.void], ticks: NDArray[np.void], slot: int
     row["messages"] += 1
     kind = np.int64(tick["kind"])
     moved_bps = np.int64(0)
-    if kind >= Kind.SYSTEM_EVENT:
+    if kind == Kind.ADD:
+        # A capture that begins in mid-session has no definitions; the adds name the instrument too.
+        if row["symbol"] == 0:
+            row["symbol"] = tick["aux"]
+    elif kind >= Kind.SYSTEM_EVENT:
         track_status_nb(instrument, ticks, slot)
     elif is_trade_nb(kind) and not tick["flags"] & Flag.NOT_PRINTABLE:
         qty = min(np.int64(tick["qty"]), _QTY_LIMIT)

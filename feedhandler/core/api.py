@@ -3,6 +3,7 @@
 A breaker or a pattern is a plain Python function of integers and arrays. It is compiled once at start and called from the
 worker's loop at the cost of a function pointer:
 
+    @stage("threshold")
     def my_pattern(ticks, slot, params, state, out):
         tick = ticks[slot]                  # a row of feedhandler.core.events.TICK
         ...                                 # params i64[n]: from the configuration; state i64[16]: this instrument's own, zero at start
@@ -15,13 +16,16 @@ than one seen before; a pattern that minds keeps the highest seq in its state.
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from numba import cfunc, from_dtype, types
 from numba.core.errors import NumbaError
 
 from feedhandler.core.events import TICK
 from protocols.jit import JIT_ENABLED, kernel
+
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Packet(IntEnum):
@@ -61,6 +65,16 @@ NORMALISE = types.int64(_BYTES, types.int64, types.int64, _TICKS, _I32S)
 
 WRITE_REQUEST = types.int64(_BYTES, _BYTES, types.int64, types.int64)
 """(out, session, seq, count) -> bytes of a re-request written to `out`."""
+
+
+def stage(*params: str) -> Callable[[F], F]:
+    """Mark a function as a breaker or pattern whose `params` are these, in this order; the configuration names them."""
+
+    def mark(function: F) -> F:
+        function.params = params  # type: ignore[attr-defined]
+        return function
+
+    return mark
 
 
 class StageError(Exception):

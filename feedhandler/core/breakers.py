@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from feedhandler.core.api import stage
 from feedhandler.core.events import BreakerLevel, Flag, Kind
 
 _REFERENCE_E4 = 0
@@ -17,12 +18,12 @@ _TRIPPED = 2
 _CALM_PRICE_E4 = 3
 _CALM_SINCE_NS = 4
 
-PRICE_BAND_PARAMS = ("band_bps", "window_ns", "cooldown_ns")
 _E9_PER_E4 = 100_000
 _BPS = 10_000
 
 
-def price_band_nb(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+@stage("band_bps", "window_ns", "cooldown_ns")
+def price_band(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
     """HALTED while tripped, else NORMAL; values: trade price, reference price (both 1e-9), deviation in basis points."""
     tick = ticks[slot]
     kind = tick["kind"]

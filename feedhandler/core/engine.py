@@ -41,6 +41,20 @@ BAD_LENGTH_STATUS = 3
 """`status` of a row of kind NONE whose length contradicts its type; any other such row is of an unknown type."""
 
 
+BBO = np.dtype(
+    [
+        ("seq", "i8"),
+        ("ts_exch_ns", "i8"),
+        ("instrument", "i8"),
+        ("bid_price_e9", "i8"),
+        ("bid_qty", "i8"),
+        ("ask_price_e9", "i8"),
+        ("ask_qty", "i8"),
+    ]
+)
+"""Best bid and offer after the message that changed them, recorded where settings[RECORD_BBO] is on."""
+
+
 class Setting(IntEnum):
     """Words of `settings`: fixed while the shard runs."""
 
@@ -56,6 +70,7 @@ class Setting(IntEnum):
     IDLE = 9
     SIGNAL_FD = 10
     CONTROL_FD = 11
+    RECORD_BBO = 12
 
 
 class Control(IntEnum):
@@ -99,6 +114,9 @@ class Shard(NamedTuple):
     histograms: NDArray[np.int64]
     snapshot: NDArray[np.uint8]
     request: NDArray[np.uint8]
+    types: NDArray[np.int64]
+    bbo: NDArray[np.void]
+    bbo_count: NDArray[np.int64]
 
 
 class ShardCapacity(NamedTuple):
@@ -110,6 +128,7 @@ class ShardCapacity(NamedTuple):
     window_packets: int = 32_768
     packet_bytes: int = 2_048
     snapshot_bytes: int = 67_108_864
+    bbo_rows: int = CHUNK
 
 
 def allocate_shard(
@@ -149,6 +168,9 @@ def allocate_shard(
         histograms=histograms,
         snapshot=np.zeros(capacity.snapshot_bytes, np.uint8),
         request=np.zeros(64, np.uint8),
+        types=np.zeros(256, np.int64),
+        bbo=np.zeros(capacity.bbo_rows, BBO),
+        bbo_count=np.zeros(1, np.int64),
     )
 
 
@@ -179,6 +201,21 @@ def _count_fault_nb(shard: Shard, outcome: int) -> int:
 
 
 @kernel
+def _record_bbo_nb(shard: Shard, slot: int) -> None:
+    """Note the best prices of ticks[slot]; whoever asked for it empties shard.bbo before it is full."""
+    tick = shard.ticks[slot]
+    row = shard.bbo[shard.bbo_count[0]]
+    row["seq"] = tick["seq"]
+    row["ts_exch_ns"] = tick["ts_exch_ns"]
+    row["instrument"] = tick["instrument"]
+    row["bid_price_e9"] = tick["bid_price_e9"]
+    row["bid_qty"] = tick["bid_qty"]
+    row["ask_price_e9"] = tick["ask_price_e9"]
+    row["ask_qty"] = tick["ask_qty"]
+    shard.bbo_count[0] += 1
+
+
+@kernel
 def _take_row_nb(shard: Shard, slot: int) -> int:
     """Book, analytics and lane for one normalised tick; 1 when it went to a lane, 0 when its slot is free again."""
     tick = shard.ticks[slot]
@@ -193,6 +230,8 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
     moved_bps = analyse_nb(shard.instruments, shard.ticks, slot)
     lane = lane_of_nb(shard.rules, shard.ticks, slot, moved_bps)
     tick["priority"] = lane
+    if shard.settings[Setting.RECORD_BBO] and tick["flags"] & Flag.BBO_CHANGED:
+        _record_bbo_nb(shard, slot)
     if shard.settings[Setting.TIMED]:
         tick["ts_decoded_ns"] = clock_ns(CLOCK_REALTIME)
     # A lane holds the whole pool, so it cannot be full.
@@ -235,6 +274,9 @@ def _take_chunk_nb(shard: Shard, count: int, seq: int, source: NDArray[np.void])
             tick["seq"] = seq + i
             tick["ts_rx_ns"] = origin["ts_rx_ns"]
             channel["next_seq"] = seq + i + 1
+            shard.types[tick["code"]] += 1
+            if tick["kind"] != Kind.NONE:
+                channel["last_exch_ns"] = tick["ts_exch_ns"]
             taken = np.int64(_take_row_nb(shard, slot))
             if timed and taken:
                 spent_ns = tick["ts_decoded_ns"] - before_ns

@@ -87,7 +87,7 @@ TICK = np.dtype(
 """A tick, two cache lines, and stands alone: the best prices are those *after* the message.
 
 `code` is the venue's message type; `status` a status code in ASCII, up to four characters, first one lowest; `aux` the second number of
-the message (new order reference of a REPLACE, match number of a trade); `volatility_e9` the EWMA of squared mid-price returns, square root, 1e-9.
+the message: new order reference of a REPLACE, match number of a trade, else the symbol as in `INSTRUMENT`; `volatility_e9` the EWMA of squared mid-price returns, square root, 1e-9.
 """
 
 
@@ -133,7 +133,7 @@ SIGNAL = np.dtype(
 )
 """A signal: what was seen (best prices, `value_*` as the pattern documents them), when, and what follows from it.
 
-`source` is the index of the pattern or breaker in the configuration; `signal_id` counts from 1 over both kinds.
+`source` counts the configured patterns, then the breakers; `signal_id` counts from 1 over both kinds.
 """
 
 _TICK_BYTES = 128

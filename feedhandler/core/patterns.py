@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from feedhandler.core.api import stage
 from feedhandler.core.events import Flag, Kind
 
 _ARMED_SIDE = 0
@@ -15,10 +16,9 @@ _ARMED_NS = 1
 _FIRED_NS = 2
 _IMBALANCE_BPS = 3
 
-IMBALANCE_PARAMS = ("imbalance_bps", "window_ns", "cooldown_ns", "order_qty")
 
-
-def imbalance_with_trade_nb(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+@stage("imbalance_bps", "window_ns", "cooldown_ns", "order_qty")
+def imbalance_with_trade(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
     """+1 or -1 when a trade confirms an imbalance; values: imbalance in basis points, traded quantity, trade price."""
     tick = ticks[slot]
     now_ns = np.int64(tick["ts_exch_ns"])

@@ -45,6 +45,7 @@ CHANNEL = np.dtype(
         ("highest_seq", "i8"),
         ("end_seq", "i8"),
         ("last_packet_ns", "i8"),
+        ("last_exch_ns", "i8"),
         ("gap_since_ns", "i8"),
         ("request_seq", "i8"),
         ("request_ns", "i8"),

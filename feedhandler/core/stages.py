@@ -87,6 +87,7 @@ def _run_breakers_nb(shard: Shard, breakers: Any, slot: int) -> int:
     instrument = np.int64(tick["instrument"])
     in_doubt = tick["flags"] & Flag.IN_DOUBT
     worst = np.int64(0)
+    behind = shard.settings[Setting.PATTERNS]
     for i in range(shard.settings[Setting.BREAKERS]):
         state = shard.breaker_state[i, instrument]
         level = breakers[i](shard.ticks, slot, shard.breaker_params[i], state, shard.out)
@@ -97,7 +98,7 @@ def _run_breakers_nb(shard: Shard, breakers: Any, slot: int) -> int:
             if level > before:
                 count_nb(shard, Count.BREAKER_TRIPS + i, 1)
         if level != shard.published_level[i, instrument] and not in_doubt:
-            if _emit_nb(shard, slot, SignalKind.BREAKER, i, level):
+            if _emit_nb(shard, slot, SignalKind.BREAKER, behind + i, level):
                 shard.published_level[i, instrument] = level
         worst = max(worst, level)
     return worst

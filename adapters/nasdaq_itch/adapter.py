@@ -1,0 +1,30 @@
+"""What the server needs to know of this venue: found through the entry point `nasdaq_itch`."""
+
+from typing import NamedTuple
+
+from adapters.nasdaq_itch.normalise import normalise_nb, parse_packet_nb, request_nb
+from adapters.nasdaq_itch.snapshot import SnapshotLoader
+from feedhandler.core.api import Venue, compile_venue
+from protocols.moldudp64.spec import SESSION_BYTES
+
+
+class Adapter(NamedTuple):
+    """The venue's name and what makes its functions."""
+
+    name: str = "nasdaq_itch"
+    snapshot_loader: type[SnapshotLoader] = SnapshotLoader
+
+    @staticmethod
+    def venue() -> Venue:
+        """Functions that the engine calls, compiled."""
+        return compile_venue(parse_packet_nb, normalise_nb, request_nb)
+
+    @staticmethod
+    def session_bytes(session: str) -> bytes:
+        """A configured session as it stands in packets; zeros (take the first one seen) when it is empty."""
+        if not session:
+            return bytes(SESSION_BYTES)
+        return session.encode("ascii").ljust(SESSION_BYTES)
+
+
+ADAPTER = Adapter()

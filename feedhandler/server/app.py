@@ -1,0 +1,349 @@
+"""The server process: composition of engine, feed, OMS side and pages, and its life from start to drain."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+import uvloop
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from feedhandler import __version__
+from feedhandler.core.book.views import books_digest
+from feedhandler.core.counters import CounterFile
+from feedhandler.core.counts import COUNT_ROWS, HISTOGRAM_ROWS, Count, Histogram
+from feedhandler.core.engine import Control, Setting
+from feedhandler.core.latency import record_nb, summary
+from feedhandler.core.receive import (
+    Receiver,
+    allocate_receiver,
+    run_inline_nb,
+    run_receiver_nb,
+    run_worker_nb,
+)
+from feedhandler.core.sequence import State
+from feedhandler.server.assemble import (
+    build_shard,
+    build_stages,
+    build_venue,
+    find_adapter,
+    scratch_tables,
+)
+from feedhandler.server.config import ServerConfig
+from feedhandler.server.configfile import load_config
+from feedhandler.server.errors import ExitCode, bind_error
+from feedhandler.server.hiccup import HiccupMeter
+from feedhandler.server.http import HttpServer, Response
+from feedhandler.server.logs import configure_logging
+from feedhandler.server.metrics import GcPauseMeter, MetricsPage
+from feedhandler.server.net import open_line, open_requester
+from feedhandler.server.snapshots import SnapshotService, write_control_nb
+from feedhandler.server.tables import (
+    CONTROL_FIRST,
+    ControlCount,
+    ControlHistogram,
+    counter_specs,
+    histogram_specs,
+)
+from feedhandler.server.warmup import warm_up
+from oms_out.contract import OmsCount, OmsGauge
+from oms_out.server import OmsServer
+
+_JSON = "application/json"
+_LIVE_WITHIN_NS = 2_000_000_000
+_WATCH_S = 0.5
+
+
+class _OmsMetrics:
+    """Counts of the OMS side: those with a row go to the counter file, every one is kept for the report."""
+
+    def __init__(self, counters: CounterFile) -> None:
+        self.counts: dict[str, int] = {}
+        self._values = counters.values
+        self._latency = counters.histograms[HISTOGRAM_ROWS + ControlHistogram.WIRE_TO_SIGNAL]
+
+    def count(self, name: str, amount: int = 1) -> None:
+        self.counts[name] = self.counts.get(name, 0) + amount
+        if name == OmsCount.SIGNALS_PUBLISHED:
+            self._values[CONTROL_FIRST + ControlCount.SIGNALS_PUBLISHED, 0] += amount
+
+    def gauge(self, name: str, value: int) -> None:
+        self.counts[name] = value
+        if name == OmsGauge.SESSIONS_ACTIVE:
+            self._values[CONTROL_FIRST + ControlCount.SESSIONS_UP, 0] = value
+
+    def record_signal_latency(self, latency_ns: int) -> None:
+        record_nb(self._latency, latency_ns)
+
+
+class Server:
+    """One process. Everything that can fail for the user's reasons fails in the constructor or in `start`."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._config = config
+        self._log = structlog.get_logger()
+        self.counters = CounterFile.create(
+            Path(config.counters_file),
+            counter_specs(
+                config.feed.name,
+                [breaker.name for breaker in config.breakers],
+                [pattern.name for pattern in config.patterns],
+            ),
+            histogram_specs(),
+            start_time_ns=time.time_ns(),
+        )
+        self._shard = build_shard(
+            config, self.counters.values[:COUNT_ROWS], self.counters.histograms[:HISTOGRAM_ROWS]
+        )
+        self._stages = build_stages(self._shard, config.breakers, config.patterns)
+        self._adapter, self._venue = build_venue(config.feed)
+        self._sockets: list[socket.socket] = []
+        self._rx = self._open_feed()
+        self._signal_fd = os.eventfd(0, os.EFD_NONBLOCK)
+        self._control_fd = os.eventfd(0, os.EFD_NONBLOCK)
+        self._shard.settings[Setting.SIGNAL_FD] = self._signal_fd
+        self._shard.settings[Setting.CONTROL_FD] = self._control_fd
+        self._metrics = _OmsMetrics(self.counters)
+        sources = [stage.name for stage in (*config.patterns, *config.breakers)]
+        self._oms = OmsServer(
+            config.oms, self._symbol_of, sources, self._shard.signals, self._signal_fd, self._metrics
+        )
+        self._snapshots = self._make_snapshots()
+        self._page = MetricsPage(self.counters)
+        routes: dict[str, Callable[[], Response]] = {
+            "/metrics": lambda: (200, CONTENT_TYPE_LATEST, self._page.render()),
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+        }
+        self._http = HttpServer(
+            config.metrics.address, config.metrics.port, routes, self._on_http_reject
+        )
+        histograms = self.counters.histograms
+        self._hiccup = HiccupMeter(histograms[HISTOGRAM_ROWS + ControlHistogram.HICCUP])
+        self._gc = GcPauseMeter(histograms[HISTOGRAM_ROWS + ControlHistogram.GC_PAUSE])
+        self._threads: list[threading.Thread] = []
+        self._broken: BaseException | None = None
+        self._stop = asyncio.Event()
+
+    # -- parts ------------------------------------------------------------------------------------
+
+    def _open_feed(self) -> Receiver:
+        feed, engine = self._config.feed, self._config.engine
+        fds = [-1, -1, -1]
+        for i, (name, line) in enumerate((("line_a", feed.line_a), ("line_b", feed.line_b))):
+            if line is None:
+                continue
+            sock, granted_bytes = open_line(line, feed.receive_buffer_bytes, name)
+            self._sockets.append(sock)
+            fds[i] = sock.fileno()
+            self._log.info(
+                "line_open", line=name, address=line.address, port=line.port,
+                receive_buffer_bytes=granted_bytes, asked_bytes=feed.receive_buffer_bytes,
+            )
+        if feed.rerequest is not None:
+            sock = open_requester(feed.rerequest, feed.receive_buffer_bytes)
+            self._sockets.append(sock)
+            fds[2] = sock.fileno()
+        session = self._adapter.session_bytes(feed.session)
+        return allocate_receiver((fds[0], fds[1], fds[2]), session, engine.packet_bytes)
+
+    def _make_snapshots(self) -> SnapshotService | None:
+        glimpse = self._config.feed.glimpse
+        if glimpse is None:
+            return None
+        row = CONTROL_FIRST + ControlCount.SNAPSHOT_FAILURES
+
+        def on_failure() -> None:
+            self.counters.values[row, 0] += 1
+
+        return SnapshotService(self._shard, self._adapter.snapshot_loader, glimpse, on_failure)
+
+    def _symbol_of(self, instrument: int) -> str:
+        symbol = int(self._shard.instruments[instrument]["symbol"])
+        if symbol == 0:
+            return f"#{instrument}"
+        return symbol.to_bytes(8, "little").decode("latin-1").rstrip()
+
+    def _on_http_reject(self, _reason: str) -> None:
+        self.counters.values[CONTROL_FIRST + ControlCount.HTTP_REJECTED, 0] += 1
+
+    # -- health -----------------------------------------------------------------------------------
+
+    def _agents(self) -> dict[str, int]:
+        """Age of each agent's last round in ns."""
+        now_ns = time.time_ns()
+        counts = self._shard.counts
+        rows = {"receiver": Count.RX_HEARTBEAT_NS, "worker": Count.WORKER_HEARTBEAT_NS}
+        return {name: now_ns - int(counts[row, 0]) for name, row in rows.items()}
+
+    def _livez(self) -> Response:
+        ages = self._agents()
+        alive = self._broken is None and all(age < _LIVE_WITHIN_NS for age in ages.values())
+        body = msgspec.json.encode({"alive": alive, "agent_age_ns": ages})
+        return (200 if alive else 503, _JSON, body)
+
+    def _readyz(self) -> Response:
+        state = State(int(self._shard.counts[Count.STATE, 0]))
+        ready = state in (State.LIVE, State.ENDED) and not self._stop.is_set()
+        parts = {
+            "feed": state.name,
+            "books_suspect": bool(self._shard.counts[Count.BOOKS_SUSPECT, 0]),
+            "oms_sessions": {item.target_comp_id: item.state for item in self._oms.statuses()},
+        }
+        return (200 if ready else 503, _JSON, msgspec.json.encode({"ready": ready, **parts}))
+
+    # -- life -------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Start, serve until told to stop, drain; the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        oms = self._config.oms
+        try:
+            await self._oms.start()
+        except OSError as error:
+            raise bind_error(error, "oms", oms.address, oms.port) from None
+        self._shard.signal_count[0] = self._oms.last_signal_id
+        await self._http.start()
+        if self._snapshots is not None:
+            loop.add_reader(self._control_fd, self._on_control)
+        self._hiccup.start()
+        self._gc.start()
+        self._start_agents()
+        self._log.info(
+            "started", version=__version__, pid=os.getpid(), oms_port=self._oms.port,
+            metrics_port=self._http.port, topology=self._config.engine.topology,
+        )
+        watcher = loop.create_task(self._watch())
+        await self._stop.wait()
+        watcher.cancel()
+        return await self._drain()
+
+    def _on_control(self) -> None:
+        os.eventfd_read(self._control_fd)
+        if self._snapshots is not None:
+            self._snapshots.on_wanted()
+
+    def _start_agents(self) -> None:
+        shard, rx, venue, stages = self._shard, self._rx, self._venue, self._stages
+        duties: list[tuple[str, Callable[[], Any]]]
+        if self._config.engine.topology == "inline":
+            duties = [
+                ("inline", lambda: run_inline_nb(shard, rx, venue, stages.breakers, stages.patterns))
+            ]
+        else:
+            duties = [
+                ("receiver", lambda: run_receiver_nb(shard, rx, venue)),
+                ("worker", lambda: run_worker_nb(shard, rx, stages.breakers, stages.patterns)),
+            ]
+        for name, duty in duties:
+            thread = threading.Thread(target=self._guard, args=(duty,), name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _guard(self, duty: Callable[[], Any]) -> None:
+        """A duty that ends by an exception ends the process: better no server than half of one."""
+        try:
+            duty()
+        except BaseException as error:  # noqa: BLE001 - reported by the main thread, which then stops
+            self._broken = error
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    async def _watch(self) -> None:
+        """Log each change of the channel's state."""
+        last = -1
+        while True:
+            state = int(self._shard.counts[Count.STATE, 0])
+            if state != last:
+                self._log.info(
+                    "channel_state", channel=self._config.feed.name, state=State(state).name,
+                    next_seq=int(self._shard.counts[Count.NEXT_SEQ, 0]),
+                )
+                last = state
+            await asyncio.sleep(_WATCH_S)
+
+    async def _drain(self) -> int:
+        """Stop receiving, finish every tick, hand every signal over, log out; then report."""
+        self._log.info("draining")
+        started_ns = time.monotonic_ns()
+        if self._snapshots is not None:
+            await self._snapshots.stop()
+        write_control_nb(self._shard.control, Control.STOP, 1)
+        await asyncio.to_thread(self._join_agents)
+        await self._oms.stop(self._config.drain_s)
+        await self._http.stop()
+        self._hiccup.stop()
+        self._gc.stop()
+        for sock in self._sockets:
+            sock.close()
+        self._write_report()
+        took_ms = (time.monotonic_ns() - started_ns) // 1_000_000
+        self._log.info("stopped", drain_ms=took_ms)
+        if self._broken is not None:
+            raise self._broken
+        return ExitCode.OK
+
+    def _join_agents(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def report(self) -> dict[str, Any]:
+        """What the server has done, for whoever compares it with the truth. For a stopped engine."""
+        counts = {row.name.lower(): int(self._shard.counts[row, 0]) for row in Count}
+        histograms = self.counters.histograms
+        return {
+            "counts": counts,
+            "types": {
+                chr(code): int(count) for code, count in enumerate(self._shard.types) if count
+            },
+            "signals_published": self._oms.published_count,
+            "last_signal_id": self._oms.last_signal_id,
+            "oms": self._metrics.counts,
+            "latency_ns": summary(histograms[Histogram.LATENCY]),
+            "signal_ready_ns": summary(histograms[Histogram.SIGNAL_READY]),
+            "signal_latency_ns": summary(
+                histograms[HISTOGRAM_ROWS + ControlHistogram.WIRE_TO_SIGNAL]
+            ),
+            "hiccup_ns": summary(histograms[HISTOGRAM_ROWS + ControlHistogram.HICCUP]),
+            "gc_pause_ns": summary(histograms[HISTOGRAM_ROWS + ControlHistogram.GC_PAUSE]),
+            "orders_live": counts["orders_live"],
+            "books_digest": books_digest(self._shard.book),
+        }
+
+    def _write_report(self) -> None:
+        if not self._config.report_file:
+            return
+        path = Path(self._config.report_file)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_bytes(msgspec.json.encode(self.report()))
+        partial.replace(path)
+
+
+def run_server(config_path: Path) -> int:
+    """`feedhandler serve`: the exit code."""
+    config = load_config(config_path, ServerConfig, environ=os.environ)
+    configure_logging("server")
+    warm_up()
+    return uvloop.run(_serve(config))
+
+
+async def _serve(config: ServerConfig) -> int:
+    return await Server(config).run()
+
+
+def check_configuration(path: Path) -> str:
+    """`feedhandler check-config`: one line that says that all is well, or the error that `serve` would give."""
+    config = load_config(path, ServerConfig, environ=os.environ)
+    counts, histograms = scratch_tables()
+    shard = build_shard(config, counts, histograms)
+    build_stages(shard, config.breakers, config.patterns)
+    find_adapter(config.feed.adapter)
+    return f"{path}: good; {len(config.patterns)} patterns, {len(config.breakers)} breakers"

@@ -1,0 +1,207 @@
+"""From configuration to a ready shard: memory, rules, budgets, and the compiled functions of venue, breakers and patterns."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feedhandler.core.analytics import Rule
+from feedhandler.core.api import StageError, Venue, compile_stage, fill_places
+from feedhandler.core.book.layout import BookCapacity
+from feedhandler.core.counters import VALUE_WORDS
+from feedhandler.core.counts import COUNT_ROWS, FUNCTIONS_MAX, HISTOGRAM_ROWS
+from feedhandler.core.engine import PARAM_WORDS, Setting, Shard, ShardCapacity, allocate_shard
+from feedhandler.core.events import Kind
+from feedhandler.core.latency import HISTOGRAM_WORDS
+from feedhandler.core.receive import Idle
+from feedhandler.server.config import (
+    BudgetConfig,
+    EngineConfig,
+    FeedConfig,
+    PriorityConfig,
+    ServerConfig,
+    StageConfig,
+)
+from feedhandler.server.errors import ConfigError
+
+ADAPTER_GROUP = "feedhandler.adapters"
+_NS_PER_US = 1_000
+_NS_PER_MS = 1_000_000
+_E4 = 10_000
+
+
+class Stages(NamedTuple):
+    """Compiled breakers and patterns, each filled up to FUNCTIONS_MAX places."""
+
+    breakers: tuple[Any, ...]
+    patterns: tuple[Any, ...]
+
+
+def find_adapter(name: str) -> Any:
+    """The adapter that an installed package offers under `name`."""
+    found = entry_points(group=ADAPTER_GROUP)
+    for point in found:
+        if point.name == name:
+            return point.load()
+    known = ", ".join(sorted(point.name for point in found))
+    raise ConfigError(f"feed.adapter: no adapter {name!r} is installed; there is {known}")
+
+
+def shard_capacity(engine: EngineConfig, bbo_rows: int = 0) -> ShardCapacity:
+    """Sizes as configured."""
+    capacity = ShardCapacity(
+        book=BookCapacity(
+            instruments=engine.instruments,
+            order_pages=engine.order_pages,
+            overflow_orders=engine.overflow_orders,
+            levels=engine.levels,
+            arena=engine.level_arena,
+        ),
+        pool=engine.ticks,
+        signal_ring=engine.signal_ring,
+        window_packets=engine.window_packets,
+        packet_bytes=engine.packet_bytes,
+        snapshot_bytes=engine.snapshot_bytes,
+    )
+    return capacity._replace(bbo_rows=bbo_rows) if bbo_rows else capacity
+
+
+def build_shard(
+    config: ServerConfig, counts: NDArray[np.int64], histograms: NDArray[np.int64]
+) -> Shard:
+    """A shard with its settings; `counts` and `histograms` are those of the counter file."""
+    shard = allocate_shard(shard_capacity(config.engine), counts, histograms)
+    apply_settings(shard, config.engine, config.budgets)
+    apply_priority(shard, config.priority)
+    apply_feed(shard, config.feed)
+    return shard
+
+
+def scratch_tables() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Counters and histograms of a shard that nobody watches: a replay, a check, a warm-up."""
+    return np.zeros((COUNT_ROWS, VALUE_WORDS), np.int64), np.zeros(
+        (HISTOGRAM_ROWS, HISTOGRAM_WORDS), np.int64
+    )
+
+
+def apply_settings(shard: Shard, engine: EngineConfig, budgets: BudgetConfig) -> None:
+    """Topology, idle strategy and budgets."""
+    settings = shard.settings
+    settings[Setting.TIMED] = 1
+    settings[Setting.INLINE] = engine.topology == "inline"
+    settings[Setting.IDLE] = Idle[engine.idle.upper()]
+    settings[Setting.BOOK_BUDGET_NS] = budgets.book_ns
+    settings[Setting.BREAKER_BUDGET_NS] = budgets.breakers_ns
+    settings[Setting.PATTERN_BUDGET_NS] = budgets.patterns_ns
+    settings[Setting.SIGNAL_FD] = settings[Setting.CONTROL_FD] = -1
+
+
+def apply_priority(shard: Shard, priority: PriorityConfig) -> None:
+    """The rules that choose a lane."""
+    shard.settings[Setting.LANES] = priority.lanes
+    rules = shard.rules
+    rules[Rule.CRITICAL_LANE] = priority.critical_lane
+    rules[Rule.DEEP_QUOTE_LANE] = priority.deep_quote_lane
+    rules[Rule.LARGE_TRADE_QTY] = priority.large_trade_qty
+    rules[Rule.LARGE_TRADE_NOTIONAL_E4] = priority.large_trade_notional * _E4
+    rules[Rule.LARGE_MOVE_BPS] = priority.large_move_bps
+    rules[Rule.LANE_OF_KIND :] = priority.default_lane
+    for name, lane in priority.kinds.items():
+        try:
+            rules[Rule.LANE_OF_KIND + Kind[name.upper()]] = lane
+        except KeyError:
+            known = ", ".join(kind.name.lower() for kind in Kind if kind)
+            raise ConfigError(
+                f"priority.kinds: no kind of message is named {name!r}; there is {known}"
+            ) from None
+
+
+def apply_feed(shard: Shard, feed: FeedConfig) -> None:
+    """How gaps on the channel are treated."""
+    channel = shard.channel[0]
+    channel["next_seq"] = 1
+    channel["highest_seq"] = 1
+    channel["reorder_ns"] = feed.reorder_us * _NS_PER_US
+    channel["request_timeout_ns"] = feed.request_timeout_ms * _NS_PER_MS
+    channel["tries_max"] = feed.request_tries
+    channel["request_chunk"] = feed.request_chunk
+    channel["request_window"] = feed.request_window
+    channel["snapshot_above"] = feed.snapshot_above
+    channel["stale_after_ns"] = feed.stale_after_ms * _NS_PER_MS
+    channel["can_request"] = feed.rerequest is not None
+    channel["can_snapshot"] = feed.glimpse is not None
+
+
+def build_stages(
+    shard: Shard, breakers: Sequence[StageConfig], patterns: Sequence[StageConfig]
+) -> Stages:
+    """Load, check and compile the configured functions, and write their parameters into the shard."""
+    compiled = []
+    for title, configs, params, setting in (
+        ("breakers", breakers, shard.breaker_params, Setting.BREAKERS),
+        ("patterns", patterns, shard.pattern_params, Setting.PATTERNS),
+    ):
+        functions = []
+        for i, config in enumerate(configs):
+            where = f"{title}[{i}] {config.name!r}"
+            function = _load_function(config.function, where)
+            values = _ordered_params(function, config.params, where)
+            params[i, : len(values)] = values
+            functions.append(_compile(function, where))
+        shard.settings[setting] = len(functions)
+        try:
+            compiled.append(fill_places(functions, FUNCTIONS_MAX))
+        except StageError as error:
+            raise ConfigError(f"{title}: {error}") from None
+    return Stages(compiled[0], compiled[1])
+
+
+def _load_function(reference: str, where: str) -> Callable[..., int]:
+    """The function that `module:name` or `path/file.py:name` names."""
+    source, _, name = reference.rpartition(":")
+    if not source:
+        raise ConfigError(f"{where}: function is 'module:name' or 'file.py:name', not {reference!r}")
+    try:
+        if source.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(source).stem, source)
+            if spec is None or spec.loader is None:
+                raise ConfigError(f"{where}: {source} is not a Python file")
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(source)
+        function: Callable[..., int] = getattr(module, name)
+    except (ImportError, AttributeError, OSError, SyntaxError) as error:
+        raise ConfigError(f"{where}: cannot load {reference!r}: {error}") from None
+    return function
+
+
+def _ordered_params(function: Callable[..., int], given: dict[str, int], where: str) -> list[int]:
+    names = getattr(function, "params", None)
+    if names is None:
+        raise ConfigError(f"{where}: mark the function with @stage(...) of feedhandler.core.api")
+    if len(names) > PARAM_WORDS:
+        raise ConfigError(f"{where}: {len(names)} parameters, at most {PARAM_WORDS} are possible")
+    if set(names) != set(given):
+        missing = ", ".join(sorted(set(names) - set(given))) or "none"
+        unknown = ", ".join(sorted(set(given) - set(names))) or "none"
+        raise ConfigError(f"{where}: params missing: {missing}; unknown: {unknown}")
+    return [given[name] for name in names]
+
+
+def _compile(function: Callable[..., int], where: str) -> Any:
+    try:
+        return compile_stage(function)
+    except StageError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def build_venue(feed: FeedConfig) -> tuple[Any, Venue]:
+    """The configured adapter and its compiled functions."""
+    adapter = find_adapter(feed.adapter)
+    return adapter, adapter.venue()

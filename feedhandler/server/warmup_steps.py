@@ -1,0 +1,73 @@
+"""What the server compiles at set-up: each entry kernel, called once on the smallest engine there is."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from feedhandler.core.api import compile_stage
+from feedhandler.core.book.layout import BookCapacity
+from feedhandler.core.breakers import price_band
+from feedhandler.core.engine import Control, Setting, Shard, ShardCapacity, allocate_shard
+from feedhandler.core.events import SIGNAL
+from feedhandler.core.latency import allocate_histogram, record_nb
+from feedhandler.core.patterns import imbalance_with_trade
+from feedhandler.core.receive import (
+    Receiver,
+    allocate_receiver,
+    run_inline_nb,
+    run_receiver_nb,
+    run_worker_nb,
+)
+from feedhandler.core.ring import ring_take_rows_nb
+from feedhandler.server.assemble import Stages, build_stages, find_adapter, scratch_tables
+from feedhandler.server.hiccup import measure_hiccups_nb, request_stop_nb
+from feedhandler.server.snapshots import read_control_nb, write_control_nb
+
+_CAPACITY = ShardCapacity(
+    book=BookCapacity(
+        instruments=1, order_pages=1, overflow_orders=2, levels=4, arena=64, references=256
+    ),
+    pool=128,
+    signal_ring=2,
+    window_packets=2,
+    packet_bytes=64,
+    snapshot_bytes=64,
+)
+
+
+def smallest_engine() -> tuple[Shard, Receiver, Stages]:
+    """An engine of the very types that serve and replay use, told to stop before it starts."""
+    shard = allocate_shard(_CAPACITY, *scratch_tables())
+    shard.control[Control.STOP] = 1
+    shard.control[Control.RX_STOPPED] = 1
+    shard.settings[Setting.SIGNAL_FD] = shard.settings[Setting.CONTROL_FD] = -1
+    shard.settings[Setting.LANES] = 2
+    return shard, allocate_receiver((-1, -1, -1), bytes(10), 64), build_stages(shard, (), ())
+
+
+def steps() -> list[tuple[str, Callable[[], None]]]:
+    """(title, function) of each step, for `feedhandler.server.warmup`."""
+    venue = find_adapter("nasdaq_itch").venue()
+    shard, rx, stages = smallest_engine()
+
+    def small() -> None:
+        compile_stage(price_band)
+        compile_stage(imbalance_with_trade)
+        ring_take_rows_nb(shard.signals, np.zeros(1, SIGNAL))
+        record_nb(allocate_histogram(), 0)
+        stop = np.zeros(1, np.int64)
+        request_stop_nb(stop)
+        measure_hiccups_nb(allocate_histogram(), stop, 1, 0)
+        write_control_nb(shard.control, Control.SNAPSHOT_BLOCKS, 0)
+        read_control_nb(shard.control, Control.SNAPSHOT_BLOCKS)
+
+    return [
+        ("stages and rings", small),
+        ("inline loop", lambda: _run(run_inline_nb(shard, rx, venue, *stages))),
+        ("receiver", lambda: _run(run_receiver_nb(shard, rx, venue))),
+        ("worker", lambda: _run(run_worker_nb(shard, rx, *stages))),
+    ]
+
+
+def _run(_rounds: int) -> None:
+    """The call is what counts."""
