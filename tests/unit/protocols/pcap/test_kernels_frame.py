@@ -37,6 +37,7 @@ def signed(ticks: int) -> int:
 @example(ticks=2**64 - 1, resolution=128 + 64)
 @example(ticks=2**64 - 1, resolution=128 + 106)
 @example(ticks=12345, resolution=128)
+@example(ticks=2**64 - 1, resolution=128 + 2)
 def test_time_is_exact_or_the_largest_there_is(ticks: int, resolution: int):
     expected = exact_ns(ticks, resolution)
     got = int(ticks_to_ns_nb(np.int64(signed(ticks)), np.int64(resolution), np.int64(0)))
