@@ -1,0 +1,78 @@
+"""The cold MoldUDP64 codec."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocols.errors import LocalProtocolError, RemoteProtocolError
+from protocols.moldudp64.codec import (
+    Packet,
+    Request,
+    decode_packet,
+    decode_request,
+    encode_packet,
+    encode_request,
+)
+
+GOLDEN = b"SESS      " + bytes.fromhex("0000000000000007 0002 0001 78 0002 7979")
+PACKET = Packet("SESS", 7, (b"x", b"yy"))
+
+
+def test_a_packet_is_encoded_as_the_specification_says():
+    assert encode_packet(PACKET) == GOLDEN
+    assert decode_packet(GOLDEN) == PACKET
+
+
+@given(
+    sequence=st.integers(0, (1 << 62) - 1),
+    messages=st.lists(st.binary(max_size=60), max_size=9).map(tuple),
+)
+def test_every_packet_comes_back(sequence, messages):
+    packet = Packet("AB12", sequence, messages)
+    assert decode_packet(encode_packet(packet)) == packet
+
+
+def test_an_end_of_session_is_no_packet_of_messages():
+    data = encode_packet(Packet("SESS", 9, ended=True))
+    assert data[-2:] == b"\xff\xff"
+    assert decode_packet(data) == Packet("SESS", 9, ended=True)
+    with pytest.raises(LocalProtocolError, match="carries no messages"):
+        encode_packet(Packet("SESS", 9, (b"x",), ended=True))
+
+
+@pytest.mark.parametrize("size", range(len(GOLDEN)))
+def test_every_truncation_is_the_peers_fault(size):
+    with pytest.raises(RemoteProtocolError):
+        decode_packet(GOLDEN[:size])
+
+
+def test_bytes_left_over_are_the_peers_fault():
+    with pytest.raises(RemoteProtocolError, match="1 bytes left over after 2"):
+        decode_packet(GOLDEN + b"x")
+
+
+@given(st.binary(max_size=64))
+def test_anything_parses_or_is_the_peers_fault(data):
+    try:
+        packet = decode_packet(data)
+    except RemoteProtocolError:
+        return
+    assert len(encode_packet(packet)) == len(data)
+
+
+def test_a_request_comes_back():
+    request = Request("SESS", 12, 500)
+    assert decode_request(encode_request(request)) == request
+    with pytest.raises(RemoteProtocolError, match="19 bytes"):
+        decode_request(encode_request(request)[:-1])
+    with pytest.raises(RemoteProtocolError, match=r"2\*\*62"):
+        decode_request(b"S" * 10 + b"\xff" * 10)
+
+
+def test_what_does_not_fit_is_our_fault():
+    with pytest.raises(LocalProtocolError, match="a block holds 65535"):
+        encode_packet(Packet("S", 1, (bytes(65_536),)))
+    with pytest.raises(LocalProtocolError, match="at most 65534"):
+        encode_packet(Packet("S", 1, (b"",) * 65_535))
+    with pytest.raises(LocalProtocolError, match="sequence number"):
+        encode_request(Request("S", 1 << 62, 1))

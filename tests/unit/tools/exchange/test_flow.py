@@ -1,0 +1,95 @@
+"""The order flow: reproducible, varied, steered."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from protocols.jit import JIT_ENABLED
+from tests.reference.exchange_checker import blocks, check
+from tools.exchange.flow import generate_nb
+from tools.exchange.layout import LIVE, FlowSettings, allocate_engine
+
+FLOW = FlowSettings(7, 3, 50_000, 400, 12, 5)
+DIGEST_SCRIPT = """
+import hashlib
+import numpy as np
+from tools.exchange.flow import generate_nb
+from tools.exchange.layout import FlowSettings, allocate_engine
+buffer = np.zeros(1 << 16, np.uint8)
+_, size = generate_nb(allocate_engine(FlowSettings(7, 3, 50_000, 400, 12, 5)), buffer, 400)
+print(hashlib.sha256(buffer[:size].tobytes()).hexdigest())
+"""
+
+
+def session(flow: FlowSettings) -> bytes:
+    buffer = np.zeros(flow.messages * 48, np.uint8)
+    count, size = generate_nb(allocate_engine(flow), buffer, flow.messages)
+    assert count == flow.messages
+    return buffer[:size].tobytes()
+
+
+def test_the_same_seed_gives_the_same_bytes():
+    assert session(FLOW) == session(FLOW)
+    assert session(FLOW) != session(FLOW._replace(seed=8))
+
+
+@pytest.mark.skipif(not JIT_ENABLED, reason="compares the compiled session with the interpreted")
+def test_compiled_and_interpreted_sessions_are_the_same_bytes(monkeypatch):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    interpreted = subprocess.run(
+        [sys.executable, "-c", DIGEST_SCRIPT], capture_output=True, text=True, check=True
+    )
+    assert interpreted.stdout.strip() == hashlib.sha256(session(FLOW)).hexdigest()
+
+
+@pytest.mark.skipif(not JIT_ENABLED, reason="takes a minute interpreted")
+def test_a_long_session_has_the_mix_of_a_real_feed_and_books_of_the_size_asked_for():
+    flow = FlowSettings(2, 20, messages=200_000, orders_per_symbol=100, halt_interval_ms=200)
+    engine = allocate_engine(flow)
+    buffer = np.zeros(flow.messages * 48, np.uint8)
+    generate_nb(engine, buffer, flow.messages)
+    share = {chr(code): count / flow.messages for code, count in enumerate(engine.type_counts)}
+    assert 0.40 < share["A"] + share["F"] < 0.50
+    assert 0.35 < share["D"] < 0.45
+    assert 0.05 < share["U"] < 0.08
+    assert 0.02 < share["X"] < 0.04
+    assert 0.04 < share["E"] + share["C"] < 0.07
+    assert 0.005 < share["P"] < 0.02
+    assert all(share[kind] > 0 for kind in "FCHBYLV")
+    assert np.all(engine.symbols[:, LIVE] > 50)
+    assert np.all(engine.symbols[:, LIVE] < 200)
+
+
+@pytest.mark.skipif(not JIT_ENABLED, reason="takes a minute interpreted")
+def test_prices_move_and_halted_symbols_come_back():
+    flow = FlowSettings(3, 2, 10_000, 30_000, 40, 20)
+    messages = list(blocks(session(flow)))
+    checker = check(messages)
+    assert checker.types["H"] > 4
+    prices = {message[-4:] for message in messages if message[:1] == b"A"}
+    assert len(prices) > 100
+
+
+def test_ten_thousand_symbols_can_be_had_and_no_more():
+    assert len(allocate_engine(FlowSettings(1, 10_000, messages=3, orders_per_symbol=4)).symbols)
+    with pytest.raises(ValueError, match="1 to 10000"):
+        allocate_engine(FlowSettings(1, 10_001))
+    with pytest.raises(ValueError, match="simulated_rate"):
+        allocate_engine(FlowSettings(1, 1, simulated_rate=0))
+
+
+def test_a_buffer_that_is_full_ends_a_batch_and_nothing_is_lost():
+    engine = allocate_engine(FLOW)
+    buffer = np.zeros(100, np.uint8)
+    data = b""
+    while True:
+        count, size = generate_nb(engine, buffer, 1000)
+        if count == 0:
+            break
+        data += buffer[:size].tobytes()
+    assert data == session(FLOW)
