@@ -10,7 +10,7 @@ DONE := $(VENV)/.setup
 HASH = $(shell cat $(1) | sha256sum | cut -c1-16)
 LOCK_HASH := $(call HASH,requirements/dev.txt)-$(shell echo "$(CURDIR)" | sha256sum | cut -c1-8)
 PACKAGE_HASH := $(call HASH,pyproject.toml feedhandler/__init__.py)
-SOURCES := $(sort $(shell find protocols feedhandler adapters oms_out tools/exchange -name '*.py'))
+SOURCES := $(sort $(shell find protocols feedhandler adapters oms_out tools -name '*.py'))
 SOURCE_HASH := $(call HASH,$(SOURCES))
 
 LOCK_DONE := $(DONE)/dependencies-$(LOCK_HASH)

@@ -1,6 +1,5 @@
-"""What every test shares: kernel cache, hypothesis profiles, order of the run, Debian programs."""
+"""What every test shares: hypothesis profiles, the order of the run, programs of Debian."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -14,19 +13,6 @@ ROOT = Path(__file__).resolve().parents[1]
 # Quick folders first: a broken codec should not wait for the demo to say so.
 _ORDER = ("tidy", "unit", "property", "acceptance", "fuzz", "stress", "perf", "end_to_end")
 
-
-def _source_hash() -> str:
-    """Digest of every module that a kernel may live in, in path order."""
-    digest = hashlib.sha256()
-    for package in ("protocols", "feedhandler", "adapters", "oms_out", "tools"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-# Numba looks at the file of a kernel only, so a change in a kernel that it calls would go
-# unnoticed: each state of the source has a cache of its own, set before anything imports Numba.
-os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "kernels" / _source_hash()))
 
 # No deadline: the first example of a test may wait for the compiler.
 _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}

@@ -8,7 +8,7 @@ from tools.check.sources import Finding, Source
 ARGUMENTS_MAX = 8
 _DECORATORS = {"kernel", "outline_kernel"}
 _COMPILERS = {"cfunc", "guvectorize", "jit", "njit", "stencil", "vectorize"}
-# Kernels in the one; in the other the functions that users write, each to the signature of its stage.
+# Kernels in the one; users' functions in the other, each to the signature of its stage.
 _COMPILER_HOMES = {"protocols/jit.py", "feedhandler/core/api.py"}
 
 _BANNED_NODES: dict[type[ast.AST], str] = {
