@@ -16,7 +16,8 @@ _HEADER_PREFIX = re.compile(
     rb"8(?:=(?:F(?:I(?:X(?:[.0-9A-Z]{0,8}|[.0-9A-Z]{1,8}\x01(?:9(?:=[0-9]{0,9})?)?)?)?)?)?)?"
 )
 _TRAILER = re.compile(rb"10=([0-9]{3})\x01")
-_LATER_TRAILER = re.compile(rb"\x0110=[0-9]{3}\x01")
+_LATER_TRAILER_BYTES_MAX = 13
+_LATER_TRAILER = re.compile(rb"\x0110=[^\x01]{0,8}\x01")
 
 
 def checksum(data: bytes) -> int:
@@ -129,7 +130,7 @@ class Framer:
         if self.buffered_bytes > self.message_bytes_max + HEADER_BYTES_MAX:
             self._skip(len(_START))
             return True
-        self._search_at = len(self._buffer) - TRAILER_BYTES
+        self._search_at = len(self._buffer) - _LATER_TRAILER_BYTES_MAX
         return False
 
     def _skip(self, size_bytes: int) -> None:

@@ -165,7 +165,7 @@ class FixSession:
         self._expected = self.store.next_incoming
         self.outbound.open(now_ns)
         if self.settings.is_initiator:
-            self._send_logon(is_reset=self.settings.reset_on_logon)
+            self._send_logon(self.heartbeat_s, is_reset=self.settings.reset_on_logon)
 
     def disconnected(self, now_ns: int) -> None:
         """The connection is gone, whoever ended it."""
@@ -212,7 +212,8 @@ class FixSession:
         due = []
         if self.heartbeat_s:
             silence_ns = self._silence_ns()
-            due.append(self.outbound.last_sent_ns + self.heartbeat_s * NS_PER_S)
+            if not self._test_request_ns:
+                due.append(self.outbound.last_sent_ns + self.heartbeat_s * NS_PER_S)
             due.append((self._test_request_ns or self._last_received_ns) + silence_ns)
         if self._resend_end:
             due.append(self._resend_asked_ns + settings.resend_timeout_ns)
@@ -233,7 +234,9 @@ class FixSession:
         if self._resend_end and now_ns >= self._resend_asked_ns + self.settings.resend_timeout_ns:
             self._ask_again()
         heartbeat_ns = self.heartbeat_s * NS_PER_S
-        if heartbeat_ns and now_ns >= self.outbound.last_sent_ns + heartbeat_ns:
+        # While a test request is open nothing more is said: its answer or the end comes next.
+        is_waiting = self._test_request_ns != 0
+        if heartbeat_ns and not is_waiting and now_ns >= self.outbound.last_sent_ns + heartbeat_ns:
             self.outbound.send_admin(MsgType.HEARTBEAT, b"", now_ns)
 
     # -- sending ------------------------------------------------------------------------------
@@ -285,17 +288,17 @@ class FixSession:
     def _check_header(self, message: FixMessage, seq: int) -> bool:
         """CompIDs and times; a wrong one is rejected and ends the session."""
         fault: tuple[SessionRejectReason, int, str] | None = None
-        if not self._is_ours(message):
+        if self._has_comp_ids(message) and not self._is_ours(message):
             fault = (SessionRejectReason.COMP_ID_PROBLEM, 0, "CompID problem")
         elif not self._is_time_accurate(message):
             text = "SendingTime accuracy problem"
-            fault = (SessionRejectReason.SENDING_TIME_ACCURACY, Tag.SENDING_TIME, text)
+            fault = (SessionRejectReason.SENDING_TIME_ACCURACY, 0, text)
         elif message.flag(Tag.POSS_DUP_FLAG) and not self._is_reset(message):
             original_ns = parse_utc_timestamp(message.get(Tag.ORIG_SENDING_TIME))
             sent_ns = parse_utc_timestamp(message.get(Tag.SENDING_TIME))
             if original_ns is not None and sent_ns is not None and original_ns > sent_ns:
                 text = "OrigSendingTime after SendingTime"
-                fault = (SessionRejectReason.SENDING_TIME_ACCURACY, Tag.ORIG_SENDING_TIME, text)
+                fault = (SessionRejectReason.SENDING_TIME_ACCURACY, 0, text)
         if fault is None:
             return True
         if seq == self._expected:
@@ -303,6 +306,11 @@ class FixSession:
         self._reject(message, seq, *fault)
         self._begin_logout(fault[2])
         return False
+
+    @staticmethod
+    def _has_comp_ids(message: FixMessage) -> bool:
+        """Missing or empty ones are left to the field checks, which reject them by name."""
+        return bool(message.get(Tag.SENDER_COMP_ID) and message.get(Tag.TARGET_COMP_ID))
 
     def _is_ours(self, message: FixMessage) -> bool:
         identity = self.settings.identity
@@ -333,7 +341,13 @@ class FixSession:
             self._ask_for_gap(seq - 1)
 
     def _on_too_low(self, message: FixMessage, seq: int) -> None:
-        if not message.flag(Tag.POSS_DUP_FLAG):
+        """A repeat when the peer says so, the end otherwise.
+
+        A resend request is answered whatever its number: it asks for help with numbers.
+        """
+        if message.msg_type == MsgType.RESEND_REQUEST and find_fault(message) is None:
+            self._on_resend_request(message, seq)
+        elif not message.flag(Tag.POSS_DUP_FLAG):
             text = f"MsgSeqNum too low, expecting {self._expected} but received {seq}"
             self._end_with_logout(text)
         elif not message.get(Tag.ORIG_SENDING_TIME) and message.msg_type != MsgType.SEQUENCE_RESET:
@@ -371,7 +385,7 @@ class FixSession:
         else:
             text = f"MsgType {message.msg_type[:8]!r} is not in FIX 4.4"
             reason = SessionRejectReason.INVALID_MSG_TYPE
-            self._reject(message, seq, reason, Tag.MSG_TYPE, text)
+            self._reject(message, seq, reason, 0, text)
 
     def _refuse_type(self, message: FixMessage, seq: int) -> None:
         text = "Unsupported Message Type"
@@ -418,10 +432,9 @@ class FixSession:
             self._end_with_logout(text)
             return
         if not settings.is_initiator:
-            self.heartbeat_s = message.number(Tag.HEART_BT_INT) or 0
             if is_reset:
                 self._reset_both("ResetSeqNumFlag at logon")
-            self._send_logon(is_reset=is_reset)
+            self._answer_logon(message)
         self._step(Step.LOGON_DONE, self._now_ns)
         if seq == self._expected:
             self._advance(seq + 1)
@@ -439,7 +452,7 @@ class FixSession:
         self._queued.clear()
         self._clear_resend()
         self._advance(2)
-        self._send_logon(is_reset=True)
+        self._answer_logon(message)
 
     def _on_second_logon(self, _message: FixMessage, _seq: int) -> None:
         self._end_with_logout("Logon while logged on")
@@ -486,16 +499,15 @@ class FixSession:
         old_seq, new_seq = self._expected, message.number(Tag.NEW_SEQ_NO) or 0
         if new_seq < old_seq:
             text = f"NewSeqNo {new_seq} is below the expected {old_seq}"
-            reason = SessionRejectReason.VALUE_INCORRECT
-            self._reject(message, seq, reason, Tag.NEW_SEQ_NO, text)
+            self._reject(message, seq, SessionRejectReason.VALUE_INCORRECT, 0, text)
             return
         self._advance(new_seq)
         self._events.append(SequenceReset(old_seq, new_seq, "SequenceReset of the peer"))
 
     def _on_logout(self, message: FixMessage, seq: int) -> None:
-        """The number of a Logout may be too high; the gap shows again at the next Logon."""
-        if seq < self._expected:
-            self._on_too_low(message, seq)
+        """Any number will do: the session ends either way, and a gap shows again at the next Logon."""
+        if seq < self._expected and message.flag(Tag.POSS_DUP_FLAG):
+            self.poss_dup_suppressed_count += 1
             return
         if seq == self._expected:
             self._advance(seq + 1)
@@ -594,10 +606,19 @@ class FixSession:
         self.outbound.is_live = following is State.ACTIVE
         self._now_ns = self._state_since_ns = now_ns
 
-    def _send_logon(self, *, is_reset: bool) -> None:
-        fields = [(Tag.ENCRYPT_METHOD, 0), (Tag.HEART_BT_INT, self.heartbeat_s)]
-        body = encode_fields(*fields) + (b"141=Y\x01" if is_reset else b"")
-        self.outbound.send_admin(MsgType.LOGON, body, self._now_ns)
+    def _answer_logon(self, message: FixMessage) -> None:
+        """The same interval and reset flag as the peer's Logon.
+
+        Interval 0 asks for no heartbeats; ours go on at the configured one, or a peer that is gone would stay for ever.
+        """
+        asked_s = message.number(Tag.HEART_BT_INT) or 0
+        self.heartbeat_s = asked_s or self.settings.heartbeat_s
+        self._send_logon(asked_s, is_reset=message.flag(Tag.RESET_SEQ_NUM_FLAG))
+
+    def _send_logon(self, heartbeat_s: int, *, is_reset: bool) -> None:
+        body = encode_fields((Tag.ENCRYPT_METHOD, 0), (Tag.HEART_BT_INT, heartbeat_s))
+        reset = encode_fields((Tag.RESET_SEQ_NUM_FLAG, b"Y")) if is_reset else b""
+        self.outbound.send_admin(MsgType.LOGON, body + reset, self._now_ns)
 
     def _reset_both(self, cause: str) -> None:
         self._events.append(SequenceReset(self._expected, 1, cause))

@@ -168,7 +168,7 @@ MESSAGES: Mapping[bytes, MessageSpec] = MappingProxyType(
                 MsgType.NEW_ORDER_SINGLE,
                 "NewOrderSingle",
                 "vol. 4",
-                (_T.CL_ORD_ID, _T.SYMBOL, _T.SIDE, _T.TRANSACT_TIME, _T.ORDER_QTY, _T.ORD_TYPE),
+                (_T.CL_ORD_ID, _T.SYMBOL, _T.SIDE, _T.TRANSACT_TIME, _T.ORD_TYPE),
             ),
             MessageSpec(
                 MsgType.EXECUTION_REPORT,

@@ -1,0 +1,143 @@
+import pytest
+import simplefix
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocols.errors import LocalProtocolError
+from protocols.fix.framing import Framer
+from protocols.fix.message import (
+    Identity,
+    decode,
+    encode,
+    encode_again,
+    encode_fields,
+    find_fault,
+)
+from protocols.fix.spec import MESSAGES, STANDARD_TYPES, SessionRejectReason, Tag
+
+IDENTITY = Identity("US", "PEER")
+TIME = b"20260921-12:00:00.000"
+ORDER = encode_fields((11, 1), (55, "X"), (54, 1), (60, TIME), (38, 5), (40, 2), (44, "1.25"))
+
+
+def frame_with(body: bytes, msg_type: bytes = b"0") -> bytes:
+    return encode(IDENTITY, msg_type, 2, TIME, body)
+
+
+def fault_of(body: bytes, msg_type: bytes = b"0") -> tuple[int, int] | None:
+    fault = find_fault(decode(frame_with(body, msg_type)))
+    return None if fault is None else (int(fault.reason), fault.tag)
+
+
+def test_encode_writes_the_bytes_of_the_specification():
+    wire = encode(IDENTITY, b"0", 7, TIME, b"112=T\x01")
+    head = b"8=FIX.4.4\x019=55\x01"
+    body = b"35=0\x0134=7\x0149=US\x0156=PEER\x0152=" + TIME + b"\x01112=T\x01"
+    assert len(body) == 55
+    assert wire == head + body + b"10=%03d\x01" % (sum(head + body) % 256)
+
+
+def test_simplefix_reads_what_encode_writes():
+    parser = simplefix.FixParser()
+    parser.append_buffer(frame_with(ORDER, b"D"))
+    message = parser.get_message()
+    assert message.get(35) == b"D"
+    assert message.get(44) == b"1.25"
+    assert message.encode() == frame_with(ORDER, b"D")
+
+
+def test_a_possible_duplicate_keeps_number_and_body_and_names_its_first_time():
+    later = b"20260921-12:05:00.000"
+    again = decode(encode_again(IDENTITY, frame_with(ORDER, b"D"), later))
+    first = decode(frame_with(ORDER, b"D"))
+    assert again.flag(Tag.POSS_DUP_FLAG)
+    assert again.get(Tag.ORIG_SENDING_TIME) == TIME
+    assert again.get(Tag.SENDING_TIME) == later
+    assert again.number(Tag.MSG_SEQ_NUM) == 2
+    assert again.fields[-8:-1] == first.fields[-8:-1]
+    assert find_fault(again) is None
+
+
+@given(st.binary(max_size=200))
+def test_a_data_field_may_hold_any_byte(data: bytes):
+    body = b"95=%d\x0196=%b\x01112=T\x01" % (len(data), data) if data else b"112=T\x01"
+    framer = Framer()
+    framer.feed(frame_with(body))
+    message = decode(framer.next_frame() or b"")
+    assert message.fault is None
+    assert message.get(96) == data
+    assert message.get(112) == b"T"
+
+
+def test_a_data_field_full_of_separators_is_read_in_one_pass():
+    data = b"\x01" * 60_000
+    message = decode(frame_with(b"95=%d\x0196=%b\x01" % (len(data), data)))
+    assert message.get(96) == data
+
+
+def test_a_data_length_that_lies_is_a_fault():
+    assert fault_of(b"95=3\x0196=ab\x01") is not None
+    assert fault_of(b"95=1\x0196=ab\x01") == (SessionRejectReason.INCORRECT_DATA_FORMAT, 96)
+
+
+@pytest.mark.parametrize(
+    "body, reason, tag",
+    [
+        (b"112=\x01", SessionRejectReason.TAG_WITHOUT_VALUE, 112),
+        (b"112=a\x01112=b\x01", SessionRejectReason.TAG_TWICE, 112),
+        (b"0112=a\x01", SessionRejectReason.INVALID_TAG_NUMBER, 0),
+        (b"-1=a\x01", SessionRejectReason.INVALID_TAG_NUMBER, 0),
+        (b"=a\x01", SessionRejectReason.INVALID_TAG_NUMBER, 0),
+        (b"112\x01", SessionRejectReason.INVALID_TAG_NUMBER, 0),
+        (b"1234567890=a\x01", SessionRejectReason.INVALID_TAG_NUMBER, 0),
+        (b"43=y\x01", SessionRejectReason.INCORRECT_DATA_FORMAT, 43),
+        (b"36=-1\x01", SessionRejectReason.INCORRECT_DATA_FORMAT, 36),
+        (b"36=1234567890123456789\x01", SessionRejectReason.INCORRECT_DATA_FORMAT, 36),
+        (b"44=1e5\x01", SessionRejectReason.INCORRECT_DATA_FORMAT, 44),
+        (b"54=12\x01", SessionRejectReason.INCORRECT_DATA_FORMAT, 54),
+        (b"60=yesterday\x01", SessionRejectReason.INCORRECT_DATA_FORMAT, 60),
+    ],
+)
+def test_a_fault_names_reason_and_tag(body: bytes, reason: int, tag: int):
+    assert fault_of(body) == (reason, tag)
+
+
+@pytest.mark.parametrize("value", [b"1", b"-1.5", b"0.000000001", b".5", b"7."])
+def test_decimals_of_the_specification_are_sound(value: bytes):
+    assert fault_of(b"44=%b\x01" % value) is None
+
+
+def test_every_required_field_of_every_message_is_missed_by_name():
+    for spec in MESSAGES.values():
+        for missing in spec.required:
+            values = {tag: b"1" for tag in spec.required if tag != missing}
+            values = {tag: TIME if tag == Tag.TRANSACT_TIME else value for tag, value in values.items()}
+            body = encode_fields(*((int(tag), value) for tag, value in values.items()))
+            expected = (SessionRejectReason.REQUIRED_TAG_MISSING, int(missing))
+            assert fault_of(body, spec.msg_type) == expected, spec.name
+
+
+def test_a_repeated_tag_that_may_be_in_a_group_is_kept_in_order():
+    message = decode(frame_with(b"386=2\x01336=A\x01336=B\x01"))
+    assert message.fault is None
+    assert [value for tag, value in message.fields if tag == 336] == [b"A", b"B"]
+
+
+@pytest.mark.parametrize("value", ["", "a\x01b"])
+def test_a_value_that_would_break_the_message_is_refused(value: str):
+    with pytest.raises(LocalProtocolError, match="tag 58"):
+        encode_fields((58, value))
+
+
+def test_standard_types_of_fix_4_4_are_93():
+    # 7 session types; single characters without I, O and U; AA to BH.
+    assert len(STANDARD_TYPES) == 93
+    assert {b"D", b"8", b"f", b"j", b"AE", b"BH"} <= STANDARD_TYPES
+    assert not {b"I", b"O", b"U", b"BI", b"*"} & STANDARD_TYPES
+
+
+@given(st.binary(max_size=300))
+def test_decode_takes_any_frame_content_without_an_exception(content: bytes):
+    message = decode(b"8=FIX.4.4\x019=1\x0135=0\x01" + content + b"\x0110=000\x01")
+    find_fault(message)
+    assert message.msg_type == b"0"
