@@ -1,0 +1,386 @@
+"""The acceptor over loopback: a real initiator, cuts in mid-stream, restarts, hostile peers."""
+
+import asyncio
+import errno
+import os
+import random
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from feedhandler.core.events import BreakerLevel, SignalKind
+from oms_out.contract import OmsCount, OmsGauge
+from oms_out.link import Link
+from oms_out.store import FileStore
+from protocols.fix.framing import Framer
+from protocols.fix.message import Identity, decode, encode, encode_fields
+from protocols.fix.times import format_utc_timestamp
+from tests.unit.oms_out.support import Rig, dial, read_to_end, signal_row, until
+from tools.oms_client.client import ClientSettings, OmsClient
+
+
+class RunningClient:
+    """An OmsClient in a task of its own."""
+
+    def __init__(self, rig: Rig, store_dir: Path, sender: str = "OMS1") -> None:
+        settings = ClientSettings(
+            host="127.0.0.1",
+            port=rig.server.port,
+            sender=sender,
+            target="FEEDHANDLER",
+            store_dir=store_dir,
+        )
+        self.client = OmsClient(settings, None)
+        self.stop = asyncio.Event()
+        self.task = asyncio.create_task(self.client.run(self.stop))
+
+    @property
+    def link(self) -> Link:
+        link = self.client._link
+        assert link is not None
+        return link
+
+    async def finish(self) -> dict[str, int | bool]:
+        self.stop.set()
+        await self.task
+        self.client.close()
+        return self.client.report()
+
+
+class RawPeer:
+    """A peer that does only what the test says."""
+
+    def __init__(self, sock: socket.socket, sender: str = "OMS1") -> None:
+        self.sock = sock
+        self.identity = Identity(sender, "FEEDHANDLER")
+        self.framer = Framer()
+        self.seq = 0
+
+    async def say(self, msg_type: bytes, body: bytes = b"") -> None:
+        self.seq += 1
+        stamp = format_utc_timestamp(time.time_ns())
+        wire = encode(self.identity, msg_type, self.seq, stamp, body)
+        await asyncio.get_running_loop().sock_sendall(self.sock, wire)
+
+    async def log_on(self) -> None:
+        await self.say(b"A", encode_fields((98, 0), (108, 30)))
+        assert (await self.hear()).msg_type == b"A"
+
+    async def hear(self):
+        while (frame := self.framer.next_frame()) is None:
+            async with asyncio.timeout(5):
+                data = await asyncio.get_running_loop().sock_recv(self.sock, 65_536)
+            assert data, "the server closed the connection"
+            self.framer.feed(data)
+        return decode(frame)
+
+
+async def test_every_signal_reaches_every_session_and_is_acknowledged(tmp_path: Path):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+    clients = [RunningClient(rig, tmp_path / name, name) for name in ("OMS1", "OMS2")]
+    await until(lambda: rig.metrics.gauges.get(OmsGauge.SESSIONS_ACTIVE) == 2)
+    for start in range(1, 1001, 100):
+        halt = signal_row(start, kind=SignalKind.BREAKER, level=BreakerLevel.HALTED)
+        rig.push(halt, *(signal_row(number) for number in range(start + 1, start + 100)))
+        await asyncio.sleep(0)
+    await until(lambda: rig.status("OMS1").acknowledged == rig.status("OMS2").acknowledged == 990)
+    assert rig.server.published_count == 1000
+    assert rig.server.sent_count == 2000
+    assert len(rig.metrics.latencies_ns) == 1000
+    assert all(0 < latency_ns < 5e9 for latency_ns in rig.metrics.latencies_ns)
+    for client in clients:
+        report = await client.finish()
+        assert (report["distinct"], report["duplicates"], report["missing"]) == (1000, 0, 0)
+        assert (report["orders"], report["breaker_changes"]) == (990, 10)
+        assert report["acknowledged"] == 990
+    await rig.stop()
+    assert rig.metrics.counts[OmsCount.CONNECTIONS_CUT] == 0
+    assert rig.metrics.counts[OmsCount.EXECUTION_REPORTS] == 1980
+
+
+async def test_cuts_in_mid_stream_lose_and_double_nothing(tmp_path: Path):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+    running = RunningClient(rig, tmp_path / "client")
+    await until(lambda: rig.status().state == "ACTIVE")
+    next_id = 1
+    for cut in range(6):
+        for _ in range(5):
+            rig.push(*(signal_row(next_id + at) for at in range(40)))
+            next_id += 40
+            await asyncio.sleep(0.002)
+        link = rig.server._accounts["OMS1"].link if cut % 2 else running.link
+        assert link is not None
+        link.close("cut by the test")
+        rig.push(*(signal_row(next_id + at) for at in range(10)))
+        next_id += 10
+        await until(lambda seen=cut: running.client.logons == seen + 2)
+    await until(lambda: running.client.ledger.ids.count == next_id - 1)
+    await until(lambda: rig.status().acknowledged == next_id - 1)
+    report = await running.finish()
+    assert (report["distinct"], report["duplicates"], report["missing"]) == (next_id - 1, 0, 0)
+    assert report["gaps"] >= 1
+    assert report["poss_dup_received"] >= 60
+    await rig.stop()
+    assert rig.metrics.counts[OmsCount.MESSAGES_REPLAYED] >= 60
+    assert rig.metrics.counts[OmsCount.CONNECTIONS_CUT] == 6
+    measured = len(rig.metrics.latencies_ns) + rig.metrics.counts[OmsCount.SIGNALS_UNMEASURED]
+    assert measured == next_id - 1
+
+
+async def test_a_restarted_server_goes_on_with_numbers_ids_and_what_was_missed(tmp_path: Path):
+    rig = Rig(tmp_path / "server")
+    await rig.server.start()
+    running = RunningClient(rig, tmp_path / "client")
+    await until(lambda: rig.status().state == "ACTIVE")
+    rig.push(*(signal_row(number) for number in range(1, 51)))
+    await until(lambda: running.client.ledger.ids.count == 50)
+    await running.finish()
+    rig.push(*(signal_row(number) for number in range(51, 101)))
+    await until(lambda: rig.server.published_count == 100)
+    numbers = rig.status().next_outgoing
+    await rig.stop()
+
+    again = Rig(tmp_path / "server")
+    await again.server.start()
+    assert again.status().next_outgoing == numbers
+    assert again.server.last_signal_id == 100
+    second = RunningClient(again, tmp_path / "client")
+    await until(lambda: second.client.ledger.ids.count == 50)
+    again.push(signal_row(101))
+    await until(lambda: second.client.ledger.ids.count == 51)
+    report = await second.finish()
+    assert (report["min_id"], report["max_id"], report["duplicates"]) == (51, 101, 0)
+    assert report["ids_contiguous"]
+    await again.stop()
+
+
+async def test_stop_publishes_what_is_in_the_ring_and_says_logout(tmp_path: Path):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+    peer = RawPeer(await dial(rig.server.port))
+    await peer.log_on()
+    rig.push(*(signal_row(number) for number in range(1, 101)))
+    stopping = asyncio.create_task(rig.stop())
+    for number in range(1, 101):
+        assert (await peer.hear()).get(11) == b"%d" % number
+    assert (await peer.hear()).msg_type == b"5"
+    await peer.say(b"5")
+    assert await read_to_end(peer.sock) == b""
+    await stopping
+    assert rig.server.port == 0
+    assert rig.metrics.counts[OmsCount.CONNECTIONS_CUT] == 0
+
+
+async def test_stop_does_not_wait_for_a_peer_that_says_nothing(tmp_path: Path):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+    peer = RawPeer(await dial(rig.server.port))
+    await peer.log_on()
+    start_s = time.monotonic()
+    await rig.server.stop(0.3)
+    assert time.monotonic() - start_s < 1.0
+    assert (await peer.hear()).msg_type == b"5"
+    peer.sock.close()
+    os.close(rig.wakeup_fd)
+
+
+async def test_a_taken_port_is_the_callers_error_and_leaves_the_stores_free(tmp_path: Path):
+    rig = Rig(tmp_path / "one")
+    await rig.server.start()
+    other = Rig(tmp_path / "two", port=rig.server.port)
+    with pytest.raises(OSError) as raised:
+        await other.server.start()
+    assert raised.value.errno == errno.EADDRINUSE
+    await rig.stop()
+    await other.server.start()
+    await other.stop()
+
+
+async def test_random_bytes_are_counted_and_change_nothing_else(tmp_path: Path):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+    running = RunningClient(rig, tmp_path / "client")
+    await until(lambda: rig.status().state == "ACTIVE")
+    rng = random.Random(5)
+    for number in range(30):
+        sock = await dial(rig.server.port)
+        await asyncio.get_running_loop().sock_sendall(sock, rng.randbytes(rng.randrange(1, 3000)))
+        rig.push(signal_row(number + 1))
+        if rng.random() < 0.7:
+            await read_to_end(sock)
+        else:
+            sock.close()
+    await until(lambda: rig.metrics.counts[OmsCount.CONNECTIONS_REFUSED] == 30)
+    await until(lambda: rig.status().acknowledged == 30)
+    assert rig.metrics.gauges[OmsGauge.SESSIONS_ACTIVE] == 1
+    assert rig.metrics.counts[OmsCount.LOGONS] == 1
+    await running.finish()
+    await rig.stop()
+
+
+async def test_a_logon_that_drips_in_too_slowly_is_refused_at_the_deadline(tmp_path: Path):
+    rig = Rig(tmp_path, logon_timeout_s=1)
+    await rig.server.start()
+    sock = await dial(rig.server.port)
+    wire = encode(Identity("OMS1", "FEEDHANDLER"), b"A", 1, b"20260921-12:00:00.000", b"98=0\x01")
+    start_s = time.monotonic()
+    with pytest.raises(OSError):  # noqa: PT011 - reset or broken pipe, as the kernel sees it
+        for byte in wire * 10:
+            await asyncio.get_running_loop().sock_sendall(sock, bytes([byte]))
+            await asyncio.sleep(0.02)
+    assert 0.9 < time.monotonic() - start_s < 2.0
+    sock.close()
+    assert rig.metrics.counts[OmsCount.CONNECTIONS_REFUSED] == 1
+    await rig.stop()
+
+
+async def test_too_many_bytes_before_the_logon_are_refused(tmp_path: Path):
+    rig = Rig(tmp_path, pre_logon_cap_bytes=512)
+    await rig.server.start()
+    sock = await dial(rig.server.port)
+    await asyncio.get_running_loop().sock_sendall(sock, b"8=FIX.4.4\x019=511\x0135=A\x01" + b"5" * 600)
+    assert await read_to_end(sock) == b""
+    assert rig.metrics.counts[OmsCount.CONNECTIONS_REFUSED] == 1
+    await rig.stop()
+
+
+@pytest.mark.parametrize(
+    "sender, msg_type", [("STRANGER", b"A"), ("OMS1", b"0"), ("OMS1", b"D")]
+)
+async def test_strangers_and_messages_before_the_logon_get_no_answer(
+    tmp_path: Path, sender: str, msg_type: bytes
+):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+    peer = RawPeer(await dial(rig.server.port), sender)
+    await peer.say(msg_type, encode_fields((98, 0), (108, 30)))
+    assert await read_to_end(peer.sock) == b""
+    assert rig.metrics.counts[OmsCount.CONNECTIONS_REFUSED] == 1
+    assert rig.status().next_outgoing == 1
+    await rig.stop()
+
+
+async def test_a_second_connection_of_an_identity_is_refused_and_the_first_goes_on(tmp_path: Path):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+    first = RawPeer(await dial(rig.server.port))
+    await first.log_on()
+    second = RawPeer(await dial(rig.server.port))
+    await second.say(b"A", encode_fields((98, 0), (108, 30)))
+    assert await read_to_end(second.sock) == b""
+    rig.push(signal_row(1))
+    assert (await first.hear()).get(11) == b"1"
+    first.sock.close()
+    await rig.stop()
+
+
+async def test_connections_beyond_the_cap_are_closed_at_once(tmp_path: Path):
+    rig = Rig(tmp_path, max_pending_connections=3)
+    await rig.server.start()
+    waiting = [await dial(rig.server.port) for _ in range(3)]
+    await until(lambda: len(rig.server._doorways) == 3)
+    assert await read_to_end(await dial(rig.server.port)) == b""
+    waiting[0].close()
+    await until(lambda: len(rig.server._doorways) == 2)
+    peer = RawPeer(await dial(rig.server.port))
+    await peer.log_on()
+    for sock in (*waiting, peer.sock):
+        sock.close()
+    await rig.stop()
+
+
+async def test_an_oms_that_does_not_read_is_cut_and_slows_nobody(tmp_path: Path):
+    rig = Rig(tmp_path, outbound_cap_bytes=100_000)
+    await rig.server.start()
+    mute_sock = socket.socket()
+    mute_sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    mute_sock.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(mute_sock, ("127.0.0.1", rig.server.port))
+    await RawPeer(mute_sock, "OMS2").log_on()
+    running = RunningClient(rig, tmp_path / "client")
+    await until(lambda: rig.status("OMS1").state == "ACTIVE")
+    next_id = 1
+    while rig.status("OMS2").state == "ACTIVE":
+        assert next_id < 60_000
+        rig.push(*(signal_row(next_id + at) for at in range(200)))
+        next_id += 200
+        await asyncio.sleep(0.001)
+    await until(lambda: running.client.ledger.ids.count == next_id - 1)
+    assert rig.metrics.counts[OmsCount.CONNECTIONS_CUT] == 1
+    mute_sock.close()
+    report = await running.finish()
+    assert report["duplicates"] == 0
+    # What an OMS2 with a store of its own would have noted: one Logon sent, one received.
+    noted = FileStore(tmp_path / "late")
+    noted.append((b"",))
+    noted.set_next_incoming(2)
+    noted.close()
+    late = RunningClient(rig, tmp_path / "late", "OMS2")
+    await until(lambda: late.client.ledger.ids.count == next_id - 1)
+    await late.finish()
+    await rig.stop()
+
+
+async def test_rows_that_name_nothing_known_are_counted_and_the_next_are_sent(tmp_path: Path):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+    rig.push(signal_row(1, side=0), signal_row(2), signal_row(3, kind=9))
+    await until(lambda: rig.server.published_count == 1)
+    assert rig.metrics.counts[OmsCount.SIGNALS_MALFORMED] == 2
+    assert rig.status().next_outgoing == 2
+    await rig.stop()
+
+
+async def test_a_full_disk_costs_that_session_the_signals_and_is_counted(tmp_path: Path, monkeypatch):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+
+    def refuse(_messages: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rig.server._accounts["OMS1"].store, "append", refuse)
+    rig.push(signal_row(1), signal_row(2))
+    await until(lambda: rig.server.published_count == 2)
+    assert rig.metrics.counts[OmsCount.SIGNALS_UNSTORED] == 2
+    assert rig.status("OMS1").next_outgoing == 1
+    assert rig.status("OMS2").next_outgoing == 3
+    peer = RawPeer(await dial(rig.server.port))
+    await peer.say(b"A", encode_fields((98, 0), (108, 30)))
+    assert await read_to_end(peer.sock) == b""
+    monkeypatch.undo()
+    await rig.stop()
+
+
+async def test_an_acknowledgement_of_an_id_that_was_never_published_is_not_counted(tmp_path: Path):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+    peer = RawPeer(await dial(rig.server.port))
+    await peer.log_on()
+    rig.push(signal_row(1))
+    assert (await peer.hear()).get(11) == b"1"
+    for order_id in (b"1", b"1", b"2", b"x"):
+        body = b"37=1\x0117=1\x01150=0\x0139=0\x0111=%b\x0155=X\x0154=1\x01151=1\x0114=0\x016=0\x01"
+        await peer.say(b"8", body % order_id)
+    await until(lambda: rig.status().execution_reports == 4)
+    assert rig.status().acknowledged == 1
+    peer.sock.close()
+    await until(lambda: rig.status().state == "DISCONNECTED")
+    await rig.stop()
+
+
+async def test_garbage_within_a_session_is_counted_and_the_session_goes_on(tmp_path: Path):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+    peer = RawPeer(await dial(rig.server.port))
+    await peer.log_on()
+    await asyncio.get_running_loop().sock_sendall(peer.sock, b"\x00\xff" * 50)
+    await peer.say(b"1", encode_fields((112, "still here")))
+    assert (await peer.hear()).get(112) == b"still here"
+    await until(lambda: rig.metrics.counts[OmsCount.GARBLED] == 1)
+    peer.sock.close()
+    await rig.stop()
