@@ -38,5 +38,7 @@ def decode_end_of_snapshot(message: bytes) -> int:
         raise RemoteProtocolError(f"the end of a snapshot begins with G, not {message[:1]!r}")
     text = str(END_OF_SNAPSHOT.decode(message)["sequence_number"]).strip()
     if not (text.isascii() and text.isdigit()):
-        raise RemoteProtocolError(f"sequence number {text!r} of a snapshot is not made of decimal digits")
+        raise RemoteProtocolError(
+            f"sequence number {text!r} of a snapshot is not made of decimal digits"
+        )
     return int(text)

@@ -41,9 +41,13 @@ class Request:
 def encode_packet(packet: Packet) -> bytes:
     """Wire bytes of `packet`; LocalProtocolError when it cannot be written."""
     if packet.ended and packet.messages:
-        raise LocalProtocolError("an end of session carries no messages: send them in packets before it")
+        raise LocalProtocolError(
+            "an end of session carries no messages: send them in packets before it"
+        )
     if len(packet.messages) > MESSAGES_MAX:
-        raise LocalProtocolError(f"{len(packet.messages)} messages in one packet, at most {MESSAGES_MAX} fit")
+        raise LocalProtocolError(
+            f"{len(packet.messages)} messages in one packet, at most {MESSAGES_MAX} fit"
+        )
     count = END_OF_SESSION if packet.ended else len(packet.messages)
     return _encode_header(packet.session, packet.sequence, count) + _encode_blocks(packet.messages)
 
@@ -51,7 +55,9 @@ def encode_packet(packet: Packet) -> bytes:
 def decode_packet(data: bytes) -> Packet:
     """Packet in `data`; RemoteProtocolError unless its blocks end exactly at the end of the data."""
     if len(data) < HEADER_BYTES:
-        raise RemoteProtocolError(f"packet of {len(data)} bytes: the header alone has {HEADER_BYTES}")
+        raise RemoteProtocolError(
+            f"packet of {len(data)} bytes: the header alone has {HEADER_BYTES}"
+        )
     fields = DOWNSTREAM_HEADER.decode(data[:HEADER_BYTES])
     sequence, count = int(fields["sequence_number"]), int(fields["message_count"])
     _check_sequence(sequence)
@@ -94,10 +100,16 @@ def _encode_header(session: str, sequence: int, count: int) -> bytes:
 def _encode_blocks(messages: Sequence[bytes]) -> bytes:
     for message in messages:
         if len(message) > _LENGTH_MAX:
-            raise LocalProtocolError(f"a message of {len(message)} bytes: a block holds {_LENGTH_MAX}")
-    return b"".join(len(message).to_bytes(BLOCK_LENGTH_BYTES, "big") + message for message in messages)
+            raise LocalProtocolError(
+                f"a message of {len(message)} bytes: a block holds {_LENGTH_MAX}"
+            )
+    return b"".join(
+        len(message).to_bytes(BLOCK_LENGTH_BYTES, "big") + message for message in messages
+    )
 
 
 def _check_sequence(sequence: int) -> None:
     if sequence >= SEQUENCE_LIMIT:
-        raise RemoteProtocolError(f"sequence number {sequence} is 2**62 or above: no session gets there")
+        raise RemoteProtocolError(
+            f"sequence number {sequence} is 2**62 or above: no session gets there"
+        )

@@ -13,7 +13,11 @@ DOWNSTREAM_HEADER = Message(
     20,
     (
         Field("session", "alpha", "the session this packet belongs to", 10),
-        Field("sequence_number", "u64", "number of the first message; of the next one where there is none"),
+        Field(
+            "sequence_number",
+            "u64",
+            "number of the first message; of the next one where there is none",
+        ),
         Field("message_count", "u16", "blocks that follow; 0 heartbeat, 0xFFFF end of session"),
     ),
 )

@@ -219,9 +219,13 @@ class _Session(ABC):
             packet_type = self._inbound[at + spec.LENGTH_BYTES]
             expected = self._peer_lengths.get(packet_type)
             if expected is None:
-                raise RemoteProtocolError(f"packet type {chr(packet_type)!r} does not come from this side")
+                raise RemoteProtocolError(
+                    f"packet type {chr(packet_type)!r} does not come from this side"
+                )
             if expected not in (0, length):
-                raise RemoteProtocolError(f"packet {chr(packet_type)!r} of length {length}: it has {expected}")
+                raise RemoteProtocolError(
+                    f"packet {chr(packet_type)!r} of length {length}: it has {expected}"
+                )
         return length
 
     @abstractmethod
@@ -239,8 +243,12 @@ class _Session(ABC):
     def _queue(self, packet_type: int, payload: bytes = b"") -> None:
         length = spec.TYPE_BYTES + len(payload)
         if length > spec.PACKET_BYTES_MAX:
-            raise LocalProtocolError(f"a payload of {len(payload)} bytes: a packet holds {spec.PACKET_BYTES_MAX - 1}")
-        self._outbound += length.to_bytes(spec.LENGTH_BYTES, "big") + bytes((packet_type,)) + payload
+            raise LocalProtocolError(
+                f"a payload of {len(payload)} bytes: a packet holds {spec.PACKET_BYTES_MAX - 1}"
+            )
+        self._outbound += (
+            length.to_bytes(spec.LENGTH_BYTES, "big") + bytes((packet_type,)) + payload
+        )
 
     def _queue_message(self, message: Message, **values: str) -> None:
         wire = b"".join(item.encode(values[item.name]) for item in message.fields[1:])
@@ -259,7 +267,9 @@ class Client(_Session):
         """Queue the login: `session` "" for the current one, `sequence` 1 for everything, 0 for what comes from now on."""
         self._require(State.CONNECTED)
         if sequence < 0:
-            raise LocalProtocolError(f"requested sequence number {sequence}: 0 or more can be asked for")
+            raise LocalProtocolError(
+                f"requested sequence number {sequence}: 0 or more can be asked for"
+            )
         self._queue_message(
             spec.LOGIN_REQUEST,
             username=username,
@@ -286,7 +296,9 @@ class Client(_Session):
         elif packet_type in _LOGIN_ANSWERS:
             self._handle_login_answer(packet_type, packet)
         elif self.state is not State.OPEN:
-            raise RemoteProtocolError(f"packet {chr(packet_type)!r} came before the login was accepted")
+            raise RemoteProtocolError(
+                f"packet {chr(packet_type)!r} came before the login was accepted"
+            )
         elif packet_type == spec.SEQUENCED_DATA:
             self._events.append(SequencedData(self.sequence, packet[spec.TYPE_BYTES :]))
             self.sequence += 1
@@ -298,7 +310,9 @@ class Client(_Session):
 
     def _handle_login_answer(self, packet_type: int, packet: bytes) -> None:
         if self.state is not State.LOGGING_IN:
-            raise RemoteProtocolError(f"login answer {chr(packet_type)!r} while the session is {self.state.name}")
+            raise RemoteProtocolError(
+                f"login answer {chr(packet_type)!r} while the session is {self.state.name}"
+            )
         if packet_type == ord(spec.LOGIN_REJECTED.type):
             reason = str(spec.LOGIN_REJECTED.decode(packet)["reason"])
             self._events.append(LoginRejected(reason))
@@ -332,7 +346,9 @@ class Server(_Session):
         """Let the client in to `session`; `sequence` is the number of the next sequenced message."""
         self._require(State.LOGGING_IN)
         number = str(sequence).rjust(_NUMBER_WIDTH)
-        self._queue_message(spec.LOGIN_ACCEPTED, session=session.rjust(_SESSION_WIDTH), sequence_number=number)
+        self._queue_message(
+            spec.LOGIN_ACCEPTED, session=session.rjust(_SESSION_WIDTH), sequence_number=number
+        )
         self.sequence = sequence
         self._move(Step.ACCEPT)
 
@@ -380,8 +396,12 @@ class Server(_Session):
 
     def _handle_login(self, packet: bytes) -> None:
         if self.state is not State.CONNECTED:
-            raise RemoteProtocolError(f"a second login request while the session is {self.state.name}")
-        texts = {name: str(value).strip() for name, value in spec.LOGIN_REQUEST.decode(packet).items()}
+            raise RemoteProtocolError(
+                f"a second login request while the session is {self.state.name}"
+            )
+        texts = {
+            name: str(value).strip() for name, value in spec.LOGIN_REQUEST.decode(packet).items()
+        }
         number = _read_number(texts["requested_sequence_number"])
         self._events.append(
             LoginRequested(texts["username"], texts["password"], texts["requested_session"], number)

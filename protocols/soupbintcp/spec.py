@@ -24,7 +24,12 @@ LOGIN_ACCEPTED = Message(
     (
         _TYPE,
         Field("session", "alpha", "session that the client is now in, padded on the left", 10),
-        Field("sequence_number", "alpha", "ASCII number of the next sequenced message, padded on the left", 20),
+        Field(
+            "sequence_number",
+            "alpha",
+            "ASCII number of the next sequenced message, padded on the left",
+            20,
+        ),
     ),
 )
 LOGIN_REJECTED = Message(

@@ -30,7 +30,9 @@ class Checker:
 
     orders: dict[int, Order] = field(default_factory=dict)
     # Shares at each price, by locate and side.
-    levels: dict[tuple[int, str], Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    levels: dict[tuple[int, str], Counter[int]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )
     stocks: dict[int, str] = field(default_factory=dict)
     trading_state: dict[int, str] = field(default_factory=dict)
     types: Counter[str] = field(default_factory=Counter)

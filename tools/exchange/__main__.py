@@ -82,7 +82,7 @@ def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
 
 def _run_command() -> int:
     try:
-        app(exit_on_error=False)
+        app(sys.argv[1:], exit_on_error=False)
     except CycloptsError:
         # Cyclopts has printed what is wrong and where.
         return int(ExitCode.USAGE)

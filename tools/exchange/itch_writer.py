@@ -177,7 +177,9 @@ def write_reg_sho_nb(out: Bytes, at: int, locate: int, ts_ns: int, stock: int, a
 
 
 @kernel
-def write_participant_nb(out: Bytes, at: int, locate: int, ts_ns: int, stock: int, mpid: int) -> int:
+def write_participant_nb(
+    out: Bytes, at: int, locate: int, ts_ns: int, stock: int, mpid: int
+) -> int:
     """L of an active primary market maker."""
     message_at = _header_nb(out, at, TYPE_PARTICIPANT, _LENGTH_L, locate, ts_ns)
     write_u32_nb(out, message_at + _L_MPID, mpid)
@@ -249,7 +251,9 @@ def write_executed_at_price_nb(
 
 
 @kernel
-def write_cancel_nb(out: Bytes, at: int, locate: int, ts_ns: int, reference: int, shares: int) -> int:
+def write_cancel_nb(
+    out: Bytes, at: int, locate: int, ts_ns: int, reference: int, shares: int
+) -> int:
     """X: shares taken from the order, which keeps some and its place."""
     message_at = _header_nb(out, at, TYPE_CANCEL, _LENGTH_X, locate, ts_ns)
     write_u64_nb(out, message_at + _REFERENCE, reference)

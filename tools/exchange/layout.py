@@ -168,7 +168,9 @@ def _step_table(simulated_rate: int) -> NDArray[np.int64]:
     Integers alone, so that no machine's logarithm has a say in the bytes of a session.
     """
     if not 1 <= simulated_rate <= NS_PER_S:
-        raise ValueError(f"simulated_rate is {simulated_rate}: 1 to {NS_PER_S} messages a second are possible")
+        raise ValueError(
+            f"simulated_rate is {simulated_rate}: 1 to {NS_PER_S} messages a second are possible"
+        )
     weights = []
     for slot in range(_STEP_TABLE):
         piece = ((slot & 0xFF) | 0x100) & -((slot & 0xFF) | 0x100)

@@ -132,7 +132,11 @@ class Line(NamedTuple):
 
 
 def allocate_line(
-    descriptor: int, session: Bytes, history: History, faults: LineFaults, random_stream: tuple[int, int]
+    descriptor: int,
+    session: Bytes,
+    history: History,
+    faults: LineFaults,
+    random_stream: tuple[int, int],
 ) -> Line:
     """A line that sends on the connected UDP socket `descriptor`; random_stream is (seed, stream)."""
     settings = np.zeros(_SETTING_WORDS, np.int64)

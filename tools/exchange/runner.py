@@ -1,7 +1,7 @@
 """`exchange run`: sockets, the sender's thread, the GLIMPSE service, status and report.
 
-    main thread (uvloop)   GLIMPSE, signals, status file        sets STOP, LEAVE, SNAPSHOT_WANTED
-    sender thread          `run_slice_nb`, over and over        sets PHASE, SNAPSHOT_TAKEN, figures
+main thread (uvloop)   GLIMPSE, signals, status file        sets STOP, LEAVE, SNAPSHOT_WANTED
+sender thread          `run_slice_nb`, over and over        sets PHASE, SNAPSHOT_TAKEN, figures
 """
 
 import asyncio
@@ -120,7 +120,10 @@ class Exchange:
     def __init__(self, config: ExchangeConfig, sockets: Sockets) -> None:
         self.sender = allocate_sender(config, sockets)
         self.glimpse = GlimpseServer(self.sender, config.session.id, config.glimpse.clients_max)
-        self.ports = {"rerequest": sockets.rerequest.getsockname()[1], "glimpse": config.glimpse.port}
+        self.ports = {
+            "rerequest": sockets.rerequest.getsockname()[1],
+            "glimpse": config.glimpse.port,
+        }
         self._config = config
         self._stop_wanted = asyncio.Event()
         self._thread = threading.Thread(target=self._send, name="exchange-sender", daemon=True)

@@ -164,9 +164,7 @@ def _send_due_nb(sender: Sender, now_ns: int, stopping: int) -> int:
     extend_history_nb(engine, sender.history, last)
     sequence = emitted + 1
     while sequence <= last:
-        count, offset, size = packet_slice_nb(
-            sender.history, sequence, last, PAYLOAD_BYTES_MAX
-        )
+        count, offset, size = packet_slice_nb(sender.history, sequence, last, PAYLOAD_BYTES_MAX)
         offer_packet_nb(sender.line_a, (sequence, count, offset, size), now_ns)
         offer_packet_nb(sender.line_b, (sequence, count, offset, size), now_ns)
         sequence += count
@@ -241,9 +239,7 @@ def _sleep_nb(sender: Sender) -> None:
     engine = sender.engine
     wait_us = np.int64(SLEEP_US_MAX)
     if engine.state[EMITTED] < engine.state[TOTAL]:
-        due_ns = sender.settings[START_NS] + due_ns_nb(
-            sender.settings[RATE], engine.state[EMITTED]
-        )
+        due_ns = sender.settings[START_NS] + due_ns_nb(sender.settings[RATE], engine.state[EMITTED])
         wait_us = min(wait_us, (due_ns - now_ns) // 1000)
     sender.progress[SLEEPS] += 1
     usleep(max(wait_us, SLEEP_US_MIN))

@@ -44,7 +44,9 @@ def ticker_word(index: int) -> int:
 def first_price_ticks(random_words: NDArray[np.int64]) -> int:
     """A first price in ticks, low ones more often than high ones; draws from the generator in `random_words[0]`."""
     fraction_16 = random_nb(random_words, 0) & 0xFFFF
-    return PRICE_TICKS_MIN + (((PRICE_TICKS_MAX - PRICE_TICKS_MIN) * fraction_16 * fraction_16) >> 32)
+    return PRICE_TICKS_MIN + (
+        ((PRICE_TICKS_MAX - PRICE_TICKS_MIN) * fraction_16 * fraction_16) >> 32
+    )
 
 
 def activity_table(symbol_count: int) -> NDArray[np.int32]:

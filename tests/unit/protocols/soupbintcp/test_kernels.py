@@ -18,9 +18,9 @@ def scan(data: bytes, limit: int = 100):
     out_at, out_len = np.zeros(limit, np.int64), np.zeros(limit, np.int64)
     stop = MARGIN + len(data)
     count, used, status = scan_sequenced_nb(buf, MARGIN, stop, out_at, out_len, limit)
-    found = [
-        buf[at : at + size].tobytes() for at, size in zip(out_at, out_len, strict=True)
-    ][:count]
+    found = [buf[at : at + size].tobytes() for at, size in zip(out_at, out_len, strict=True)][
+        :count
+    ]
     return found, used, Status(status)
 
 

@@ -1,0 +1,96 @@
+"""`exchange generate`: files and the command line."""
+
+import gzip
+import json
+import struct
+
+import pytest
+
+from feedhandler.server.errors import UserError
+from tests.reference.exchange_checker import blocks, check
+from tools.exchange import __main__ as command
+from tools.exchange.generate import generate_file
+from tools.exchange.layout import FlowSettings
+
+FLOW = FlowSettings(4, 3, messages=500, orders_per_symbol=20)
+
+
+def test_a_file_holds_the_session_and_ends_with_a_length_of_zero(tmp_path):
+    truth = generate_file(FLOW, tmp_path / "day.bin")
+    data = (tmp_path / "day.bin").read_bytes()
+    assert data[-2:] == b"\0\0"
+    messages = list(blocks(data))
+    checker = check(messages)
+    assert len(messages) == truth["messages"] == 500
+    assert truth["books_digest"] == checker.digest()
+    assert json.loads((tmp_path / "day.bin.truth.json").read_text()) == truth
+    assert sum(struct.calcsize(">H") + len(one) for one in messages) + 2 == len(data)
+
+
+def test_a_gzipped_file_is_the_same_session_and_the_same_file_every_time(tmp_path):
+    generate_file(FLOW, tmp_path / "day.bin")
+    for name in ("one.bin.gz", "two.bin.gz"):
+        generate_file(FLOW, tmp_path / name)
+    packed = (tmp_path / "one.bin.gz").read_bytes()
+    assert packed == (tmp_path / "two.bin.gz").read_bytes()
+    assert gzip.decompress(packed) == (tmp_path / "day.bin").read_bytes()
+
+
+def test_a_session_shorter_than_its_end_is_refused(tmp_path):
+    with pytest.raises(UserError, match="--messages 2"):
+        generate_file(FLOW._replace(messages=2), tmp_path / "day.bin")
+    assert not (tmp_path / "day.bin").exists()
+
+
+def run_command(monkeypatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["exchange", *arguments])
+    with pytest.raises(SystemExit) as exit_info:
+        command.main()
+    code = exit_info.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def test_the_command_prints_the_truth_as_json(monkeypatch, tmp_path, capsys):
+    out = str(tmp_path / "day.bin")
+    arguments = ("generate", "--messages", "300", "--seed", "2", "--symbols", "2", "--out", out)
+    assert run_command(monkeypatch, *arguments, "--json") == 0
+    truth = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert truth["messages"] == 300
+    assert run_command(monkeypatch, *arguments) == 0
+    assert f"books_digest: {truth['books_digest']}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("generate",),
+        ("generate", "--messages", "x", "--out", "f"),
+        ("generate", "--messages", "0", "--out", "f"),
+        ("generate", "--messages", "9", "--out", "f", "--symbols", "10001"),
+        ("generate", "--messages", "2", "--out", "f"),
+        ("run",),
+        ("nonsense",),
+    ],
+)
+def test_wrong_usage_exits_with_2(monkeypatch, tmp_path, arguments):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(monkeypatch, *arguments) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[line_a]\nport = 1\nlos = 0.1\n[line_b]\nport = 2\n", "did you mean 'loss'"),
+        ("[line_a]\nport = 1\n", "line_b"),
+        ("[line_a]\nport = 1\nloss = 1.5\n[line_b]\nport = 2\n", "loss"),
+        ("[line_a\n", "TOML"),
+    ],
+)
+def test_a_bad_configuration_exits_with_78_and_one_line(monkeypatch, tmp_path, capsys, text, named):
+    path = tmp_path / "exchange.toml"
+    path.write_text(text)
+    assert run_command(monkeypatch, "run", "--config", str(path)) == 78
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1

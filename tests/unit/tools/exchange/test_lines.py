@@ -1,0 +1,322 @@
+"""Lines and their faults, re-requests and history, over real sockets on loopback."""
+
+import socket
+
+import numpy as np
+import pytest
+
+from protocols.moldudp64.codec import Packet, Request, decode_packet, encode_request
+from protocols.moldudp64.spec import END_OF_SESSION
+from tools.exchange import lines, rerequests
+from tools.exchange.datagrams import send_packets_nb
+from tools.exchange.flow import generate_nb
+from tools.exchange.history import (
+    allocate_history,
+    extend_history_nb,
+    oldest_sequence_nb,
+    packet_slice_nb,
+)
+from tools.exchange.layout import FlowSettings, allocate_engine
+
+SESSION = "FHTEST"
+SESSION_BYTES = np.frombuffer(SESSION.encode().ljust(10), np.uint8)
+FLOW = FlowSettings(5, 2, messages=600, orders_per_symbol=10)
+MS = 1_000_000
+
+
+def session_messages() -> list[bytes]:
+    buffer = np.zeros(FLOW.messages * 48, np.uint8)
+    generate_nb(allocate_engine(FLOW), buffer, FLOW.messages)
+    found, at = [], 0
+    for _ in range(FLOW.messages):
+        size = int.from_bytes(buffer[at : at + 2].tobytes(), "big")
+        found.append(buffer[at + 2 : at + 2 + size].tobytes())
+        at += 2 + size
+    return found
+
+
+MESSAGES = session_messages()
+
+
+class Bench:
+    """An engine with its history, a line, and the socket at the line's other end."""
+
+    def __init__(self, **faults) -> None:
+        self.receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.receiver.bind(("127.0.0.1", 0))
+        self.receiver.setblocking(False)
+        self.sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sender.connect(self.receiver.getsockname())
+        self.engine = allocate_engine(FLOW)
+        self.history = allocate_history(FLOW.messages)
+        self.line = lines.allocate_line(
+            self.sender.fileno(), SESSION_BYTES, self.history, lines.LineFaults(**faults), (9, 1)
+        )
+        self.now_ns = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.receiver.close()
+        self.sender.close()
+
+    def send(self, per_packet: int, last: int = FLOW.messages) -> None:
+        """Offer all messages, `per_packet` at a time, one packet a millisecond."""
+        extend_history_nb(self.engine, self.history, last)
+        sequence = 1
+        while sequence <= last:
+            end = min(last, sequence + per_packet - 1)
+            count, at, size = packet_slice_nb(self.history, sequence, end, 1400)
+            lines.offer_packet_nb(self.line, (sequence, count, at, size), self.now_ns)
+            self.flush()
+            sequence += count
+            self.now_ns += MS
+
+    def flush(self) -> None:
+        lines.flush_line_nb(self.line, self.engine, self.history, self.now_ns, 0)
+
+    def received(self) -> list[Packet]:
+        found = []
+        while True:
+            try:
+                found.append(decode_packet(self.receiver.recv(2048)))
+            except BlockingIOError:
+                return found
+
+    @property
+    def counters(self):
+        return lines.counters_by_name(self.line)
+
+
+def test_a_line_without_faults_carries_every_message_in_order():
+    with Bench() as bench:
+        bench.send(7)
+        packets = bench.received()
+        assert [message for packet in packets for message in packet.messages] == MESSAGES
+        assert {packet.session for packet in packets} == {SESSION}
+        sequence = 1
+        for packet in packets:
+            assert packet.sequence == sequence
+            sequence += len(packet.messages)
+        assert bench.counters["packets_sent"] == len(packets)
+        assert bench.counters["messages_sent"] == len(MESSAGES)
+
+
+def test_lost_packets_are_counted_and_the_rest_arrives():
+    with Bench(loss=0.3) as bench:
+        bench.send(4)
+        packets, counters = bench.received(), bench.counters
+        assert 20 < counters["packets_dropped"] < 70
+        assert len(packets) + counters["packets_dropped"] == len(MESSAGES) // 4
+        lost = len(MESSAGES) - sum(len(packet.messages) for packet in packets)
+        assert lost == counters["messages_dropped"]
+
+
+def test_doubled_packets_come_twice_in_a_row():
+    with Bench(duplicate=0.3) as bench:
+        bench.send(4)
+        packets, counters = bench.received(), bench.counters
+        doubles = sum(one == two for one, two in zip(packets, packets[1:], strict=False))
+        assert doubles == counters["packets_duplicated"] > 20
+        assert len(packets) == len(MESSAGES) // 4 + doubles
+
+
+def test_a_reordered_packet_follows_the_next_one_and_nothing_is_lost():
+    with Bench(reorder=0.3) as bench:
+        bench.send(4)
+        bench.now_ns += 100 * MS
+        bench.flush()
+        sequences = [packet.sequence for packet in bench.received()]
+        swapped = sum(one > two for one, two in zip(sequences, sequences[1:], strict=False))
+        assert sorted(sequences) == list(range(1, len(MESSAGES), 4))
+        assert swapped == bench.counters["packets_reordered"] > 20
+        assert lines.is_drained_nb(bench.line)
+
+
+def test_a_packet_that_nothing_overtakes_leaves_after_its_time():
+    with Bench(reorder=0.999) as bench:
+        bench.send(4, last=4)
+        assert bench.received() == []
+        bench.now_ns = lines.HELD_NS_MAX - 1
+        bench.flush()
+        assert not lines.is_drained_nb(bench.line)
+        bench.now_ns += 1
+        bench.flush()
+        assert [packet.sequence for packet in bench.received()] == [1]
+
+
+def test_a_delayed_packet_leaves_when_its_delay_is_over():
+    with Bench(delay_ns=5 * MS) as bench:
+        bench.send(4, last=4)
+        bench.now_ns = 5 * MS - 1
+        bench.flush()
+        assert bench.received() == []
+        bench.now_ns += 1
+        bench.flush()
+        assert len(bench.received()) == 1
+        assert bench.counters["packets_delayed"] == 1
+
+
+def test_nothing_leaves_a_line_that_is_cut():
+    with Bench(cuts_ns=((10 * MS, 20 * MS), (30 * MS, 31 * MS))) as bench:
+        bench.send(4)
+        missing = set(range(1, len(MESSAGES), 4)) - {one.sequence for one in bench.received()}
+        assert missing == {*range(41, 81, 4), 121}
+        assert bench.counters["packets_cut"] == 11
+        assert bench.counters["messages_cut"] == 44
+        bench.now_ns = 15 * MS
+        lines.offer_notice_nb(bench.line, 1, 0, bench.now_ns)
+        bench.flush()
+        assert bench.received() == []
+
+
+def test_heartbeats_and_ends_of_session_say_what_comes_next():
+    with Bench() as bench:
+        assert lines.notice_due_nb(bench.line, 999, 1000) == 0
+        assert lines.notice_due_nb(bench.line, 1000, 1000) == 1
+        lines.offer_notice_nb(bench.line, 17, 0, 1000)
+        lines.offer_notice_nb(bench.line, 18, END_OF_SESSION, 1000)
+        assert lines.notice_due_nb(bench.line, 1999, 1000) == 0
+        bench.now_ns = 1000
+        bench.flush()
+        assert bench.received() == [Packet(SESSION, 17), Packet(SESSION, 18, ended=True)]
+        counters = bench.counters
+        assert (counters["heartbeats_sent"], counters["session_ends_sent"]) == (1, 1)
+
+
+def test_a_receiver_that_is_not_there_costs_no_packet_once_it_is():
+    with Bench() as bench:
+        address = bench.receiver.getsockname()
+        bench.receiver.close()
+        bench.send(4, last=40)
+        bench.receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        bench.receiver.bind(address)
+        bench.receiver.setblocking(False)
+        for start in range(44, 84, 4):
+            extend_history_nb(bench.engine, bench.history, start)
+            count, at, size = packet_slice_nb(bench.history, start - 3, start, 1400)
+            lines.offer_packet_nb(bench.line, (start - 3, count, at, size), bench.now_ns)
+            bench.flush()
+        assert [packet.sequence for packet in bench.received()] == list(range(41, 81, 4))
+
+
+def test_a_closed_socket_is_counted_as_refused_and_never_loops():
+    with Bench() as bench:
+        assert send_packets_nb(1 << 20, bench.line.packets, 3) == 3
+
+
+def test_a_packet_held_for_longer_than_the_history_is_given_up():
+    with Bench(delay_ns=MS) as bench:
+        bench.history = allocate_history(8)
+        extend_history_nb(bench.engine, bench.history, 4)
+        count, at, size = packet_slice_nb(bench.history, 1, 4, 1400)
+        lines.offer_packet_nb(bench.line, (1, count, at, size), 0)
+        extend_history_nb(bench.engine, bench.history, 12)
+        bench.now_ns = MS
+        bench.flush()
+        assert bench.received() == []
+        assert bench.counters["packets_expired"] == 1
+
+
+def test_a_history_keeps_the_latest_messages_whole_as_it_wraps():
+    engine, history = allocate_engine(FLOW), allocate_history(50)
+    for last in range(1, FLOW.messages + 1):
+        extend_history_nb(engine, history, last)
+        oldest = oldest_sequence_nb(engine, history)
+        assert oldest == max(1, last - 63)
+        for sequence in (oldest, (oldest + last) // 2, last):
+            count, at, size = packet_slice_nb(history, sequence, sequence, 100)
+            assert count == 1
+            assert history.data[at + 2 : at + size].tobytes() == MESSAGES[sequence - 1]
+
+
+def test_a_packet_holds_the_most_whole_messages_that_fit():
+    engine, history = allocate_engine(FLOW), allocate_history(FLOW.messages)
+    extend_history_nb(engine, history, FLOW.messages)
+    for limit in (48, 100, 1400):
+        count, _, size = packet_slice_nb(history, 100, FLOW.messages, limit)
+        sizes = [2 + len(message) for message in MESSAGES[99 : 99 + count + 1]]
+        assert size == sum(sizes[:count]) <= limit < sum(sizes)
+
+
+def test_a_history_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one"):
+        allocate_history(0)
+
+
+class TestRerequests:
+    """The server for requests, polled by hand."""
+
+    @pytest.fixture
+    def bench(self):
+        with Bench() as bench:
+            bench.send(10, last=200)
+            bench.received()
+            bench.sender.close()
+            served = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            served.bind(("127.0.0.1", 0))
+            served.setblocking(False)
+            bench.address = served.getsockname()
+            bench.server = rerequests.allocate_rerequests(
+                served.fileno(), SESSION_BYTES, bench.history
+            )
+            yield bench
+            served.close()
+
+    def ask(self, bench, *datagrams: bytes):
+        for datagram in datagrams:
+            bench.receiver.sendto(datagram, bench.address)
+        rerequests.serve_rerequests_nb(bench.server, bench.engine, bench.history)
+        return bench.received(), rerequests.counters_by_name(bench.server)
+
+    def test_a_request_is_answered_with_exactly_the_messages_asked_for(self, bench):
+        packets, counters = self.ask(bench, encode_request(Request(SESSION, 50, 3)))
+        assert packets == [Packet(SESSION, 50, tuple(MESSAGES[49:52]))]
+        assert (counters["requests_answered"], counters["messages_resent"]) == (1, 3)
+
+    def test_a_large_request_gets_what_fits_one_datagram(self, bench):
+        packets, _ = self.ask(bench, encode_request(Request(SESSION, 101, 5000)))
+        (packet,) = packets
+        assert packet.messages == tuple(MESSAGES[100 : 100 + len(packet.messages)])
+        assert 28 < len(packet.messages) < 100
+
+    def test_what_was_not_sent_yet_is_left_out(self, bench):
+        packets, counters = self.ask(
+            bench,
+            encode_request(Request(SESSION, 199, 9)),
+            encode_request(Request(SESSION, 201, 1)),
+            encode_request(Request(SESSION, 0, 1)),
+        )
+        assert packets == [Packet(SESSION, 199, tuple(MESSAGES[198:200]))]
+        assert counters["requests_unknown"] == 2
+
+    def test_garbage_and_other_sessions_are_counted_and_ignored(self, bench):
+        good = encode_request(Request(SESSION, 7, 1))
+        packets, counters = self.ask(
+            bench,
+            b"",
+            b"x" * 19,
+            good + b"x",
+            bytes(3000),
+            encode_request(Request(SESSION, 7, 0)),
+            SESSION.encode().ljust(10) + b"\xff" * 10,
+            encode_request(Request("OTHER", 7, 1)),
+            good,
+        )
+        assert packets == [Packet(SESSION, 7, (MESSAGES[6],))]
+        assert counters["requests_malformed"] == 6
+        assert counters["requests_other_session"] == 1
+
+    def test_each_requester_gets_its_own_answer(self, bench):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("127.0.0.1", 0))
+            other.settimeout(2)
+            bench.receiver.sendto(b"garbage", bench.address)
+            other.sendto(encode_request(Request(SESSION, 9, 1)), bench.address)
+            packets, _ = self.ask(bench, encode_request(Request(SESSION, 8, 1)))
+            assert packets == [Packet(SESSION, 8, (MESSAGES[7],))]
+            assert decode_packet(other.recv(2048)) == Packet(SESSION, 9, (MESSAGES[8],))
+
+    def test_nothing_is_done_when_nobody_asks(self, bench):
+        assert rerequests.serve_rerequests_nb(bench.server, bench.engine, bench.history) == 0

@@ -1,0 +1,326 @@
+"""A whole run on loopback: both lines, re-requests, snapshots, faults, stops and taken ports."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+
+import pytest
+
+from feedhandler.server.errors import UserError
+from protocols.glimpse.spec import decode_end_of_snapshot
+from protocols.jit import JIT_ENABLED
+from protocols.moldudp64.codec import Request, decode_packet, encode_request
+from protocols.soupbintcp import session as soup
+from tests.reference.exchange_checker import Checker, check
+from tools.exchange import sender as sending
+from tools.exchange.config import (
+    Cut,
+    ExchangeConfig,
+    Flow,
+    Glimpse,
+    Line,
+    Rerequest,
+    Session,
+)
+from tools.exchange.runner import Exchange, open_sockets
+from tools.exchange.sender import due_count_nb, due_ns_nb
+
+pytestmark = pytest.mark.skipif(not JIT_ENABLED, reason="the interpreter cannot keep the pace")
+
+
+class Receiver:
+    """Two sockets for the lines, and what came by each."""
+
+    def __init__(self) -> None:
+        self.sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+        self.packets = [[], []]
+        for one in self.sockets:
+            one.bind(("127.0.0.1", 0))
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            one.setblocking(False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for one in self.sockets:
+            one.close()
+
+    def config(self, flow: Flow, session: Session, line_a=None, **other) -> ExchangeConfig:
+        ports = [one.getsockname()[1] for one in self.sockets]
+        return ExchangeConfig(
+            line_a=Line(port=ports[0], **(line_a or {})),
+            line_b=Line(port=ports[1]),
+            flow=flow,
+            session=session,
+            **other,
+        )
+
+    def drain(self) -> None:
+        for one, packets in zip(self.sockets, self.packets, strict=True):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    packets.append(decode_packet(one.recv(2048)))
+
+    def messages(self, line: int) -> dict[int, bytes]:
+        found = {}
+        for packet in self.packets[line]:
+            for index, message in enumerate(packet.messages):
+                found[packet.sequence + index] = message
+        return found
+
+
+async def run_with(config, receiver, visit=None):
+    """Run an exchange, collect what its lines carry, and let `visit` do something meanwhile."""
+    with open_sockets(config) as sockets:
+        exchange = Exchange(config, sockets)
+        task = asyncio.create_task(exchange.run())
+        visited = asyncio.create_task(visit(exchange)) if visit else None
+        while not task.done():
+            receiver.drain()
+            await asyncio.sleep(0.002)
+        receiver.drain()
+        return await task, (await visited if visited else None)
+
+
+async def fetch_snapshot(exchange):
+    """Log in to GLIMPSE; (messages, number of the next live message)."""
+    while exchange.phase() != sending.RUNNING:
+        await asyncio.sleep(0.01)
+    reader, writer = await asyncio.open_connection("127.0.0.1", exchange.ports["glimpse"])
+    client = soup.Client(time.monotonic_ns())
+    client.login("user", "pw")
+    writer.write(client.data_to_send(0))
+    messages = []
+    while True:
+        client.receive(await reader.read(65_536), time.monotonic_ns())
+        while (event := client.next_event()) is not None:
+            if isinstance(event, soup.SequencedData):
+                messages.append(event.payload)
+        if messages and messages[-1][:1] == b"G":
+            break
+    client.logout()
+    writer.write(client.data_to_send(0))
+    writer.close()
+    await writer.wait_closed()
+    return messages[:-1], decode_end_of_snapshot(messages[-1])
+
+
+async def test_both_lines_carry_the_whole_session_and_the_report_tells_the_truth(tmp_path):
+    flow = Flow(symbols=5, rate=20_000, messages=8000, orders_per_symbol=30, start_delay_ms=50)
+    session = Session(id="RUN1", heartbeat_ms=20, end_linger_s=0.1)
+    status = tmp_path / "status.json"
+    with Receiver() as receiver:
+        config = receiver.config(
+            flow, session, status_file=str(status), report_file=str(tmp_path / "report.json")
+        )
+        report, _ = await run_with(config, receiver)
+        for line in (0, 1):
+            messages = receiver.messages(line)
+            assert sorted(messages) == list(range(1, 8001))
+            checker = check(messages[sequence] for sequence in range(1, 8001))
+            assert checker.digest() == report["books_digest"]
+            packets = receiver.packets[line]
+            assert not packets[0].messages, "a heartbeat before the first message"
+            assert packets[0].sequence == 1
+            ends = [packet for packet in packets if packet.ended]
+            assert len(ends) >= 4
+            assert {packet.sequence for packet in ends} == {8001}
+    assert report["sent"] == report["messages"] == sum(report["types"].values()) == 8000
+    assert report["state"] == "ended"
+    assert abs(report["rate"] / 20_000 - 1) < 0.05
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    assert json.loads(status.read_text())["books_digest"] == report["books_digest"]
+
+
+async def test_a_snapshot_and_the_live_feed_from_its_number_on_make_the_same_books():
+    flow = Flow(symbols=6, rate=20_000, messages=10_000, orders_per_symbol=30, start_delay_ms=10)
+
+    async def visit(exchange):
+        await asyncio.sleep(0.1)
+        return await asyncio.gather(*(fetch_snapshot(exchange) for _ in range(3)))
+
+    with Receiver() as receiver:
+        config = receiver.config(flow, Session(end_linger_s=0.05))
+        report, snapshots = await run_with(config, receiver, visit)
+        live = receiver.messages(0)
+        for snapshot, next_sequence in snapshots:
+            assert 1 < next_sequence < 10_000
+            # The references of a snapshot come by price, so they do not ascend.
+            checker = replay_snapshot(snapshot)
+            for sequence in range(next_sequence, 10_001):
+                checker.apply(live[sequence])
+            assert checker.digest() == report["books_digest"]
+    assert report["glimpse"]["snapshots_served"] == 3
+
+
+def replay_snapshot(snapshot):
+    checker = Checker()
+    highest = 0
+    for message in snapshot:
+        checker.reference_highest = 0
+        checker.apply(message)
+        highest = max(highest, checker.reference_highest)
+    checker.reference_highest = highest
+    # Trades before the snapshot are unknown: any of them may be broken.
+    checker.matches = _AnyEarlier()
+    return checker
+
+
+class _AnyEarlier(set):
+    """A set of match numbers that takes a broken trade's number for one of before."""
+
+    def __contains__(self, match):
+        return (
+            match < min(self)
+            if self and not super().__contains__(match)
+            else (super().__contains__(match))
+        )
+
+
+async def test_what_a_line_loses_can_be_asked_for_again_until_the_linger_ends():
+    flow = Flow(symbols=3, rate=20_000, messages=3000, orders_per_symbol=20, start_delay_ms=10)
+
+    async def visit(exchange):
+        while exchange.phase() != sending.ENDED:
+            await asyncio.sleep(0.01)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as requester:
+            requester.settimeout(2)
+            requester.connect(("127.0.0.1", exchange.ports["rerequest"]))
+            found, sequence = [], 1
+            while sequence <= 3000:
+                requester.send(encode_request(Request("FH00000001", sequence, 3000)))
+                packet = decode_packet(await asyncio.to_thread(requester.recv, 2048))
+                assert packet.sequence == sequence
+                found += packet.messages
+                sequence += len(packet.messages)
+            return found
+
+    with Receiver() as receiver:
+        faults = {"loss": 0.2, "duplicate": 0.1, "reorder": 0.1, "cuts": (Cut(0.05, 0.02),)}
+        config = receiver.config(flow, Session(end_linger_s=1.0), line_a=faults)
+        report, resent = await run_with(config, receiver, visit)
+        lost, whole = receiver.messages(0), receiver.messages(1)
+    counters = report["line_a"]
+    assert [whole[sequence] for sequence in range(1, 3001)] == resent
+    assert 0 < len(whole) - len(lost) <= counters["messages_dropped"] + counters["messages_cut"]
+    assert counters["packets_duplicated"] > 0
+    assert counters["packets_reordered"] > 0
+    assert counters["packets_cut"] > 0
+    assert report["rerequest"]["messages_resent"] == 3000
+
+
+async def test_a_stop_closes_the_session_at_once_and_properly():
+    flow = Flow(symbols=3, rate=5000, orders_per_symbol=20, start_delay_ms=10)
+
+    async def visit(exchange):
+        while exchange.phase() != sending.RUNNING:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.15)
+        exchange.stop()
+        return time.monotonic()
+
+    with Receiver() as receiver:
+        config = receiver.config(flow, Session(end_linger_s=60))
+        report, stopped_at = await run_with(config, receiver, visit)
+        assert time.monotonic() - stopped_at < 3
+        messages = receiver.messages(1)
+        checker = check(messages[sequence] for sequence in range(1, report["sent"] + 1))
+    assert report["state"] == "stopped"
+    assert checker.events == ["O", "S", "Q", "M", "E", "C"]
+    assert checker.digest() == report["books_digest"]
+
+
+async def test_hostile_clients_of_the_snapshot_service_are_counted_and_closed():
+    flow = Flow(symbols=3, rate=5000, orders_per_symbol=20, start_delay_ms=10)
+
+    async def talk(exchange, data):
+        reader, writer = await asyncio.open_connection("127.0.0.1", exchange.ports["glimpse"])
+        writer.write(data)
+        with contextlib.suppress(ConnectionError):
+            answer = await asyncio.wait_for(reader.read(), 2)
+            writer.close()
+            await writer.wait_closed()
+            return answer
+        return b""
+
+    async def visit(exchange):
+        while exchange.phase() != sending.RUNNING:
+            await asyncio.sleep(0.01)
+        other = soup.Client(0)
+        other.login("user", "pw", "OTHER")
+        middle = soup.Client(0)
+        middle.login("user", "pw", "", 77)
+        answers = [
+            await talk(exchange, b"GET / HTTP/1.1\r\n\r\n"),
+            await talk(exchange, b"\0" * 5000),
+            await talk(exchange, other.data_to_send(0)),
+            await talk(exchange, middle.data_to_send(0)),
+        ]
+        snapshot, _ = await fetch_snapshot(exchange)
+        exchange.stop()
+        return answers, snapshot
+
+    with Receiver() as receiver:
+        config = receiver.config(flow, Session(end_linger_s=60))
+        report, (answers, snapshot) = await run_with(config, receiver, visit)
+    assert answers == [b"", b"", b"\x00\x02JS", b"\x00\x02JS"]
+    assert report["glimpse"]["clients_broken"] == 2
+    assert report["glimpse"]["logins_rejected"] == 2
+    assert report["glimpse"]["snapshots_served"] == 1
+    assert snapshot[0][:1] == b"S"
+
+
+async def test_more_clients_than_allowed_are_refused_and_the_session_ends_for_the_others():
+    flow = Flow(symbols=3, rate=5000, orders_per_symbol=20, start_delay_ms=10)
+
+    async def visit(exchange):
+        while exchange.phase() != sending.RUNNING:
+            await asyncio.sleep(0.01)
+        port = exchange.ports["glimpse"]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        client = soup.Client(0)
+        client.login("user", "pw")
+        writer.write(client.data_to_send(0))
+        await reader.readexactly(33)
+        refused, refused_writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(refused.read(), 2) == b""
+        refused_writer.close()
+        exchange.stop()
+        tail = await asyncio.wait_for(reader.read(), 4)
+        writer.close()
+        return tail
+
+    with Receiver() as receiver:
+        config = receiver.config(flow, Session(end_linger_s=60), glimpse=Glimpse(clients_max=1))
+        report, tail = await run_with(config, receiver, visit)
+    assert report["glimpse"]["clients_refused"] == 1
+    assert tail.endswith(b"\x00\x01Z")
+
+
+async def test_a_taken_port_is_one_clear_error():
+    with Receiver() as receiver, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        port = udp.getsockname()[1]
+        config = receiver.config(Flow(messages=3), Session(), rerequest=Rerequest(port=port))
+        with pytest.raises(UserError, match=f"rerequest: cannot listen on 127.0.0.1:{port}"):
+            await run_with(config, receiver)
+    with Receiver() as receiver, socket.create_server(("127.0.0.1", 0)) as tcp:
+        port = tcp.getsockname()[1]
+        config = receiver.config(Flow(messages=3), Session(), glimpse=Glimpse(port=port))
+        with pytest.raises(UserError, match=f"glimpse: cannot listen on 127.0.0.1:{port}"):
+            await run_with(config, receiver)
+
+
+@pytest.mark.parametrize("rate", [1, 3, 1000, 999_983, 10_000_000])
+def test_a_message_is_due_exactly_when_the_count_of_due_ones_reaches_it(rate):
+    assert due_count_nb(rate, -1) == 0
+    assert due_count_nb(rate, 0) == 1
+    for index in (1, 2, rate, 7 * rate + 5, 86_400 * rate):
+        due_ns = due_ns_nb(rate, index)
+        assert due_count_nb(rate, due_ns - 1) <= index
+        assert due_count_nb(rate, due_ns + 1) >= index + 1
+        assert abs(due_ns - index * 1_000_000_000 / rate) < 2
