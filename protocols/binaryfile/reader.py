@@ -38,7 +38,7 @@ class DataFileError(ProtocolError):
 
 
 def load_bytes(path: Path) -> Bytes:
-    """The whole file as a read-only u8[n], decompressed if it is gzip.
+    """The whole file as a u8[n] that nothing writes back, decompressed if it is gzip.
 
     Raises:
         DataFileError: missing, unreadable, empty, or damaged or truncated gzip (the offset is then
@@ -61,10 +61,9 @@ def load_readable_bytes(path: Path) -> tuple[Bytes, DataFileError | None]:
     with _opened(path) as (file, is_gzip):
         if is_gzip:
             data, fault = _decompress(path, file, sys.maxsize)
-            buf = np.frombuffer(data, np.uint8)
-            buf.flags.writeable = False
-            return buf, fault
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return np.frombuffer(data, np.uint8), fault
+        # Copy on write: a read-only array would be a type of its own to every kernel, compiled a second time.
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         return np.frombuffer(mapped, np.uint8), None
 
 

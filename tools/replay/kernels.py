@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.api import Venue
-from feedhandler.core.engine import CHUNK, Shard, apply_blocks_nb
+from feedhandler.core.engine import CHUNK, Setting, Shard, apply_blocks_nb
 from feedhandler.core.receive import Receiver, advance_nb, drain_window_nb, take_packet_nb
 from feedhandler.core.ring import ring_size_nb
 from feedhandler.core.sequence import WINDOW_COUNT
@@ -36,8 +36,9 @@ _MOST_A_PACKET = 8_192
 def _has_room_nb(shard: Shard) -> int:
     """1 while one more chunk or packet fits the recorded best prices and the signals, which the caller empties between slices."""
     bbo_left = shard.bbo.shape[0] - shard.bbo_count[0]
-    signals_left = shard.signals.cells.shape[0] - ring_size_nb(shard.signals)
-    return int(bbo_left >= _MOST_A_PACKET and signals_left >= _MOST_A_PACKET)
+    if shard.settings[Setting.RECORD_BBO] and bbo_left < _MOST_A_PACKET:
+        return 0
+    return int(shard.signals.cells.shape[0] - ring_size_nb(shard.signals) >= _MOST_A_PACKET)
 
 @kernel
 def replay_blocks_nb(
