@@ -1,1 +1,3 @@
-"""MoldUDP64 1.00: numbered messages over UDP, with heartbeats, end of session and retransmission requests."""
+"""MoldUDP64 1.00: numbered messages over UDP, with heartbeats, end of session and retransmission
+requests.
+"""

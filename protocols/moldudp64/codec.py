@@ -1,4 +1,6 @@
-"""MoldUDP64 packets as Python objects, for tools and tests: the cold path, written apart from the kernels that it checks."""
+"""MoldUDP64 packets as Python objects, for tools and tests: the cold path, written apart from the
+kernels that it checks.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ _LENGTH_MAX = 0xFFFF
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A downstream packet; one without messages is a heartbeat, or the end of the session when `ended`."""
+    """A downstream packet; one without messages is a heartbeat, or the end of the session when
+    `ended`.
+    """
 
     session: str
     sequence: int
@@ -53,7 +57,7 @@ def encode_packet(packet: Packet) -> bytes:
 
 
 def decode_packet(data: bytes) -> Packet:
-    """Packet in `data`; RemoteProtocolError unless its blocks end exactly at the end of the data."""
+    """Packet in `data`; RemoteProtocolError unless its blocks end exactly where the data does."""
     if len(data) < HEADER_BYTES:
         raise RemoteProtocolError(
             f"packet of {len(data)} bytes: the header alone has {HEADER_BYTES}"

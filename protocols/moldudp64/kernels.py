@@ -1,6 +1,7 @@
 """MoldUDP64 packets in the hot path: read and check a packet, write headers and requests.
 
-Bytes come in as a u8 array with the packet at `at`, `size` bytes long; nothing outside of it is read.
+Bytes come in as a u8 array with the packet at `at`, `size` bytes long; nothing outside of it is
+read.
 Source: MoldUDP64 1.00; offsets are frozen from `spec.py`.
 """
 
@@ -35,10 +36,12 @@ BAD_VALUE = int(Status.BAD_VALUE)
 
 @kernel
 def packet_header_nb(buf: Bytes, at: int, size: int) -> tuple[int, int, int]:
-    """Header fields of the packet, or of the request, in `buf[at:at + size]`; the session is compared by `session_matches_nb`.
+    """Header fields of the packet, or of the request, in `buf[at:at + size]`; the session is
+    compared by `session_matches_nb`.
 
-    Returns: (sequence number, message count, OK), with count 0 for a heartbeat and 0xFFFF for the end of session;
-             (0, 0, TRUNCATED) below 20 bytes; (0, 0, BAD_VALUE) when the sequence number is 2**62 or above.
+    Returns: (sequence number, message count, OK), with count 0 for a heartbeat and 0xFFFF for the
+             end of session; (0, 0, TRUNCATED) below 20 bytes; (0, 0, BAD_VALUE) when the sequence
+             number is 2**62 or above.
     """
     if size < HEADER_BYTES:
         return 0, 0, TRUNCATED
@@ -50,7 +53,9 @@ def packet_header_nb(buf: Bytes, at: int, size: int) -> tuple[int, int, int]:
 
 @kernel
 def session_matches_nb(buf: Bytes, at: int, session: Bytes) -> int:
-    """1 when the packet at `at` (20 bytes or more) belongs to `session` (u8[10], padded with spaces), else 0."""
+    """1 when the packet at `at` (20 bytes or more) belongs to `session` (u8[10], padded with
+    spaces), else 0.
+    """
     for i in range(SESSION_BYTES):
         if buf[at + SESSION_AT + i] != session[i]:
             return 0
@@ -61,8 +66,9 @@ def session_matches_nb(buf: Bytes, at: int, session: Bytes) -> int:
 def check_blocks_nb(buf: Bytes, at: int, size: int) -> int:
     """Walk the blocks of the packet in `buf[at:at + size]` without looking inside a message.
 
-    Returns: OK when exactly `message_count` blocks end exactly at the packet's end (a heartbeat or an end of session has none);
-             TRUNCATED when a block runs past the end; BAD_LENGTH when bytes are left over after the last one.
+    Returns: OK when exactly `message_count` blocks end exactly at the packet's end (a heartbeat or
+             an end of session has none); TRUNCATED when a block runs past the end; BAD_LENGTH when
+             bytes are left over after the last one.
     """
     if size < HEADER_BYTES:
         return TRUNCATED
@@ -82,7 +88,9 @@ def check_blocks_nb(buf: Bytes, at: int, size: int) -> int:
 
 @kernel
 def write_header_nb(out: Bytes, at: int, session: Bytes, sequence: int, count: int) -> None:
-    """Write the 20 bytes of a downstream header at `out[at]`: session u8[10], sequence number, message count."""
+    """Write the 20 bytes of a downstream header at `out[at]`: session u8[10], sequence number,
+    message count.
+    """
     for i in range(SESSION_BYTES):
         out[at + SESSION_AT + i] = session[i]
     write_u64_nb(out, at + SEQUENCE_AT, np.int64(sequence))
@@ -91,7 +99,8 @@ def write_header_nb(out: Bytes, at: int, session: Bytes, sequence: int, count: i
 
 @kernel
 def write_request_nb(out: Bytes, session: Bytes, sequence: int, count: int) -> None:
-    """Write the 20 bytes of a request for `count` messages from `sequence` into `out` (u8[20] or longer).
+    """Write the 20 bytes of a request for `count` messages from `sequence` into `out` (u8[20] or
+    longer).
 
     A request has the layout of a downstream header (`spec.REQUEST`, asserted by the tests).
     """

@@ -1,7 +1,8 @@
 """MoldUDP64 1.00 as data: the 20-byte header, the message block and the request packet.
 
-Source: MoldUDP64 protocol specification 1.00. All integers are unsigned and big-endian. A downstream packet is the header and then
-`message_count` blocks, each a u16 length and that many bytes; a request has the same 20 bytes, and only its direction tells it apart.
+Source: MoldUDP64 protocol specification 1.00. All integers are unsigned and big-endian. A
+        downstream packet is the header and then `message_count` blocks, each a u16 length and that
+        many bytes; a request has the same 20 bytes, and only its direction tells it apart.
 """
 
 from protocols.message import Field, Message
@@ -47,4 +48,6 @@ END_OF_SESSION = 0xFFFF
 """message_count of a packet that ends the session: never 65,535 messages."""
 MESSAGES_MAX = 0xFFFE
 SEQUENCE_LIMIT = 1 << 62
-"""Sequence numbers from here on are refused: no session gets there, and sums with a count stay inside a signed 64-bit integer."""
+"""Sequence numbers from here on are refused: no session gets there, and sums with a count stay
+inside a signed 64-bit integer.
+"""

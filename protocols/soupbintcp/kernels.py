@@ -33,12 +33,14 @@ def scan_sequenced_nb(
     out_len: NDArray[np.int64],
     limit: int,
 ) -> tuple[int, int, int]:
-    """Index the payloads of Sequenced Data packets that a server sent in `buf[start:stop]`; heartbeats and debug text are skipped.
+    """Index the payloads of Sequenced Data packets that a server sent in `buf[start:stop]`;
+    heartbeats and debug text are skipped.
 
     Shapes:  out_at, out_len i64[>= limit]: where in `buf` payload i begins, and its bytes.
-    Returns: (payloads indexed, bytes used, status): OK when only an incomplete packet, or nothing, is left; OUTPUT_FULL when `limit`
-             was reached and more is there; END_OF_SESSION when that packet was used; BAD_LENGTH or UNKNOWN_TYPE when the packet after
-             the bytes used is broken (UNKNOWN_TYPE also for a login answer, which a session must read first).
+    Returns: (payloads indexed, bytes used, status): OK when only an incomplete packet, or nothing,
+             is left; OUTPUT_FULL when `limit` was reached and more is there; END_OF_SESSION when
+             that packet was used; BAD_LENGTH or UNKNOWN_TYPE when the packet after the bytes used
+             is broken (UNKNOWN_TYPE also for a login answer, which a session must read first).
     """
     at = start
     count = 0
@@ -61,7 +63,8 @@ def scan_sequenced_nb(
         elif packet_type not in (SERVER_HEARTBEAT, DEBUG):
             return count, at - start, UNKNOWN_TYPE
         at = end
-    # A length of zero is broken already with its two bytes, so that no reader waits for a third that makes it no better.
+    # A length of zero is broken already with its two bytes, so that no reader waits for a third
+    # that makes it no better.
     if stop - at == LENGTH_BYTES and read_u16_nb(buf, at) == 0:
         return count, at - start, BAD_LENGTH
     return count, at - start, OK

@@ -1,8 +1,10 @@
 """SoupBinTCP 3.00 sessions, client and server, without a socket or a clock.
 
-Both ends have the same five verbs: `receive(data, now_ns)`, `next_event()`, `data_to_send(now_ns)`, `timer_ns()`, `handle_timer(now_ns)`.
-`receive` raises RemoteProtocolError when the peer broke the protocol; the connection is then to be closed, and what came before the
-broken packet is still in `next_event`. Sending what the state forbids raises LocalProtocolError. `now_ns` is any monotonic clock.
+Both ends have the same five verbs: `receive(data, now_ns)`, `next_event()`, `data_to_send(now_ns)`,
+`timer_ns()`, `handle_timer(now_ns)`. `receive` raises RemoteProtocolError when the peer broke the
+protocol; the connection is then to be closed, and what came before the broken packet is still in
+`next_event`. Sending what the state forbids raises LocalProtocolError. `now_ns` is any monotonic
+clock.
 """
 
 from abc import ABC, abstractmethod
@@ -14,6 +16,10 @@ from enum import Enum, auto
 from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.message import Message
 from protocols.soupbintcp import spec
+
+_NUMBER_WIDTH = spec.LOGIN_ACCEPTED.by_name["sequence_number"].width
+_SESSION_WIDTH = spec.LOGIN_ACCEPTED.by_name["session"].width
+_LOGIN_ANSWERS = (ord(spec.LOGIN_ACCEPTED.type), ord(spec.LOGIN_REJECTED.type))
 
 
 class State(Enum):
@@ -47,7 +53,9 @@ TRANSITIONS: dict[State, dict[Step, State]] = {
 
 @dataclass(frozen=True, slots=True)
 class LoginRequested:
-    """A client wants in; answer with `accept` or `reject`. Names are stripped of padding, `session` is "" for the current one."""
+    """A client wants in; answer with `accept` or `reject`. Names are stripped of padding, `session`
+    is "" for the current one.
+    """
 
     username: str
     password: str
@@ -57,7 +65,7 @@ class LoginRequested:
 
 @dataclass(frozen=True, slots=True)
 class LoginAccepted:
-    """The server let us in; `sequence` is the number of the first sequenced message that follows."""
+    """The server let us in; `sequence` is the number of the next sequenced message."""
 
     session: str
     sequence: int
@@ -144,16 +152,23 @@ class _Session(ABC):
         self._outbound = bytearray()
         self._events: deque[Event] = deque()
 
+    @property
+    def is_closed(self) -> bool:
+        """The session is over."""
+        return self.state is State.CLOSED
+
     def receive(self, data: bytes, now_ns: int) -> None:
-        """Take bytes as they came from the peer, however split; RemoteProtocolError at the first broken packet."""
-        if self.state is State.CLOSED:
+        """Take bytes as they came from the peer, however split; RemoteProtocolError at the first
+        broken packet.
+        """
+        if self.is_closed:
             return
         if data:
             self._received_at_ns = now_ns
         self._inbound += data
         at = 0
         try:
-            while self.state is not State.CLOSED and len(self._inbound) - at >= spec.LENGTH_BYTES:
+            while not self.is_closed and len(self._inbound) - at >= spec.LENGTH_BYTES:
                 end = at + spec.LENGTH_BYTES + self._packet_length(at)
                 if len(self._inbound) < end:
                     break
@@ -179,8 +194,10 @@ class _Session(ABC):
         return data
 
     def timer_ns(self) -> int | None:
-        """When to call `handle_timer` at the latest, on the same clock; None when nothing is due ever again."""
-        if self.state is State.CLOSED:
+        """When to call `handle_timer` at the latest, on the same clock; None when nothing is due
+        ever again.
+        """
+        if self.is_closed:
             return None
         silence = self._received_at_ns + self._limit_ns()
         if self.state is not State.OPEN:
@@ -189,7 +206,7 @@ class _Session(ABC):
 
     def handle_timer(self, now_ns: int) -> None:
         """Do what is due: queue a heartbeat, or give a silent peer up."""
-        if self.state is State.CLOSED:
+        if self.is_closed:
             return
         silent_ns = now_ns - self._received_at_ns
         if silent_ns >= self._limit_ns():
@@ -211,7 +228,9 @@ class _Session(ABC):
         return self._silence_limit_ns
 
     def _packet_length(self, at: int) -> int:
-        """Length field of the packet at `at`, checked as soon as its type byte is there, so that garbage is not waited for."""
+        """Length field of the packet at `at`, checked as soon as its type byte is there, so that
+        garbage is not waited for.
+        """
         length = int.from_bytes(self._inbound[at : at + spec.LENGTH_BYTES], "big")
         if length == 0:
             raise RemoteProtocolError("a packet of length 0 has no type: the stream is out of step")
@@ -230,7 +249,7 @@ class _Session(ABC):
 
     @abstractmethod
     def _handle_packet(self, packet_type: int, packet: bytes) -> None:
-        """Act on one whole packet (from its type byte) of a type and length that the peer may send."""
+        """Act on one whole packet, from its type byte on; its type and length are good."""
 
     def _move(self, step: Step) -> None:
         self.state = TRANSITIONS[self.state][step]
@@ -256,7 +275,9 @@ class _Session(ABC):
 
 
 class Client(_Session):
-    """The side that logs in and reads. `sequence` is the number of the next sequenced message, once the login is accepted."""
+    """The side that logs in and reads. `sequence` is the number of the next sequenced message, once
+    the login is accepted.
+    """
 
     _heartbeat_type = spec.CLIENT_HEARTBEAT
     _peer_lengths = spec.SERVER_LENGTHS
@@ -264,7 +285,9 @@ class Client(_Session):
     sequence = 0
 
     def login(self, username: str, password: str, session: str = "", sequence: int = 1) -> None:
-        """Queue the login: `session` "" for the current one, `sequence` 1 for everything, 0 for what comes from now on."""
+        """Queue the login: `session` "" for the current one, `sequence` 1 for everything, 0 for
+        what comes from now on.
+        """
         self._require(State.CONNECTED)
         if sequence < 0:
             raise LocalProtocolError(
@@ -325,7 +348,9 @@ class Client(_Session):
 
 
 class Server(_Session):
-    """The side that answers a login and sends. Sequenced messages are numbered from the number that `accept` announced."""
+    """The side that answers a login and sends. Sequenced messages are numbered from the number that
+    `accept` announced.
+    """
 
     _heartbeat_type = spec.SERVER_HEARTBEAT
     _peer_lengths = spec.CLIENT_LENGTHS
@@ -343,7 +368,7 @@ class Server(_Session):
         self._login_limit_ns = login_limit_ns
 
     def accept(self, session: str, sequence: int) -> None:
-        """Let the client in to `session`; `sequence` is the number of the next sequenced message."""
+        """Let the client in to `session`; the next sequenced message is number `sequence`."""
         self._require(State.LOGGING_IN)
         number = str(sequence).rjust(_NUMBER_WIDTH)
         self._queue_message(
@@ -367,7 +392,9 @@ class Server(_Session):
         self.sequence += 1
 
     def send_framed(self, packets: bytes | memoryview, message_count: int) -> None:
-        """Queue `message_count` sequenced packets that the caller framed already (a snapshot is made in one piece)."""
+        """Queue `message_count` sequenced packets that the caller framed already (a snapshot is
+        made in one piece).
+        """
         self._require(State.OPEN)
         self._outbound += packets
         self.sequence += message_count
@@ -407,11 +434,6 @@ class Server(_Session):
             LoginRequested(texts["username"], texts["password"], texts["requested_session"], number)
         )
         self._move(Step.LOGIN)
-
-
-_NUMBER_WIDTH = spec.LOGIN_ACCEPTED.by_name["sequence_number"].width
-_SESSION_WIDTH = spec.LOGIN_ACCEPTED.by_name["session"].width
-_LOGIN_ANSWERS = (ord(spec.LOGIN_ACCEPTED.type), ord(spec.LOGIN_REJECTED.type))
 
 
 def _read_number(text: str) -> int:

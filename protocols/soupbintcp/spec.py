@@ -1,8 +1,9 @@
 """SoupBinTCP 3.00 as data: packet types, and the layouts of the packets that have fields.
 
-Source: SoupBinTCP protocol specification 3.00, sections 2.1 (both ways), 2.2 (server to client), 2.3 (client to server).
-A packet is a u16 length, which counts what follows it, a type byte, and the rest. The tables start at the type byte.
-Text and numbers in ASCII come padded on either side in reality, so readers strip spaces from both.
+Source: SoupBinTCP protocol specification 3.00, sections 2.1 (both ways), 2.2 (server to client),
+        2.3 (client to server). A packet is a u16 length, which counts what follows it, a type byte,
+        and the rest. The tables start at the type byte. Text and numbers in ASCII come padded on
+        either side in reality, so readers strip spaces from both.
 """
 
 from protocols.message import Field, Message, index_by_type
@@ -72,7 +73,9 @@ SERVER_LENGTHS = {
     SERVER_HEARTBEAT: TYPE_BYTES,
     END_OF_SESSION: TYPE_BYTES,
 }
-"""Packets that come from a server and the value of their length field, 0 where it varies. U comes from servers since 4.00."""
+"""Packets that come from a server and the value of their length field, 0 where it varies. U comes
+from servers since 4.00.
+"""
 CLIENT_LENGTHS = {
     ord(LOGIN_REQUEST.type): LOGIN_REQUEST.length,
     DEBUG: 0,
@@ -88,6 +91,8 @@ REJECT_NO_SESSION = "S"
 HEARTBEAT_INTERVAL_NS = 1_000_000_000
 """A side that sent nothing for this long sends a heartbeat."""
 SILENCE_LIMIT_NS = 15_000_000_000
-"""A peer that was silent for this long is taken for dead (customary, the specification leaves it open)."""
+"""A peer that was silent for this long is taken for dead (customary, the specification leaves it
+open).
+"""
 LOGIN_LIMIT_NS = 30_000_000_000
 """A client that has not logged in after this long may be dropped."""

@@ -33,7 +33,7 @@ def generate(flow: FlowSettings, batch: int = 1 << 20) -> tuple[bytes, dict]:
     halt_interval_ms=st.sampled_from([1, 50, 2000]),
 )
 def test_every_session_keeps_the_rules_of_a_market(
-    seed, symbols, orders_per_symbol, simulated_rate, halt_interval_ms
+    seed: int, symbols: int, orders_per_symbol: int, simulated_rate: int, halt_interval_ms: int
 ):
     flow = FlowSettings(
         seed, symbols, simulated_rate, MESSAGES, orders_per_symbol, halt_interval_ms
@@ -51,14 +51,16 @@ def test_every_session_keeps_the_rules_of_a_market(
 
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 1000), batch=st.integers(1, 700))
-def test_a_session_does_not_depend_on_the_batches_it_was_made_in(seed, batch):
+def test_a_session_does_not_depend_on_the_batches_it_was_made_in(seed: int, batch: int):
     flow = FlowSettings(seed, 4, messages=MESSAGES // 2, orders_per_symbol=20)
     assert generate(flow, batch) == generate(flow)
 
 
 @settings(max_examples=10, deadline=None)
 @given(messages=st.integers(3, 40), symbols=st.integers(1, 30))
-def test_the_shortest_sessions_have_exactly_their_messages_and_a_proper_end(messages, symbols):
+def test_the_shortest_sessions_have_exactly_their_messages_and_a_proper_end(
+    messages: int, symbols: int
+):
     data, truth = generate(FlowSettings(1, symbols, messages=messages))
     checker = check(blocks(data))
     assert truth["messages"] == checker.types.total() == messages

@@ -7,11 +7,14 @@ It shares no code with the engine: blocks are cut apart here, messages are decod
 import hashlib
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from protocols.itch50.spec import BY_TYPE
+
+Fields = Mapping[str, Any]
 
 
 @dataclass
@@ -52,9 +55,8 @@ class Checker:
         for item in BY_TYPE[kind].fields:
             if item.values:
                 assert str(fields[item.name]) in item.values, f"{kind}.{item.name} is not listed"
-        handler = getattr(self, f"_on_{kind}", None)
-        if handler is not None:
-            handler(int(fields["stock_locate"]), fields)
+        if kind in HANDLERS:
+            HANDLERS[kind](self, int(fields["stock_locate"]), fields)
 
     def digest(self) -> str:
         """The digest of the live orders, as README.md of the exchange defines it."""
@@ -72,19 +74,19 @@ class Checker:
         )
         return hashlib.sha256(text).hexdigest()
 
-    def _on_S(self, locate, fields):
+    def on_system_event(self, locate: int, fields: Fields) -> None:
         assert locate == 0
         self.events.append(fields["event_code"])
 
-    def _on_R(self, locate, fields):
+    def on_directory(self, locate: int, fields: Fields) -> None:
         self.stocks[locate] = fields["stock"]
 
-    def _on_H(self, locate, fields):
+    def on_trading_action(self, locate: int, fields: Fields) -> None:
         assert self.stocks[locate] == fields["stock"]
         assert self.trading_state.get(locate) != fields["trading_state"], "state did not change"
         self.trading_state[locate] = fields["trading_state"]
 
-    def _on_A(self, locate, fields):
+    def on_add(self, locate: int, fields: Fields) -> None:
         assert self.events == ["O", "S", "Q"], "an order outside of market hours"
         assert self.stocks[locate] == fields["stock"]
         order = Order(
@@ -92,9 +94,7 @@ class Checker:
         )
         self._enter(fields["order_reference_number"], order)
 
-    _on_F = _on_A
-
-    def _on_E(self, locate, fields):
+    def on_execution(self, locate: int, fields: Fields) -> None:
         order = self._live(locate, fields["order_reference_number"])
         self._trades(locate, fields)
         best = self._best(locate, order.side)
@@ -107,44 +107,42 @@ class Checker:
         assert fields["order_reference_number"] == first, "an execution out of time priority"
         self._take(fields["order_reference_number"], fields["executed_shares"])
 
-    def _on_C(self, locate, fields):
-        self._on_E(locate, fields)
-
-    def _on_X(self, locate, fields):
+    def on_cancel(self, locate: int, fields: Fields) -> None:
         order = self._live(locate, fields["order_reference_number"])
         assert fields["cancelled_shares"] < order.shares, "a partial cancel took everything"
         self._take(fields["order_reference_number"], fields["cancelled_shares"])
 
-    def _on_D(self, locate, fields):
+    def on_delete(self, locate: int, fields: Fields) -> None:
         order = self._live(locate, fields["order_reference_number"])
         self._take(fields["order_reference_number"], order.shares)
 
-    def _on_U(self, locate, fields):
+    def on_replace(self, locate: int, fields: Fields) -> None:
         reference = fields["original_order_reference_number"]
         order = self._live(locate, reference)
         self._take(reference, order.shares)
         changed = Order(locate, order.side, price4(fields["price"]), fields["shares"])
         self._enter(fields["new_order_reference_number"], changed)
 
-    def _on_P(self, locate, fields):
+    def on_trade(self, locate: int, fields: Fields) -> None:
         self._trades(locate, fields)
         assert fields["shares"] > 0
 
-    def _on_B(self, locate, fields):
+    def on_broken_trade(self, locate: int, fields: Fields) -> None:
+        assert locate in self.stocks
         assert fields["match_number"] in self.matches, "a trade was broken that never was"
 
-    def _trades(self, locate, fields):
+    def _trades(self, locate: int, fields: Fields) -> None:
         assert self.trading_state[locate] == "T", "a trade in a symbol that is halted"
         assert fields["match_number"] not in self.matches, "a match number twice"
         self.matches.add(fields["match_number"])
 
-    def _live(self, locate, reference):
+    def _live(self, locate: int, reference: int) -> Order:
         assert reference in self.orders, f"reference {reference} is not live"
         order = self.orders[reference]
         assert order.locate == locate, "an order of another symbol"
         return order
 
-    def _enter(self, reference, order):
+    def _enter(self, reference: int, order: Order) -> None:
         assert reference > self.reference_highest, "references ascend"
         assert order.shares > 0
         assert order.price4 > 0
@@ -154,7 +152,7 @@ class Checker:
         bid, ask = self._best(order.locate, "B"), self._best(order.locate, "S")
         assert bid is None or ask is None or bid < ask, "the book is crossed"
 
-    def _take(self, reference, shares):
+    def _take(self, reference: int, shares: int) -> None:
         order = self.orders[reference]
         assert 0 < shares <= order.shares, "more shares than the order has"
         order.shares -= shares
@@ -165,11 +163,27 @@ class Checker:
         if order.shares == 0:
             del self.orders[reference]
 
-    def _best(self, locate, side):
+    def _best(self, locate: int, side: str) -> int | None:
         prices = self.levels[locate, side]
         if not prices:
             return None
         return max(prices) if side == "B" else min(prices)
+
+
+HANDLERS = {
+    "S": Checker.on_system_event,
+    "R": Checker.on_directory,
+    "H": Checker.on_trading_action,
+    "A": Checker.on_add,
+    "F": Checker.on_add,
+    "E": Checker.on_execution,
+    "C": Checker.on_execution,
+    "X": Checker.on_cancel,
+    "D": Checker.on_delete,
+    "U": Checker.on_replace,
+    "P": Checker.on_trade,
+    "B": Checker.on_broken_trade,
+}
 
 
 def price4(price: Decimal) -> int:

@@ -86,7 +86,7 @@ class GlimpseServer:
             number = int(control[sending.SNAPSHOT_WANTED]) + 1
             # One store of a word; the sender's acquire load pairs with it.
             sending.publish_word_nb(control, sending.SNAPSHOT_WANTED, number)
-            while sending.read_word_nb(control, sending.SNAPSHOT_TAKEN) != number:
+            while sending.read_word_nb(control, sending.SNAPSHOT_TAKEN) != number:  # noqa: ASYNC110 - a kernel sets it
                 await asyncio.sleep(POLL_S)
             packets = self._sender.snapshot[: progress[sending.SNAPSHOT_BYTES]].tobytes()
             messages = int(progress[sending.SNAPSHOT_MESSAGES])
@@ -125,7 +125,7 @@ class _Client(asyncio.Protocol):
         self._server.counters["clients_connected"] += 1
         self._server.clients.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget the client."""
         self._server.clients.discard(self)
         self._transport = None

@@ -1,7 +1,8 @@
 """What was sent, kept for re-requests and for packets that a line holds back.
 
     data     u8[(messages + 1) * MAX_BLOCK_BYTES]   blocks one after the other, wrapping round
-    offsets  i64[messages]                          where the block of message n begins: n & (messages - 1)
+    offsets  i64[messages]                          where the block of message n begins: n &
+    (messages - 1)
 
 The engine writes straight into `data`, and packets are sent straight out of it. A block never
 crosses the end: the next one starts at 0 instead, so a packet is one slice of `data` and ends

@@ -1,7 +1,8 @@
 """ITCH 5.0 messages written straight into a buffer, each as a block: a u16 length and the message.
 
-Every writer takes `out` (u8[n] with MAX_BLOCK_BYTES free at `at`), and returns the bytes that it wrote, length included. Offsets are
-frozen from `protocols.itch50.spec`; text goes in as big-endian words, prices as price4, times as nanoseconds since midnight.
+Every writer takes `out` (u8[n] with MAX_BLOCK_BYTES free at `at`), and returns the bytes that it
+wrote, length included. Offsets are frozen from `protocols.itch50.spec`; text goes in as big-endian
+words, prices as price4, times as nanoseconds since midnight.
 
 Constants that are arguments are NumPy integers: for every plain one Numba would compile the callee
 once more, as a function of that literal.
@@ -206,7 +207,9 @@ def write_decline_levels_nb(
 def write_add_nb(
     out: Bytes, at: int, locate: int, ts_ns: int, stock: int, order: tuple[int, int, int, int, int]
 ) -> int:
-    """A, or F when the order is attributed; `order` is (reference, side 0 or 1, shares, price4, attribution word or 0)."""
+    """A, or F when the order is attributed; `order` is (reference, side 0 or 1, shares, price4,
+    attribution word or 0).
+    """
     reference, side, shares, price4, attribution = order
     attributed = attribution != 0
     kind = TYPE_ADD_ATTRIBUTED if attributed else TYPE_ADD
@@ -287,7 +290,9 @@ def write_replace_nb(
 def write_trade_nb(
     out: Bytes, at: int, locate: int, ts_ns: int, stock: int, trade: tuple[int, int, int, int]
 ) -> int:
-    """P of an order that was never displayed (reference 0): `trade` is (side 0 or 1, shares, price4, match number)."""
+    """P of an order that was never displayed (reference 0): `trade` is (side 0 or 1, shares,
+    price4, match number).
+    """
     side, shares, price4, match = trade
     message_at = _header_nb(out, at, TYPE_TRADE, _LENGTH_P, locate, ts_ns)
     write_u64_nb(out, message_at + _REFERENCE, _NOTHING)

@@ -1,13 +1,14 @@
 """Memory of the matching engine: what each array holds, and how it is set up from a seed.
 
     orders   i64[1 + symbols * slots, 8]       one cache line an order; slot 0 means "none"
-    members  i32[symbols, slots]               a permutation of the symbol's slots: the first LIVE of them hold live orders
-    levels   i32[symbols * LEVELS, 2]          first and last order of the queue at each price; 0 = empty
-    symbols  i64[symbols, 16]                  best prices, counts, fair value, halt
-    state    i64[32]                           clock, counters, random numbers, the aggressive order that is being matched
+    members  i32[symbols, slots]               a permutation of the symbol's slots: the first LIVE
+    of them hold live orders levels   i32[symbols * LEVELS, 2]          first and last order of the
+    queue at each price; 0 = empty symbols  i64[symbols, 16]                  best prices, counts,
+    fair value, halt state    i64[32]                           clock, counters, random numbers, the
+    aggressive order that is being matched
 
-A level belongs to one side at a time, because a book is never crossed. Its number is a tick index: price = (BASE_TICK + index) * 0.01.
-One thread owns all of this.
+A level belongs to one side at a time, because a book is never crossed. Its number is a tick index:
+price = (BASE_TICK + index) * 0.01. One thread owns all of this.
 """
 
 from typing import NamedTuple
@@ -25,7 +26,8 @@ TICK_PRICE4 = 100
 """A tick is one cent."""
 LEVELS = 4096
 WINDOW_MARGIN = 300
-"""The fair value stays this many levels inside the window: more than any order's distance from it."""
+"""The fair value stays this many levels inside the window: more than any order's distance from it.
+"""
 FAIR_SHIFT = 8
 """A fair value is held in 1/256 ticks."""
 UNLIMITED = 1 << 62
@@ -82,7 +84,9 @@ _STATE_WORDS = 32
 
 NO_BID = -1
 NO_ASK = LEVELS
-"""Levels just outside of the window, so that "one better than the other side's best" needs no special case."""
+"""Levels just outside of the window, so that "one better than the other side's best" needs no
+special case.
+"""
 
 _FAIR_STEP_DIVISOR = 20_000
 _STEP_TABLE = 4096
@@ -103,7 +107,7 @@ class Engine(NamedTuple):
 
 
 class FlowSettings(NamedTuple):
-    """What decides every byte of a session: the same settings give the same messages, at any pace."""
+    """What decides every byte of a session: same settings, same messages, at any pace."""
 
     seed: int
     symbols: int = 100
@@ -130,7 +134,8 @@ def allocate_engine(settings: FlowSettings) -> Engine:
         symbols[index, BASE_TICK] = base
         symbols[index, BEST + BUY] = NO_BID
         symbols[index, BEST + SELL] = NO_ASK
-        # A price so low that its window starts at one cent may lie in the margin: the fair value starts at the margin then.
+        # A price so low that its window starts at one cent may lie in the margin: the fair value
+        # starts at the margin then.
         symbols[index, FAIR] = max(price_ticks - base, WINDOW_MARGIN) << FAIR_SHIFT
         symbols[index, FAIR_STEP] = max(1, (price_ticks << FAIR_SHIFT) // _FAIR_STEP_DIVISOR)
         symbols[index, TREND] = 1
@@ -163,7 +168,8 @@ def _first_state(settings: FlowSettings, random_state: int) -> NDArray[np.int64]
 
 
 def _step_table(simulated_rate: int) -> NDArray[np.int64]:
-    """Steps of the simulated clock in ns, mean 1e9 / rate: the pieces of an exponential, halved in height over each equal width.
+    """Steps of the simulated clock in ns, mean 1e9 / rate: the pieces of an exponential, halved in
+    height over each equal width.
 
     Integers alone, so that no machine's logarithm has a say in the bytes of a session.
     """

@@ -138,7 +138,7 @@ def allocate_line(
     faults: LineFaults,
     random_stream: tuple[int, int],
 ) -> Line:
-    """A line that sends on the connected UDP socket `descriptor`; random_stream is (seed, stream)."""
+    """A line on the connected UDP socket `descriptor`; `random_stream` is (seed, stream)."""
     settings = np.zeros(_SETTING_WORDS, np.int64)
     settings[DESCRIPTOR] = descriptor
     settings[LOSS] = int(faults.loss * CHANCE_ONE)

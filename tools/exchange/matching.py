@@ -1,7 +1,9 @@
-"""The matching engine's books: price-time priority, orders in queues by price, the best price of each side always known.
+"""The matching engine's books: price-time priority, orders in queues by price, the best price of
+each side always known.
 
-Source of the rules: an order has priority by price, then by time of arrival; what takes shares from an order leaves its place alone,
-and a replaced order goes to the back. Every operation but the search for the next best level is a few stores.
+Source of the rules: an order has priority by price, then by time of arrival; what takes shares from
+an order leaves its place alone, and a replaced order goes to the back. Every operation but the
+search for the next best level is a few stores.
 """
 
 import numpy as np
@@ -85,7 +87,9 @@ def remove_order_nb(engine: Engine, symbol: int, slot: int) -> None:
 
 @outline_kernel
 def replace_order_nb(engine: Engine, symbol: int, slot: int, level: int, quantity: int) -> None:
-    """Move the order to the back of the queue at `level` with a new quantity and the next reference."""
+    """Move the order to the back of the queue at `level` with a new quantity and the next
+    reference.
+    """
     _unlink_nb(engine, symbol, slot)
     engine.orders[slot, QUANTITY] = quantity
     _link_nb(engine, symbol, slot, level)
@@ -93,7 +97,7 @@ def replace_order_nb(engine: Engine, symbol: int, slot: int, level: int, quantit
 
 @outline_kernel
 def reduce_order_nb(engine: Engine, symbol: int, slot: int, quantity: int) -> None:
-    """Take `quantity` shares, at most all, from the order; an order without shares leaves the book."""
+    """Take `quantity` shares, at most all, from the order; without shares it leaves the book."""
     left = engine.orders[slot, QUANTITY] - quantity
     engine.orders[slot, QUANTITY] = left
     if left == 0:

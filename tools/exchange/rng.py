@@ -1,7 +1,8 @@
 """A small seeded generator of random numbers that gives the same numbers compiled and interpreted.
 
-Multiply-with-carry with Marsaglia's multiplier of KISS (698769069 * 2**32 - 1 is a safe prime, so the period is about 2**60). The state
-stays below 2**62, so no product overflows a signed 64-bit integer and the interpreter needs no wrap-around.
+Multiply-with-carry with Marsaglia's multiplier of KISS (698769069 * 2**32 - 1 is a safe prime, so
+the period is about 2**60). The state stays below 2**62, so no product overflows a signed 64-bit
+integer and the interpreter needs no wrap-around.
 """
 
 import numpy as np
@@ -18,7 +19,9 @@ _WARM_UP = 16
 
 
 def seed_state(seed: int, stream: int = 0) -> int:
-    """First state of stream number `stream` of `seed`: any integers from 0; different streams of a seed are unrelated in practice."""
+    """First state of stream number `stream` of `seed`: any integers from 0; different streams of a
+    seed are unrelated in practice.
+    """
     if seed < 0 or stream < 0:
         raise ValueError(f"seed {seed}, stream {stream}: both are 0 or more")
     # Python's integers: the mixing (a splitmix64 step) may be as wide as it likes, and runs once.
@@ -43,7 +46,9 @@ def random_nb(words: NDArray[np.int64], at: int) -> int:
 
 @kernel
 def happens_nb(words: NDArray[np.int64], at: int, chance: int) -> int:
-    """1 with probability chance / 2**32, else 0; draws nothing for a chance of 0, so that an unused fault costs nothing."""
+    """1 with probability chance / 2**32, else 0; draws nothing for a chance of 0, so that an unused
+    fault costs nothing.
+    """
     if chance <= 0:
         return 0
     return 1 if random_nb(words, at) < chance else 0

@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,8 @@ SLICE_NS = 100_000_000
 """How long the sender's thread stays in its kernel before Python has a look."""
 STATUS_S = 0.25
 WATCH_S = 0.02
-STOP_LIMIT_S = 2.0
-"""After a signal: time for the closing messages and what the lines hold back to leave."""
+WAIT_LIMIT_S = 1.2
+"""Time for the closing messages to be made, and again for what the lines hold back to leave."""
 ENDS_S = 0.25
 _NOT_YET = 1 << 62
 _PR_SET_TIMERSLACK = 29
@@ -199,18 +199,14 @@ class Exchange:
         if self.phase() != sending.ENDED:
             self._stopped_early = True
             sending.publish_word_nb(self.sender.control, sending.STOP, 1)
-            deadline = time.monotonic() + STOP_LIMIT_S
-            while self.phase() != sending.ENDED and time.monotonic() < deadline:
-                await asyncio.sleep(WATCH_S)
+            await _wait_until(lambda: self.phase() == sending.ENDED)
         # The books rest from here on: the sender only repeats the end of the session.
         self._truth = summary(self.sender.engine)
         write_json(self._config.status_file, self.status())
         if not self._stop_wanted.is_set():
             await self._sleep_or_stop(self._config.session.end_linger_s)
         await asyncio.sleep(ENDS_S)
-        deadline = time.monotonic() + STOP_LIMIT_S / 2
-        while not sending.lines_drained_nb(self.sender) and time.monotonic() < deadline:
-            await asyncio.sleep(WATCH_S)
+        await _wait_until(lambda: sending.lines_drained_nb(self.sender) == 1)
 
     async def _sleep_or_stop(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -245,6 +241,14 @@ class Exchange:
         elapsed_ns = self._elapsed_ns()
         sent = int(self.sender.progress[sending.SENT])
         return round((sent - 1) * NS_PER_S / elapsed_ns, 1) if elapsed_ns > 0 else 0.0
+
+
+async def _wait_until(done: Callable[[], bool]) -> None:
+    """Wait for another thread to get there, WAIT_LIMIT_S at most: it can set no event of a loop."""
+    for _ in range(round(WAIT_LIMIT_S / WATCH_S)):
+        if done():
+            return
+        await asyncio.sleep(WATCH_S)
 
 
 def write_json(path: str, value: dict[str, Any]) -> None:

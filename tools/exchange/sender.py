@@ -108,7 +108,7 @@ def allocate_words(
 
 @kernel
 def due_count_nb(rate: int, elapsed_ns: int) -> int:
-    """Messages that are due `elapsed_ns` after the first one was; in two parts, to stay in 64 bits."""
+    """Messages due `elapsed_ns` after the first one was; in two parts, to stay in 64 bits."""
     if elapsed_ns < 0:
         return 0
     return elapsed_ns // NS_PER_S * rate + (elapsed_ns % NS_PER_S) * rate // NS_PER_S + 1
@@ -122,7 +122,7 @@ def due_ns_nb(rate: int, index: int) -> int:
 
 @outline_kernel
 def run_slice_nb(sender: Sender, until_ns: int) -> int:
-    """Run until `until_ns` of the monotonic clock, or until told to leave; returns bursts of work."""
+    """Run until `until_ns` of the monotonic clock or until told to leave; bursts of work."""
     control = sender.control
     work = np.int64(0)
     now_ns = clock_ns(CLOCK_MONOTONIC)
@@ -190,7 +190,7 @@ def _record_progress_nb(sender: Sender, emitted: int, last: int, now_ns: int) ->
 
 @kernel
 def _heartbeats_nb(sender: Sender, now_ns: int) -> None:
-    """Heartbeats on an idle line; once the session has ended, ends of session, the first at once."""
+    """Heartbeats on an idle line; ends of session once it has ended, the first at once."""
     interval_ns = sender.settings[HEARTBEAT_NS]
     ended = load_acquire(sender.control, PHASE) == ENDED
     _notice_nb(sender.line_a, sender.engine, now_ns, interval_ns, ended)

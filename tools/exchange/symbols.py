@@ -13,20 +13,22 @@ PRICE_TICKS_MIN = 500
 PRICE_TICKS_MAX = 50_000
 """First prices lie between 5.00 and 500.00; a tick is one cent."""
 
-_NAMED = (
-    "ARLO BEXA CIRQ DELV ESTO FYNN GRAV HOLT INDO JAXX KORA LUMN MIRA NOVQ OPAL PYRE QUIL RHEA SOLV TYND "
-    "ULMA VEGA WREN XENO YARA ZEPH ABLE BRIM CLAY DOVE EMBR FJOR GILT HAZE IRIS JUNO KELP LOCH MAZE NERO "
-    "OAKS PLUM QADE ROOK SAGE TERN UMBR VALE WICK XYLO YULE ZINC ACRE BOLT COVE DUSK ECHO FERN GLEN HEMP "
-    "ISLE JADE KNOT LARK MOSS NEST ONYX PINE QUAY REEF SILT TARN UPLA VINE WOLD XRAY YOKE ZEST AX BRY CU "
-    "DRA ELK FOX GEM HUB IVY JET KIT LYN MAP NIX OR P QM RUBYS STONE TIDAL"
-).split()
+_NAMES = (
+    "ARLO BEXA CIRQ DELV ESTO FYNN GRAV HOLT INDO JAXX KORA LUMN MIRA NOVQ OPAL PYRE QUIL "
+    "RHEA SOLV TYND ULMA VEGA WREN XENO YARA ZEPH ABLE BRIM CLAY DOVE EMBR FJOR GILT HAZE "
+    "IRIS JUNO KELP LOCH MAZE NERO OAKS PLUM QADE ROOK SAGE TERN UMBR VALE WICK XYLO YULE "
+    "ZINC ACRE BOLT COVE DUSK ECHO FERN GLEN HEMP ISLE JADE KNOT LARK MOSS NEST ONYX PINE "
+    "QUAY REEF SILT TARN UPLA VINE WOLD XRAY YOKE ZEST AX BRY CU DRA ELK FOX GEM HUB IVY JET "
+    "KIT LYN MAP NIX OR P QM RUBYS STONE TIDAL UMBO ZARF "
+)
+_NAMED = tuple(_NAMES.split())
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _RANK_OFFSET = 3
 _TABLE_SLOTS_PER_SYMBOL = 64
 
 
 def ticker(index: int) -> str:
-    """Ticker of symbol `index` (from 0): the named hundred first, then five letters that begin with Z."""
+    """Ticker of symbol `index` (from 0): the named hundred first, then Z and four letters."""
     if index < len(_NAMED):
         return _NAMED[index]
     number, letters = index, ""
@@ -42,7 +44,9 @@ def ticker_word(index: int) -> int:
 
 
 def first_price_ticks(random_words: NDArray[np.int64]) -> int:
-    """A first price in ticks, low ones more often than high ones; draws from the generator in `random_words[0]`."""
+    """A first price in ticks, low ones more often than high ones; draws from the generator in
+    `random_words[0]`.
+    """
     fraction_16 = random_nb(random_words, 0) & 0xFFFF
     return PRICE_TICKS_MIN + (
         ((PRICE_TICKS_MAX - PRICE_TICKS_MIN) * fraction_16 * fraction_16) >> 32
@@ -50,9 +54,11 @@ def first_price_ticks(random_words: NDArray[np.int64]) -> int:
 
 
 def activity_table(symbol_count: int) -> NDArray[np.int32]:
-    """Symbol indices, each as often as its share of the flow (weight 1 / (rank + 3)); the length is a power of two.
+    """Symbol indices, each as often as its share of the flow (weight 1 / (rank + 3)); the length is
+    a power of two.
 
-    A random slot of it is the symbol of the next message: few symbols are busy and most are quiet, every one occurs.
+    A random slot of it is the symbol of the next message: few symbols are busy and most are quiet,
+    every one occurs.
     """
     size = 1 << (symbol_count * _TABLE_SLOTS_PER_SYMBOL - 1).bit_length()
     weights = [(1 << 40) // (rank + _RANK_OFFSET) for rank in range(symbol_count)]

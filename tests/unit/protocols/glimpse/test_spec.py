@@ -13,14 +13,14 @@ def test_the_number_is_written_with_twenty_digits():
 @pytest.mark.parametrize(
     "digits", ["00000000000000000120", "120".rjust(20), "120".ljust(20), " 0120".ljust(20)]
 )
-def test_padding_of_the_number_may_be_spaces_or_zeros_on_either_side(digits):
+def test_padding_of_the_number_may_be_spaces_or_zeros_on_either_side(digits: str):
     assert decode_end_of_snapshot(b"G" + digits.encode()) == 120
 
 
 @pytest.mark.parametrize(
     "message", [b"", b"G", b"S" + b"1" * 20, b"G" + b" " * 20, b"G" + b"-1".rjust(20), b"G" * 22]
 )
-def test_anything_else_is_the_peers_fault(message):
+def test_anything_else_is_the_peers_fault(message: bytes):
     with pytest.raises(RemoteProtocolError):
         decode_end_of_snapshot(message)
 

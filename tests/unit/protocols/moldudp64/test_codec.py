@@ -27,7 +27,7 @@ def test_a_packet_is_encoded_as_the_specification_says():
     sequence=st.integers(0, (1 << 62) - 1),
     messages=st.lists(st.binary(max_size=60), max_size=9).map(tuple),
 )
-def test_every_packet_comes_back(sequence, messages):
+def test_every_packet_comes_back(sequence: int, messages: tuple[bytes, ...]):
     packet = Packet("AB12", sequence, messages)
     assert decode_packet(encode_packet(packet)) == packet
 
@@ -41,7 +41,7 @@ def test_an_end_of_session_is_no_packet_of_messages():
 
 
 @pytest.mark.parametrize("size", range(len(GOLDEN)))
-def test_every_truncation_is_the_peers_fault(size):
+def test_every_truncation_is_the_peers_fault(size: int):
     with pytest.raises(RemoteProtocolError):
         decode_packet(GOLDEN[:size])
 
@@ -52,7 +52,7 @@ def test_bytes_left_over_are_the_peers_fault():
 
 
 @given(st.binary(max_size=64))
-def test_anything_parses_or_is_the_peers_fault(data):
+def test_anything_parses_or_is_the_peers_fault(data: bytes):
     try:
         packet = decode_packet(data)
     except RemoteProtocolError:

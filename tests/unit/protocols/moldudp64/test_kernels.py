@@ -42,7 +42,7 @@ def test_blocks_that_end_with_the_packet_are_good():
 
 
 @pytest.mark.parametrize("size", range(len(GOLDEN)))
-def test_every_shorter_packet_is_truncated(size):
+def test_every_shorter_packet_is_truncated(size: int):
     assert check(GOLDEN[:size]) == Status.TRUNCATED
     expected = Status.TRUNCATED if size < spec.HEADER_BYTES else Status.OK
     assert kernels.packet_header_nb(placed(GOLDEN), MARGIN, size)[2] == expected
@@ -61,7 +61,7 @@ def test_a_heartbeat_and_an_end_of_session_have_no_blocks():
 
 
 @pytest.mark.parametrize("sequence", [1 << 62, 1 << 63, (1 << 64) - 1])
-def test_a_sequence_number_that_no_session_reaches_is_a_bad_value(sequence):
+def test_a_sequence_number_that_no_session_reaches_is_a_bad_value(sequence: int):
     data = GOLDEN[:10] + sequence.to_bytes(8, "big") + b"\0\0"
     assert kernels.packet_header_nb(placed(data), MARGIN, len(data)) == (0, 0, Status.BAD_VALUE)
 

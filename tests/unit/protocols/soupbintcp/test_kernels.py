@@ -37,7 +37,7 @@ def test_the_end_of_the_session_stops_the_scan():
 
 
 @pytest.mark.parametrize("size", range(len(STREAM)))
-def test_every_truncation_gives_whole_packets_and_the_rest_later(size):
+def test_every_truncation_gives_whole_packets_and_the_rest_later(size: int):
     first, used, status = scan(STREAM[:size])
     rest, _, _ = scan(STREAM[used:])
     assert status is Status.OK
@@ -45,7 +45,7 @@ def test_every_truncation_gives_whole_packets_and_the_rest_later(size):
 
 
 @pytest.mark.parametrize(("limit", "found"), [(1, 1), (2, 2), (3, 3)])
-def test_a_full_output_stops_before_the_packet_that_does_not_fit(limit, found):
+def test_a_full_output_stops_before_the_packet_that_does_not_fit(limit: int, found: int):
     payloads, used, status = scan(STREAM, limit)
     assert payloads == PAYLOADS[:found]
     assert status is (Status.OK if limit == 3 else Status.OUTPUT_FULL)
@@ -61,12 +61,12 @@ def test_a_full_output_stops_before_the_packet_that_does_not_fit(limit, found):
         (b"\x00\x02JA", Status.UNKNOWN_TYPE),
     ],
 )
-def test_a_fault_leaves_what_came_before_it(fault, status):
+def test_a_fault_leaves_what_came_before_it(fault: bytes, status: Status):
     assert scan(STREAM + fault) == (PAYLOADS, len(STREAM), status)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_scanned_inside_their_bounds(data):
+def test_any_bytes_are_scanned_inside_their_bounds(data: bytes):
     found, used, _ = scan(data)
     assert 0 <= used <= len(data)
     assert sum(map(len, found)) <= used

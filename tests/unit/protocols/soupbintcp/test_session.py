@@ -12,14 +12,14 @@ from protocols.soupbintcp.session import Client, Server, State
 SECOND = 1_000_000_000
 
 
-def events(session):
+def events(session: soup.Client | soup.Server):
     found = []
     while (event := session.next_event()) is not None:
         found.append(event)
     return found
 
 
-def open_pair(now_ns=0):
+def open_pair(now_ns: int = 0):
     """A client and a server after a login, with nothing left to send or to read."""
     client, server = Client(now_ns), Server(now_ns)
     client.login("user", "secret")
@@ -52,7 +52,7 @@ def test_a_real_login_answer_is_understood():
         b"  user" + b"password  " + b" " * 10 + b"0".ljust(20),
     ],
 )
-def test_padding_on_either_side_is_stripped(fields):
+def test_padding_on_either_side_is_stripped(fields: bytes):
     server = Server(0)
     server.receive(b"\x00\x2fL" + fields, 0)
     assert events(server) == [soup.LoginRequested("user", "password", "", 0)]
@@ -79,7 +79,7 @@ def test_sequenced_messages_are_numbered_from_the_number_of_the_login():
 
 
 @pytest.mark.parametrize("reason", ["A", "S"])
-def test_a_rejected_login_closes_both_sides(reason):
+def test_a_rejected_login_closes_both_sides(reason: str):
     client, server = Client(0), Server(0)
     client.login("user", "pw")
     server.receive(client.data_to_send(0), 0)
@@ -107,7 +107,7 @@ def test_unsequenced_messages_debug_and_logout_arrive():
 
 
 @given(st.lists(st.integers(1, 9), min_size=1))
-def test_the_stream_means_the_same_however_it_is_split(sizes):
+def test_the_stream_means_the_same_however_it_is_split(sizes: list[int]):
     client, server = Client(0), Server(0)
     client.login("user", "pw")
     server.receive(client.data_to_send(0), 0)
@@ -155,7 +155,7 @@ def test_every_truncation_of_a_login_waits_for_the_rest():
         b"\x00\x02Rx",
     ],
 )
-def test_a_server_closes_on_what_no_client_may_send_before_its_login(data):
+def test_a_server_closes_on_what_no_client_may_send_before_its_login(data: bytes):
     server = Server(0)
     with pytest.raises(RemoteProtocolError):
         server.receive(data, 0)
@@ -169,7 +169,7 @@ def test_a_server_closes_on_what_no_client_may_send_before_its_login(data):
     "data",
     [b"\x00\x02Sx", b"\x00\x01Z", b"\x00\x01L", b"\x00\x1eA" + bytes(29), b"\x00\x1fA" + bytes(30)],
 )
-def test_a_client_closes_on_what_no_server_may_send_before_its_answer(data):
+def test_a_client_closes_on_what_no_server_may_send_before_its_answer(data: bytes):
     client = Client(0)
     client.login("user", "pw")
     with pytest.raises(RemoteProtocolError):
@@ -193,7 +193,7 @@ def test_what_came_before_a_fault_is_still_there():
 
 
 @given(st.binary(max_size=80))
-def test_any_bytes_are_taken_or_are_the_peers_fault(data):
+def test_any_bytes_are_taken_or_are_the_peers_fault(data: bytes):
     for session in (Client(0), Server(0), *open_pair()):
         try:
             session.receive(data, 0)
@@ -202,7 +202,7 @@ def test_any_bytes_are_taken_or_are_the_peers_fault(data):
 
 
 @pytest.mark.parametrize("side", [0, 1])
-def test_a_side_that_sent_nothing_for_a_second_sends_a_heartbeat(side):
+def test_a_side_that_sent_nothing_for_a_second_sends_a_heartbeat(side: int):
     session = open_pair()[side]
     assert session.timer_ns() == SECOND
     session.handle_timer(SECOND - 1)
@@ -246,14 +246,14 @@ def test_what_the_state_forbids_is_our_own_fault():
     client, server = Client(0), Server(0)
     for forbidden in (
         lambda: client.send_unsequenced(b""),
-        lambda: client.logout(),
+        client.logout,
         lambda: client.login("user", "pw", sequence=-1),
         lambda: client.login("longname", "pw"),
         lambda: server.accept("S", 1),
         lambda: server.reject("A"),
         lambda: server.send_sequenced(b""),
         lambda: server.send_framed(b"", 0),
-        lambda: server.end_session(),
+        server.end_session,
         lambda: open_pair()[1].send_sequenced(bytes(65_535)),
     ):
         with pytest.raises(LocalProtocolError):

@@ -38,7 +38,7 @@ def test_the_same_seed_gives_the_same_bytes():
 
 
 @pytest.mark.skipif(not JIT_ENABLED, reason="compares the compiled session with the interpreted")
-def test_compiled_and_interpreted_sessions_are_the_same_bytes(monkeypatch):
+def test_compiled_and_interpreted_sessions_are_the_same_bytes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
     interpreted = subprocess.run(

@@ -3,6 +3,7 @@
 import gzip
 import json
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from tools.exchange.layout import FlowSettings
 FLOW = FlowSettings(4, 3, messages=500, orders_per_symbol=20)
 
 
-def test_a_file_holds_the_session_and_ends_with_a_length_of_zero(tmp_path):
+def test_a_file_holds_the_session_and_ends_with_a_length_of_zero(tmp_path: Path):
     truth = generate_file(FLOW, tmp_path / "day.bin")
     data = (tmp_path / "day.bin").read_bytes()
     assert data[-2:] == b"\0\0"
@@ -27,7 +28,7 @@ def test_a_file_holds_the_session_and_ends_with_a_length_of_zero(tmp_path):
     assert sum(struct.calcsize(">H") + len(one) for one in messages) + 2 == len(data)
 
 
-def test_a_gzipped_file_is_the_same_session_and_the_same_file_every_time(tmp_path):
+def test_a_gzipped_file_is_the_same_session_and_the_same_file_every_time(tmp_path: Path):
     generate_file(FLOW, tmp_path / "day.bin")
     for name in ("one.bin.gz", "two.bin.gz"):
         generate_file(FLOW, tmp_path / name)
@@ -36,13 +37,13 @@ def test_a_gzipped_file_is_the_same_session_and_the_same_file_every_time(tmp_pat
     assert gzip.decompress(packed) == (tmp_path / "day.bin").read_bytes()
 
 
-def test_a_session_shorter_than_its_end_is_refused(tmp_path):
+def test_a_session_shorter_than_its_end_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="--messages 2"):
         generate_file(FLOW._replace(messages=2), tmp_path / "day.bin")
     assert not (tmp_path / "day.bin").exists()
 
 
-def run_command(monkeypatch, *arguments: str) -> int:
+def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr("sys.argv", ["exchange", *arguments])
     with pytest.raises(SystemExit) as exit_info:
         command.main()
@@ -51,7 +52,9 @@ def run_command(monkeypatch, *arguments: str) -> int:
     return code
 
 
-def test_the_command_prints_the_truth_as_json(monkeypatch, tmp_path, capsys):
+def test_the_command_prints_the_truth_as_json(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     out = str(tmp_path / "day.bin")
     arguments = ("generate", "--messages", "300", "--seed", "2", "--symbols", "2", "--out", out)
     assert run_command(monkeypatch, *arguments, "--json") == 0
@@ -73,7 +76,9 @@ def test_the_command_prints_the_truth_as_json(monkeypatch, tmp_path, capsys):
         ("nonsense",),
     ],
 )
-def test_wrong_usage_exits_with_2(monkeypatch, tmp_path, arguments):
+def test_wrong_usage_exits_with_2(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, ...]
+):
     monkeypatch.chdir(tmp_path)
     assert run_command(monkeypatch, *arguments) == 2
 
@@ -87,7 +92,13 @@ def test_wrong_usage_exits_with_2(monkeypatch, tmp_path, arguments):
         ("[line_a\n", "TOML"),
     ],
 )
-def test_a_bad_configuration_exits_with_78_and_one_line(monkeypatch, tmp_path, capsys, text, named):
+def test_a_bad_configuration_exits_with_78_and_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    named: str,
+):
     path = tmp_path / "exchange.toml"
     path.write_text(text)
     assert run_command(monkeypatch, "run", "--config", str(path)) == 78

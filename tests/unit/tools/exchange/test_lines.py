@@ -1,6 +1,8 @@
 """Lines and their faults, re-requests and history, over real sockets on loopback."""
 
 import socket
+from itertools import pairwise
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -41,7 +43,7 @@ MESSAGES = session_messages()
 class Bench:
     """An engine with its history, a line, and the socket at the line's other end."""
 
-    def __init__(self, **faults) -> None:
+    def __init__(self, **faults: Any) -> None:
         self.receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.receiver.bind(("127.0.0.1", 0))
         self.receiver.setblocking(False)
@@ -54,10 +56,10 @@ class Bench:
         )
         self.now_ns = 0
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.receiver.close()
         self.sender.close()
 
@@ -117,7 +119,7 @@ def test_doubled_packets_come_twice_in_a_row():
     with Bench(duplicate=0.3) as bench:
         bench.send(4)
         packets, counters = bench.received(), bench.counters
-        doubles = sum(one == two for one, two in zip(packets, packets[1:], strict=False))
+        doubles = sum(one == two for one, two in pairwise(packets))
         assert doubles == counters["packets_duplicated"] > 20
         assert len(packets) == len(MESSAGES) // 4 + doubles
 
@@ -128,7 +130,7 @@ def test_a_reordered_packet_follows_the_next_one_and_nothing_is_lost():
         bench.now_ns += 100 * MS
         bench.flush()
         sequences = [packet.sequence for packet in bench.received()]
-        swapped = sum(one > two for one, two in zip(sequences, sequences[1:], strict=False))
+        swapped = sum(one > two for one, two in pairwise(sequences))
         assert sorted(sequences) == list(range(1, len(MESSAGES), 4))
         assert swapped == bench.counters["packets_reordered"] > 20
         assert lines.is_drained_nb(bench.line)
@@ -264,24 +266,24 @@ class TestRerequests:
             yield bench
             served.close()
 
-    def ask(self, bench, *datagrams: bytes):
+    def ask(self, bench: Bench, *datagrams: bytes):
         for datagram in datagrams:
             bench.receiver.sendto(datagram, bench.address)
         rerequests.serve_rerequests_nb(bench.server, bench.engine, bench.history)
         return bench.received(), rerequests.counters_by_name(bench.server)
 
-    def test_a_request_is_answered_with_exactly_the_messages_asked_for(self, bench):
+    def test_a_request_is_answered_with_exactly_the_messages_asked_for(self, bench: Bench):
         packets, counters = self.ask(bench, encode_request(Request(SESSION, 50, 3)))
         assert packets == [Packet(SESSION, 50, tuple(MESSAGES[49:52]))]
         assert (counters["requests_answered"], counters["messages_resent"]) == (1, 3)
 
-    def test_a_large_request_gets_what_fits_one_datagram(self, bench):
+    def test_a_large_request_gets_what_fits_one_datagram(self, bench: Bench):
         packets, _ = self.ask(bench, encode_request(Request(SESSION, 101, 5000)))
         (packet,) = packets
         assert packet.messages == tuple(MESSAGES[100 : 100 + len(packet.messages)])
         assert 28 < len(packet.messages) < 100
 
-    def test_what_was_not_sent_yet_is_left_out(self, bench):
+    def test_what_was_not_sent_yet_is_left_out(self, bench: Bench):
         packets, counters = self.ask(
             bench,
             encode_request(Request(SESSION, 199, 9)),
@@ -291,7 +293,7 @@ class TestRerequests:
         assert packets == [Packet(SESSION, 199, tuple(MESSAGES[198:200]))]
         assert counters["requests_unknown"] == 2
 
-    def test_garbage_and_other_sessions_are_counted_and_ignored(self, bench):
+    def test_garbage_and_other_sessions_are_counted_and_ignored(self, bench: Bench):
         good = encode_request(Request(SESSION, 7, 1))
         packets, counters = self.ask(
             bench,
@@ -308,7 +310,7 @@ class TestRerequests:
         assert counters["requests_malformed"] == 6
         assert counters["requests_other_session"] == 1
 
-    def test_each_requester_gets_its_own_answer(self, bench):
+    def test_each_requester_gets_its_own_answer(self, bench: Bench):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
             other.bind(("127.0.0.1", 0))
             other.settimeout(2)
@@ -318,5 +320,5 @@ class TestRerequests:
             assert packets == [Packet(SESSION, 8, (MESSAGES[7],))]
             assert decode_packet(other.recv(2048)) == Packet(SESSION, 9, (MESSAGES[8],))
 
-    def test_nothing_is_done_when_nobody_asks(self, bench):
+    def test_nothing_is_done_when_nobody_asks(self, bench: Bench):
         assert rerequests.serve_rerequests_nb(bench.server, bench.engine, bench.history) == 0
