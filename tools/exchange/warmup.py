@@ -1,6 +1,7 @@
 """Compile, or load from the cache, every kernel of the exchange, before anything is timed."""
 
 import socket
+from collections.abc import Callable
 
 import numpy as np
 
@@ -26,3 +27,8 @@ def warm_up() -> None:
     sending.read_word_nb(sender.control, sending.LEAVE)
     sending.lines_drained_nb(sender)
     generate_nb(allocate_engine(FlowSettings(1, 1, messages=3)), np.zeros(256, np.uint8), 3)
+
+
+def steps() -> list[tuple[str, Callable[[], None]]]:
+    """(title, function) of each step, for `feedhandler.server.warmup`."""
+    return [("exchange", warm_up)]
