@@ -7,7 +7,9 @@ bytes move without waiting. h11 holds the rules of the protocol.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import h11
 
@@ -16,6 +18,7 @@ from feedhandler.server.errors import bind_error
 REQUEST_TIMEOUT_S = 5.0
 MAX_REQUEST_BYTES = 8 * 1024
 MAX_CONNECTIONS = 32
+_CLOSE_TIMEOUT_S = 1.0
 TEXT = "text/plain; charset=utf-8"
 
 Response = tuple[int, str, bytes]
@@ -70,7 +73,8 @@ class HttpServer:
         self._server.close()
         for connection in list(self.connections):
             connection.abort()
-        await self._server.wait_closed()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._server.wait_closed(), _CLOSE_TIMEOUT_S)
         self._server = None
 
 
@@ -90,11 +94,11 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept the connection, unless there are too many."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_server makes
-        self._transport = transport
+        # A cast and no check: the transports of uvloop are no subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         if len(self._server.connections) >= MAX_CONNECTIONS:
             self._server.on_reject("too_many_connections")
-            transport.abort()
+            self._transport.abort()
             return
         self._server.connections.add(self)
         self._restart_deadline()

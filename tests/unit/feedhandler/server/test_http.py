@@ -1,8 +1,10 @@
 import asyncio
 import contextlib
+import random
 from collections.abc import Callable
 
 import pytest
+import uvloop
 
 from feedhandler.server import http
 from feedhandler.server.errors import OsLimitError
@@ -222,3 +224,32 @@ async def test_stopping_drops_connections_and_frees_the_port():
 def test_the_limits_are_those_that_the_manual_states():
     limits = (http.REQUEST_TIMEOUT_S, http.MAX_CONNECTIONS, http.MAX_REQUEST_BYTES)
     assert limits == (5.0, 32, 8192)
+
+
+def test_the_same_holds_on_the_event_loop_of_the_server():
+    async def scenario() -> list[str]:
+        async with serving(timeout_s=0.2) as (server, rejects):
+            assert (await exchange(server, b"\x00garbage\r\n\r\n")).startswith(b"HTTP/1.1 400")
+            assert (await exchange(server, b"GET /")).startswith(b"HTTP/1.1 408")
+            large = await exchange(server, get("/big", "Connection: close"))
+            assert large.endswith(BIG)
+            with pytest.raises(OsLimitError):
+                await HttpServer("127.0.0.1", server.port, ROUTES, rejects.append).start()
+            return rejects
+
+    assert uvloop.run(scenario()) == ["bad_request", "timeout"]
+
+
+def test_random_bytes_are_refused_and_leave_the_pages_served():
+    source = random.Random(7)
+
+    async def scenario() -> list[str]:
+        async with serving() as (server, rejects):
+            for _ in range(200):
+                size = source.randrange(1, 2_000)
+                await exchange(server, source.randbytes(size) + b"\r\n\r\n")
+            answer = await exchange(server, get("/metrics", "Connection: close"))
+            assert answer.endswith(b"figures\n")
+            return rejects
+
+    assert uvloop.run(scenario()) == ["bad_request"] * 200
