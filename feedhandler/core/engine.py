@@ -37,6 +37,9 @@ PARAM_WORDS = 16
 CHUNK = 64
 """Messages that are decoded ahead of the book in one go."""
 
+WATCH_LEVELS = 10
+"""Price levels a side of a book that is looked at from outside."""
+
 BAD_LENGTH_STATUS = 3
 """`status` of a row of kind NONE whose length contradicts its type; any other such row is of an unknown type."""
 
@@ -82,6 +85,17 @@ class Control(IntEnum):
     SNAPSHOT_SEQ = 24
     SNAPSHOT_BYTES = 32
     RX_STOPPED = 40
+    WATCH = 48
+    WATCH_INSTRUMENT = 56
+
+
+class Watch(IntEnum):
+    """Hand-over of one book to an observer, in control[WATCH]; the receiving thread copies it between two packets, so it is never
+    torn. `watched` rows: price_e4, quantity, orders, best first; `watched_info`: next seq, channel state, bids, asks."""
+
+    IDLE = 0
+    WANTED = 1
+    READY = 2
 
 
 class Shard(NamedTuple):
@@ -117,6 +131,8 @@ class Shard(NamedTuple):
     types: NDArray[np.int64]
     bbo: NDArray[np.void]
     bbo_count: NDArray[np.int64]
+    watched: NDArray[np.int64]
+    watched_info: NDArray[np.int64]
 
 
 class ShardCapacity(NamedTuple):
@@ -148,7 +164,7 @@ def allocate_shard(
         instruments=np.zeros(instruments, INSTRUMENT),
         rules=np.zeros(RULE_WORDS, np.int64),
         settings=np.zeros(16, np.int64),
-        control=np.zeros(64, np.int64),
+        control=np.zeros(72, np.int64),
         ticks=np.zeros(pool, TICK),
         free=free,
         stash=np.zeros(CHUNK, np.int32),
@@ -171,6 +187,8 @@ def allocate_shard(
         types=np.zeros(256, np.int64),
         bbo=np.zeros(capacity.bbo_rows, BBO),
         bbo_count=np.zeros(1, np.int64),
+        watched=np.zeros((2, WATCH_LEVELS, 3), np.int64),
+        watched_info=np.zeros(4, np.int64),
     )
 
 
@@ -295,7 +313,8 @@ def apply_blocks_nb(
     shard: Shard, normalise: Any, buf: NDArray[np.uint8], at: int, packet: NDArray[np.void]
 ) -> int:
     """Apply the message blocks of packet[0] (an ENTRY: seq, end, line, ts_rx_ns) that start at buf[at]; those below the channel's
-    next_seq are passed over. Returns where the block after the last one starts."""
+    next_seq are passed over. Returns where the block after the last one starts.
+    """
     row = packet[0]
     seq = np.int64(row["seq"])
     end = np.int64(row["end"])

@@ -1,7 +1,7 @@
 """The duty cycle of a shard's receiving thread: sockets, sequence, recovery, and the loops that run it.
 
-    poll = receive(line A) + receive(line B) + receive(recovery) + drain window + advance state
-    inline:     poll + drain lanes, one thread        pipelined:  poll on one thread, drain lanes on another
+poll = receive(line A) + receive(line B) + receive(recovery) + drain window + advance state
+inline:     poll + drain lanes, one thread        pipelined:  poll on one thread, drain lanes on another
 """
 
 from enum import IntEnum
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from feedhandler.core.analytics import track_status_nb
 from feedhandler.core.api import Packet, Venue
 from feedhandler.core.atomics import load_acquire, spin_pause, store_release
 from feedhandler.core.book.apply import apply_tick_nb
@@ -17,14 +18,15 @@ from feedhandler.core.book.kernels import reset_book_nb
 from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import (
     CHUNK,
+    WATCH_LEVELS,
     Control,
     Setting,
     Shard,
+    Watch,
     apply_blocks_nb,
     count_nb,
     fill_stash_nb,
 )
-from feedhandler.core.analytics import track_status_nb
 from feedhandler.core.events import Kind
 from feedhandler.core.latency import record_nb
 from feedhandler.core.libc import (
@@ -148,7 +150,9 @@ def _apply_packet_nb(
 
 
 @kernel
-def _sequence_nb(shard: Shard, venue: Venue, buf: NDArray[np.uint8], block_at: int, now_ns: int) -> None:
+def _sequence_nb(
+    shard: Shard, venue: Venue, buf: NDArray[np.uint8], block_at: int, now_ns: int
+) -> None:
     """Apply, keep or drop the packet described in shard.packet[0]."""
     channel = shard.channel[0]
     row = shard.packet[0]
@@ -176,7 +180,8 @@ def take_packet_nb(
     shard: Shard, rx: Receiver, venue: Venue, buf: NDArray[np.uint8], at: int, now_ns: int
 ) -> None:
     """One datagram of shard.packet[0].size bytes at buf[at]; line and ts_rx_ns are filled in. Anything but data of our session is
-    counted and dropped."""
+    counted and dropped.
+    """
     packet = shard.packet[0]
     line = np.int64(packet["line"])
     count_nb(shard, Count.PACKETS + line, 1)
@@ -258,7 +263,8 @@ def _send_requests_nb(shard: Shard, rx: Receiver, venue: Venue) -> None:
 @outline_kernel
 def load_snapshot_nb(shard: Shard, venue: Venue, blocks: int, next_seq: int) -> int:
     """Replace the books by the `blocks` message blocks in shard.snapshot, which is the state before message `next_seq`; 1, or 0 when
-    the live books are ahead of it."""
+    the live books are ahead of it.
+    """
     channel = shard.channel[0]
     if next_seq < channel["next_seq"]:
         return 0
@@ -339,6 +345,28 @@ def advance_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
     shard.counts[Count.RX_HEARTBEAT_NS, 0] = now_ns
 
 
+@outline_kernel
+def show_book_nb(shard: Shard) -> None:
+    """Copy the top of the wanted book for the control plane, if it waits for one."""
+    if load_acquire(shard.control, Control.WATCH) != Watch.WANTED:
+        return
+    book = shard.book
+    instrument = load_acquire(shard.control, Control.WATCH_INSTRUMENT)
+    for side in range(2):
+        row = book.rows[2 * instrument + side]
+        last = np.int64(row["offset"]) + np.int64(row["count"]) - 1
+        shown = min(np.int64(row["count"]), WATCH_LEVELS)
+        for i in range(shown):
+            level = book.levels[book.handles[last - i]]
+            shard.watched[side, i, 0] = abs(np.int64(level["key"]))
+            shard.watched[side, i, 1] = level["qty"]
+            shard.watched[side, i, 2] = level["orders"]
+        shard.watched_info[2 + side] = shown
+    shard.watched_info[0] = shard.channel[0]["next_seq"]
+    shard.watched_info[1] = shard.channel[0]["state"]
+    store_release(shard.control, Control.WATCH, np.int64(Watch.READY))
+
+
 # --- loops ------------------------------------------------------------------------------------------------
 
 
@@ -386,6 +414,7 @@ def poll_once_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
     _follow_snapshot_nb(shard, venue, now_ns)
     work += drain_window_nb(shard, venue, now_ns)
     advance_nb(shard, rx, venue, now_ns)
+    show_book_nb(shard)
     return work
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import structlog
 import uvloop
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -19,7 +20,7 @@ from feedhandler import __version__
 from feedhandler.core.book.views import books_digest
 from feedhandler.core.counters import CounterFile
 from feedhandler.core.counts import COUNT_ROWS, HISTOGRAM_ROWS, Count, Histogram
-from feedhandler.core.engine import Control, Setting
+from feedhandler.core.engine import Control, Setting, Watch
 from feedhandler.core.latency import record_nb, summary
 from feedhandler.core.receive import (
     Receiver,
@@ -44,7 +45,7 @@ from feedhandler.server.http import HttpServer, Response
 from feedhandler.server.logs import configure_logging
 from feedhandler.server.metrics import GcPauseMeter, MetricsPage
 from feedhandler.server.net import open_line, open_requester
-from feedhandler.server.snapshots import SnapshotService, write_control_nb
+from feedhandler.server.snapshots import SnapshotService, read_control_nb, write_control_nb
 from feedhandler.server.tables import (
     CONTROL_FIRST,
     ControlCount,
@@ -59,6 +60,7 @@ from oms_out.server import OmsServer
 _JSON = "application/json"
 _LIVE_WITHIN_NS = 2_000_000_000
 _WATCH_S = 0.5
+_BOOK_WAIT_NS = 20_000_000
 
 
 class _OmsMetrics:
@@ -121,6 +123,7 @@ class Server:
             "/metrics": lambda: (200, CONTENT_TYPE_LATEST, self._page.render()),
             "/livez": self._livez,
             "/readyz": self._readyz,
+            "/book": self._book,
         }
         self._http = HttpServer(
             config.metrics.address, config.metrics.port, routes, self._on_http_reject
@@ -198,6 +201,42 @@ class Server:
             "oms_sessions": {item.target_comp_id: item.state for item in self._oms.statuses()},
         }
         return (200 if ready else 503, _JSON, msgspec.json.encode({"ready": ready, **parts}))
+
+    def _book(self) -> Response:
+        """Top of the busiest instrument's book (or of the configured one), as the receiving thread copies it."""
+        instrument = self._watched_instrument()
+        control = self._shard.control
+        write_control_nb(control, Control.WATCH_INSTRUMENT, instrument)
+        write_control_nb(control, Control.WATCH, Watch.WANTED)
+        deadline_ns = time.monotonic_ns() + _BOOK_WAIT_NS
+        while read_control_nb(control, Control.WATCH) != Watch.READY:
+            if time.monotonic_ns() > deadline_ns:
+                return 503, _JSON, b'{"error":"the engine did not answer in time"}'
+            time.sleep(0)
+        next_seq, state, bids, asks = (int(word) for word in self._shard.watched_info)
+        names = ("price_e4", "qty", "orders")
+        sides = [
+            [dict(zip(names, row, strict=True)) for row in self._shard.watched[side, :count].tolist()]
+            for side, count in ((0, bids), (1, asks))
+        ]
+        body = {
+            "symbol": self._symbol_of(instrument),
+            "next_seq": next_seq,
+            "state": State(state).name,
+            "bids": sides[0],
+            "asks": sides[1],
+        }
+        return 200, _JSON, msgspec.json.encode(body)
+
+    def _watched_instrument(self) -> int:
+        """The configured symbol's number, else the one with the most messages."""
+        instruments = self._shard.instruments
+        if self._config.watch_symbol:
+            wanted = int.from_bytes(self._config.watch_symbol.encode("latin-1").ljust(8), "little")
+            found = np.flatnonzero(instruments["symbol"] == wanted)
+            if len(found):
+                return int(found[0])
+        return int(np.argmax(instruments["messages"]))
 
     # -- life -------------------------------------------------------------------------------------
 

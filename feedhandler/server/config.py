@@ -157,5 +157,6 @@ class ServerConfig(_Table):
     patterns: tuple[StageConfig, ...] = ()
     metrics: MetricsConfig = MetricsConfig()
     counters_file: str = "feedhandler.counters"
+    watch_symbol: str = ""
     report_file: str = ""
     drain_s: Positive = 4
