@@ -1,1 +1,3 @@
-"""What leaves for order management systems: a FIX 4.4 acceptor that keeps every signal until it was asked for."""
+"""What leaves for order management systems: a FIX 4.4 acceptor that keeps every signal until it was
+asked for.
+"""

@@ -1,4 +1,4 @@
-"""Configuration of the OMS side; an unknown key or a value out of range is an error that names it."""
+"""Configuration of the OMS side; an unknown key or a wrong value is an error that names it."""
 
 import re
 
@@ -11,8 +11,9 @@ _PORT_MAX = 65_535
 class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """FIX acceptor for OMS clients.
 
-    `port` 0 lets the system choose. `allowed` lists the CompIDs that may log on, each of which gets every signal.
-    `heartbeat_s` is the interval for a peer whose Logon names none. `fsync` makes each stored batch survive a power cut too.
+    `port` 0 lets the system choose. `allowed` lists the CompIDs that may log on, each of which gets
+    every signal. `heartbeat_s` is the interval for a peer whose Logon names none. `fsync` makes
+    each stored batch survive a power cut too.
     """
 
     store_dir: str

@@ -1,17 +1,20 @@
 """What an OMS is promised, the fields that carry it, and what the publisher reports about itself.
 
-- Every signal becomes one FIX message for every session on the allow list, connected or not. It has the session's next
-  sequence number and is stored before it is sent, so that an OMS that was away sees the gap at its next Logon, asks with a
-  ResendRequest, and gets it marked PossDupFlag=Y. Numbers and messages survive a crash of the server.
+- Every signal becomes one FIX message for every session on the allow list, connected or not. It has
+  the session's next sequence number and is stored before it is sent, so that an OMS that was away
+  sees the gap at its next Logon, asks with a ResendRequest, and gets it marked PossDupFlag=Y.
+  Numbers and messages survive a crash of the server.
 - A signal has one id in ClOrdID (orders) and SignalId (both kinds), counted from 1 over both kinds.
 - Prices are exact decimals, never rounded. Times are UTC; the nanosecond tags count from the epoch.
-- An OMS that does not read is cut off when its queue is full; nothing is lost, it reconnects and asks.
+- An OMS that does not read is cut off when its queue is full; nothing is lost, it reconnects and
+  asks.
 
 Message D (NewOrderSingle), an order that a pattern proposes:
-    11 ClOrdID = signal id, 55 Symbol, 54 Side (1 buy, 2 sell), 60 TransactTime = when the signal arose, 38 OrderQty,
-    40 OrdType = 2 (limit), 44 Price, then the tags of `SignalTag`.
+    11 ClOrdID = signal id, 55 Symbol, 54 Side (1 buy, 2 sell), 60 TransactTime = when the signal
+    arose, 38 OrderQty, 40 OrdType = 2 (limit), 44 Price, then the tags of `SignalTag`.
 Message f (SecurityStatus), a circuit breaker that changed:
-    55 Symbol, 326 SecurityTradingStatus (2 halt, 3 resume), 60 TransactTime, then the tags of `SignalTag`.
+    55 Symbol, 326 SecurityTradingStatus (2 halt, 3 resume), 60 TransactTime, then the tags of
+    `SignalTag`.
 """
 
 from dataclasses import dataclass
@@ -46,7 +49,7 @@ class OmsMetrics(Protocol):
         """Set a gauge."""
 
     def record_signal_latency(self, latency_ns: int) -> None:
-        """Kernel's receive stamp to the clock right after `send`, once a signal, first session that got it."""
+        """From the kernel's receive stamp to right after the first `send` of a signal."""
 
 
 class OmsCount:
@@ -61,13 +64,13 @@ class OmsCount:
     SIGNALS_MALFORMED = "oms_signals_malformed"
     """Rows that name no known kind, side, level, source or symbol; nothing is sent for them."""
     MESSAGES_SENT = "oms_messages_sent"
-    """Signals queued on a connection at once (without those that wait in the store for a replay)."""
+    """Signals given to a connection when they arose."""
     MESSAGES_REPLAYED = "oms_messages_replayed"
     """Signals sent again because an OMS asked."""
     EXECUTION_REPORTS = "oms_execution_reports"
     """ExecutionReports received."""
     CONNECTIONS_REFUSED = "oms_connections_refused"
-    """Connections closed before a Logon was accepted: garbage, no Logon in time, unknown or taken identity."""
+    """Connections closed before a Logon: garbage, none in time, identity unknown or taken."""
     CONNECTIONS_CUT = "oms_connections_cut"
     """Sessions ended without a Logout of both sides."""
     LOGONS = "oms_logons"

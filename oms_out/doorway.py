@@ -1,4 +1,6 @@
-"""A connection before its Logon: at most a few bytes, at most a few seconds, and only one question: whose is it?"""
+"""A connection before its Logon: at most a few bytes, at most a few seconds, and only one question:
+whose is it?
+"""
 
 import asyncio
 import socket
@@ -23,7 +25,8 @@ class Visitor:
 class Doorway:
     """Reads the first message of one connection.
 
-    Calls `on_logon` with a Logon, or `on_refused` with the reason for everything else; the receiver owns the socket then.
+    Calls `on_logon` with a Logon, or `on_refused` with the reason for everything else; the receiver
+    owns the socket then.
     """
 
     def __init__(

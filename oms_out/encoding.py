@@ -63,7 +63,9 @@ class SignalEncoder:
         self._sources = [_text(name, "source name") for name in source_names]
 
     def encode(self, row: tuple[Any, ...]) -> tuple[bytes, bytes]:
-        """(MsgType, body) of a signal; LocalProtocolError for a row that names no known kind, side, level or source."""
+        """(MsgType, body) of a signal; LocalProtocolError for a row that names no known kind, side,
+        level or source.
+        """
         try:
             source = self._sources[row[_SOURCE]]
             symbol = _text(self._symbol_of(row[_INSTRUMENT]), "symbol")
@@ -80,5 +82,7 @@ class SignalEncoder:
                 status = _TRADING_STATUS[row[_LEVEL]]
                 return MsgType.SECURITY_STATUS, _STATUS % (symbol, status, time_text, *tail)
         except (KeyError, IndexError) as error:
-            raise LocalProtocolError(f"signal {row[_ID]}: side, level or source unknown: {row}") from error
+            raise LocalProtocolError(
+                f"signal {row[_ID]}: side, level or source unknown: {row}"
+            ) from error
         raise LocalProtocolError(f"signal {row[_ID]}: kind {row[_KIND]} unknown")

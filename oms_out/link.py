@@ -1,14 +1,16 @@
 """One TCP connection that carries one FIX session: bytes, timers and nothing else.
 
-Used by the acceptor and by the sample client. The socket is non-blocking and written to directly, so that a signal's bytes
-leave in the call that made them; what the kernel does not take waits here, up to a cap, and the event loop drains it. One
-callback reads one buffer and writes a few pieces, so no peer can keep the loop.
+Used by the acceptor and by the sample client. The socket is non-blocking and written to directly,
+so that a signal's bytes leave in the call that made them; what the kernel does not take waits here,
+up to a cap, and the event loop drains it. One callback reads one buffer and writes a few pieces, so
+no peer can keep the loop.
 """
 
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from protocols.fix.events import Disconnect, Event
@@ -26,7 +28,7 @@ class LinkOwner(Protocol):
     def on_event(self, link: "Link", event: Event) -> None:
         """A fact from the session; the owner may send in answer."""
 
-    def on_sent(self, link: "Link", rx_stamps_ns: list[int]) -> None:
+    def on_sent(self, rx_stamps_ns: list[int]) -> None:
         """The messages that were announced with these stamps were just given to the kernel."""
 
     def on_closed(self, link: "Link", reason: str, *, was_clean: bool) -> None:
@@ -75,18 +77,30 @@ class Link:
         """Begin the session on this connection with what was received already."""
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._loop.add_reader(self._sock.fileno(), self._on_readable)
-        self.session.connected(self._clock_ns())
+        with self._store_guard():
+            self.session.connected(self._clock_ns())
         self._receive(first_bytes)
 
+    def log_out(self, text: str) -> None:
+        """Begin the logout when the session is logged on."""
+        if self.session.is_logged_on:
+            with self._store_guard():
+                self.session.logout(text, self._clock_ns())
+            self.flush()
+
     def announce(self, seq: int, rx_stamp_ns: int) -> bool:
-        """Tell the owner, with this stamp, when message `seq` has left; False when too many wait already."""
+        """Tell the owner, with this stamp, when message `seq` has left; False when too many wait
+        already.
+        """
         if len(self._awaiting) >= _AWAITING_MAX:
             return False
         self._awaiting.append((seq, rx_stamp_ns))
         return True
 
     def flush(self) -> None:
-        """Send what the session has, now; what the kernel does not take waits, and too much of it ends the link."""
+        """Send what the session has, now; what the kernel does not take waits, and too much of it
+        ends the link.
+        """
         if self.is_closed or self._linger_until_ns:
             return
         if not self._is_writing:
@@ -101,7 +115,8 @@ class Link:
             if now_ns >= self._linger_until_ns:
                 self._close_ended()
             return
-        self.session.handle_timer(now_ns)
+        with self._store_guard():
+            self.session.handle_timer(now_ns)
         self._deal_with_events()
         self.flush()
         if self._ending is not None and now_ns >= self._ended_ns + _LINGER_NS:
@@ -144,25 +159,37 @@ class Link:
         self.flush()
 
     def _deal_with_events(self) -> None:
-        """Pass every event on; a store that cannot be written ends the link, never the process."""
-        try:
+        with self._store_guard():
             while not self.is_closed and (event := self.session.next_event()) is not None:
                 if isinstance(event, Disconnect):
                     self._ending, self._ended_ns = event, self._clock_ns()
                 self._owner.on_event(self, event)
+
+    @contextmanager
+    def _store_guard(self) -> Iterator[None]:
+        """A store that cannot be read or written ends the link, never the process."""
+        try:
+            yield
         except OSError as error:
             self.close(f"store: {error}")
+
+    def _next_piece(self) -> memoryview:
+        """What the session wants sent now; empty when nothing, or when its store failed."""
+        if not self.session.outbound.has_output:
+            return memoryview(b"")
+        try:
+            return memoryview(self.session.data_to_send(self._clock_ns()))
+        except OSError as error:
+            self.close(f"store: {error}")
+            return memoryview(b"")
 
     def _write(self) -> None:
         """Give the kernel up to a few pieces; keep a writer on the loop while there is more."""
         for _ in range(_PIECES_PER_TURN):
             if not self._backlog:
-                self._backlog = memoryview(self.session.data_to_send(self._clock_ns()))
+                self._backlog = self._next_piece()
                 if not self._backlog:
-                    self._stop_writer()
-                    if self._ending is not None:
-                        self._finish(self._clock_ns())
-                    return
+                    break
             try:
                 sent = self._sock.send(self._backlog)
             except (BlockingIOError, InterruptedError):
@@ -175,17 +202,21 @@ class Link:
                 break
             if self._awaiting:
                 self._report_sent()
+        if self.is_closed:
+            return
         if self.queued_bytes or self.session.outbound.has_output:
             self._start_writer()
-        elif self._ending is not None:
-            self._finish(self._clock_ns())
+        else:
+            self._stop_writer()
+            if self._ending is not None:
+                self._finish(self._clock_ns())
 
     def _report_sent(self) -> None:
         handed_seq, stamps = self.session.outbound.handed_seq, []
         while self._awaiting and self._awaiting[0][0] <= handed_seq:
             stamps.append(self._awaiting.popleft()[1])
         if stamps:
-            self._owner.on_sent(self, stamps)
+            self._owner.on_sent(stamps)
 
     def _start_writer(self) -> None:
         if not self._is_writing:
@@ -200,7 +231,8 @@ class Link:
     def _finish(self, now_ns: int) -> None:
         """Everything is sent: close our side, and let the peer read it before the socket goes.
 
-        To close with unread bytes in the receive buffer would reset the connection and could take the Logout away.
+        To close with unread bytes in the receive buffer would reset the connection and could take
+        the Logout away.
         """
         self._stop_writer()
         self._linger_until_ns = now_ns + _LINGER_NS

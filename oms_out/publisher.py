@@ -1,4 +1,6 @@
-"""Signal rows from the ring → one FIX message for every session, stored, then sent at once where somebody is logged on."""
+"""Signal rows from the ring → one FIX message for every session, stored, then sent at once where
+somebody is logged on.
+"""
 
 import asyncio
 import os
@@ -57,7 +59,9 @@ class SignalPublisher:
         self.drain_some()
 
     def drain_some(self) -> None:
-        """Publish up to a turn's worth of rows; the rest in the loop's next turn, so that clients are served too."""
+        """Publish up to a turn's worth of rows; the rest in the loop's next turn, so that clients
+        are served too.
+        """
         for _ in range(_BATCHES_PER_TURN):
             if not self.drain_batch():
                 return
@@ -94,11 +98,11 @@ class SignalPublisher:
     def _send(
         self, session: FixSession, messages: list[tuple[bytes, bytes]], stamps_ns: Sequence[int]
     ) -> bool:
-        """Store for one session and send when it is logged on; True when the stamps went with it."""
+        """Store for one session, send when logged on; True when the stamps went with it."""
         try:
             first_seq = session.send(messages, self._clock_ns())
         except OSError:
-            # The disk refuses: this session loses these signals, the others and the feed do not wait.
+            # The disk refuses: this session loses these signals, nobody else waits.
             self._metrics.count(OmsCount.SIGNALS_UNSTORED, len(messages))
             return False
         link = self._link_of(session)

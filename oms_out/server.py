@@ -1,13 +1,15 @@
 """FIX 4.4 acceptor for OMS clients: one listener, one session for each CompID on the allow list.
 
-Everything runs in callbacks of one event loop; a callback reads at most one buffer and sends a few pieces, so that no client,
-slow or hostile, delays another or the signals. What an OMS is promised: `contract.py`.
+Everything runs in callbacks of one event loop; a callback reads at most one buffer and sends a few
+pieces, so that no client, slow or hostile, delays another or the signals. What an OMS is promised:
+`contract.py`.
 """
 
 import asyncio
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -33,7 +35,8 @@ from protocols.fix.events import (
     SequenceReset,
 )
 from protocols.fix.message import Identity, decode
-from protocols.fix.session import FixSession, SessionSettings
+from protocols.fix.rules import SessionSettings
+from protocols.fix.session import FixSession
 from protocols.fix.spec import MsgType, Tag
 from protocols.fix.times import NS_PER_S
 
@@ -43,7 +46,9 @@ _BACKLOG = 128
 
 
 class _Account:
-    """What the server keeps for one CompID: session, store, connection, acknowledged ids, counts already reported."""
+    """What the server keeps for one CompID: session, store, connection, acknowledged ids, counts
+    already reported.
+    """
 
     def __init__(self, session: FixSession, store: FileStore) -> None:
         self.session = session
@@ -62,8 +67,9 @@ class _Account:
 class OmsServer:
     """The acceptor; `await start()`, then `await stop(deadline_s)`.
 
-    `wakeup_fd` is a non-blocking eventfd that becomes readable when rows of SIGNAL were added to `signals`. It stays the
-    caller's, and so does the ring's producer side. `clock_ns` is CLOCK_REALTIME, replaceable in tests.
+    `wakeup_fd` is a non-blocking eventfd that becomes readable when rows of SIGNAL were added to
+    `signals`. It stays the caller's, and so does the ring's producer side. `clock_ns` is
+    CLOCK_REALTIME, replaceable in tests.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class OmsServer:
         self._accounts: dict[str, _Account] = {}
         self._account_of: dict[FixSession, _Account] = {}
         self._doorways: dict[Doorway, int] = {}
+        self._all_gone = asyncio.Event()
         self._listener: socket.socket | None = None
         self._publisher: SignalPublisher | None = None
         self._ticker: asyncio.TimerHandle | None = None
@@ -98,7 +105,9 @@ class OmsServer:
     # -- life ---------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Open the stores, bind and listen; OSError when the port is taken or a store cannot be used."""
+        """Open the stores, bind and listen; OSError when the port is taken or a store cannot be
+        used.
+        """
         self._loop = asyncio.get_running_loop()
         try:
             self._listen()
@@ -134,7 +143,9 @@ class OmsServer:
 
     @property
     def last_signal_id(self) -> int:
-        """Highest signal id in the stores or published since; a restarted producer continues behind it."""
+        """Highest signal id in the stores or published since; a restarted producer continues behind
+        it.
+        """
         return 0 if self._publisher is None else self._publisher.last_signal_id
 
     def statuses(self) -> list[SessionStatus]:
@@ -153,7 +164,9 @@ class OmsServer:
         ]
 
     async def stop(self, deadline_s: float) -> None:
-        """Publish what is in the ring, log everybody out, wait for the answers up to the deadline, close."""
+        """Publish what is in the ring, log everybody out, wait for the answers up to the deadline,
+        close.
+        """
         if self._publisher is None:
             return
         until = self._loop.time() + deadline_s
@@ -162,14 +175,15 @@ class OmsServer:
         self._loop.remove_reader(self._wakeup_fd)
         for doorway in list(self._doorways):
             self._refuse(doorway, "server stops")
-        while self._publisher.drain_batch():
+        has_rows = True
+        while has_rows and self._loop.time() < until:
+            has_rows = self._publisher.drain_batch() > 0
             await asyncio.sleep(0)
-        is_told = False
-        while self._links() and self._loop.time() < until:
-            if not is_told or any(link.session.is_logged_on for link in self._links()):
-                self._log_out_all()
-                is_told = True
-            await asyncio.sleep(0.01)
+        self._log_out_all()
+        self._note_if_quiet()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._all_gone.wait()
         for link in self._links():
             link.close("server stopped before the logout was answered")
         self._release()
@@ -243,7 +257,8 @@ class OmsServer:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                # Out of descriptors: the listener would stay readable and spin; the next tick tries again.
+                # Out of descriptors: the listener would stay readable and spin; the next tick tries
+                # again.
                 self._log.error("oms_accept_failed", error=str(error))
                 self._set_accepting(is_accepting=False)
                 return
@@ -290,7 +305,9 @@ class OmsServer:
         self._note_refusal(doorway.peer, reason)
 
     def _note_refusal(self, peer: str, reason: str) -> None:
-        """Count each, write at most one line a second: a flood of connections must not become a flood of lines."""
+        """Count each, write at most one line a second: a flood of connections must not become a
+        flood of lines.
+        """
         self._metrics.count(OmsCount.CONNECTIONS_REFUSED)
         now_ns = self._clock_ns()
         if now_ns < self._refused_quiet_until_ns:
@@ -303,15 +320,17 @@ class OmsServer:
     def _links(self) -> list[Link]:
         return [account.link for account in self._accounts.values() if account.link is not None]
 
+    def _note_if_quiet(self) -> None:
+        """Tell `stop` when nobody is connected any more."""
+        if self._is_stopping and not self._links():
+            self._all_gone.set()
+
     def _link_of(self, session: FixSession) -> Link | None:
         return self._account_of[session].link
 
     def _log_out_all(self) -> None:
-        now_ns = self._clock_ns()
         for link in self._links():
-            if link.session.is_logged_on:
-                link.session.logout("server stops", now_ns)
-                link.flush()
+            link.log_out("server stops")
 
     def _tick(self) -> None:
         now_ns = self._clock_ns()
@@ -362,7 +381,7 @@ class OmsServer:
             span = {"begin_seq": event.begin_seq, "end_seq": event.end_seq}
             self._log.info("oms_replay_asked", session=comp_id, **span)
 
-    def on_sent(self, link: Link, rx_stamps_ns: list[int]) -> None:
+    def on_sent(self, rx_stamps_ns: list[int]) -> None:
         """Signals left just now: their latency, by the clock right after `send`."""
         now_ns = self._clock_ns()
         for stamp_ns in rx_stamps_ns:
@@ -372,6 +391,7 @@ class OmsServer:
         """A connection is gone; its session keeps numbering and storing."""
         account = self._account_of[link.session]
         account.link = None
+        self._note_if_quiet()
         self._report_counts(account)
         if link.awaiting_count:
             self._metrics.count(OmsCount.SIGNALS_UNMEASURED, link.awaiting_count)

@@ -1,13 +1,16 @@
 """Append-only store of one FIX session on disk; survives a kill at any byte.
 
     messages.log   header "FIXSTORE" "0001", then records:
-                   length u32 | crc32 u32 (of length, seq, bytes) | seq u64 | bytes        (big-endian)
-                   a session message is a record of length 0: its number is used, there is nothing to send again
-    incoming.seq   two slots of next expected number u64 | crc32 u32 | unused u32, written in turn (mapped)
+                   length u32 | crc32 u32 (of length, seq, bytes) | seq u64 | bytes
+                   a session message has length 0: its number is used, nothing is sent again
+    incoming.seq   two slots, mapped, written in turn:
+                   next expected number u64 | crc32 u32 | unused u32
 
-A torn record at the end is cut off on opening; a damaged one in the middle is kept as a number with nothing to send again,
-and counted. Memory: one offset for every 64 messages. `write` puts bytes into the page cache: they survive the process, and
-with `fsync` also the machine.
+All integers are big-endian.
+
+A torn record at the end is cut off on opening; a damaged one in the middle is kept as a number with
+nothing to send again, and counted. Memory: one offset for every 64 messages. `write` puts bytes
+into the page cache: they survive the process, and with `fsync` also the machine.
 """
 
 import fcntl
@@ -25,7 +28,8 @@ _CHECKED = struct.Struct(">IQ")
 _SLOT = struct.Struct(">QII")
 _INDEX_STEP = 64
 _BLOCK_BYTES = 65_536
-# A torn tail is part of one write, and a write is one batch of signals; more than this behind a bad record is damage.
+# A torn tail is part of one write, and a write is one batch of signals; more than this behind a bad
+# record is damage.
 _TORN_BYTES_MAX = 1 << 20
 
 
@@ -40,17 +44,20 @@ def _crc(length: int, seq: int, message: bytes) -> int:
 class FileStore:
     """A `protocols.fix.store.MessageStore` in a folder; one process at a time.
 
-    `damaged_count` records whose checksum is wrong, `cut_bytes` of a torn tail, `last_message` the newest application message.
+    `damaged_count` records whose checksum is wrong, `cut_bytes` of a torn tail, `last_message` the
+    newest application message.
     """
 
     def __init__(self, folder: Path, *, fsync: bool = False) -> None:
-        """Open or create; StoreError when another process has it or it is damaged beyond a torn tail."""
+        """Open or create; StoreError when open elsewhere, or more is wrong than a torn tail."""
         self.folder = folder
         self.damaged_count = 0
         self.cut_bytes = 0
         self.last_message = b""
         self._fsync = fsync
         self._index = array("q")
+        self._slot = 1
+        self._next_incoming = 1
         self._next_outgoing = 1
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = folder / "messages.log"
@@ -91,7 +98,7 @@ class FileStore:
         self.last_message = next((kept for kept in reversed(messages) if kept), self.last_message)
 
     def read(self, first_seq: int, last_seq: int) -> Iterator[tuple[int, bytes]]:
-        """(number, message) in order; empty bytes for a session message and for a damaged record."""
+        """(number, message) in order; empty bytes for a session message or a damaged record."""
         first_seq, last_seq = max(1, first_seq), min(last_seq, self._next_outgoing - 1)
         if first_seq > last_seq:
             return
@@ -105,7 +112,7 @@ class FileStore:
                 yield seq, message or b""
 
     def set_next_incoming(self, seq: int) -> None:
-        """Remember what was received: into the older of two slots, so that a torn write leaves the other."""
+        """Remember what was received, in the older of two slots: a torn write leaves the other."""
         self._slot ^= 1
         packed = struct.pack(">Q", seq)
         _SLOT.pack_into(self._incoming, self._slot * _SLOT.size, seq, zlib.crc32(packed), 0)
@@ -133,7 +140,9 @@ class FileStore:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            text = f"{self._path}: another process has this store open; stop it or use another folder"
+            text = (
+                f"{self._path}: another process has this store open; stop it or use another folder"
+            )
             raise StoreError(text) from error
 
     def _write(self, data: bytes) -> None:
@@ -153,7 +162,9 @@ class FileStore:
         magic = os.pread(self._fd, len(_MAGIC), 0)
         if magic != _MAGIC:
             if not _MAGIC.startswith(magic):
-                raise StoreError(f"{self._path}: no message store; move it away or use another folder")
+                raise StoreError(
+                    f"{self._path}: no message store; move it away or use another folder"
+                )
             os.pwrite(self._fd, _MAGIC, 0)
             return len(_MAGIC)
         good = len(_MAGIC)
@@ -166,17 +177,18 @@ class FileStore:
             good = end
         if size - good > _TORN_BYTES_MAX:
             raise StoreError(
-                f"{self._path}: damaged at byte {good} with {size - good} bytes behind it; restore it, or move it "
-                "away and agree on ResetSeqNumFlag with the peer"
+                f"{self._path}: damaged at byte {good} with {size - good} bytes behind it; "
+                "restore it, or move it away and agree on ResetSeqNumFlag with the peer"
             )
         self.cut_bytes = size - good
         os.ftruncate(self._fd, good)
         return good
 
-    def _records(
-        self, offset: int, stop: int, seq: int
-    ) -> Iterator[tuple[int, int, bytes | None]]:
-        """(start, end, message) of each record from number `seq`; None for a damaged one, the end at a torn one."""
+    def _records(self, offset: int, stop: int, seq: int) -> Iterator[tuple[int, int, bytes | None]]:
+        """(start, end, message) of each record from number `seq`, up to a torn one.
+
+        The message is None for a damaged record.
+        """
         block, block_at = b"", offset
         while offset + _RECORD.size <= stop:
             if offset + _RECORD.size > block_at + len(block):
@@ -198,7 +210,7 @@ class FileStore:
             offset, seq = end, seq + 1
 
     def _ends_a_record(self, end: int, stop: int, seq: int, stored_seq: int) -> bool:
-        """True when a bad record has its right length: it is damaged, not torn, and its number was used."""
+        """True when a bad record has its right length: damaged, not torn; its number was used."""
         if end == stop:
             return stored_seq == seq
         following = os.pread(self._fd, _RECORD.size, end)
@@ -216,7 +228,6 @@ class FileStore:
             mapped = mmap.mmap(fd, 2 * _SLOT.size)
         finally:
             os.close(fd)
-        self._next_incoming, self._slot = 1, 1
         for slot in (0, 1):
             seq, crc, _ = _SLOT.unpack_from(mapped, slot * _SLOT.size)
             if seq >= self._next_incoming and crc == zlib.crc32(struct.pack(">Q", seq)):

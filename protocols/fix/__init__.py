@@ -1,4 +1,6 @@
-"""FIX 4.4 over a byte stream: frames, fields, a table of messages, and the session as a state machine without a socket.
+"""FIX 4.4 over a byte stream: frames, fields, a table of messages, and the session as a state
+machine without a socket.
 
-Source: FIX 4.4 specification with errata 20030618, volumes 1 (structure, BodyLength, CheckSum) and 2 (session protocol).
+Source: FIX 4.4 specification with errata 20030618, volumes 1 (structure, BodyLength, CheckSum) and
+2 (session protocol).
 """

@@ -7,7 +7,9 @@ from protocols.fix.message import FixMessage
 
 @dataclass(frozen=True, slots=True)
 class LoggedOn:
-    """Both Logons were exchanged; numbers are those after them. `was_reset`: both sides started at 1 again."""
+    """Both Logons were exchanged; numbers are those after them. `was_reset`: both sides started at
+    1 again.
+    """
 
     heartbeat_s: int
     next_outgoing: int
@@ -17,7 +19,9 @@ class LoggedOn:
 
 @dataclass(frozen=True, slots=True)
 class ApplicationMessage:
-    """A message in sequence, seen once; it counts as received when the caller asks for the next event."""
+    """A message in sequence, seen once; it counts as received when the caller asks for the next
+    event.
+    """
 
     message: FixMessage
     seq: int
@@ -42,7 +46,7 @@ class ReplayAsked:
 
 @dataclass(frozen=True, slots=True)
 class SequenceReset:
-    """The peer moved the number that we expect, or both sides went back to 1; `cause` says which."""
+    """The peer moved the number that we expect, or both sides are back at 1; `cause` says which."""
 
     old_seq: int
     new_seq: int

@@ -1,4 +1,5 @@
-"""One FIX message: from a frame to fields and back, and the checks that the table in `spec.py` asks for.
+"""One FIX message: from a frame to fields and back, and the checks that the table in `spec.py` asks
+for.
 
 Source: FIX 4.4 volume 1 (fields, data fields, header order), volume 2 (SessionRejectReason).
 """
@@ -25,7 +26,7 @@ _SOH = b"\x01"
 _SEQ_DIGITS_MAX = 18
 _TAG_DIGITS_MAX = 9
 _DECIMAL = re.compile(rb"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
-_KNOWN_TAGS = {b"%d" % tag: int(tag) for tag in Tag}
+_KNOWN_TAGS: Mapping[bytes, int] = {b"%d" % tag: int(tag) for tag in Tag}
 _SINGLE_TAGS = frozenset(int(tag) for tag in Tag)
 
 
@@ -40,7 +41,9 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class FixMessage:
-    """A decoded message: fields in wire order, the first value by tag, and the first structural fault if any."""
+    """A decoded message: fields in wire order, the first value by tag, and the first structural
+    fault if any.
+    """
 
     msg_type: bytes
     fields: tuple[tuple[int, bytes], ...]
@@ -77,7 +80,9 @@ def _read_tag(text: bytes) -> int | None:
 
 
 def decode(frame: bytes) -> FixMessage:
-    """Fields of a frame that `Framer` gave; a structural fault is noted in the message, never raised."""
+    """Fields of a frame that `Framer` gave; a structural fault is noted in the message, never
+    raised.
+    """
     fields: list[tuple[int, bytes]] = []
     by_tag: dict[int, bytes] = {}
     fault: Fault | None = None
@@ -129,15 +134,17 @@ _CHECK_OF_TAG = {int(tag): _CHECKS[name] for tag, name in FORMATS.items()}
 
 
 def find_fault(message: FixMessage) -> Fault | None:
-    """First thing that is wrong with a message by the table: structure, required fields, formats; None when sound."""
+    """First thing that is wrong with a message by the table: structure, required fields, formats;
+    None when sound.
+    """
     if message.fault is not None:
         return message.fault
     by_tag = message.by_tag
     known = MESSAGES.get(message.msg_type)
-    for tag in HEADER_REQUIRED if known is None else HEADER_REQUIRED + known.required:
-        if tag not in by_tag:
-            text = f"required tag {int(tag)} missing"
-            return Fault(SessionRejectReason.REQUIRED_TAG_MISSING, int(tag), text)
+    for required in HEADER_REQUIRED if known is None else HEADER_REQUIRED + known.required:
+        if required not in by_tag:
+            text = f"required tag {int(required)} missing"
+            return Fault(SessionRejectReason.REQUIRED_TAG_MISSING, int(required), text)
     for tag, value in message.fields:
         check = _CHECK_OF_TAG.get(tag)
         if check is not None and not check(value):
@@ -168,14 +175,24 @@ class Identity:
 
     def __post_init__(self) -> None:
         """Lay out the header fields that every message of this session shares."""
-        pair = ((Tag.SENDER_COMP_ID, self.sender_comp_id), (Tag.TARGET_COMP_ID, self.target_comp_id))
+        pair = (
+            (Tag.SENDER_COMP_ID, self.sender_comp_id),
+            (Tag.TARGET_COMP_ID, self.target_comp_id),
+        )
         object.__setattr__(self, "comp_ids", encode_fields(*pair))
 
 
-def encode(  # noqa: PLR0913 - the header's fields, each once
-    identity: Identity, msg_type: bytes, seq: int, sending_time: bytes, body: bytes, orig: bytes = b""
+def encode(
+    identity: Identity,
+    msg_type: bytes,
+    seq: int,
+    sending_time: bytes,
+    body: bytes,
+    orig: bytes = b"",
 ) -> bytes:
-    """A whole message; `orig` (OrigSendingTime) makes it a possible duplicate. `body` comes from `encode_fields`."""
+    """A whole message; `orig` (OrigSendingTime) makes it a possible duplicate. `body` comes from
+    `encode_fields`.
+    """
     repeat = b"43=Y\x01122=%b\x01" % orig if orig else b""
     inner = b"35=%b\x0134=%d\x01%b52=%b\x01%b%b" % (
         msg_type, seq, identity.comp_ids, sending_time, repeat, body
@@ -185,7 +202,9 @@ def encode(  # noqa: PLR0913 - the header's fields, each once
 
 
 def encode_again(identity: Identity, wire: bytes, sending_time: bytes) -> bytes:
-    """A message that `encode` made, marked as a possible duplicate with its first SendingTime as OrigSendingTime."""
+    """A message that `encode` made, marked as a possible duplicate with its first SendingTime as
+    OrigSendingTime.
+    """
     parts = wire.split(_SOH, 7)
     body = parts[7][:-TRAILER_BYTES]
     return encode(identity, parts[2][3:], int(parts[3][3:]), sending_time, body, parts[6][3:])

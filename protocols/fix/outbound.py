@@ -1,8 +1,9 @@
-"""The sending half of a session: numbers, storing, replay of what the peer missed, always in order and bounded.
+"""The sending half of a session: numbers, storing, replay of what the peer missed, always in order
+and bounded.
 
-While a replay runs, new messages are only stored; they follow from the store when the replay has ended, so memory holds at
-most one chunk and a few session messages, however far behind the peer is. Source: FIX 4.4 volume 2, ResendRequest and
-SequenceReset-GapFill.
+While a replay runs, new messages are only stored; they follow from the store when the replay has
+ended, so memory holds at most one chunk and a few session messages, however far behind the peer is.
+Source: FIX 4.4 volume 2, ResendRequest and SequenceReset-GapFill.
 """
 
 from collections.abc import Iterable
@@ -18,7 +19,9 @@ DEFERRED_ADMIN_MAX = 64
 
 
 class Outbound:
-    """Messages of one session on their way out; `handed_seq` is the highest number given to the transport."""
+    """Messages of one session on their way out; `handed_seq` is the highest number given to the
+    transport.
+    """
 
     def __init__(self, identity: Identity, store: MessageStore) -> None:
         """Nothing queued, no connection."""
@@ -83,7 +86,8 @@ class Outbound:
     def replay(self, begin_seq: int, end_seq: int) -> bool:
         """Send a range again (`end_seq` 0: all); False when nothing of it was ever sent.
 
-        A request during a replay replaces it: the peer asks from the first number that it still misses.
+        A request during a replay replaces it: the peer asks from the first number that it still
+        misses.
         """
         last = (self._live_next or self.store.next_outgoing) - 1
         end = last if end_seq == 0 else min(end_seq, last)
@@ -95,7 +99,7 @@ class Outbound:
         return True
 
     def take(self, now_ns: int) -> bytes:
-        """Bytes for the transport: the queue, else a chunk of the replay, else what came meanwhile."""
+        """Bytes for the transport: the queue, else part of the replay, else what came meanwhile."""
         if self._queue:
             data = b"".join(self._queue)
             self._queue.clear()
@@ -118,7 +122,9 @@ class Outbound:
         self.queued_bytes += len(wire)
 
     def _chunk(self, first_seq: int, last_seq: int, now_ns: int, *, again: bool) -> bytes:
-        """Up to a chunk of stored messages from `first_seq`; moves the cursor of the phase behind what it gave."""
+        """Up to a chunk of stored messages from `first_seq`; moves the cursor of the phase behind
+        what it gave.
+        """
         sending_time = format_utc_timestamp(now_ns)
         parts: list[bytes] = []
         size, gap_from, seq = 0, 0, first_seq - 1

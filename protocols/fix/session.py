@@ -1,13 +1,13 @@
 """FIX 4.4 session, acceptor and initiator in one state machine, without socket, thread or clock.
 
-Bytes come in by `receive`, facts come out by `next_event` (ask until None), bytes go out by `data_to_send`. A session outlives
-its connections: `connected` starts one, `disconnected` ends it, numbers and messages stay in the store.
-Source: FIX 4.4 volume 2 (session protocol) and its appendix of session test cases. Times are ns since the epoch.
+Bytes come in by `receive`, facts come out by `next_event` (ask until None), bytes go out by
+`data_to_send`. A session outlives its connections: `connected` starts one, `disconnected` ends it,
+numbers and messages stay in the store. Source: FIX 4.4 volume 2 (session protocol) and its appendix
+of session test cases. Times are ns since the epoch.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from protocols.errors import LocalProtocolError
@@ -23,8 +23,17 @@ from protocols.fix.events import (
     SequenceReset,
 )
 from protocols.fix.framing import Framer
-from protocols.fix.message import FixMessage, Identity, decode, encode_fields, find_fault
+from protocols.fix.inbound import Inbound
+from protocols.fix.message import Fault, FixMessage, decode, encode_fields, find_fault
 from protocols.fix.outbound import Outbound
+from protocols.fix.rules import (
+    SessionSettings,
+    find_first_message_fault,
+    find_header_fault,
+    find_logon_conflict,
+    is_reset,
+    too_low_text,
+)
 from protocols.fix.spec import (
     STANDARD_TYPES,
     UNSUPPORTED_MESSAGE_TYPE,
@@ -33,7 +42,7 @@ from protocols.fix.spec import (
     Tag,
 )
 from protocols.fix.store import MessageStore
-from protocols.fix.times import NS_PER_S, parse_utc_timestamp
+from protocols.fix.times import NS_PER_S
 
 
 class State(Enum):
@@ -87,31 +96,11 @@ _LOGGED_ON = frozenset({State.ACTIVE, State.LOGOUT_SENT})
 _RESEND_ATTEMPTS_MAX = 5
 
 
-@dataclass(frozen=True, slots=True)
-class SessionSettings:
-    """How one session behaves; both sides have one.
-
-    `application_types` are the MsgTypes that the owner takes; another standard one gets a BusinessMessageReject.
-    `queued_messages_max` bounds what is kept above a gap; more is dropped and comes again with the replay.
-    """
-
-    identity: Identity
-    is_initiator: bool
-    application_types: frozenset[bytes]
-    heartbeat_s: int = 30
-    reset_on_logon: bool = False
-    logon_timeout_ns: int = 5 * NS_PER_S
-    logout_timeout_ns: int = 2 * NS_PER_S
-    resend_timeout_ns: int = 10 * NS_PER_S
-    time_accuracy_ns: int = 120 * NS_PER_S
-    message_bytes_max: int = 65_536
-    queued_messages_max: int = 1_024
-
-
 class FixSession:
     """One FIX session; see the module for the verbs.
 
-    Public counters: `poss_dup_suppressed_count` (repeats of what was already received), `framer.garbled_count`.
+    Public counters: `poss_dup_suppressed_count` (repeats of what was already received),
+    `framer.garbled_count`.
     """
 
     def __init__(self, settings: SessionSettings, store: MessageStore) -> None:
@@ -120,20 +109,15 @@ class FixSession:
         self.store = store
         self.state = State.DISCONNECTED
         self.framer = Framer(settings.message_bytes_max)
+        self.inbound = Inbound(store, settings.kept_messages_max)
         self.outbound = Outbound(settings.identity, store)
         self.poss_dup_suppressed_count = 0
         self.heartbeat_s = settings.heartbeat_s
         self._events: deque[Event] = deque()
-        self._queued: dict[int, FixMessage] = {}
-        self._expected = store.next_incoming
-        self._is_uncommitted = False
         self._now_ns = 0
         self._state_since_ns = 0
         self._last_received_ns = 0
         self._test_request_ns = 0
-        self._resend_end = 0
-        self._resend_asked_ns = 0
-        self._resend_attempts = 0
         self._handlers: Mapping[bytes, Callable[[FixMessage, int], None]] = {
             MsgType.HEARTBEAT: self._on_heartbeat,
             MsgType.TEST_REQUEST: self._on_test_request,
@@ -155,14 +139,11 @@ class FixSession:
         self._step(Step.DIALLED if self.settings.is_initiator else Step.ACCEPTED, now_ns)
         self.framer.clear()
         self._events.clear()
-        self._queued.clear()
-        self._clear_resend()
-        self._is_uncommitted = False
         self._last_received_ns, self._test_request_ns = now_ns, 0
         self.heartbeat_s = self.settings.heartbeat_s
         if self.settings.is_initiator and self.settings.reset_on_logon:
             self.store.reset()
-        self._expected = self.store.next_incoming
+        self.inbound.open()
         self.outbound.open(now_ns)
         if self.settings.is_initiator:
             self._send_logon(self.heartbeat_s, is_reset=self.settings.reset_on_logon)
@@ -180,14 +161,14 @@ class FixSession:
         self.framer.feed(data)
 
     def next_event(self) -> Event | None:
-        """The next fact, or None when more bytes are needed. Asking again says that the last message was dealt with."""
-        if self._is_uncommitted:
-            self._is_uncommitted = False
-            self.store.set_next_incoming(self._expected)
+        """The next fact, or None when more bytes are needed. Asking again says that the last
+        message was dealt with.
+        """
+        self.inbound.commit()
         while not self._events and self.state not in {State.DISCONNECTED, State.CLOSING}:
-            queued = self._queued.pop(self._expected, None)
-            if queued is not None:
-                self._on_sequenced(queued, self._expected)
+            kept = self.inbound.take_kept()
+            if kept is not None:
+                self._on_sequenced(kept, self.inbound.expected)
                 continue
             frame = self.framer.next_frame()
             if frame is not None:
@@ -215,15 +196,15 @@ class FixSession:
             if not self._test_request_ns:
                 due.append(self.outbound.last_sent_ns + self.heartbeat_s * NS_PER_S)
             due.append((self._test_request_ns or self._last_received_ns) + silence_ns)
-        if self._resend_end:
-            due.append(self._resend_asked_ns + settings.resend_timeout_ns)
+        if self.inbound.gap_end:
+            due.append(self.inbound.asked_ns + settings.resend_timeout_ns)
         return min(due, default=None)
 
     def handle_timer(self, now_ns: int) -> None:
         """Do what is due: heartbeat, test request, another resend request, or give the peer up."""
         self._now_ns = now_ns
         self._follow_clock_back(now_ns)
-        due_ns = self.timer_ns()
+        due_ns, inbound = self.timer_ns(), self.inbound
         if due_ns is None or now_ns < due_ns:
             return
         if self.state is not State.ACTIVE:
@@ -231,7 +212,7 @@ class FixSession:
             return
         if self.heartbeat_s and not self._check_silence(now_ns):
             return
-        if self._resend_end and now_ns >= self._resend_asked_ns + self.settings.resend_timeout_ns:
+        if inbound.gap_end and now_ns >= inbound.asked_ns + self.settings.resend_timeout_ns:
             self._ask_again()
         heartbeat_ns = self.heartbeat_s * NS_PER_S
         # While a test request is open nothing more is said: its answer or the end comes next.
@@ -274,70 +255,38 @@ class FixSession:
             return
         if message.msg_type == MsgType.LOGOUT:
             self._on_logout(message, seq)
-        elif self._is_reset(message):
+        elif is_reset(message):
             self._on_sequence_reset(message, seq)
         elif message.msg_type == MsgType.LOGON and message.flag(Tag.RESET_SEQ_NUM_FLAG):
             self._on_reset_logon(message, seq)
-        elif seq > self._expected:
+        elif seq > self.inbound.expected:
             self._on_too_high(message, seq)
-        elif seq < self._expected:
+        elif seq < self.inbound.expected:
             self._on_too_low(message, seq)
         else:
             self._on_sequenced(message, seq)
 
     def _check_header(self, message: FixMessage, seq: int) -> bool:
         """CompIDs and times; a wrong one is rejected and ends the session."""
-        fault: tuple[SessionRejectReason, int, str] | None = None
-        if self._has_comp_ids(message) and not self._is_ours(message):
-            fault = (SessionRejectReason.COMP_ID_PROBLEM, 0, "CompID problem")
-        elif not self._is_time_accurate(message):
-            text = "SendingTime accuracy problem"
-            fault = (SessionRejectReason.SENDING_TIME_ACCURACY, 0, text)
-        elif message.flag(Tag.POSS_DUP_FLAG) and not self._is_reset(message):
-            original_ns = parse_utc_timestamp(message.get(Tag.ORIG_SENDING_TIME))
-            sent_ns = parse_utc_timestamp(message.get(Tag.SENDING_TIME))
-            if original_ns is not None and sent_ns is not None and original_ns > sent_ns:
-                text = "OrigSendingTime after SendingTime"
-                fault = (SessionRejectReason.SENDING_TIME_ACCURACY, 0, text)
+        fault = find_header_fault(message, self.settings, self._now_ns)
         if fault is None:
             return True
-        if seq == self._expected:
+        if seq == self.inbound.expected:
             self._advance(seq + 1)
-        self._reject(message, seq, *fault)
-        self._begin_logout(fault[2])
+        self._reject(message, seq, fault)
+        self._begin_logout(fault.text)
         return False
 
-    @staticmethod
-    def _has_comp_ids(message: FixMessage) -> bool:
-        """Missing or empty ones are left to the field checks, which reject them by name."""
-        return bool(message.get(Tag.SENDER_COMP_ID) and message.get(Tag.TARGET_COMP_ID))
-
-    def _is_ours(self, message: FixMessage) -> bool:
-        identity = self.settings.identity
-        return (
-            message.get(Tag.SENDER_COMP_ID) == identity.target_comp_id.encode()
-            and message.get(Tag.TARGET_COMP_ID) == identity.sender_comp_id.encode()
-        )
-
-    def _is_time_accurate(self, message: FixMessage) -> bool:
-        """A missing or unreadable time is left to the field checks."""
-        sent_ns = parse_utc_timestamp(message.get(Tag.SENDING_TIME))
-        return sent_ns is None or abs(sent_ns - self._now_ns) <= self.settings.time_accuracy_ns
-
-    @staticmethod
-    def _is_reset(message: FixMessage) -> bool:
-        """SequenceReset-Reset, whose own number means nothing."""
-        is_reset = message.msg_type == MsgType.SEQUENCE_RESET
-        return is_reset and not message.flag(Tag.GAP_FILL_FLAG)
-
     def _on_too_high(self, message: FixMessage, seq: int) -> None:
-        """A gap: ask for it once, keep the message; a resend request is answered now, or two gaps would wait for each other."""
+        """A gap: ask for it once, keep the message; a resend request is answered now, or two gaps
+        would wait for each other.
+        """
         if message.msg_type == MsgType.RESEND_REQUEST:
             if find_fault(message) is None:
                 self._on_resend_request(message, seq)
-        elif len(self._queued) < self.settings.queued_messages_max:
-            self._queued[seq] = message
-        if not self._resend_end:
+        else:
+            self.inbound.keep(seq, message)
+        if not self.inbound.gap_end:
             self._ask_for_gap(seq - 1)
 
     def _on_too_low(self, message: FixMessage, seq: int) -> None:
@@ -348,8 +297,7 @@ class FixSession:
         if message.msg_type == MsgType.RESEND_REQUEST and find_fault(message) is None:
             self._on_resend_request(message, seq)
         elif not message.flag(Tag.POSS_DUP_FLAG):
-            text = f"MsgSeqNum too low, expecting {self._expected} but received {seq}"
-            self._end_with_logout(text)
+            self._end_with_logout(too_low_text(self.inbound.expected, seq))
         elif not message.get(Tag.ORIG_SENDING_TIME) and message.msg_type != MsgType.SEQUENCE_RESET:
             self._reject_missing_original(message, seq)
         else:
@@ -358,26 +306,24 @@ class FixSession:
     def _reject_missing_original(self, message: FixMessage, seq: int) -> None:
         tag = Tag.ORIG_SENDING_TIME
         text = f"required tag {int(tag)} missing"
-        self._reject(message, seq, SessionRejectReason.REQUIRED_TAG_MISSING, tag, text)
+        self._reject(message, seq, Fault(SessionRejectReason.REQUIRED_TAG_MISSING, tag, text))
 
     def _on_sequenced(self, message: FixMessage, seq: int) -> None:
         """The message that was expected: check its fields, then let its type decide."""
         if message.msg_type != MsgType.SEQUENCE_RESET:
             self._advance(seq + 1)
-        fault = find_fault(message)
-        if message.flag(Tag.POSS_DUP_FLAG) and not message.get(Tag.ORIG_SENDING_TIME):
-            if message.msg_type != MsgType.SEQUENCE_RESET:
+            if message.flag(Tag.POSS_DUP_FLAG) and not message.get(Tag.ORIG_SENDING_TIME):
                 self._reject_missing_original(message, seq)
                 return
+        fault = find_fault(message)
         if fault is not None and message.msg_type != MsgType.REJECT:
             self._advance(seq + 1)
-            self._reject(message, seq, fault.reason, fault.tag, fault.text)
+            self._reject(message, seq, fault)
             return
         handler = self._handlers.get(message.msg_type)
         if handler is not None:
             handler(message, seq)
         elif message.msg_type in self.settings.application_types:
-            self._is_uncommitted = True
             event = ApplicationMessage(message, seq, message.flag(Tag.POSS_DUP_FLAG))
             self._events.append(event)
         elif message.msg_type in STANDARD_TYPES or message.msg_type.startswith(b"U"):
@@ -385,7 +331,7 @@ class FixSession:
         else:
             text = f"MsgType {message.msg_type[:8]!r} is not in FIX 4.4"
             reason = SessionRejectReason.INVALID_MSG_TYPE
-            self._reject(message, seq, reason, 0, text)
+            self._reject(message, seq, Fault(reason, 0, text))
 
     def _refuse_type(self, message: FixMessage, seq: int) -> None:
         text = "Unsupported Message Type"
@@ -402,55 +348,36 @@ class FixSession:
 
     def _on_first_message(self, message: FixMessage) -> None:
         """Before both Logons are exchanged nothing else is answered."""
-        seq = message.number(Tag.MSG_SEQ_NUM)
-        if message.msg_type == MsgType.LOGOUT and self.settings.is_initiator:
-            text = message.get(Tag.TEXT).decode("latin-1") or "no reason given"
-            self._end(f"peer refused the logon: {text}", was_clean=False)
-        elif message.msg_type != MsgType.LOGON:
-            self._end("first message was no Logon", was_clean=False)
-        elif message.get(Tag.BEGIN_STRING) != self.settings.identity.begin_string:
-            self._end("Logon with another BeginString", was_clean=False)
-        elif not self._is_ours(message):
-            self._end("Logon with a CompID that is not this session's", was_clean=False)
-        elif not self._is_time_accurate(message):
-            self._end("Logon with a SendingTime too far from our clock", was_clean=False)
-        elif (fault := find_fault(message)) is not None or seq is None:
-            self._end(f"malformed Logon: {fault.text if fault else ''}", was_clean=False)
-        elif message.get(Tag.ENCRYPT_METHOD) != b"0":
-            self._end_with_logout("EncryptMethod is not 0; use a tunnel for encryption")
-        else:
-            self._on_logon(message, seq)
-
-    def _on_logon(self, message: FixMessage, seq: int) -> None:
-        is_reset = message.flag(Tag.RESET_SEQ_NUM_FLAG)
-        settings = self.settings
-        if is_reset and (seq != 1 or (settings.is_initiator and not settings.reset_on_logon)):
-            self._end_with_logout("ResetSeqNumFlag without MsgSeqNum 1, or not asked for")
+        text = find_first_message_fault(message, self.settings, self._now_ns)
+        if text is not None:
+            self._end(text, was_clean=False)
             return
-        if seq < self._expected and not is_reset:
-            text = f"MsgSeqNum too low, expecting {self._expected} but received {seq}"
+        text = find_logon_conflict(message, self.settings, self.inbound.expected)
+        if text is not None:
             self._end_with_logout(text)
             return
-        if not settings.is_initiator:
-            if is_reset:
+        self._on_logon(message, message.number(Tag.MSG_SEQ_NUM) or 0)
+
+    def _on_logon(self, message: FixMessage, seq: int) -> None:
+        asks_reset = message.flag(Tag.RESET_SEQ_NUM_FLAG)
+        if not self.settings.is_initiator:
+            if asks_reset:
                 self._reset_both("ResetSeqNumFlag at logon")
             self._answer_logon(message)
         self._step(Step.LOGON_DONE, self._now_ns)
-        if seq == self._expected:
+        if seq == self.inbound.expected:
             self._advance(seq + 1)
         outgoing = self.store.next_outgoing
-        self._events.append(LoggedOn(self.heartbeat_s, outgoing, self._expected, is_reset))
-        if seq > self._expected:
+        self._events.append(LoggedOn(self.heartbeat_s, outgoing, self.inbound.expected, asks_reset))
+        if seq > self.inbound.expected:
             self._ask_for_gap(seq)
 
     def _on_reset_logon(self, message: FixMessage, seq: int) -> None:
-        """Both sides go back to 1 within the connection; the side that did not ask answers in kind."""
+        """Both sides go back to 1 within the connection; we answer in kind."""
         if seq != 1 or find_fault(message) is not None:
             self._end_with_logout("ResetSeqNumFlag needs MsgSeqNum 1 and a sound Logon")
             return
         self._reset_both("ResetSeqNumFlag within the session")
-        self._queued.clear()
-        self._clear_resend()
         self._advance(2)
         self._answer_logon(message)
 
@@ -472,7 +399,7 @@ class FixSession:
         else:
             text = f"nothing was sent in {begin_seq}..{end_seq or 'now'}"
             tag = Tag.BEGIN_SEQ_NO
-            self._reject(message, seq, SessionRejectReason.VALUE_INCORRECT, tag, text)
+            self._reject(message, seq, Fault(SessionRejectReason.VALUE_INCORRECT, tag, text))
 
     def _on_reject(self, message: FixMessage, _seq: int) -> None:
         reference = message.number(Tag.REF_SEQ_NUM) or 0
@@ -487,29 +414,29 @@ class FixSession:
             self._advance(seq + 1)
             text = f"NewSeqNo {new_seq} does not lead forward from {seq}"
             reason = SessionRejectReason.VALUE_INCORRECT
-            self._reject(message, seq, reason, Tag.NEW_SEQ_NO, text)
+            self._reject(message, seq, Fault(reason, Tag.NEW_SEQ_NO, text))
             return
         self._advance(new_seq)
 
     def _on_sequence_reset(self, message: FixMessage, seq: int) -> None:
         fault = find_fault(message)
         if fault is not None:
-            self._reject(message, seq, fault.reason, fault.tag, fault.text)
+            self._reject(message, seq, fault)
             return
-        old_seq, new_seq = self._expected, message.number(Tag.NEW_SEQ_NO) or 0
+        old_seq, new_seq = self.inbound.expected, message.number(Tag.NEW_SEQ_NO) or 0
         if new_seq < old_seq:
             text = f"NewSeqNo {new_seq} is below the expected {old_seq}"
-            self._reject(message, seq, SessionRejectReason.VALUE_INCORRECT, 0, text)
+            self._reject(message, seq, Fault(SessionRejectReason.VALUE_INCORRECT, 0, text))
             return
         self._advance(new_seq)
         self._events.append(SequenceReset(old_seq, new_seq, "SequenceReset of the peer"))
 
     def _on_logout(self, message: FixMessage, seq: int) -> None:
-        """Any number will do: the session ends either way, and a gap shows again at the next Logon."""
-        if seq < self._expected and message.flag(Tag.POSS_DUP_FLAG):
+        """Any number will do: the session ends, and a gap shows again at the next Logon."""
+        if seq < self.inbound.expected and message.flag(Tag.POSS_DUP_FLAG):
             self.poss_dup_suppressed_count += 1
             return
-        if seq == self._expected:
+        if seq == self.inbound.expected:
             self._advance(seq + 1)
         text = message.get(Tag.TEXT).decode("latin-1")
         if self.state is State.LOGOUT_SENT:
@@ -521,44 +448,25 @@ class FixSession:
     # -- gaps ---------------------------------------------------------------------------------
 
     def _ask_for_gap(self, last_seq: int) -> None:
-        self._resend_end, self._resend_attempts = last_seq, 0
-        self._events.append(GapDetected(self._expected, last_seq))
+        self.inbound.open_gap(last_seq)
+        self._events.append(GapDetected(self.inbound.expected, last_seq))
         self._send_resend_request()
 
     def _ask_again(self) -> None:
         """No progress since the last request: ask from where we are, give up after a few."""
-        self._resend_attempts += 1
-        if self._resend_attempts >= _RESEND_ATTEMPTS_MAX:
+        self.inbound.attempts += 1
+        if self.inbound.attempts >= _RESEND_ATTEMPTS_MAX:
             self._end_with_logout("no answer to ResendRequest")
             return
         self._send_resend_request()
 
     def _send_resend_request(self) -> None:
-        self._resend_asked_ns = self._now_ns
-        fields = encode_fields((Tag.BEGIN_SEQ_NO, self._expected), (Tag.END_SEQ_NO, 0))
-        self.outbound.send_admin(MsgType.RESEND_REQUEST, fields, self._now_ns)
-
-    def _clear_resend(self) -> None:
-        self._resend_end = self._resend_asked_ns = self._resend_attempts = 0
+        self.inbound.asked_ns = self._now_ns
+        body = encode_fields((Tag.BEGIN_SEQ_NO, self.inbound.expected), (Tag.END_SEQ_NO, 0))
+        self.outbound.send_admin(MsgType.RESEND_REQUEST, body, self._now_ns)
 
     def _advance(self, seq: int) -> None:
-        """Expect `seq` next; for an application message the store hears of it when the caller asks for the next event."""
-        old_expected = self._expected
-        if seq <= old_expected:
-            return
-        self._expected = seq
-        if self._resend_end:
-            self._resend_asked_ns, self._resend_attempts = self._now_ns, 0
-            if seq > self._resend_end:
-                self._clear_resend()
-        self._is_uncommitted = True
-        if self._queued:
-            self._forget_queued_below(seq, is_one_step=seq == old_expected + 1)
-
-    def _forget_queued_below(self, seq: int, *, is_one_step: bool) -> None:
-        """Drop kept messages that came again; only a jump needs a look at all of them."""
-        for old in (seq - 1,) if is_one_step else [number for number in self._queued if number < seq]:
-            self._queued.pop(old, None)
+        self.inbound.advance(seq, self._now_ns)
 
     # -- timers -------------------------------------------------------------------------------
 
@@ -571,7 +479,7 @@ class FixSession:
         self._last_received_ns = min(self._last_received_ns, now_ns)
         self._test_request_ns = min(self._test_request_ns, now_ns)
         self._state_since_ns = min(self._state_since_ns, now_ns)
-        self._resend_asked_ns = min(self._resend_asked_ns, now_ns)
+        self.inbound.asked_ns = min(self.inbound.asked_ns, now_ns)
         self.outbound.last_sent_ns = min(self.outbound.last_sent_ns, now_ns)
 
     def _check_silence(self, now_ns: int) -> bool:
@@ -609,7 +517,8 @@ class FixSession:
     def _answer_logon(self, message: FixMessage) -> None:
         """The same interval and reset flag as the peer's Logon.
 
-        Interval 0 asks for no heartbeats; ours go on at the configured one, or a peer that is gone would stay for ever.
+        Interval 0 asks for no heartbeats; ours go on at the configured one, or a peer that is gone
+        would stay for ever.
         """
         asked_s = message.number(Tag.HEART_BT_INT) or 0
         self.heartbeat_s = asked_s or self.settings.heartbeat_s
@@ -621,22 +530,20 @@ class FixSession:
         self.outbound.send_admin(MsgType.LOGON, body + reset, self._now_ns)
 
     def _reset_both(self, cause: str) -> None:
-        self._events.append(SequenceReset(self._expected, 1, cause))
+        self._events.append(SequenceReset(self.inbound.expected, 1, cause))
         self.outbound.clear()
         self.store.reset()
-        self._expected = 1
+        self.inbound.open()
 
-    def _reject(  # noqa: PLR0913 - the fields of a Reject
-        self, message: FixMessage, seq: int, reason: SessionRejectReason, tag: int, text: str
-    ) -> None:
+    def _reject(self, message: FixMessage, seq: int, fault: Fault) -> None:
         fields: list[tuple[int, bytes | str | int]] = [(Tag.REF_SEQ_NUM, seq)]
-        if tag:
-            fields.append((Tag.REF_TAG_ID, int(tag)))
+        if fault.tag:
+            fields.append((Tag.REF_TAG_ID, fault.tag))
         if message.msg_type:
             fields.append((Tag.REF_MSG_TYPE, message.msg_type))
-        fields += [(Tag.SESSION_REJECT_REASON, int(reason)), (Tag.TEXT, text)]
+        fields += [(Tag.SESSION_REJECT_REASON, int(fault.reason)), (Tag.TEXT, fault.text)]
         self.outbound.send_admin(MsgType.REJECT, encode_fields(*fields), self._now_ns)
-        self._events.append(RejectSent(seq, text))
+        self._events.append(RejectSent(seq, fault.text))
 
     def _begin_logout(self, text: str) -> None:
         """Say Logout once and wait for the peer's."""
@@ -646,7 +553,7 @@ class FixSession:
             self._step(Step.LOGOUT_BEGUN, self._now_ns)
 
     def _end_with_logout(self, text: str) -> None:
-        """Say Logout and do not wait: what the peer says next cannot be trusted to be in sequence."""
+        """Say Logout and do not wait: the numbers of the peer cannot be trusted any more."""
         self.outbound.send_admin(MsgType.LOGOUT, encode_fields((Tag.TEXT, text)), self._now_ns)
         self._end(text, was_clean=False)
 

@@ -1,7 +1,8 @@
 """FIX 4.4 as data: tags, message types, field formats, required fields, reject reasons.
 
-Source: FIX 4.4 with errata 20030618, volume 6 (fields), volume 2 (session messages), volumes 3 and 4 (application messages).
-Only the fields and messages that this project exchanges are listed; an unlisted tag is let through unchecked.
+Source: FIX 4.4 with errata 20030618, volume 6 (fields), volume 2 (session messages), volumes 3 and
+4 (application messages). Only the fields and messages that this project exchanges are listed; an
+unlisted tag is let through unchecked.
 """
 
 from collections.abc import Mapping
@@ -77,7 +78,9 @@ ADMIN_TYPES: frozenset[bytes] = frozenset(b"%c" % code for code in b"012345A")
 """Session messages: never sent again, a gap fill takes their place."""
 
 _SINGLE = "06789BCDEFGHJKLMNPQRSTVWXYZabcdefghijklmnopqrstuvwxyz"
-_DOUBLE = [f"A{code}" for code in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"] + [f"B{code}" for code in "ABCDEFGH"]
+_DOUBLE = [f"A{code}" for code in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"] + [
+    f"B{code}" for code in "ABCDEFGH"
+]
 STANDARD_TYPES: frozenset[bytes] = ADMIN_TYPES | {code.encode() for code in (*_SINGLE, *_DOUBLE)}
 """Every MsgType of FIX 4.4; one that starts with U is user-defined."""
 
@@ -137,12 +140,16 @@ DATA_TAG_OF_LENGTH: Mapping[int, int] = MappingProxyType(
     {90: 91, 93: 89, 95: 96, 212: 213, 348: 349, 350: 351, 352: 353, 354: 355, 356: 357, 358: 359}
     | {360: 361, 362: 363, 364: 365, 445: 446, 618: 619, 621: 622}
 )
-"""Data fields may hold any byte, the separator too: the length field before each says where it ends."""
+"""Data fields may hold any byte, the separator too: the length field before each says where it
+ends.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageSpec:
-    """One message: type, name, where it is specified, and the body fields without which it means nothing."""
+    """One message: type, name, where it is specified, and the body fields without which it means
+    nothing.
+    """
 
     msg_type: bytes
     name: str
@@ -174,8 +181,17 @@ MESSAGES: Mapping[bytes, MessageSpec] = MappingProxyType(
                 MsgType.EXECUTION_REPORT,
                 "ExecutionReport",
                 "vol. 4",
-                (_T.ORDER_ID, _T.EXEC_ID, _T.EXEC_TYPE, _T.ORD_STATUS, _T.SYMBOL, _T.SIDE)
-                + (_T.LEAVES_QTY, _T.CUM_QTY, _T.AVG_PX),
+                (
+                    _T.ORDER_ID,
+                    _T.EXEC_ID,
+                    _T.EXEC_TYPE,
+                    _T.ORD_STATUS,
+                    _T.SYMBOL,
+                    _T.SIDE,
+                    _T.LEAVES_QTY,
+                    _T.CUM_QTY,
+                    _T.AVG_PX,
+                ),
             ),
             MessageSpec(MsgType.SECURITY_STATUS, "SecurityStatus", "vol. 3", (_T.SYMBOL,)),
             MessageSpec(

@@ -1,4 +1,5 @@
-"""What a session remembers between connections: both sequence numbers and what it sent. A Protocol, and one in memory.
+"""What a session remembers between connections: both sequence numbers and what it sent. A Protocol,
+and one in memory.
 
 An implementation that survives a crash lives with whoever may touch files.
 """
@@ -20,10 +21,14 @@ class MessageStore(Protocol):
         """Number that the next received message should have."""
 
     def append(self, messages: Sequence[bytes]) -> None:
-        """Keep messages under the next outgoing numbers; empty bytes mark a session message (never sent again)."""
+        """Keep messages under the next outgoing numbers; empty bytes mark a session message (never
+        sent again).
+        """
 
     def read(self, first_seq: int, last_seq: int) -> Iterator[tuple[int, bytes]]:
-        """(number, message) in order for each number of the range; empty bytes where there is nothing to send again."""
+        """(number, message) in order for each number of the range; empty bytes where there is
+        nothing to send again.
+        """
 
     def set_next_incoming(self, seq: int) -> None:
         """Remember what was received."""
@@ -35,7 +40,9 @@ class MessageStore(Protocol):
 class MemoryStore:
     """Keeps the last `capacity` messages; older ones are gap-filled."""
 
-    def __init__(self, capacity: int = 65_536, next_outgoing: int = 1, next_incoming: int = 1) -> None:
+    def __init__(
+        self, capacity: int = 65_536, next_outgoing: int = 1, next_incoming: int = 1
+    ) -> None:
         """An empty store that starts at the given numbers."""
         self._messages: deque[bytes] = deque(maxlen=capacity)
         self._next_outgoing = next_outgoing

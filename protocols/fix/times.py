@@ -1,4 +1,5 @@
-"""UTCTimestamp (FIX 4.4 volume 6): `YYYYMMDD-HH:MM:SS` with none to nine decimals, to and from ns since the epoch.
+"""UTCTimestamp (FIX 4.4 volume 6): `YYYYMMDD-HH:MM:SS` with none to nine decimals, to and from ns
+since the epoch.
 
 Integers only; days by the proleptic Gregorian calendar, in eras of 400 years that start on 1 March.
 """

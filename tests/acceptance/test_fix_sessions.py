@@ -1,4 +1,4 @@
-"""Runs every conversation of fix_sessions.def against the session; the language is described there."""
+"""Runs every conversation of fix_sessions.def; the language is described there."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -9,7 +9,8 @@ import pytest
 from protocols.fix.events import ApplicationMessage, Disconnect
 from protocols.fix.framing import Framer, checksum
 from protocols.fix.message import Identity, decode, encode_fields
-from protocols.fix.session import FixSession, SessionSettings
+from protocols.fix.rules import SessionSettings
+from protocols.fix.session import FixSession
 from protocols.fix.store import MemoryStore
 from protocols.fix.times import NS_PER_S, format_utc_timestamp
 
@@ -129,7 +130,9 @@ def split_message(text: str) -> tuple[str, list[tuple[str, str]]]:
 SCENARIOS = read_scenarios()
 
 
-@pytest.mark.parametrize("role, name, lines", SCENARIOS, ids=[name for _, name, _ in SCENARIOS])
+@pytest.mark.parametrize(
+    ("role", "name", "lines"), SCENARIOS, ids=[name for _, name, _ in SCENARIOS]
+)
 def test_session_follows_the_conversation(role: str, name: str, lines: list[str]):
     settings = SessionSettings(
         identity=Identity("US", "PEER"),

@@ -1,6 +1,8 @@
-"""Command line of the sample OMS: `oms-client --host H --port P --sender OMS1 --target FEEDHANDLER`.
+"""Command line of the sample OMS: `oms-client --host H --port P --sender OMS1 --target
+FEEDHANDLER`.
 
-Exit codes: 0 stopped by signal or by --seconds, 2 wrong usage, 69 no Logon within --connect-timeout or store in use.
+Exit codes: 0 stopped by signal or by --seconds, 2 wrong usage, 69 no Logon within --connect-timeout
+or store in use.
 """
 
 import argparse
@@ -45,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report", type=Path, help="write counts here as JSON at the end")
     parser.add_argument("--seconds", type=_seconds, help="stop after this time")
     parser.add_argument("--heartbeat", type=int, default=10, help="HeartBtInt in seconds")
-    parser.add_argument("--connect-timeout", type=_seconds, default=10.0, help="seconds, exit 69 then")
+    parser.add_argument(
+        "--connect-timeout", type=_seconds, default=10.0, help="seconds, exit 69 then"
+    )
     parser.add_argument("--reset-seq", action="store_true", help="both sides start at 1 again")
     parser.add_argument("--quiet", action="store_true", help="do not print the signals")
     return parser

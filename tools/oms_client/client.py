@@ -20,7 +20,8 @@ from protocols.fix.events import (
     RejectSent,
 )
 from protocols.fix.message import FixMessage, Identity
-from protocols.fix.session import FixSession, SessionSettings
+from protocols.fix.rules import SessionSettings
+from protocols.fix.session import FixSession
 from protocols.fix.spec import MsgType, Tag
 from tools.oms_client.ledger import SignalLedger, describe
 
@@ -29,9 +30,7 @@ _BACKOFF_S_MIN = 0.1
 _BACKOFF_S_MAX = 5.0
 _LOGOUT_WAIT_S = 3.0
 _OUTBOUND_CAP_BYTES = 16 * 1024 * 1024
-_REPORT = (
-    b"37=%b\x0117=%b\x01150=0\x0139=0\x0111=%b\x0155=%b\x0154=%b\x01151=%b\x0114=0\x016=0\x01"
-)
+_REPORT = b"37=%b\x0117=%b\x01150=0\x0139=0\x0111=%b\x0155=%b\x0154=%b\x01151=%b\x0114=0\x016=0\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,9 @@ class OmsClient:
         self._last_problem = "no attempt was made"
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Stay logged on until `stop`, then log out; NeverConnectedError when no Logon ever succeeded in time."""
+        """Stay logged on until `stop`, then log out; NeverConnectedError when no Logon ever
+        succeeded in time.
+        """
         started_s = time.monotonic()
         backoff_s = _BACKOFF_S_MIN
         while not stop.is_set():
@@ -131,24 +132,26 @@ class OmsClient:
             self._note(f"cannot reach {settings.host}:{settings.port}: {error or 'no answer'}")
             return
         self._closed.clear()
-        self._link = Link(
+        link = Link(
             sock,
             self._session,
             self,
             outbound_cap_bytes=_OUTBOUND_CAP_BYTES,
             clock_ns=time.time_ns,
         )
-        self._link.start()
+        self._link = link
+        link.start()
         logout_by_s = 0.0
         while not self._closed.is_set():
             if stop.is_set() and logout_by_s == 0.0:
                 logout_by_s = time.monotonic() + _LOGOUT_WAIT_S
                 self._log_out()
             if logout_by_s and time.monotonic() >= logout_by_s:
-                self._link.close("logout was not answered")
+                link.close("logout was not answered")
                 return
             await self._wait_a_tick(stop)
-            self._link.tick(time.time_ns())
+            if not link.is_closed:
+                link.tick(time.time_ns())
 
     async def _wait_a_tick(self, stop: asyncio.Event) -> None:
         """Until the next tick, or sooner when the connection ends or the stop comes."""
@@ -164,8 +167,7 @@ class OmsClient:
         if link is None:
             return
         if self._session.is_logged_on:
-            self._session.logout("client stops", time.time_ns())
-            link.flush()
+            link.log_out("client stops")
         else:
             link.close("stopped before the Logon was answered")
 
@@ -195,11 +197,13 @@ class OmsClient:
         elif isinstance(event, Disconnect) and not event.was_clean:
             self._note(event.reason)
 
-    def on_sent(self, link: Link, rx_stamps_ns: list[int]) -> None:
+    def on_sent(self, rx_stamps_ns: list[int]) -> None:
         """The client announces nothing; the server's side measures."""
 
     def on_closed(self, link: Link, reason: str, *, was_clean: bool) -> None:
         """The connection is gone; `run` dials again."""
+        if link is self._link:
+            self._link = None
         if not was_clean:
             self._note(reason)
         self._closed.set()

@@ -41,7 +41,8 @@ class SignalLedger:
     def report(self) -> dict[str, int | bool]:
         """Counts for the report file.
 
-        `missing`: ids between 1 and `max_id` not received in this run; `ids_contiguous`: none missing from `min_id` on.
+        `missing`: ids between 1 and `max_id` not received in this run; `ids_contiguous`: none
+        missing from `min_id` on.
         """
         return {
             "received": self.received,

@@ -1,4 +1,6 @@
-"""What the OMS tests share: a server on loopback with a ring that the test fills, and counters that it reads."""
+"""What the OMS tests share: a server on loopback with a ring that the test fills, and counters that
+it reads.
+"""
 
 import asyncio
 import os

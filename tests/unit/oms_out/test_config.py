@@ -22,7 +22,7 @@ def test_a_misspelt_key_is_named():
 
 
 @pytest.mark.parametrize(
-    "changes, named",
+    ("changes", "named"),
     [
         ({"allowed": []}, "allowed"),
         ({"allowed": ["A", "A"]}, "twice"),

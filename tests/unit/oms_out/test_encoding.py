@@ -15,7 +15,9 @@ STAMP_NS = 1_789_992_000_123_456_789
 
 
 def through_simplefix(row: tuple[int, ...]) -> dict[int, bytes]:
-    """Fields of the whole message as simplefix reads them, and simplefix's own encoding of the same is the same bytes."""
+    """Fields of the whole message as simplefix reads them, and simplefix's own encoding of the same
+    is the same bytes.
+    """
     msg_type, body = ENCODER.encode(row)
     wire = encode(Identity("US", "OMS1"), msg_type, 5, b"20260921-12:00:00.000", body)
     parser = simplefix.FixParser()
@@ -38,7 +40,9 @@ def test_an_order_carries_what_the_contract_says():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("level, status", [(BreakerLevel.HALTED, b"2"), (BreakerLevel.NORMAL, b"3")])
+@pytest.mark.parametrize(
+    ("level", "status"), [(BreakerLevel.HALTED, b"2"), (BreakerLevel.NORMAL, b"3")]
+)
 def test_a_breaker_change_is_a_security_status(level: int, status: bytes):
     fields = through_simplefix(signal_row(7, kind=SignalKind.BREAKER, level=level, source=1))
     assert fields[35] == b"f"

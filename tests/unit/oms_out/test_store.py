@@ -146,7 +146,9 @@ def test_reading_starts_anywhere_in_a_long_file(tmp_path: Path):
         assert list(store.read(first, first + 9)) == expected
 
 
-def test_a_disk_that_refuses_leaves_the_numbers_as_they_were(tmp_path: Path, monkeypatch):
+def test_a_disk_that_refuses_leaves_the_numbers_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     store = FileStore(tmp_path, fsync=True)
     store.append((b"good",))
     real = os.pwrite

@@ -1,3 +1,4 @@
+import itertools
 import random
 
 import pytest
@@ -30,7 +31,7 @@ def frames_of(framer: Framer) -> list[bytes]:
 def split_feed(data: bytes, cuts: list[int]) -> tuple[list[bytes], Framer]:
     framer, frames = Framer(), []
     edges = [0, *sorted(cuts), len(data)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         framer.feed(data[start:stop])
         frames += frames_of(framer)
     return frames, framer

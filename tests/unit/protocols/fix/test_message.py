@@ -81,7 +81,7 @@ def test_a_data_length_that_lies_is_a_fault():
 
 
 @pytest.mark.parametrize(
-    "body, reason, tag",
+    ("body", "reason", "tag"),
     [
         (b"112=\x01", SessionRejectReason.TAG_WITHOUT_VALUE, 112),
         (b"112=a\x01112=b\x01", SessionRejectReason.TAG_TWICE, 112),
@@ -111,7 +111,9 @@ def test_every_required_field_of_every_message_is_missed_by_name():
     for spec in MESSAGES.values():
         for missing in spec.required:
             values = {tag: b"1" for tag in spec.required if tag != missing}
-            values = {tag: TIME if tag == Tag.TRANSACT_TIME else value for tag, value in values.items()}
+            values = {
+                tag: TIME if tag == Tag.TRANSACT_TIME else value for tag, value in values.items()
+            }
             body = encode_fields(*((int(tag), value) for tag, value in values.items()))
             expected = (SessionRejectReason.REQUIRED_TAG_MISSING, int(missing))
             assert fault_of(body, spec.msg_type) == expected, spec.name

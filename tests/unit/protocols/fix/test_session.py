@@ -1,7 +1,10 @@
-"""Two real sessions, a link that loses messages, and a clock that moves when told. Single cases: tests/acceptance."""
+"""Two real sessions, a link that loses messages, and a clock that moves when told. Single cases:
+tests/acceptance.
+"""
 
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -9,7 +12,8 @@ from protocols.errors import LocalProtocolError
 from protocols.fix.events import ApplicationMessage, Disconnect, Event, LoggedOn, SequenceReset
 from protocols.fix.framing import Framer
 from protocols.fix.message import Identity, decode, encode, encode_fields
-from protocols.fix.session import TRANSITIONS, FixSession, SessionSettings, State, Step
+from protocols.fix.rules import SessionSettings
+from protocols.fix.session import TRANSITIONS, FixSession, State, Step
 from protocols.fix.store import MemoryStore
 from protocols.fix.times import NS_PER_S, format_utc_timestamp
 
@@ -17,9 +21,9 @@ START_NS = 1_790_000_000 * NS_PER_S
 TYPES = frozenset({b"B"})
 
 
-def make_session(is_initiator: bool, **changes: object) -> FixSession:
+def make_session(is_initiator: bool, **changes: Any) -> FixSession:
     names = ("LEFT", "RIGHT") if is_initiator else ("RIGHT", "LEFT")
-    settings = SessionSettings(Identity(*names), is_initiator, TYPES, **changes)  # type: ignore[arg-type]
+    settings = SessionSettings(Identity(*names), is_initiator, TYPES, **changes)
     return FixSession(settings, MemoryStore())
 
 
@@ -49,7 +53,7 @@ class Side:
 class Pair:
     """Initiator and acceptor; `loss` is the share of messages that vanish."""
 
-    def __init__(self, seed: int = 1, **changes: object) -> None:
+    def __init__(self, seed: int = 1, **changes: Any) -> None:
         self.left = Side(make_session(is_initiator=True, **changes))
         self.right = Side(make_session(is_initiator=False, **changes))
         self.now_ns = START_NS
@@ -203,7 +207,7 @@ def test_session_messages_beyond_the_bound_become_a_gap_fill_in_a_long_replay():
 
 
 def test_messages_above_a_gap_beyond_the_bound_come_with_the_replay():
-    pair = Pair(queued_messages_max=3)
+    pair = Pair(kept_messages_max=3)
     pair.connect()
     pair.loss = 1.0
     pair.send(pair.right, "lost")
@@ -273,7 +277,9 @@ def test_unanswered_resend_requests_end_the_session_after_a_few():
     left.connected(START_NS)
     identity = Identity("RIGHT", "LEFT")
     now_ns, closed = START_NS, False
-    left.receive(encode(identity, b"A", 9, format_utc_timestamp(now_ns), b"98=0\x01108=30\x01"), now_ns)
+    left.receive(
+        encode(identity, b"A", 9, format_utc_timestamp(now_ns), b"98=0\x01108=30\x01"), now_ns
+    )
     for seq in range(10, 80):
         now_ns += NS_PER_S
         stamp = format_utc_timestamp(now_ns)

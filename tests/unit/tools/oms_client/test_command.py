@@ -26,6 +26,15 @@ async def launch(*arguments: object) -> asyncio.subprocess.Process:
     )
 
 
+def read_report(path: Path) -> dict[str, int | bool]:
+    report: dict[str, int | bool] = json.loads(path.read_text(encoding="utf-8"))
+    return report
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 async def test_prints_signals_survives_a_cut_and_reports_on_sigterm(tmp_path: Path):
     rig = Rig(tmp_path / "server")
     await rig.server.start()
@@ -45,14 +54,14 @@ async def test_prints_signals_survives_a_cut_and_reports_on_sigterm(tmp_path: Pa
     assert [line.split()[0] for line in output.decode().splitlines()] == [
         str(number) for number in range(1, 41)
     ]
-    report = json.loads(report_file.read_text(encoding="utf-8"))
+    report = read_report(report_file)
     assert (report["distinct"], report["duplicates"], report["missing"]) == (40, 0, 0)
     assert (report["acknowledged"], report["ids_contiguous"], report["logons"]) == (40, True, 2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.json", "server"]
+    assert sorted(names_in(tmp_path)) == ["report.json", "server"]
     await rig.stop()
 
 
-def test_a_server_that_is_not_there_is_exit_69(capsys):
+def test_a_server_that_is_not_there_is_exit_69(capsys: pytest.CaptureFixture[str]):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -61,22 +70,23 @@ def test_a_server_that_is_not_there_is_exit_69(capsys):
     assert f"cannot reach 127.0.0.1:{port}" in capsys.readouterr().err
 
 
-def test_a_store_in_use_is_exit_69(tmp_path: Path, capsys):
+def test_a_store_in_use_is_exit_69(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "messages.log").write_bytes(b"not a store at all")
     assert main(["--port", "1", "--store", str(tmp_path)]) == 69
     assert "no message store" in capsys.readouterr().err
 
 
-def test_seconds_end_the_run(tmp_path: Path, capsys):
+def test_seconds_end_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     report = tmp_path / "report.json"
     arguments = ["--port", "1", "--seconds", "0.2", "--report", str(report)]
     assert main(arguments) == 0
-    assert json.loads(report.read_text(encoding="utf-8"))["received"] == 0
+    assert read_report(report)["received"] == 0
     assert "cannot reach" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--port", "0"], ["--port", "x"], ["--port", "1", "--seconds", "-1"], ["--wat"]]
+    "arguments",
+    [[], ["--port", "0"], ["--port", "x"], ["--port", "1", "--seconds", "-1"], ["--wat"]],
 )
 def test_wrong_usage_is_exit_2(arguments: list[str]):
     with pytest.raises(SystemExit) as raised:
