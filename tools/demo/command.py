@@ -1,0 +1,215 @@
+"""`feedhandler demo`: runs the three processes, shows what happens, and says at the end whether all was right."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from feedhandler.core.counters import CounterFile
+from feedhandler.core.latency import format_ns
+from feedhandler.core.sequence import State
+from feedhandler.server.errors import ExitCode, UserError
+from feedhandler.server.warmup import warm_up
+from tools.demo.live import LiveTable
+from tools.demo.processes import Processes, read_json
+from tools.demo.setup import Options, Plan, make_plan
+from tools.demo.verdict import judge
+
+app = App(name="demo", help="Exchange, server and OMS client together, with a verdict at the end.")
+
+_STEP_S = 0.5
+_CATCH_UP_S = 30
+_STOP_S = 10
+_LINE_EVERY = 4
+
+
+@app.default
+def demo(  # noqa: PLR0913 - one parameter an option
+    *,
+    seconds: int = 20,
+    rate: int = 100_000,
+    loss: float = 0.0,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    seed: int = 1,
+    symbols: int = 100,
+    topology: Literal["inline", "pipelined"] = "inline",
+    idle: Literal["spin", "yield", "backoff"] = "spin",
+    cut_at: int = 5,
+    cut_seconds: int = 0,
+    late_start: int = 0,
+    metrics_port: int = 0,
+    garbage: int = 0,
+    keep: Path | None = None,
+) -> int:
+    """Run the demo; the exit code is 0 only if the report is clean.
+
+    Parameters
+    ----------
+    seconds
+        How long the exchange sends.
+    rate
+        Messages a second.
+    loss
+        Share of packets lost on each line, independently.
+    as_json
+        Print the report as one JSON object on the last line.
+    seed
+        Of the exchange's order flow.
+    symbols
+        Instruments traded.
+    topology
+        Of the server's threads.
+    idle
+        What a server thread does without work.
+    cut_at
+        Second at which both lines are cut, for `cut-seconds`.
+    cut_seconds
+        How long both lines are cut; 0 for not at all.
+    late_start
+        Start the server so many seconds after the exchange.
+    metrics_port
+        Where /metrics is served; 0 for a free port.
+    garbage
+        Pieces of garbage thrown at every port meanwhile.
+    keep
+        Folder for configurations, logs and reports, which are otherwise deleted.
+    """
+    for name, value, low, high in (
+        ("--seconds", seconds, 1, 86_400),
+        ("--rate", rate, 1, 10_000_000),
+        ("--symbols", symbols, 1, 10_000),
+        ("--loss", loss, 0, 0.99),
+    ):
+        if not low <= value <= high:
+            raise UserError(f"{name} lies between {low} and {high}, not {value}", ExitCode.USAGE)
+    options = Options(
+        seconds, rate, loss, seed, symbols, topology, idle, cut_at, cut_seconds, late_start,
+        metrics_port, garbage,
+    )
+    warm_up()
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        report = _run(make_plan(keep, options), is_quiet=as_json)
+    else:
+        with tempfile.TemporaryDirectory(prefix="feedhandler-demo-") as folder:
+            report = _run(make_plan(Path(folder), options), is_quiet=as_json)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    else:
+        _print_report(report)
+    return ExitCode.OK if report["clean"] else ExitCode.VERIFICATION_FAILED
+
+
+def _run(plan: Plan, *, is_quiet: bool) -> dict[str, Any]:
+    options = plan.options
+    with Processes(plan) as processes:
+        if options.late_start_s:
+            processes.start_exchange()
+            time.sleep(options.late_start_s)
+        processes.start_server()
+        counters = processes.wait_for_server()
+        processes.start_client()
+        if not options.late_start_s:
+            processes.start_exchange()
+        if options.garbage:
+            processes.start_garbage(options.garbage)
+        table = LiveTable(plan, counters)
+        _watch(plan, processes, table, counters, is_quiet=is_quiet)
+        exits: dict[str, int] = {}
+        names = ["server", "oms-client", "exchange"]
+        for name in ([*names, "garbage"] if options.garbage else names):
+            exits[name], _took_ms = processes.stop(name, _STOP_S)
+    reports = {name: read_json(plan.report(name)) for name in names}
+    for name, found in reports.items():
+        if not found:
+            raise UserError(f"{name} left no report (exit code {exits[name]}); see --keep FOLDER")
+    return judge(reports["exchange"], reports["server"], reports["oms-client"], exits)
+
+
+def _watch(
+    plan: Plan, processes: Processes, table: LiveTable, counters: CounterFile, *, is_quiet: bool
+) -> None:
+    """Show what happens until the session has ended on both sides, or the time for it is over."""
+    started_ns = time.monotonic_ns()
+    deadline_s = plan.options.seconds + _CATCH_UP_S
+    console = Console(stderr=is_quiet)
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=4) as live:
+            _follow(plan, processes, counters, deadline_s, lambda elapsed_ns, _round: live.update(
+                table.render(elapsed_ns), refresh=True
+            ))
+        return
+
+    def show_line(elapsed_ns: int, round_number: int) -> None:
+        if round_number % _LINE_EVERY == 0:
+            console.print(table.line(elapsed_ns / 1e9), highlight=False)
+
+    _follow(plan, processes, counters, deadline_s, show_line)
+    show_line(time.monotonic_ns() - started_ns, 0)
+
+
+def _follow(
+    plan: Plan,
+    processes: Processes,
+    counters: CounterFile,
+    deadline_s: int,
+    show: Callable[[int, int], None],
+) -> None:
+    started_ns = time.monotonic_ns()
+    round_number = 0
+    while True:
+        elapsed_ns = time.monotonic_ns() - started_ns
+        processes.check("server", "exchange", "oms-client")
+        show(elapsed_ns, round_number)
+        if _has_ended(plan, counters) and not processes.is_running("garbage"):
+            return
+        if elapsed_ns > deadline_s * 1_000_000_000:
+            return
+        round_number += 1
+        time.sleep(_STEP_S)
+
+
+def _has_ended(plan: Plan, counters: CounterFile) -> bool:
+    """The exchange has sent its last message and the server has it."""
+    status = read_json(plan.exchange_status)
+    if status.get("state") != "ended":
+        return False
+    return counters.value("channel_state", channel="itch") == State.ENDED
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    console = Console()
+    table = Table(title="report", show_header=False)
+    for name in (
+        "sent",
+        "applied",
+        "recovered",
+        "covered_by_snapshot",
+        "unexplained",
+        "gaps",
+        "books_equal",
+        "orders_live",
+        "signals_published",
+        "signals_delivered",
+        "signals_suppressed",
+        "rate",
+    ):
+        value = report[name]
+        table.add_row(name.replace("_", " "), f"{value:,}" if not isinstance(value, bool) else str(value))
+    for name in ("latency_ns", "signal_latency_ns", "hiccup_ns"):
+        found = report[name]
+        text = "   ".join(f"{key} {format_ns(found[key])}" for key in ("p50", "p99", "p999", "max"))
+        table.add_row(name.removesuffix("_ns").replace("_", " "), text)
+    console.print(table)
+    for fault in report["faults"]:
+        console.print(f"not clean: {fault}", style="bold red")
+    if report["clean"]:
+        console.print("clean: every message explained, books equal, every signal delivered")

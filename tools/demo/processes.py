@@ -1,0 +1,127 @@
+"""The processes of a demo: started, watched, ended. Only what was started here is ever signalled."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from feedhandler.core.counters import CounterFile, CounterFileError
+from feedhandler.server.errors import ExitCode, UserError
+from tools.demo.setup import Plan
+
+_POLL_S = 0.02
+_START_S = 60
+_MODULES = {
+    "server": "feedhandler.server",
+    "exchange": "tools.exchange",
+    "oms-client": "tools.oms_client",
+    "garbage": "tools.demo.garbage",
+}
+
+
+class Processes:
+    """Children of one run; leaving the context ends whichever still lives."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        for child in self._children.values():
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+
+    def start_server(self) -> None:
+        """Start the server."""
+        self._start("server", "serve", "--config", str(self._plan.server_config))
+
+    def start_exchange(self) -> None:
+        """Start the exchange, which begins to send by itself."""
+        self._start("exchange", "run", "--config", str(self._plan.exchange_config))
+
+    def start_client(self) -> None:
+        """Start the OMS client."""
+        report = str(self._plan.report("oms-client"))
+        port = str(self._plan.ports["oms"])
+        self._start("oms-client", "--port", port, "--report", report, "--quiet")
+
+    def start_garbage(self, count: int) -> None:
+        """Start to throw `count` pieces of garbage at every port."""
+        ports = self._plan.ports
+        targets = [f"--udp={ports[name]}" for name in ("line_a", "line_b", "rerequest")]
+        targets += [f"--tcp={ports[name]}" for name in ("glimpse", "oms", "metrics")]
+        self._start("garbage", f"--count={count}", *targets)
+
+    def _start(self, name: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", _MODULES[name], *arguments]
+        with self._plan.log(name).open("wb") as log:
+            self._children[name] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def wait_for_server(self) -> CounterFile:
+        """The server's counters, once its engine runs."""
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            self.check("server")
+            try:
+                counters = CounterFile.open(self._plan.counters)
+            except CounterFileError:
+                time.sleep(_POLL_S)
+                continue
+            while time.monotonic() < deadline:
+                if counters.value("agent_heartbeat", agent="receiver"):
+                    return counters
+                self.check("server")
+                time.sleep(_POLL_S)
+        raise UserError(f"the server did not start within {_START_S} s", ExitCode.UNAVAILABLE)
+
+    def check(self, *names: str) -> None:
+        """UserError when one of these has ended; its last words are shown."""
+        for name in names:
+            child = self._children.get(name)
+            if child is not None and child.poll() is not None:
+                words = _last_line(self._plan.log(name))
+                raise UserError(
+                    f"{name} ended by itself with code {child.returncode}: {words}",
+                    ExitCode.UNEXPECTED,
+                )
+
+    def is_running(self, name: str) -> bool:
+        """Whether a started process still lives."""
+        child = self._children.get(name)
+        return child is not None and child.poll() is None
+
+    def stop(self, name: str, within_s: int) -> tuple[int, int]:
+        """SIGTERM, and wait: exit code and how long it took in ms; killed, and code -9, when it takes longer."""
+        child = self._children[name]
+        started_ns = time.monotonic_ns()
+        if child.poll() is None:
+            child.send_signal(signal.SIGTERM)
+        try:
+            code = child.wait(within_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            code = child.wait()
+        return code, (time.monotonic_ns() - started_ns) // 1_000_000
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """A report or status file, empty while it is not there; writers replace it as a whole."""
+    try:
+        found: dict[str, object] = msgspec.json.decode(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def _last_line(path: Path) -> str:
+    lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"

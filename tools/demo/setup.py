@@ -1,0 +1,166 @@
+"""Files and ports of one demo: what the three processes are told."""
+
+import socket
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_PORT_NAMES = ("line_a", "line_b", "rerequest", "glimpse", "oms", "metrics")
+_SESSION = "FHDEMO0001"
+_NS_PER_S = 1_000_000_000
+
+
+class Options(NamedTuple):
+    """What the user asked for; faults apply to the lines as the exchange sends them."""
+
+    seconds: int = 20
+    rate: int = 100_000
+    loss: float = 0.0
+    seed: int = 1
+    symbols: int = 100
+    topology: str = "inline"
+    idle: str = "spin"
+    cut_at_s: int = 0
+    cut_seconds: int = 0
+    late_start_s: int = 0
+    metrics_port: int = 0
+    garbage: int = 0
+
+
+class Plan(NamedTuple):
+    """Where everything of one run is."""
+
+    folder: Path
+    ports: dict[str, int]
+    options: Options
+
+    @property
+    def server_config(self) -> Path:
+        return self.folder / "server.toml"
+
+    @property
+    def exchange_config(self) -> Path:
+        return self.folder / "exchange.toml"
+
+    @property
+    def counters(self) -> Path:
+        return self.folder / "feedhandler.counters"
+
+    @property
+    def exchange_status(self) -> Path:
+        return self.folder / "exchange-status.json"
+
+    def report(self, process: str) -> Path:
+        """Final report of `server`, `exchange` or `oms-client`."""
+        return self.folder / f"{process}-report.json"
+
+    def log(self, process: str) -> Path:
+        """Standard error of a process."""
+        return self.folder / f"{process}.log"
+
+
+def make_plan(folder: Path, options: Options) -> Plan:
+    """Choose free ports and write both configurations."""
+    ports = dict(zip(_PORT_NAMES, _free_ports(len(_PORT_NAMES)), strict=True))
+    if options.metrics_port:
+        ports["metrics"] = options.metrics_port
+    plan = Plan(folder, ports, options)
+    plan.server_config.write_text(_server_toml(plan))
+    plan.exchange_config.write_text(_exchange_toml(plan))
+    return plan
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that were free for UDP and TCP on loopback a moment ago."""
+    ports: list[int] = []
+    held: list[socket.socket] = []
+    try:
+        while len(ports) < count:
+            tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            held += [tcp, udp]
+            tcp.bind(("127.0.0.1", 0))
+            port = tcp.getsockname()[1]
+            try:
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            ports.append(port)
+    finally:
+        for sock in held:
+            sock.close()
+    return ports
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def _lines(table: dict[str, Any]) -> str:
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
+
+
+def _server_toml(plan: Plan) -> str:
+    ports, options = plan.ports, plan.options
+    top = {"counters_file": plan.counters, "report_file": plan.report("server")}
+    feed = {
+        "session": _SESSION,
+        **{name: {"port": ports[name]} for name in ("line_a", "line_b", "rerequest", "glimpse")},
+    }
+    engine = {"topology": options.topology, "idle": options.idle, "instruments": 16_384}
+    oms = {"store_dir": plan.folder / "oms-store", "allowed": ["OMS1"], "port": ports["oms"]}
+    breaker = {
+        "name": "price_band",
+        "function": "feedhandler.core.breakers:price_band",
+        "params": {"band_bps": 300, "window_ns": 5 * _NS_PER_S, "cooldown_ns": 2 * _NS_PER_S},
+    }
+    pattern = {
+        "name": "imbalance",
+        "function": "feedhandler.core.patterns:imbalance_with_trade",
+        "params": {
+            "imbalance_bps": 7_000,
+            "window_ns": 5_000_000,
+            "cooldown_ns": 100_000_000,
+            "order_qty": 100,
+        },
+    }
+    return (
+        _lines(top)
+        + f"[feed]\n{_lines(feed)}[engine]\n{_lines(engine)}[oms]\n{_lines(oms)}"
+        + f"[metrics]\n{_lines({'port': ports['metrics']})}"
+        + f"[[breakers]]\n{_lines(breaker)}[[patterns]]\n{_lines(pattern)}"
+    )
+
+
+def _exchange_toml(plan: Plan) -> str:
+    ports, options = plan.ports, plan.options
+    cuts = []
+    if options.cut_seconds:
+        cuts = [{"start_s": options.cut_at_s, "duration_s": options.cut_seconds}]
+    line = {"loss": options.loss, "cuts": cuts}
+    flow = {
+        "seed": options.seed,
+        "symbols": options.symbols,
+        "rate": options.rate,
+        "simulated_rate": options.rate,
+        "seconds": options.seconds,
+        "start_delay_ms": 300,
+    }
+    top = {"report_file": plan.report("exchange"), "status_file": plan.exchange_status}
+    return (
+        _lines(top)
+        + f"[session]\n{_lines({'id': _SESSION, 'end_linger_s': 60})}"
+        + f"[flow]\n{_lines(flow)}"
+        + f"[line_a]\n{_lines({'port': ports['line_a'], **line})}"
+        + f"[line_b]\n{_lines({'port': ports['line_b'], **line})}"
+        + f"[rerequest]\n{_lines({'port': ports['rerequest']})}"
+        + f"[glimpse]\n{_lines({'port': ports['glimpse']})}"
+    )

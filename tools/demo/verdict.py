@@ -1,0 +1,68 @@
+"""Holds what the server says against the exchange's truth and the client's receipts."""
+
+from typing import Any
+
+Report = dict[str, Any]
+
+_DROP_REASONS = (
+    "unrecovered",
+    "unknown_type",
+    "bad_length",
+    "unknown_reference",
+    "duplicate_reference",
+    "bad_value",
+    "capacity",
+)
+
+
+def judge(exchange: Report, server: Report, client: Report, exits: dict[str, int]) -> Report:
+    """The report of a demo; `clean` says whether all is as it should be, `faults` what is not."""
+    counts = server["counts"]
+    dropped = {reason: counts[reason] for reason in _DROP_REASONS if counts[reason]}
+    sent = exchange["sent"]
+    covered = counts["covered_by_snapshot"]
+    unexplained = sent - counts["applied"] - covered - sum(dropped.values())
+    report: Report = {
+        "sent": sent,
+        "applied": counts["applied"],
+        "recovered": counts["recovered"],
+        "covered_by_snapshot": covered,
+        "dropped": dropped,
+        "unexplained": unexplained,
+        "gaps": counts["gaps"],
+        "snapshots": counts["snapshots"],
+        "rejected_packets": counts["rejected_malformed"] + counts["rejected_session"],
+        "books_equal": server["books_digest"] == exchange["books_digest"],
+        "books_digest": server["books_digest"],
+        "orders_live": server["orders_live"],
+        "signals_published": server["signals_published"],
+        "signals_delivered": client["distinct"],
+        "signals_suppressed": counts["signals_suppressed"],
+        "breaker_changes": client["breaker_changes"],
+        "latency_ns": server["latency_ns"],
+        "signal_latency_ns": server["signal_latency_ns"],
+        "hiccup_ns": server["hiccup_ns"],
+        "rate": round(exchange["rate"]),
+        "exchange_lateness_ns_max": exchange["lateness_ns_max"],
+        "exits": exits,
+    }
+    report["faults"] = _faults(report, client, counts)
+    report["clean"] = not report["faults"]
+    return report
+
+
+def _faults(report: Report, client: Report, counts: Report) -> list[str]:
+    delivered_all = report["signals_delivered"] == report["signals_published"] and (
+        client["ids_contiguous"] and client["missing"] == 0
+    )
+    checks = (
+        (report["unexplained"] == 0, f"{report['unexplained']} messages unexplained"),
+        (not report["dropped"], f"messages dropped: {report['dropped']}"),
+        (report["books_equal"], "the server's books differ from the exchange's"),
+        (counts["signals_dropped"] == 0, f"{counts['signals_dropped']} signals dropped"),
+        (report["signals_published"] > 0, "no signal was published"),
+        (delivered_all, "signals published and delivered differ"),
+        (counts["books_suspect"] == 0, "the books are suspect at the end"),
+        *((code == 0, f"{name} exited with {code}") for name, code in report["exits"].items()),
+    )
+    return [text for good, text in checks if not good]
