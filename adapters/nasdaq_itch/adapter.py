@@ -21,7 +21,9 @@ class Adapter(NamedTuple):
 
     @staticmethod
     def session_bytes(session: str) -> bytes:
-        """A configured session as it stands in packets; zeros (take the first one seen) when it is empty."""
+        """A configured session as it stands in packets; zeros (take the first one seen) when it is
+        empty.
+        """
         if not session:
             return bytes(SESSION_BYTES)
         return session.encode("ascii").ljust(SESSION_BYTES)

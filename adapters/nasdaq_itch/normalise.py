@@ -1,7 +1,7 @@
 """ITCH 5.0 messages in MoldUDP64 packets to ticks; bytes come in here, rows go out.
 
-A block is a 2-byte length and a message, in a MoldUDP64 packet as in a BinaryFILE. Offsets are frozen from the table of
-`protocols.itch50.spec`; the meaning of each field is stated there.
+A block is a 2-byte length and a message, in a MoldUDP64 packet as in a BinaryFILE. Offsets are
+frozen from the table of `protocols.itch50.spec`; the meaning of each field is stated there.
 """
 
 from typing import Any
@@ -116,7 +116,9 @@ def _symbol_nb(buf: Any, at: int) -> int:
 
 @kernel
 def _normalise_message_nb(buf: Any, at: int, length: int, ticks: Any, slot: int) -> None:
-    """One message of `length` bytes at buf[at] to ticks[slot]; kind NONE when type or length are not in the table."""
+    """One message of `length` bytes at buf[at] to ticks[slot]; kind NONE when type or length are
+    not in the table.
+    """
     tick = ticks[slot]
     code = np.int64(buf[at]) if length > 0 else np.int64(0)
     tick["code"] = code
@@ -155,9 +157,11 @@ def _normalise_message_nb(buf: Any, at: int, length: int, ticks: Any, slot: int)
 
 @kernel
 def normalise_nb(buf: Any, at: int, count: int, ticks: Any, slots: Any) -> int:
-    """`count` whole blocks from buf[at] to ticks[slots[0 .. count - 1]]; returns where the next block starts.
+    """`count` whole blocks from buf[at] to ticks[slots[0 .. count - 1]]; returns where the next
+    block starts.
 
-    The caller has checked that the blocks lie within `buf` (parse_packet_nb, or the reader of a file).
+    The caller has checked that the blocks lie within `buf` (parse_packet_nb, or the reader of a
+    file).
     """
     for i in range(count):
         length = read_u16_nb(buf, at)
@@ -168,7 +172,8 @@ def normalise_nb(buf: Any, at: int, count: int, ticks: Any, slots: Any) -> int:
 
 @kernel
 def parse_packet_nb(buf: Any, at: int, size: int, session: Any, out: Any) -> int:
-    """Check the MoldUDP64 packet in buf[at : at + size] as a whole; out = seq, count, first block, end. Returns a Packet code.
+    """Check the MoldUDP64 packet in buf[at : at + size] as a whole; out = seq, count, first block,
+    end. Returns a Packet code.
 
     An empty `session` is filled by the first packet that is well formed.
     """

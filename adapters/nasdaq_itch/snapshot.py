@@ -1,7 +1,9 @@
-"""GLIMPSE: a snapshot of the books over SoupBinTCP, written as message blocks into the engine's snapshot memory.
+"""GLIMPSE: a snapshot of the books over SoupBinTCP, written as message blocks into the engine's
+snapshot memory.
 
-Sans-IO: bytes in by `receive`, bytes out by `data_to_send`, time as an argument. Rule of the splice: the snapshot is the state before
-the ITCH message that its last message (G) names, so the live stream goes on from that number.
+Sans-IO: bytes in by `receive`, bytes out by `data_to_send`, time as an argument. Rule of the
+splice: the snapshot is the state before the ITCH message that its last message (G) names, so the
+live stream goes on from that number.
 """
 
 from typing import Any
@@ -24,10 +26,11 @@ _BLOCK_HEADER_BYTES = 2
 
 @kernel
 def copy_blocks_nb(buf: Any, index: Any, count: int, out: Any, out_at: int) -> tuple[int, int, int]:
-    """Messages index[0:count] (rows: at, size) of `buf` to out[out_at:] as blocks, up to an end of snapshot.
+    """Messages index[0:count] (rows: at, size) of `buf` to out[out_at:] as blocks, up to an end of
+    snapshot.
 
-    Returns: (messages copied, next free byte of `out`, Status: OK, END_OF_SESSION when message `copied` is the end of the snapshot,
-    OUTPUT_FULL when `out` is too small).
+    Returns: (messages copied, next free byte of `out`, Status: OK, END_OF_SESSION when message
+    `copied` is the end of the snapshot, OUTPUT_FULL when `out` is too small).
     """
     for i in range(count):
         at = index[0, i]
@@ -44,7 +47,9 @@ def copy_blocks_nb(buf: Any, index: Any, count: int, out: Any, out_at: int) -> t
 
 
 class SnapshotLoader:
-    """One snapshot, from login to its end; `done` tells when `blocks`, `size_bytes` and `next_seq` are valid."""
+    """One snapshot, from login to its end; `done` tells when `blocks`, `size_bytes` and `next_seq`
+    are valid.
+    """
 
     def __init__(self, out: NDArray[np.uint8], username: str, password: str, now_ns: int) -> None:
         """Log in at once; the blocks go to `out`, from its first byte."""
@@ -65,7 +70,9 @@ class SnapshotLoader:
         return self._session.data_to_send(now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> None:
-        """Take what the service sent; RemoteProtocolError when it refuses or breaks the protocol."""
+        """Take what the service sent; RemoteProtocolError when it refuses or breaks the
+        protocol.
+        """
         self._pending += data
         if not self._logged_in and not self._login(now_ns):
             return

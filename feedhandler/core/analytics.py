@@ -1,4 +1,6 @@
-"""Per-instrument state that is kept in sequence with the book: status, VWAP, EWMA volatility; and the lane of a tick."""
+"""Per-instrument state that is kept in sequence with the book: status, VWAP, EWMA volatility; and
+the lane of a tick.
+"""
 
 from enum import IntEnum
 
@@ -20,11 +22,13 @@ INSTRUMENT = np.dtype(
         ("messages", "i8"),
     ]
 )
-"""One cache line an instrument; `symbol` is eight ASCII characters, the first in the lowest byte."""
+"""One cache line an instrument; `symbol` is eight ASCII characters, the first in the lowest
+byte."""
 
 _ONE_E9 = 1_000_000_000
 _SUM_LIMIT = 1 << 61
-# The largest share count of an order; only a cross can state more. Times the highest price it still fits 63 bits.
+# The largest share count of an order; only a cross can state more. Times the highest price it still
+# fits 63 bits.
 _QTY_LIMIT = (1 << 32) - 1
 _EWMA_SHIFT = 6
 _BPS = 10_000
@@ -47,9 +51,7 @@ RULE_WORDS = Rule.LANE_OF_KIND + 32
 @kernel
 def is_trade_nb(kind: int) -> int:
     """1 for the kinds that print a trade."""
-    return int(
-        kind in (Kind.EXECUTE, Kind.EXECUTE_AT_PRICE, Kind.TRADE, Kind.CROSS_TRADE)
-    )
+    return int(kind in (Kind.EXECUTE, Kind.EXECUTE_AT_PRICE, Kind.TRADE, Kind.CROSS_TRADE))
 
 
 @kernel
@@ -81,6 +83,7 @@ def _move_mid_nb(instrument: NDArray[np.void], mid_e4: int) -> int:
 
 @kernel
 def track_status_nb(instrument: NDArray[np.void], ticks: NDArray[np.void], slot: int) -> None:
+    """Take the symbol and the halts that ticks[slot] tells of into instrument[0]."""
     row = instrument[0]
     tick = ticks[slot]
     if tick["kind"] == Kind.DEFINITION:
@@ -93,7 +96,9 @@ def track_status_nb(instrument: NDArray[np.void], ticks: NDArray[np.void], slot:
 
 @kernel
 def analyse_nb(instruments: NDArray[np.void], ticks: NDArray[np.void], slot: int) -> int:
-    """Bring the instrument of ticks[slot] up to date and complete the tick; the move of its mid price in basis points."""
+    """Bring the instrument of ticks[slot] up to date and complete the tick; the move of its mid
+    price in basis points.
+    """
     tick = ticks[slot]
     number = np.int64(tick["instrument"])
     instrument = instruments[number : number + 1]
@@ -124,7 +129,9 @@ def analyse_nb(instruments: NDArray[np.void], ticks: NDArray[np.void], slot: int
 
 @kernel
 def lane_of_nb(rules: NDArray[np.int64], ticks: NDArray[np.void], slot: int, moved_bps: int) -> int:
-    """The lane of a tick: by kind, but large trades and moves are critical and quotes behind the touch are routine."""
+    """The lane of a tick: by kind, but large trades and moves are critical and quotes behind the
+    touch are routine.
+    """
     tick = ticks[slot]
     kind = np.int64(tick["kind"])
     if moved_bps >= rules[Rule.LARGE_MOVE_BPS]:

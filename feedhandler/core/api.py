@@ -1,17 +1,20 @@
-"""What a user writes: breakers and patterns with a fixed signature, and what a venue's adapter gives to the engine.
+"""What a user writes: breakers and patterns with a fixed signature, and what a venue's adapter
+gives to the engine.
 
-A breaker or a pattern is a plain Python function of integers and arrays. It is compiled once at start and called from the
-worker's loop at the cost of a function pointer:
+A breaker or a pattern is a plain Python function of integers and arrays. It is compiled once at
+start and called from the worker's loop at the cost of a function pointer:
 
     @stage("threshold")
     def my_pattern(ticks, slot, params, state, out):
         tick = ticks[slot]                  # a row of feedhandler.core.events.TICK
-        ...                                 # params i64[n]: from the configuration; state i64[16]: this instrument's own, zero at start
-        out[0], out[1] = price_e9, qty      # what a signal proposes
-        return side                         # pattern: +1 buy, -1 sell, 0 nothing;  breaker: a BreakerLevel
+        ...                                 # params i64[n]: from the configuration
+                                            # state i64[16]: of this instrument, zero at start
+        out[0], out[1] = price_e9, qty      # what a signal proposes; out i64[8], zero at each call
+        return side                         # pattern: +1 buy, -1 sell, 0 nothing
+                                            # breaker: a BreakerLevel
 
-It must not allocate, and may call other kernels. A tick that arrives late (a critical one overtook it) has a lower `seq`
-than one seen before; a pattern that minds keeps the highest seq in its state.
+It must not allocate, and may call other kernels. A tick that arrives late (a critical one overtook
+it) has a lower `seq` than one seen before; a pattern that minds keeps the highest seq in its state.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +26,6 @@ from numba.core.errors import NumbaError
 
 from feedhandler.core.events import TICK
 from protocols.jit import JIT_ENABLED, kernel
-
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -61,14 +63,17 @@ PARSE_PACKET = types.int64(_BYTES, types.int64, types.int64, _BYTES, _I64S)
 """(buf, at, size, session, out) -> Packet; out[0:4] = seq, message count, first block, end."""
 
 NORMALISE = types.int64(_BYTES, types.int64, types.int64, _TICKS, _I32S)
-"""(buf, at, count, ticks, slots) -> where the block after the last one starts; row i of the blocks goes to ticks[slots[i]]."""
+"""(buf, at, count, ticks, slots) -> where the block after the last one starts; row i of the blocks
+goes to ticks[slots[i]]."""
 
 WRITE_REQUEST = types.int64(_BYTES, _BYTES, types.int64, types.int64)
 """(out, session, seq, count) -> bytes of a re-request written to `out`."""
 
 
 def stage(*params: str) -> Callable[[F], F]:
-    """Mark a function as a breaker or pattern whose `params` are these, in this order; the configuration names them."""
+    """Mark a function as a breaker or pattern whose `params` are these, in this order; the
+    configuration names them.
+    """
 
     def mark(function: F) -> F:
         function.params = params  # type: ignore[attr-defined]
@@ -78,7 +83,9 @@ def stage(*params: str) -> Callable[[F], F]:
 
 
 class StageError(Exception):
-    """A user's function does not compile to the signature of its stage; the text names file, line and reason."""
+    """A user's function does not compile to the signature of its stage; the text names file, line
+    and reason.
+    """
 
 
 def compile_venue(parse_packet: Any, normalise: Any, write_request: Any) -> Venue:
@@ -91,7 +98,9 @@ def compile_venue(parse_packet: Any, normalise: Any, write_request: Any) -> Venu
 
 
 def compile_stage(function: Callable[..., Any], signature: Any = STAGE) -> Any:
-    """The machine code of `function` for `signature`, cached; with the JIT off, the function itself."""
+    """The machine code of `function` for `signature`, cached; with the JIT off, the function
+    itself.
+    """
     code = getattr(function, "py_func", function)
     if not JIT_ENABLED:
         return code
@@ -104,13 +113,15 @@ def compile_stage(function: Callable[..., Any], signature: Any = STAGE) -> Any:
 
 
 @kernel
-def no_stage_nb(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+def no_stage_nb(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:  # noqa: ARG001
     """The stage of an empty place: does nothing."""
     return 0
 
 
 def fill_places(stages: Sequence[Any], places: int) -> tuple[Any, ...]:
-    """Exactly `places` compiled functions, so that the number of stages does not change the type of the worker's loop."""
+    """Exactly `places` compiled functions, so that the number of stages does not change the type of
+    the worker's loop.
+    """
     if len(stages) > places:
         raise StageError(f"{len(stages)} functions configured, at most {places} are possible")
     return (*stages, *([compile_stage(no_stage_nb)] * (places - len(stages))))

@@ -1,8 +1,9 @@
-"""The built-in circuit breaker, written as a user would write one: a price band around a reference, with recovery.
+"""The built-in circuit breaker, written as a user would write one: a price band around a reference,
+with recovery.
 
-The reference is the first trade price of the current window. A trade further than `band_bps` from it trips the breaker.
-It recovers when for `cooldown_ns` no trade was further than half a band from the price at which that time began; the
-next trade is the new reference.
+The reference is the first trade price of the current window. A trade further than `band_bps` from
+it trips the breaker. It recovers when for `cooldown_ns` no trade was further than half a band from
+the price at which that time began; the next trade is the new reference.
 """
 
 from typing import Any
@@ -24,7 +25,9 @@ _BPS = 10_000
 
 @stage("band_bps", "window_ns", "cooldown_ns")
 def price_band(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
-    """HALTED while tripped, else NORMAL; values: trade price, reference price (both 1e-9), deviation in basis points."""
+    """HALTED while tripped, else NORMAL; values: trade price, reference price (both 1e-9),
+    deviation in basis points.
+    """
     tick = ticks[slot]
     kind = tick["kind"]
     now_ns = np.int64(tick["ts_exch_ns"])

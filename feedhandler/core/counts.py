@@ -1,6 +1,8 @@
-"""Rows of a shard's counter table. Names, units and help of each are in `feedhandler.server.tables`, in the same order.
+"""Rows of a shard's counter table. Names, units and help of each are in
+`feedhandler.server.tables`, in the same order.
 
-Every row has one writer: rows up to RX_LAST belong to the thread that receives, the rest to the worker.
+Every row has one writer: rows up to RX_LAST belong to the thread that receives, the rest to the
+worker.
 """
 
 from enum import IntEnum

@@ -1,9 +1,9 @@
 """One shard of the engine: its memory, and the step from message blocks to ticks in lanes.
 
-    blocks ──► normalise (adapter) ──► book ──► analytics ──► lane[priority] ──► worker (feedhandler.core.stages)
+    blocks ──► normalise (adapter) ──► book ──► analytics ──► lane[priority] ──► worker (`stages`)
 
-The thread that receives owns everything here but the far ends of the rings: it takes free slots, fills ticks in sequence,
-and puts their numbers on lanes; the worker gives the slots back.
+The thread that receives owns everything here but the far ends of the rings: it takes free slots,
+fills ticks in sequence, and puts their numbers on lanes; the worker gives the slots back.
 """
 
 from enum import IntEnum
@@ -41,7 +41,8 @@ WATCH_LEVELS = 10
 """Price levels a side of a book that is looked at from outside."""
 
 BAD_LENGTH_STATUS = 3
-"""`status` of a row of kind NONE whose length contradicts its type; any other such row is of an unknown type."""
+"""`status` of a row of kind NONE whose length contradicts its type; any other such row is of an
+unknown type."""
 
 
 BBO = np.dtype(
@@ -55,7 +56,8 @@ BBO = np.dtype(
         ("ask_qty", "i8"),
     ]
 )
-"""Best bid and offer after the message that changed them, recorded where settings[RECORD_BBO] is on."""
+"""Best bid and offer after the message that changed them, recorded where settings[RECORD_BBO] is
+on."""
 
 
 class Setting(IntEnum):
@@ -77,7 +79,9 @@ class Setting(IntEnum):
 
 
 class Control(IntEnum):
-    """Words of `control`, shared between threads and only touched through atomics; a cache line each."""
+    """Words of `control`, shared between threads and only touched through atomics; a cache line
+    each.
+    """
 
     STOP = 0
     SNAPSHOT = 8
@@ -90,8 +94,10 @@ class Control(IntEnum):
 
 
 class Watch(IntEnum):
-    """Hand-over of one book to an observer, in control[WATCH]; the receiving thread copies it between two packets, so it is never
-    torn. `watched` rows: price_e4, quantity, orders, best first; `watched_info`: next seq, channel state, bids, asks."""
+    """Hand-over of one book to an observer, in control[WATCH]; the receiving thread copies it
+    between two packets, so it is never torn. `watched` rows: price_e4, quantity, orders, best
+    first; `watched_info`: next seq, channel state, bids, asks.
+    """
 
     IDLE = 0
     WANTED = 1
@@ -99,7 +105,9 @@ class Watch(IntEnum):
 
 
 class Shard(NamedTuple):
-    """All memory of a shard. Row shapes: ticks TICK[pool], lanes i32[LANES_MAX, pool], state i64[function, instrument, STATE_WORDS]."""
+    """All memory of a shard. Row shapes: ticks TICK[pool], lanes i32[LANES_MAX, pool], state
+    i64[function, instrument, STATE_WORDS].
+    """
 
     book: Book
     window: Window
@@ -150,7 +158,9 @@ class ShardCapacity(NamedTuple):
 def allocate_shard(
     capacity: ShardCapacity, counts: NDArray[np.int64], histograms: NDArray[np.int64]
 ) -> Shard:
-    """Empty shard; counts i64[COUNT_ROWS, 8] and histograms i64[HISTOGRAM_ROWS, n] usually live in the mapped counter file."""
+    """Empty shard; counts i64[COUNT_ROWS, 8] and histograms i64[HISTOGRAM_ROWS, n] usually live in
+    the mapped counter file.
+    """
     pool, instruments = capacity.pool, capacity.book.instruments
     free: Ring = allocate_ring(pool)
     free.cells[:] = np.arange(pool)
@@ -220,7 +230,9 @@ def _count_fault_nb(shard: Shard, outcome: int) -> int:
 
 @kernel
 def _record_bbo_nb(shard: Shard, slot: int) -> None:
-    """Note the best prices of ticks[slot]; whoever asked for it empties shard.bbo before it is full."""
+    """Note the best prices of ticks[slot]; whoever asked for it empties shard.bbo before it is
+    full.
+    """
     tick = shard.ticks[slot]
     row = shard.bbo[shard.bbo_count[0]]
     row["seq"] = tick["seq"]
@@ -235,7 +247,9 @@ def _record_bbo_nb(shard: Shard, slot: int) -> None:
 
 @kernel
 def _take_row_nb(shard: Shard, slot: int) -> int:
-    """Book, analytics and lane for one normalised tick; 1 when it went to a lane, 0 when its slot is free again."""
+    """Book, analytics and lane for one normalised tick; 1 when it went to a lane, 0 when its slot
+    is free again.
+    """
     tick = shard.ticks[slot]
     if tick["kind"] == Kind.NONE:
         malformed = tick["status"] == BAD_LENGTH_STATUS
@@ -312,8 +326,9 @@ def _take_chunk_nb(shard: Shard, count: int, seq: int, source: NDArray[np.void])
 def apply_blocks_nb(
     shard: Shard, normalise: Any, buf: NDArray[np.uint8], at: int, packet: NDArray[np.void]
 ) -> int:
-    """Apply the message blocks of packet[0] (an ENTRY: seq, end, line, ts_rx_ns) that start at buf[at]; those below the channel's
-    next_seq are passed over. Returns where the block after the last one starts.
+    """Apply the message blocks of packet[0] (an ENTRY: seq, end, line, ts_rx_ns) that start at
+    buf[at]; those below the channel's next_seq are passed over. Returns where the block after the
+    last one starts.
     """
     row = packet[0]
     seq = np.int64(row["seq"])

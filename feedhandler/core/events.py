@@ -1,7 +1,8 @@
 """The rows that move through the engine: ticks and signals, their codes, flags and units.
 
-Integers only. Prices are in 1e-9 of the currency (`price_e9`), times in nanoseconds (`ts_exch_ns` since midnight of the
-venue, `ts_rx_ns` and later since the epoch). A side is +1 (buy), -1 (sell) or 0 (none). A price of 0 with a quantity of 0 means "none".
+Integers only. Prices are in 1e-9 of the currency (`price_e9`), times in nanoseconds (`ts_exch_ns`
+since midnight of the venue, `ts_rx_ns` and later since the epoch). A side is +1 (buy), -1 (sell) or
+0 (none). A price of 0 with a quantity of 0 means "none".
 """
 
 from enum import IntEnum
@@ -86,9 +87,10 @@ TICK = np.dtype(
 )
 """A tick, two cache lines, and stands alone: the best prices are those *after* the message.
 
-`code` is the venue's message type; `status` a status code in ASCII, up to four characters, first one lowest; `aux` the second number of
-the message: new order reference of a REPLACE, match number of a trade, else the symbol as in `INSTRUMENT`; `volatility_e9` the EWMA of squared mid-price returns, square root, 1e-9.
-"""
+`code` is the venue's message type; `status` a status code in ASCII, up to four characters, first
+one lowest; `aux` the second number of the message: new order reference of a REPLACE, match number
+of a trade, else the symbol as in `INSTRUMENT`; `volatility_e9` the EWMA of squared mid-price
+returns, square root, 1e-9. """
 
 
 class SignalKind(IntEnum):
@@ -131,10 +133,11 @@ SIGNAL = np.dtype(
         ("value_2", "i8"),
     ]
 )
-"""A signal: what was seen (best prices, `value_*` as the pattern documents them), when, and what follows from it.
+"""A signal: what was seen (best prices, `value_*` as the pattern documents them), when, and what
+follows from it.
 
-`source` counts the configured patterns, then the breakers; `signal_id` counts from 1 over both kinds.
-"""
+`source` counts the configured patterns, then the breakers; `signal_id` counts from 1 over both
+kinds. """
 
 _TICK_BYTES = 128
 _SIGNAL_BYTES = 128

@@ -1,7 +1,9 @@
-"""The built-in pattern, written as a user would write one: order-book imbalance with a trade that confirms it.
+"""The built-in pattern, written as a user would write one: order-book imbalance with a trade that
+confirms it.
 
-When one side of the best prices shows at least `imbalance_bps` of the quantity, and within `window_ns` of event time a trade
-takes from the other side, the pattern proposes an order in that direction at the touch, once per `cooldown_ns` and instrument.
+When one side of the best prices shows at least `imbalance_bps` of the quantity, and within
+`window_ns` of event time a trade takes from the other side, the pattern proposes an order in that
+direction at the touch, once per `cooldown_ns` and instrument.
 """
 
 from typing import Any
@@ -19,7 +21,9 @@ _IMBALANCE_BPS = 3
 
 @stage("imbalance_bps", "window_ns", "cooldown_ns", "order_qty")
 def imbalance_with_trade(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
-    """+1 or -1 when a trade confirms an imbalance; values: imbalance in basis points, traded quantity, trade price."""
+    """+1 or -1 when a trade confirms an imbalance; values: imbalance in basis points, traded
+    quantity, trade price.
+    """
     tick = ticks[slot]
     now_ns = np.int64(tick["ts_exch_ns"])
     kind = tick["kind"]

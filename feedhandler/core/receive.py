@@ -1,7 +1,9 @@
-"""The duty cycle of a shard's receiving thread: sockets, sequence, recovery, and the loops that run it.
+"""The duty cycle of a shard's receiving thread: sockets, sequence, recovery, and its loops.
 
 poll = receive(line A) + receive(line B) + receive(recovery) + drain window + advance state
-inline:     poll + drain lanes, one thread        pipelined:  poll on one thread, drain lanes on another
+
+inline:     poll + drain lanes, on one thread
+pipelined:  poll on one thread, drain lanes on another
 """
 
 from enum import IntEnum
@@ -79,7 +81,9 @@ class Idle(IntEnum):
 
 
 class Snapshot(IntEnum):
-    """Hand-over of a snapshot between the receiving thread and the control plane, in control[SNAPSHOT]."""
+    """Hand-over of a snapshot between the receiving thread and the control plane, in
+    control[SNAPSHOT].
+    """
 
     IDLE = 0
     WANTED = 1
@@ -89,7 +93,9 @@ class Snapshot(IntEnum):
 
 
 class Receiver(NamedTuple):
-    """Sockets of a channel and the memory that they receive into; fd -1 where there is no such line."""
+    """Sockets of a channel and the memory that they receive into; fd -1 where there is no such
+    line.
+    """
 
     fds: NDArray[np.int32]
     batch: DatagramBatch
@@ -104,7 +110,9 @@ class Receiver(NamedTuple):
 
 
 def allocate_receiver(fds: tuple[int, int, int], session: bytes, slot_bytes: int) -> Receiver:
-    """Receiver for lines A, B and recovery; `session` as it stands in the packets, empty to take the first one seen."""
+    """Receiver for lines A, B and recovery; `session` as it stands in the packets, empty to take
+    the first one seen.
+    """
     batch = allocate_batch(LINES * BATCH, slot_bytes)
     pollfds = np.zeros(LINES, POLLFD)
     pollfds["fd"] = fds
@@ -121,9 +129,6 @@ def allocate_receiver(fds: tuple[int, int, int], session: bytes, slot_bytes: int
         pollfds=pollfds,
         wakeup=np.ones(1, np.int64),
     )
-
-
-# --- one packet -------------------------------------------------------------------------------------------
 
 
 @kernel
@@ -179,8 +184,8 @@ def _sequence_nb(
 def take_packet_nb(
     shard: Shard, rx: Receiver, venue: Venue, buf: NDArray[np.uint8], at: int, now_ns: int
 ) -> None:
-    """One datagram of shard.packet[0].size bytes at buf[at]; line and ts_rx_ns are filled in. Anything but data of our session is
-    counted and dropped.
+    """One datagram of shard.packet[0].size bytes at buf[at]; line and ts_rx_ns are filled in.
+    Anything but data of our session is counted and dropped.
     """
     packet = shard.packet[0]
     line = np.int64(packet["line"])
@@ -239,9 +244,6 @@ def drain_window_nb(shard: Shard, venue: Venue, now_ns: int) -> int:
     return done
 
 
-# --- recovery ---------------------------------------------------------------------------------------------
-
-
 @kernel
 def _send_requests_nb(shard: Shard, rx: Receiver, venue: Venue) -> None:
     """Ask for the first missing stretches, chunk by chunk, within the request window."""
@@ -262,8 +264,8 @@ def _send_requests_nb(shard: Shard, rx: Receiver, venue: Venue) -> None:
 
 @outline_kernel
 def load_snapshot_nb(shard: Shard, venue: Venue, blocks: int, next_seq: int) -> int:
-    """Replace the books by the `blocks` message blocks in shard.snapshot, which is the state before message `next_seq`; 1, or 0 when
-    the live books are ahead of it.
+    """Replace the books by the `blocks` message blocks in shard.snapshot, which is the state before
+    message `next_seq`; 1, or 0 when the live books are ahead of it.
     """
     channel = shard.channel[0]
     if next_seq < channel["next_seq"]:
@@ -311,7 +313,9 @@ def _follow_snapshot_nb(shard: Shard, venue: Venue, now_ns: int) -> None:
 
 @kernel
 def skip_hole_nb(shard: Shard, rx: Receiver) -> None:
-    """Nothing can bring the missing messages back: count them, mark the books suspect, and go on behind them."""
+    """Nothing can bring the missing messages back: count them, mark the books suspect, and go on
+    behind them.
+    """
     channel = shard.channel[0]
     if next_hole_nb(shard.channel, shard.window, np.int64(channel["next_seq"]), rx.hole) == 0:
         return
@@ -367,12 +371,11 @@ def show_book_nb(shard: Shard) -> None:
     store_release(shard.control, Control.WATCH, np.int64(Watch.READY))
 
 
-# --- loops ------------------------------------------------------------------------------------------------
-
-
 @kernel
 def wake_nb(shard: Shard, rx: Receiver, which: int) -> None:
-    """Make an event descriptor of the control plane readable: Setting.SIGNAL_FD or Setting.CONTROL_FD."""
+    """Make an event descriptor of the control plane readable: Setting.SIGNAL_FD or
+    Setting.CONTROL_FD.
+    """
     fd = shard.settings[which]
     if fd >= 0:
         write(fd, rx.wakeup.ctypes.data, 8)
@@ -390,7 +393,8 @@ def receive_line_nb(shard: Shard, rx: Receiver, venue: Venue, line: int) -> int:
         return 0
     now_ns = clock_ns(CLOCK_REALTIME)
     for i in range(first, first + count):
-        # cmsghdr is 16 bytes, then struct timespec (SO_TIMESTAMPNS); without one the time of this call stands in.
+        # cmsghdr is 16 bytes, then struct timespec (SO_TIMESTAMPNS); without one the time of this
+        # call stands in.
         ts_rx_ns = now_ns
         if rx.batch.headers[i]["controllen"] > 0:
             ts_rx_ns = rx.batch.control[i, 2] * _NS_PER_S + rx.batch.control[i, 3]
@@ -469,7 +473,9 @@ def run_receiver_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
 
 @kernel
 def run_worker_nb(shard: Shard, rx: Receiver, breakers: Any, patterns: Any) -> int:
-    """The worker's thread of the pipelined topology: until the receiver has stopped and the lanes are empty; ticks worked on."""
+    """The worker's thread of the pipelined topology: until the receiver has stopped and the lanes
+    are empty; ticks worked on.
+    """
     total = 0
     idle_rounds = 0
     strategy = shard.settings[Setting.IDLE]

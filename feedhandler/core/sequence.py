@@ -1,12 +1,15 @@
-"""The order of packets on one channel: A/B arbitration, reorder window, gaps, re-requests, and the state that users see.
+"""The order of packets on one channel: A/B arbitration, reorder window, gaps, re-requests, and the
+state that users see.
 
-    DOWN ──► SYNCING ──► LIVE ──► GAP ──► RECOVERING ──► LIVE        silence: LIVE ──► STALE ──► LIVE
-                                                └──► STALE (nothing helped)      end of session: ENDED
+    DOWN ──► SYNCING ──► LIVE ──► GAP ──► RECOVERING ──► LIVE
+                                                └──► STALE (nothing helped)
+    silence: LIVE ──► STALE ──► LIVE        end of session: ENDED
 
-A packet is (seq, end, bytes): messages seq .. end - 1. The first arrival on any line wins. A packet ahead of its turn waits in
-the window, sorted by sequence number; the hole before it is asked for again after `reorder_ns`, chunk by chunk, and when
-that does not help within `tries_max`, or the hole is larger than `snapshot_above`, a snapshot is asked for. While the state
-is not LIVE every tick is flagged IN_DOUBT and no signal leaves.
+A packet is (seq, end, bytes): messages seq .. end - 1. The first arrival on any line wins. A packet
+ahead of its turn waits in the window, sorted by sequence number; the hole before it is asked for
+again after `reorder_ns`, chunk by chunk, and when that does not help within `tries_max`, or the
+hole is larger than `snapshot_above`, a snapshot is asked for. While the state is not LIVE every
+tick is flagged IN_DOUBT and no signal leaves.
 """
 
 from enum import IntEnum
@@ -63,11 +66,19 @@ CHANNEL = np.dtype(
         ("can_snapshot", "i8"),
     ]
 )
-"""One row a channel: its state, then its settings (from `reorder_ns` on). Sequence numbers are those of the next message;
-`highest_seq` is one past the last message that any packet or heartbeat has told of."""
+"""One row a channel: its state, then its settings (from `reorder_ns` on). Sequence numbers are
+those of the next message; `highest_seq` is one past the last message that any packet or heartbeat
+has told of."""
 
 ENTRY = np.dtype(
-    [("seq", "i8"), ("end", "i8"), ("slot", "i4"), ("size", "i4"), ("ts_rx_ns", "i8"), ("line", "i8")]
+    [
+        ("seq", "i8"),
+        ("end", "i8"),
+        ("slot", "i4"),
+        ("size", "i4"),
+        ("ts_rx_ns", "i8"),
+        ("line", "i8"),
+    ]
 )
 
 WINDOW_HEAD = 0
@@ -76,7 +87,9 @@ WINDOW_FREE = 2
 
 
 class Window(NamedTuple):
-    """Packets ahead of their turn: `entries` is a circular array sorted by seq, `payload` holds their bytes by slot."""
+    """Packets ahead of their turn: `entries` is a circular array sorted by seq, `payload` holds
+    their bytes by slot.
+    """
 
     entries: NDArray[np.void]
     payload: NDArray[np.uint8]
@@ -126,7 +139,9 @@ def _open_place_nb(window: Window, place: int) -> int:
 def window_store_nb(
     window: Window, packet: NDArray[np.void], buf: NDArray[np.uint8], at: int
 ) -> int:
-    """Keep the bytes buf[at : at + size] of packet[0] (an ENTRY without slot) until its turn; returns Stored."""
+    """Keep the bytes buf[at : at + size] of packet[0] (an ENTRY without slot) until its turn;
+    returns Stored.
+    """
     given = packet[0]
     seq = np.int64(given["seq"])
     mask = window.entries.shape[0] - 1
@@ -177,8 +192,12 @@ def window_clear_nb(window: Window) -> None:
 
 
 @kernel
-def next_hole_nb(channel: NDArray[np.void], window: Window, start: int, hole: NDArray[np.int64]) -> int:
-    """The first missing stretch at or after `start`: hole[0] .. hole[1] - 1; 1, or 0 when nothing more is missing."""
+def next_hole_nb(
+    channel: NDArray[np.void], window: Window, start: int, hole: NDArray[np.int64]
+) -> int:
+    """The first missing stretch at or after `start`: hole[0] .. hole[1] - 1; 1, or 0 when nothing
+    more is missing.
+    """
     row = channel[0]
     seq = max(start, np.int64(row["next_seq"]))
     head = window.meta[WINDOW_HEAD]
@@ -223,7 +242,9 @@ def _gap_step_nb(channel: NDArray[np.void], now_ns: int) -> int:
     if row["state"] != State.SYNCING:
         row["state"] = State.RECOVERING
     missing = row["highest_seq"] - row["next_seq"]
-    wants_snapshot = row["can_snapshot"] and (missing > row["snapshot_above"] or not row["can_request"])
+    wants_snapshot = row["can_snapshot"] and (
+        missing > row["snapshot_above"] or not row["can_request"]
+    )
     if row["can_request"] and not wants_snapshot:
         if now_ns - row["request_ns"] > row["request_timeout_ns"]:
             row["request_tries"] += 1
@@ -238,7 +259,9 @@ def _gap_step_nb(channel: NDArray[np.void], now_ns: int) -> int:
 
 @kernel
 def advance_state_nb(channel: NDArray[np.void], now_ns: int) -> int:
-    """Move the state by what is known now; returns the Step to take. The caller has applied all that could be applied."""
+    """Move the state by what is known now; returns the Step to take. The caller has applied all
+    that could be applied.
+    """
     row = channel[0]
     state = row["state"]
     if state == State.DOWN:

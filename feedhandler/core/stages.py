@@ -1,6 +1,8 @@
-"""The worker: takes ticks off the lanes, highest priority first, and runs breakers and patterns on each.
+"""The worker: takes ticks off the lanes, highest priority first, and runs breakers and patterns on
+each.
 
-One tick at a time, and the lanes are looked at anew before each: a critical tick waits for at most one routine tick.
+One tick at a time, and the lanes are looked at anew before each: a critical tick waits for at most
+one routine tick.
 """
 
 from typing import Any
@@ -82,7 +84,9 @@ def _emit_nb(shard: Shard, slot: int, kind: int, source: int, side_or_level: int
 
 @kernel
 def _run_breakers_nb(shard: Shard, breakers: Any, slot: int) -> int:
-    """Every breaker sees every tick; a changed level is published as soon as the book is not in doubt. Returns the highest level."""
+    """Every breaker sees every tick; a changed level is published as soon as the book is not in
+    doubt. Returns the highest level.
+    """
     tick = shard.ticks[slot]
     instrument = np.int64(tick["instrument"])
     in_doubt = tick["flags"] & Flag.IN_DOUBT
@@ -94,19 +98,21 @@ def _run_breakers_nb(shard: Shard, breakers: Any, slot: int) -> int:
         before = np.int64(shard.breaker_level[i, instrument])
         if level != before:
             shard.breaker_level[i, instrument] = level
-            shard.counts[Count.BREAKERS_TRIPPED + i, 0] += np.int64(level > 0) - np.int64(before > 0)
+            count_nb(shard, Count.BREAKERS_TRIPPED + i, np.int64(level > 0) - np.int64(before > 0))
             if level > before:
                 count_nb(shard, Count.BREAKER_TRIPS + i, 1)
-        if level != shard.published_level[i, instrument] and not in_doubt:
-            if _emit_nb(shard, slot, SignalKind.BREAKER, behind + i, level):
-                shard.published_level[i, instrument] = level
+        unpublished = level != shard.published_level[i, instrument] and not in_doubt
+        if unpublished and _emit_nb(shard, slot, SignalKind.BREAKER, behind + i, level):
+            shard.published_level[i, instrument] = level
         worst = max(worst, level)
     return worst
 
 
 @kernel
 def _run_patterns_nb(shard: Shard, patterns: Any, slot: int, level: int) -> None:
-    """Every pattern sees every tick; what it proposes leaves only from a live book, a trading instrument and a closed breaker."""
+    """Every pattern sees every tick; what it proposes leaves only from a live book, a trading
+    instrument and a closed breaker.
+    """
     tick = shard.ticks[slot]
     instrument = np.int64(tick["instrument"])
     held_back = tick["flags"] & (Flag.IN_DOUBT | Flag.HALTED) or level > 0

@@ -1,4 +1,6 @@
-"""Apply a tick to the books and complete it: what the message left unsaid, and the best prices after it."""
+"""Apply a tick to the books and complete it: what the message left unsaid, and the best prices
+after it.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +38,9 @@ def _apply_add_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
 
 @kernel
 def _apply_to_order_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
-    """E, C, X, D, U: everything that names a live order; instrument, side and resting price come from the book."""
+    """E, C, X, D, U: everything that names a live order; instrument, side and resting price come
+    from the book.
+    """
     tick = ticks[slot]
     kind = tick["kind"]
     ref = np.int64(tick["order_ref"])

@@ -1,8 +1,8 @@
 """Operations on the books: add, reduce, delete, replace an order; best prices after each; reset.
 
-Every operation is O(1) but for the place of a new price level, which is searched from the best price outwards.
-The rules for messages that contradict the book (unknown or double references, more taken than there is) are those of
-the slow twin, `tests/reference/slow_book.py`.
+Every operation is O(1) but for the place of a new price level, which is searched from the best
+price outwards. The rules for messages that contradict the book (unknown or double references, more
+taken than there is) are those of the slow twin, `tests/reference/slow_book.py`.
 """
 
 from enum import IntEnum
@@ -45,9 +45,6 @@ class Outcome(IntEnum):
     BAD_QTY = 5
     BAD_INSTRUMENT = 6
     CAPACITY = 7
-
-
-# --- orders -----------------------------------------------------------------------------------------------
 
 
 @kernel
@@ -149,12 +146,11 @@ def _free_order_slot_nb(book: Book, slot: int, ref: int) -> None:
     book.meta[OVERFLOW_LIVE] -= 1
 
 
-# --- levels -----------------------------------------------------------------------------------------------
-
-
 @kernel
 def _position_nb(keys: NDArray[np.int32], offset: int, count: int, key: int) -> int:
-    """How many of the ascending keys[offset : offset + count] are below `key`; near the back first."""
+    """How many of the ascending keys[offset : offset + count] are below `key`; near the back
+    first.
+    """
     low = 0
     high = count
     for _ in range(_NEAR_LEVELS):
@@ -208,7 +204,9 @@ def _grow_row_nb(book: Book, row_idx: int) -> int:
 
 @kernel
 def _level_of_nb(book: Book, row_idx: int, key: int) -> int:
-    """Handle of the level with this key, made when there is none; NOT_FOUND when there is no memory for it."""
+    """Handle of the level with this key, made when there is none; NOT_FOUND when there is no memory
+    for it.
+    """
     row = book.rows[row_idx]
     count = np.int64(row["count"])
     offset = np.int64(row["offset"])
@@ -262,12 +260,11 @@ def _take_from_level_nb(book: Book, handle: int, qty: int, orders: int) -> None:
         _drop_level_nb(book, handle)
 
 
-# --- operations -------------------------------------------------------------------------------------------
-
-
 @kernel
 def add_order_nb(book: Book, row_idx: int, key: int, ref: int, qty: int) -> int:
-    """Enter an order at the back of its level. row_idx = 2 * instrument + (0 bid, 1 ask); returns an Outcome."""
+    """Enter an order at the back of its level. row_idx = 2 * instrument + (0 bid, 1 ask); returns
+    an Outcome.
+    """
     if qty <= 0 or qty > QTY_MASK:
         return Outcome.BAD_QTY
     if find_order_nb(book, ref) != NOT_FOUND:
@@ -299,7 +296,9 @@ def remove_order_nb(book: Book, slot: int, ref: int) -> None:
 
 @kernel
 def reduce_order_nb(book: Book, slot: int, ref: int, qty: int) -> int:
-    """Take `qty` from a live order, and the order from the book when nothing is left; returns an Outcome."""
+    """Take `qty` from a live order, and the order from the book when nothing is left; returns an
+    Outcome.
+    """
     word = order_word_nb(book, slot)
     left = (word & QTY_MASK) - qty
     if left <= 0:
@@ -312,9 +311,11 @@ def reduce_order_nb(book: Book, slot: int, ref: int, qty: int) -> int:
 
 @kernel
 def replace_order_nb(book: Book, slot: int, ref: int, new_ref: int, key: int, qty: int) -> int:
-    """Remove an order and enter its successor, same side, at the back of the new price; returns an Outcome.
+    """Remove an order and enter its successor, same side, at the back of the new price; returns an
+    Outcome.
 
-    A successor whose reference is already live makes the whole message void, as does a quantity of 0.
+    A successor whose reference is already live makes the whole message void, as does a quantity of
+    0.
     """
     if qty <= 0 or qty > QTY_MASK:
         return Outcome.BAD_QTY

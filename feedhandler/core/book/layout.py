@@ -1,15 +1,17 @@
 """Memory of the books of one shard, allocated once.
 
-    order reference ──► directory[ref >> 8] ──► page of 256 words      a reference outside the directory, or for which no
-                                                                        page is free, lives in the overflow hash instead
+    order reference ──► directory[ref >> 8] ──► page of 256 words
+                 a reference outside the directory, or for which no page is free, lives in the
+                 overflow hash instead
     order word   (level handle + 1) << 32 | quantity      0 = no order
-    level        quantity, orders, key, row               the handle in the word finds it: E, C, X, D never search
+    level        quantity, orders, key, row; the handle in the word finds it: E, C, X, D never search
     row          one side of one instrument: offset, count and size class of a stretch of the arena
     arena        keys[offset : offset + count] ascending, the best price last; handles beside them
 
-A key is the price in 1e-4 for bids and its negative for asks, so that one path serves both sides and the best is at the
-back, where most of the changes are. Pages and rows are recycled. Bad case: one long-lived order keeps its whole page;
-when pages run out the overflow hash takes the rest, and only when that is full too is an order refused and counted.
+A key is the price in 1e-4 for bids and its negative for asks, so that one path serves both sides
+and the best is at the back, where most of the changes are. Pages and rows are recycled. Bad case:
+one long-lived order keeps its whole page; when pages run out the overflow hash takes the rest, and
+only when that is full too is an order refused and counted.
 """
 
 from typing import NamedTuple
@@ -101,7 +103,9 @@ def allocate_book(capacity: BookCapacity) -> Book:
 
 
 def empty_free_lists(book: Book) -> None:
-    """Put every page and level on its free list and no row on any; the arrays themselves are taken to be zero."""
+    """Put every page and level on its free list and no row on any; the arrays themselves are taken
+    to be zero.
+    """
     pages, levels = len(book.free_pages), len(book.free_levels)
     book.free_pages[:] = np.arange(pages - 1, -1, -1)
     book.free_levels[:] = np.arange(levels - 1, -1, -1)

@@ -1,4 +1,6 @@
-"""Cold readers of the books: levels, orders, and a digest. For a stopped shard, or at the reader's own risk."""
+"""Cold readers of the books: levels, orders, and a digest. For a stopped shard, or at the reader's
+own risk.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,7 +11,13 @@ from numpy.typing import NDArray
 from feedhandler.core.book.layout import PAGE_BITS, PAGE_ORDERS, QTY_BITS, QTY_MASK, Book
 
 ORDER_RECORD = np.dtype(
-    [("instrument", "<u2"), ("side", "S1"), ("price_e4", "<u4"), ("order_ref", "<u8"), ("qty", "<u4")]
+    [
+        ("instrument", "<u2"),
+        ("side", "S1"),
+        ("price_e4", "<u4"),
+        ("order_ref", "<u8"),
+        ("qty", "<u4"),
+    ]
 )
 """One order as the digest sees it, 19 bytes without padding."""
 
@@ -29,7 +37,9 @@ def _order_words(book: Book) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def orders(book: Book) -> NDArray[np.void]:
-    """Every live order as ORDER_RECORD, by instrument, bids before asks, best price first, then reference (which is time)."""
+    """Every live order as ORDER_RECORD, by instrument, bids before asks, best price first, then
+    reference (which is time).
+    """
     refs, words = _order_words(book)
     levels = book.levels[(words >> QTY_BITS) - 1]
     rows = levels["row"].astype(np.int64)
