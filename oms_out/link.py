@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from protocols.fix.events import Disconnect, Event
-from protocols.fix.session import FixSession, State
+from protocols.fix.session import FixSession
 
 READ_BYTES = 8_192
 _PIECES_PER_TURN = 4
@@ -244,8 +244,3 @@ class Link:
     def _close_ended(self) -> None:
         if self._ending is not None:
             self.close(self._ending.reason, was_clean=self._ending.was_clean)
-
-    @property
-    def state(self) -> State:
-        """State of the session."""
-        return self.session.state

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from protocols.errors import LocalProtocolError
 from protocols.fix.framing import TRAILER_BYTES, checksum
 from protocols.fix.spec import (
-    ADMIN_TYPES,
     BEGIN_STRING,
     DATA_TAG_OF_LENGTH,
     FORMATS,
@@ -62,11 +61,6 @@ class FixMessage:
     def flag(self, tag: int) -> bool:
         """True when a boolean field is there and says Y."""
         return self.by_tag.get(tag) == b"Y"
-
-    @property
-    def is_admin(self) -> bool:
-        """True for a session message."""
-        return self.msg_type in ADMIN_TYPES
 
 
 def _read_tag(text: bytes) -> int | None:

@@ -347,3 +347,12 @@ def test_random_bytes_within_a_session_never_raise(seed: int):
         pair.right.take_events()
         pair.right.session.data_to_send(pair.now_ns)
     assert pair.right.events
+
+
+def test_an_initiator_that_wants_no_heartbeats_sends_and_awaits_none():
+    pair = Pair(heartbeat_s=0)
+    pair.connect()
+    assert pair.left.session.timer_ns() is None
+    pair.wait(300)
+    assert pair.left.session.store.next_outgoing == 2
+    assert pair.is_connected
