@@ -1,5 +1,6 @@
 """Files and ports of one demo: what the three processes are told."""
 
+import shutil
 import socket
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,7 +60,11 @@ class Plan(NamedTuple):
 
 
 def make_plan(folder: Path, options: Options) -> Plan:
-    """Choose free ports and write both configurations."""
+    """Choose free ports and write both configurations; what an earlier run left in the folder goes."""
+    shutil.rmtree(folder / "oms-store", ignore_errors=True)
+    for pattern in ("*.counters", "*.json", "*.log"):
+        for stale in folder.glob(pattern):
+            stale.unlink()
     ports = dict(zip(_PORT_NAMES, _free_ports(len(_PORT_NAMES)), strict=True))
     if options.metrics_port:
         ports["metrics"] = options.metrics_port
