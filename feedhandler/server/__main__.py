@@ -1,11 +1,13 @@
-"""The `feedhandler` command. Subcommands of other packages are found by entry point and loaded only when they are called."""
+"""The `feedhandler` command. Subcommands of other packages are found by entry point and loaded only
+when they are called.
+"""
 
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 from feedhandler import __version__
 from feedhandler.server.errors import ExitCode, UserError, run_cli
@@ -62,7 +64,7 @@ def _add_found_commands(arguments: list[str]) -> None:
     found = {point.name: point for point in entry_points(group=COMMAND_GROUP)}
     called = arguments[0] if arguments else ""
     names = [called] if called in found else []
-    if not arguments or called.startswith("-"):
+    if not names and (called.startswith("-") or called not in app):
         names = sorted(found)
     for name in names:
         try:
@@ -75,7 +77,10 @@ def _add_found_commands(arguments: list[str]) -> None:
 def _run() -> Any:
     arguments = sys.argv[1:]
     _add_found_commands(arguments)
-    return app(arguments, result_action="return_value", exit_on_error=False)
+    try:
+        return app(arguments, result_action="return_value", exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise UserError(f"{error} See feedhandler --help.", ExitCode.USAGE) from None
 
 
 def main() -> None:

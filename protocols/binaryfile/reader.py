@@ -1,12 +1,13 @@
 """Data files in memory: a plain file is mapped, a gzip file is decompressed; what fails has a name.
 
 Which of the two it is, the first bytes decide and not the name, so a renamed file reads as well.
-The arrays are read-only. A mapped file must not be shortened while it is in use: the operating
-system answers an access behind the new end with SIGBUS.
+Nothing that is written into the arrays reaches the file. A mapped file must not be shortened while
+it is in use: the operating system answers an access behind the new end with SIGBUS.
 """
 
 import gzip
 import mmap
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
@@ -62,7 +63,8 @@ def load_readable_bytes(path: Path) -> tuple[Bytes, DataFileError | None]:
         if is_gzip:
             data, fault = _decompress(path, file, sys.maxsize)
             return np.frombuffer(data, np.uint8), fault
-        # Copy on write: a read-only array would be a type of its own to every kernel, compiled a second time.
+        # Copy on write: a read-only array would be a type of its own to every kernel, compiled a
+        # second time.
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         return np.frombuffer(mapped, np.uint8), None
 
@@ -83,6 +85,10 @@ def load_head(path: Path, size_bytes: int) -> bytes:
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
     """The file, which holds at least one byte, at its start, and whether it is gzip."""
     try:
+        # Looked at before it is opened: to open a pipe without a writer waits for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
+            kind = "a directory" if path.is_dir() else "no regular file"
+            raise DataFileError(path, None, f"is {kind}: give a file on a disk")
         with path.open("rb") as file:
             head = file.read(len(GZIP_MAGIC))
             file.seek(0)

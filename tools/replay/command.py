@@ -3,7 +3,7 @@
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 from cyclopts import App, Parameter
@@ -12,9 +12,12 @@ from rich.table import Table
 
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
-from feedhandler.server.errors import DataError, ExitCode, UserError
+from feedhandler.server.errors import ConfigError, DataError, ExitCode, UserError
 from protocols.binaryfile.reader import DataFileError
-from tools.replay.replay import Outcome, Replay
+from protocols.pcap.sniff import sniff_format
+from tools.replay.outcome import Outcome
+from tools.replay.pace import Pace
+from tools.replay.replay import Replay
 
 app = App(name="replay", help="Replay a BinaryFILE (.gz too), pcap or pcapng through the engine.")
 
@@ -38,7 +41,8 @@ def replay(
     speed
         `max`, or a whole multiple of the recorded pace.
     config
-        A server's configuration: sizes, priorities, breakers and patterns. Without it only books and ticks are made.
+        A server's configuration: sizes, priorities, breakers and patterns. Without it only books
+        and ticks are made.
     bbo
         CSV of every change of a best price or its quantity.
     book
@@ -46,22 +50,53 @@ def replay(
     as_json
         Print one JSON object on the last line.
     """
-    if speed != "max" and not (speed.isdecimal() and int(speed) > 0):
-        raise UserError(f"--speed is 'max' or a whole number above 0, not {speed!r}", ExitCode.USAGE)
+    pace = _parse_speed(speed)
+    _check_outputs(file, {"--bbo": bbo, "--book": book})
     settings = load_config(config, ServerConfig) if config else None
     try:
+        kind = sniff_format(file)
         with ExitStack() as stack:
-            bbo_file = stack.enter_context(bbo.open("wb")) if bbo else None
-            player = Replay(settings, bbo_file, None if speed == "max" else int(speed))
-            outcome = player.run(file)
-            if book:
-                player.write_book(book)
+            # Opened before the work: a long replay must not find at its end that it cannot write.
+            bbo_file = stack.enter_context(_open_output(bbo)) if bbo else None
+            book_file = stack.enter_context(_open_output(book)) if book else None
+            player = Replay(settings, bbo_file, pace)
+            outcome = player.run(file, kind)
+            if book_file:
+                player.write_book(book_file)
     except DataFileError as error:
         raise DataError(str(error)) from None
     _report(outcome, as_json=as_json)
-    if outcome.fault is not None:
-        raise DataError(f"{outcome.fault}; what came before it was replayed")
+    _complain(outcome)
     return ExitCode.OK
+
+
+def _parse_speed(speed: str) -> Pace | None:
+    if speed == "max":
+        return None
+    # isdecimal alone takes the digits of every script.
+    if speed.isascii() and speed.isdecimal() and int(speed) > 0:
+        return Pace(int(speed))
+    raise UserError(f"--speed is 'max' or a whole number above 0, not {speed!r}", ExitCode.USAGE)
+
+
+def _check_outputs(file: Path, outputs: dict[str, Path | None]) -> None:
+    """Refuse to write over the input, or two outputs into one file."""
+    taken = {file.resolve(): "the file to replay"}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        other = taken.setdefault(path.resolve(), f"that of {option}")
+        if other != f"that of {option}":
+            raise UserError(f"{option} {path} is {other}: choose another file", ExitCode.USAGE)
+
+
+def _open_output(path: Path) -> BinaryIO:
+    try:
+        return path.open("wb")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"{path}: cannot be written: {reason}; choose another file"
+        raise UserError(message, ExitCode.CANNOT_WRITE) from None
 
 
 def _report(outcome: Outcome, *, as_json: bool) -> None:
@@ -71,10 +106,22 @@ def _report(outcome: Outcome, *, as_json: bool) -> None:
         return
     table = Table("what", "value", title="replay", show_header=False)
     for name, value in result.items():
-        shown = (
-            "  ".join(f"{key} {count:,}" for key, count in value.items())
-            if isinstance(value, dict)
-            else f"{value:,}" if isinstance(value, int) else str(value)
-        )
-        table.add_row(name.replace("_", " "), shown)
+        table.add_row(name.replace("_", " "), _shown(value))
     Console().print(table)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "  ".join(f"{key} {count:,}" for key, count in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _complain(outcome: Outcome) -> None:
+    """Raise for what makes the report one of a part of the file only."""
+    if outcome.fault is not None:
+        raise DataError(f"{outcome.fault}; what came before it was replayed")
+    if outcome.not_stored:
+        raise ConfigError(
+            f"{outcome.not_stored} orders did not fit the books, which are wrong from there on: "
+            "raise engine.order_pages, overflow_orders, levels and level_arena in --config"
+        )

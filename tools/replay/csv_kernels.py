@@ -1,4 +1,4 @@
-"""Best prices as CSV text, formatted by a kernel: a file of millions of rows is written at the speed of the disk."""
+"""Best prices as CSV text, formatted by a kernel: millions of rows at the speed of the disk."""
 
 from typing import Any
 
@@ -18,6 +18,12 @@ _POINT = ord(".")
 _NEWLINE = ord("\n")
 _HASH = ord("#")
 _BLANK = ord(" ")
+_QUOTE = ord('"')
+_UNKNOWN = ord("?")
+_TILDE = ord("~")
+
+SYMBOL_BYTES_MAX = 24
+"""More than eight characters, or # and a number."""
 
 
 @kernel
@@ -49,7 +55,10 @@ def write_price_nb(out: Bytes, at: int, price_e9: int) -> int:
 
 @kernel
 def write_symbol_nb(out: Bytes, at: int, symbol: int, instrument: int) -> int:
-    """The symbol without its padding, or #locate when no message has named it."""
+    """The symbol without its padding, or #locate when no message has named it.
+
+    What would break a line of CSV apart (a comma, a quote, anything not printable) becomes "?".
+    """
     if symbol == 0:
         out[at] = _HASH
         return write_integer_nb(out, at + 1, instrument)
@@ -57,7 +66,8 @@ def write_symbol_nb(out: Bytes, at: int, symbol: int, instrument: int) -> int:
         byte = (symbol >> (8 * i)) & 0xFF
         if byte == _BLANK:
             break
-        out[at] = byte
+        is_plain = _BLANK < byte <= _TILDE and byte not in (_COMMA, _QUOTE)
+        out[at] = byte if is_plain else _UNKNOWN
         at += 1
     return at
 
@@ -77,7 +87,11 @@ def _write_side_nb(out: Bytes, at: int, price_e9: int, qty: int) -> int:
 
 @kernel
 def format_bbo_nb(rows: NDArray[Any], count: int, instruments: NDArray[Any], out: Bytes) -> int:
-    """rows[:count] (BBO) as lines `seq,ts_ns,symbol,bid_price,bid_qty,ask_price,ask_qty`; bytes written to `out`."""
+    """rows[:count] (BBO) as lines `seq,ts_ns,symbol,bid_price,bid_qty,ask_price,ask_qty`.
+
+    Shapes:  instruments INSTRUMENT[m]; out u8[count * ROW_BYTES_MAX], caller-owned.
+    Returns: bytes written to `out`.
+    """
     at = np.int64(0)
     for i in range(count):
         row = rows[i]

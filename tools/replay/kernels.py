@@ -1,4 +1,9 @@
-"""Loops that feed the engine from memory: message blocks of a BinaryFILE, and datagrams of a capture."""
+"""Loops that feed the engine from memory: blocks of a BinaryFILE, and datagrams of a capture.
+
+Both do a bounded amount and return; the caller empties what was recorded and calls again. Where
+they stop never changes what they do: the order of ticks, and so every signal, depends on the input
+alone, at any speed.
+"""
 
 from enum import IntEnum
 from typing import Any
@@ -7,38 +12,69 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.api import Venue
-from feedhandler.core.engine import CHUNK, Setting, Shard, apply_blocks_nb
-from feedhandler.core.receive import Receiver, advance_nb, drain_window_nb, take_packet_nb
+from feedhandler.core.engine import CHUNK, Setting, Shard, apply_blocks_nb, fill_stash_nb
+from feedhandler.core.events import Kind
+from feedhandler.core.receive import (
+    Receiver,
+    advance_nb,
+    drain_window_nb,
+    skip_hole_nb,
+    take_packet_nb,
+)
 from feedhandler.core.ring import ring_size_nb
-from feedhandler.core.sequence import WINDOW_COUNT
+from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE
 from feedhandler.core.stages import drain_lanes_nb
-from protocols.binaryfile.kernels import index_messages_nb
+from protocols.binaryfile.kernels import LENGTH_BYTES, index_messages_nb
 from protocols.errors import Status
 from protocols.jit import kernel
 from protocols.wire import Bytes
+
+FOREVER_NS = 2**62
+"""UNTIL_NS of a replay that is not paced."""
 
 
 class Cursor(IntEnum):
     """Words of the cursor that a replay loop advances."""
 
     AT = 0
+    """Next byte of a file, next packet of a capture."""
     STOP = 1
-    STATUS = 2
+    ROUNDS = 2
+    """Rounds in this call at most."""
     UNTIL_NS = 3
-    ROUNDS = 4
+    """Event time that is due; what is later waits."""
+    EVENT_NS = 4
+    """Event time that was reached, or that the next round waits for."""
+    IS_SETTLED = 5
+    """Datagrams: 1 when the channel's state follows from the packets taken so far."""
 
 
 CURSOR_WORDS = 8
-_MOST_A_PACKET = 8_192
+
+ROWS_A_ROUND_MAX = 50_000
+"""Best prices recorded in one round at most: 16 datagrams (BATCH of `feedhandler.core.receive`) of
+65,507 bytes, full of the shortest message that changes a book (D, 21 bytes as a block)."""
 
 
 @kernel
 def _has_room_nb(shard: Shard) -> int:
-    """1 while one more chunk or packet fits the recorded best prices and the signals, which the caller empties between slices."""
+    """1 while one more round fits the recorded best prices and the signals."""
     bbo_left = shard.bbo.shape[0] - shard.bbo_count[0]
-    if shard.settings[Setting.RECORD_BBO] and bbo_left < _MOST_A_PACKET:
+    if shard.settings[Setting.RECORD_BBO] and bbo_left < ROWS_A_ROUND_MAX:
         return 0
-    return int(shard.signals.cells.shape[0] - ring_size_nb(shard.signals) >= _MOST_A_PACKET)
+    return int(shard.signals.cells.shape[0] - ring_size_nb(shard.signals) >= ROWS_A_ROUND_MAX)
+
+
+@kernel
+def _event_time_nb(shard: Shard, venue: Venue, buf: Bytes, at: int) -> int:
+    """Event time of the message whose block starts at buf[at], ns; 0 when the venue does not know
+    the message. A free tick is overwritten.
+    """
+    fill_stash_nb(shard, 1)
+    venue.normalise(buf, at, 1, shard.ticks, shard.stash)
+    tick = shard.ticks[shard.stash[0]]
+    return np.int64(0) if tick["kind"] == Kind.NONE else np.int64(tick["ts_exch_ns"])
+
 
 @kernel
 def replay_blocks_nb(
@@ -49,26 +85,41 @@ def replay_blocks_nb(
     cursor: NDArray[np.int64],
     index: NDArray[np.int64],
 ) -> int:
-    """Replay blocks of buf[cursor[AT] : cursor[STOP]], CHUNK at a time, for at most cursor[ROUNDS] rounds, while event time is not past
-    cursor[UNTIL_NS]. index i64[2, CHUNK] is scratch. Returns the Status of the last chunk, OK at the end of the bytes."""
+    """Replay blocks of buf[cursor[AT] : cursor[STOP]] in chunks of CHUNK messages, for at most
+    cursor[ROUNDS] rounds, until the last message of a chunk is later than cursor[UNTIL_NS].
+
+    Shapes:  index i64[2, CHUNK], scratch; cursor i64[CURSOR_WORDS].
+    Returns: Status: OK at the end of the bytes, TRUNCATED within a message, OUTPUT_FULL when the
+        caller is to call again.
+    """
     channel = shard.channel[0]
     packet = shard.packet[0]
     for _ in range(cursor[Cursor.ROUNDS]):
+        if not _has_room_nb(shard):
+            return Status.OUTPUT_FULL
         at = cursor[Cursor.AT]
-        count, used, status = index_messages_nb(
-            buf, at, cursor[Cursor.STOP], index[0], index[1]
-        )
+        count, used, status = index_messages_nb(buf, at, cursor[Cursor.STOP], index[0], index[1])
+        if count > 0 and cursor[Cursor.UNTIL_NS] < FOREVER_NS:
+            last_at = index[0, count - 1] - LENGTH_BYTES
+            cursor[Cursor.EVENT_NS] = _event_time_nb(shard, venue, buf, last_at)
+            if cursor[Cursor.EVENT_NS] > cursor[Cursor.UNTIL_NS]:
+                return Status.OUTPUT_FULL
         packet["seq"] = channel["next_seq"]
         packet["end"] = channel["next_seq"] + count
         apply_blocks_nb(shard, venue.normalise, buf, at, shard.packet)
         drain_lanes_nb(shard, stages[0], stages[1], CHUNK)
         cursor[Cursor.AT] = at + used
-        cursor[Cursor.STATUS] = status
-        if status == Status.TRUNCATED or (status == Status.OK and count < CHUNK):
+        if status == Status.TRUNCATED or status == Status.OK:
             return status
-        if channel["last_exch_ns"] > cursor[Cursor.UNTIL_NS] or not _has_room_nb(shard):
-            return Status.OUTPUT_FULL
     return Status.OUTPUT_FULL
+
+
+@kernel
+def _settle_nb(shard: Shard, venue: Venue, stages: Any, now_ns: int) -> int:
+    """Apply kept packets whose turn has come and empty the lanes; 1 when there may be more."""
+    packets = drain_window_nb(shard, venue, now_ns)
+    drain_lanes_nb(shard, stages[0], stages[1], shard.ticks.shape[0])
+    return int(packets > 0)
 
 
 @kernel
@@ -81,38 +132,61 @@ def replay_datagrams_nb(
     packets: NDArray[np.int64],
     cursor: NDArray[np.int64],
 ) -> int:
-    """Replay packets[:, cursor[AT] : cursor[STOP]] (rows: ts_ns, at, size, line) for at most cursor[ROUNDS] packets, while capture time
-    is not past cursor[UNTIL_NS]. Returns OK when all are done, OUTPUT_FULL when the caller is to call again."""
+    """Replay packets[:, cursor[AT] : cursor[STOP]], for at most cursor[ROUNDS] rounds, until
+    a packet is later than cursor[UNTIL_NS].
+
+    Shapes:  packets i64[4, n], rows ts_ns, at, size, line; cursor i64[CURSOR_WORDS], with
+             IS_SETTLED 1 at the start.
+    Returns: Status: OK when all are done, OUTPUT_FULL when the caller is to call again.
+    """
     for _ in range(cursor[Cursor.ROUNDS]):
+        if not _has_room_nb(shard):
+            return Status.OUTPUT_FULL
+        if _settle_nb(shard, venue, stages, cursor[Cursor.EVENT_NS]):
+            continue
+        if not cursor[Cursor.IS_SETTLED]:
+            # It may give up a hole, and then there are kept packets to apply.
+            advance_nb(shard, rx, venue, cursor[Cursor.EVENT_NS])
+            cursor[Cursor.IS_SETTLED] = 1
+            continue
+        if shard.window.meta[WINDOW_FREE] == 0:
+            # Nobody waits in a replay: the hole is given up before a packet has to be thrown away.
+            skip_hole_nb(shard, rx)
+            continue
         i = cursor[Cursor.AT]
         if i >= cursor[Cursor.STOP]:
             return Status.OK
         now_ns = packets[0, i]
-        if now_ns > cursor[Cursor.UNTIL_NS] or not _has_room_nb(shard):
+        cursor[Cursor.EVENT_NS] = now_ns
+        if now_ns > cursor[Cursor.UNTIL_NS]:
             return Status.OUTPUT_FULL
         packet = shard.packet[0]
         packet["ts_rx_ns"] = now_ns
         packet["size"] = packets[2, i]
         packet["line"] = packets[3, i]
         take_packet_nb(shard, rx, venue, buf, packets[1, i], now_ns)
-        settle_nb(shard, rx, venue, stages, now_ns)
         cursor[Cursor.AT] = i + 1
+        cursor[Cursor.IS_SETTLED] = 0
     return Status.OUTPUT_FULL
 
 
 @kernel
-def settle_nb(shard: Shard, rx: Receiver, venue: Venue, stages: Any, now_ns: int) -> None:
-    """Apply kept packets whose turn has come, move the channel's state, and empty the lanes."""
-    while drain_window_nb(shard, venue, now_ns) > 0:
-        drain_lanes_nb(shard, stages[0], stages[1], shard.ticks.shape[0])
-    advance_nb(shard, rx, venue, now_ns)
-    drain_lanes_nb(shard, stages[0], stages[1], shard.ticks.shape[0])
+def finish_datagrams_nb(
+    shard: Shard, rx: Receiver, venue: Venue, stages: Any, cursor: NDArray[np.int64]
+) -> int:
+    """After the last packet: give up each hole that is still open and apply what follows it.
 
-
-@kernel
-def flush_window_nb(shard: Shard, rx: Receiver, venue: Venue, stages: Any, now_ns: int) -> int:
-    """At the end of a capture: give up the first hole that is still open and apply what follows it; 1 while there is one more."""
+    Returns: Status: OK when nothing is missing or kept any more, OUTPUT_FULL to call again.
+    """
     channel = shard.channel[0]
-    settle_nb(shard, rx, venue, stages, now_ns)
-    settle_nb(shard, rx, venue, stages, now_ns + channel["reorder_ns"] + 1)
-    return int(shard.window.meta[WINDOW_COUNT] > 0 and _has_room_nb(shard))
+    for _ in range(cursor[Cursor.ROUNDS]):
+        if not _has_room_nb(shard):
+            return Status.OUTPUT_FULL
+        if _settle_nb(shard, venue, stages, cursor[Cursor.EVENT_NS]):
+            continue
+        is_whole = channel["next_seq"] >= channel["highest_seq"]
+        if is_whole and shard.window.meta[WINDOW_COUNT] == 0:
+            return Status.OK
+        cursor[Cursor.EVENT_NS] += channel["reorder_ns"] + 1
+        advance_nb(shard, rx, venue, cursor[Cursor.EVENT_NS])
+    return Status.OUTPUT_FULL

@@ -7,10 +7,10 @@ import numpy as np
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.warmup_steps import smallest_engine
 from protocols.binaryfile.kernels import index_messages_nb
-from tools.replay.csv_kernels import format_bbo_nb
+from tools.replay.csv_kernels import SYMBOL_BYTES_MAX, format_bbo_nb, write_symbol_nb
 from tools.replay.kernels import (
     CURSOR_WORDS,
-    flush_window_nb,
+    finish_datagrams_nb,
     replay_blocks_nb,
     replay_datagrams_nb,
 )
@@ -32,7 +32,8 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
     def datagrams() -> None:
         packets = np.zeros((4, 1), np.int64)
         replay_datagrams_nb(shard, rx, venue, pair, buf, packets, cursor)
-        flush_window_nb(shard, rx, venue, pair, 0)
+        finish_datagrams_nb(shard, rx, venue, pair, cursor)
         format_bbo_nb(shard.bbo, 0, shard.instruments, buf)
+        write_symbol_nb(np.zeros(SYMBOL_BYTES_MAX, np.uint8), 0, 0, 0)
 
     return [("replay of files", blocks), ("replay of captures", datagrams)]

@@ -1,0 +1,101 @@
+"""What a replay found, and the object that `--json` prints of it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from feedhandler.core.book.layout import ORDERS_LIVE
+from feedhandler.core.book.views import books_digest
+from feedhandler.core.counts import Count
+from feedhandler.core.engine import Shard
+from protocols.binaryfile.reader import DataFileError
+
+_NS_PER_S = 1_000_000_000
+_NOT_UNDERSTOOD = (Count.UNKNOWN_TYPE, Count.BAD_LENGTH)
+_MALFORMED = (
+    *_NOT_UNDERSTOOD,
+    Count.BAD_VALUE,
+    Count.DUPLICATE_REFERENCE,
+    Count.OVERFILL,
+    Count.REJECTED_MALFORMED,
+)
+_PACKETS = {
+    "line_a": Count.PACKETS,
+    "line_b": Count.PACKETS + 1,
+    "duplicate": Count.DUPLICATE_PACKETS,
+    "early": Count.WINDOW_STORED,
+    "heartbeats": Count.HEARTBEATS,
+    "malformed": Count.REJECTED_MALFORMED,
+    "other_session": Count.REJECTED_SESSION,
+}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Counts of one replay; `kernel_ns` is the time of the kernels alone.
+
+    `missing_messages` are those that no line brought, in `gaps` stretches. `packets` (of a capture)
+    and `skipped_frames` (frames without a datagram) count by reason. `not_stored` orders did not
+    fit the configured books, `signals_dropped` the ring. `fault` is what ended the file early.
+    """
+
+    messages: int
+    types: dict[str, int]
+    orders_live: int
+    unknown_references: int
+    malformed: int
+    not_understood: int
+    gaps: int
+    missing_messages: int
+    not_stored: int
+    signals: int
+    signals_dropped: int
+    signals_digest: str
+    kernel_ns: int
+    books_digest: str
+    packets: dict[str, int]
+    skipped_frames: dict[str, int] = field(default_factory=dict)
+    fault: DataFileError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        tenths = self.kernel_ns * 10 // max(self.messages, 1)
+        result: dict[str, Any] = {
+            "messages": self.messages,
+            "types": self.types,
+            "orders_live": self.orders_live,
+            "unknown_references": self.unknown_references,
+            "malformed": self.malformed,
+            "not_stored": self.not_stored,
+            "gaps": self.gaps,
+            "missing_messages": self.missing_messages,
+            "signals": self.signals,
+            "signals_dropped": self.signals_dropped,
+            "signals_digest": self.signals_digest,
+            "messages_per_second": self.messages * _NS_PER_S // max(self.kernel_ns, 1),
+            "ns_per_message": tenths / 10,
+            "books_digest": self.books_digest,
+        }
+        if self.packets:
+            result |= {"packets": self.packets, "skipped_frames": self.skipped_frames}
+        return result
+
+
+def read_outcome(shard: Shard, *, is_capture: bool) -> dict[str, Any]:
+    """The fields of an Outcome that the engine knows, by name."""
+    counts = shard.counts[:, 0]
+    types = shard.types
+    return {
+        "messages": int(types.sum()),
+        "types": {chr(code): int(types[code]) for code in types.nonzero()[0]},
+        "orders_live": int(shard.book.meta[ORDERS_LIVE]),
+        "unknown_references": int(counts[Count.UNKNOWN_REFERENCE]),
+        "malformed": sum(int(counts[row]) for row in _MALFORMED),
+        "not_understood": sum(int(counts[row]) for row in _NOT_UNDERSTOOD),
+        # A hole that the other line fills a moment later is no gap of the recording.
+        "gaps": int(counts[Count.GAPS_UNRECOVERED]),
+        "missing_messages": int(counts[Count.UNRECOVERED]),
+        "not_stored": int(counts[Count.CAPACITY]),
+        "signals_dropped": int(counts[Count.SIGNALS_DROPPED]),
+        "books_digest": books_digest(shard.book),
+        "packets": {name: int(counts[row]) for name, row in _PACKETS.items()} if is_capture else {},
+    }
