@@ -25,6 +25,8 @@ from protocols.jit import kernel
 @kernel
 def _apply_add_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
     tick = ticks[slot]
+    if tick["side"] == 0:
+        return Outcome.BAD_SIDE
     is_ask = np.int64(tick["side"] < 0)
     key = price_key_nb(np.int64(tick["price_e9"]), is_ask)
     if key > KEY_MAX:
@@ -79,18 +81,20 @@ def _apply_to_order_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
 def apply_tick_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
     """Apply ticks[slot] and write the best prices after it into the tick; returns an Outcome.
 
-    A tick with any other Outcome than OK or OVERFILL left the book as it was.
+    Only OK, OVERFILL and a REPLACE's CAPACITY changed the book. With UNKNOWN_REFERENCE and
+    BAD_INSTRUMENT there is no book to take best prices from.
     """
     tick = ticks[slot]
-    if tick["instrument"] >= book.best.shape[0]:
-        tick["instrument"] = 0
-        return Outcome.BAD_INSTRUMENT
     kind = tick["kind"]
     outcome = np.int64(Outcome.OK)
-    if kind == Kind.ADD:
-        outcome = _apply_add_nb(book, ticks, slot)
-    elif Kind.EXECUTE <= kind <= Kind.REPLACE:
+    if Kind.EXECUTE <= kind <= Kind.REPLACE:
         outcome = _apply_to_order_nb(book, ticks, slot)
+        if outcome == Outcome.UNKNOWN_REFERENCE:
+            return outcome
+    elif tick["instrument"] >= book.best.shape[0]:
+        return Outcome.BAD_INSTRUMENT
+    elif kind == Kind.ADD:
+        outcome = _apply_add_nb(book, ticks, slot)
     best = book.best[tick["instrument"]]
     tick["bid_price_e9"] = best["bid_price_e9"]
     tick["bid_qty"] = best["bid_qty"]

@@ -30,12 +30,13 @@ from feedhandler.core.book.layout import (
 from protocols.jit import kernel
 
 _NEAR_LEVELS = 8
-_HASH_MULTIPLIER = 0x1E3779B97F4A7C15
+_HASH_MULTIPLIER = 0x1E3779B9
+_LOW_31_BITS = 0x7FFFFFFF
 NOT_FOUND = -1
 
 
 class Outcome(IntEnum):
-    """What an operation did; only OK and OVERFILL changed the book."""
+    """What an operation did; only OK, OVERFILL and a replacement's CAPACITY changed the book."""
 
     OK = 0
     UNKNOWN_REFERENCE = 1
@@ -45,11 +46,14 @@ class Outcome(IntEnum):
     BAD_QTY = 5
     BAD_INSTRUMENT = 6
     CAPACITY = 7
+    BAD_SIDE = 8
 
 
 @kernel
 def _overflow_home_nb(book: Book, ref: int) -> int:
-    return ((ref * _HASH_MULTIPLIER) >> 20) & (book.overflow_refs.shape[0] - 1)
+    # 31 bits times 29 bits: the product stays positive and never wraps.
+    folded = (ref ^ (ref >> 32)) & _LOW_31_BITS
+    return ((folded * _HASH_MULTIPLIER) >> 28) & (book.overflow_refs.shape[0] - 1)
 
 
 @kernel
@@ -315,7 +319,7 @@ def replace_order_nb(book: Book, slot: int, ref: int, new_ref: int, key: int, qt
     Outcome.
 
     A successor whose reference is already live makes the whole message void, as does a quantity of
-    0.
+    0. With CAPACITY the old order is gone, as it is at the venue, and the new one is missing.
     """
     if qty <= 0 or qty > QTY_MASK:
         return Outcome.BAD_QTY

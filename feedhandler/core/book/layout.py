@@ -4,7 +4,7 @@
                  a reference outside the directory, or for which no page is free, lives in the
                  overflow hash instead
     order word   (level handle + 1) << 32 | quantity      0 = no order
-    level        quantity, orders, key, row; the handle in the word finds it: E, C, X, D never search
+    level        quantity, orders, key, row; the word's handle finds it: E, C, X, D never search
     row          one side of one instrument: offset, count and size class of a stretch of the arena
     arena        keys[offset : offset + count] ascending, the best price last; handles beside them
 
