@@ -67,7 +67,14 @@ _LENGTH = np.array(LENGTHS, np.int64)
 _KIND = np.array([_KINDS.get(chr(code), Kind.NONE) for code in range(256)], np.int64)
 _REFERENCE_AT = _offsets("order_reference_number", "original_order_reference_number")
 _SIDE_AT = _offsets("buy_sell_indicator", "imbalance_direction", "interest_flag")
-_SHARES_AT = _offsets("executed_shares", "cancelled_shares", "shares", "ipo_quotation_release_time")
+_SHARES_AT = _offsets(
+    "executed_shares",
+    "cancelled_shares",
+    "shares",
+    "round_lot_size",
+    "ipo_quotation_release_time",
+    "auction_collar_extension",
+)
 _SHARES_LONG_AT = np.full(256, _NO_FIELD, np.int64)
 _SHARES_LONG_AT[ord("Q")] = BY_TYPE["Q"].offset("shares")
 _SHARES_LONG_AT[ord("I")] = BY_TYPE["I"].offset("imbalance_shares")
@@ -89,6 +96,7 @@ _STATUS_AT = _offsets(
     "operational_halt_action",
     "reg_sho_action",
     "market_participant_state",
+    "market_category",
     "breached_level",
     "ipo_quotation_release_qualifier",
     "cross_type",

@@ -89,8 +89,8 @@ TICK = np.dtype(
 
 `code` is the venue's message type; `status` a status code in ASCII, up to four characters, first
 one lowest; `aux` the second number of the message: new order reference of a REPLACE, match number
-of a trade, else the symbol as in `INSTRUMENT`; `volatility_e9` the EWMA of squared mid-price
-returns, square root, 1e-9. """
+of a trade, first level (1e-8) of MARKET_DECLINE_LEVELS, else the symbol as in `INSTRUMENT`;
+`volatility_e9` the EWMA of squared mid-price returns, square root, 1e-9."""
 
 
 class SignalKind(IntEnum):
@@ -137,7 +137,7 @@ SIGNAL = np.dtype(
 follows from it.
 
 `source` counts the configured patterns, then the breakers; `signal_id` counts from 1 over both
-kinds. """
+kinds."""
 
 _TICK_BYTES = 128
 _SIGNAL_BYTES = 128

@@ -6,11 +6,12 @@ from TotalView-ITCH 5.0 (edition 2023), so that a slip in the table shows as a d
 `normalise` says which field of a message goes to which column of a tick, and `TICK_COLUMNS` is all
 of it; a column that is not named is 0. Rules by column:
 
-    price_e9      from 4 or 8 implied decimals to 9
+    price_e9      from 4 implied decimals to 9
     side          +1 for B, -1 for S, 0 for anything else
-    status        codes as ASCII, first character lowest, trailing spaces dropped
-    aux           a number as it is; a symbol as the big-endian number of its 8 padded bytes
-    order_ref     as signed 64 bits, like every number of 64 bits
+    status        a code as its ASCII character, blank as a space
+    aux           a number as it is; a symbol as 8 padded bytes, the first character lowest
+    qty           without the sign bit: no count of shares needs it
+    order_ref     as signed 64 bits, like aux
     flags         Flag.NOT_PRINTABLE where `printable` is N
 """
 
@@ -103,7 +104,7 @@ TICK_COLUMNS: dict[str, tuple[Kind, dict[str, str]]] = {
     "H": (Kind.TRADING_STATUS, {"status": "trading_state", "aux": "stock"}),
     "Y": (Kind.SHORT_SALE_STATUS, {"status": "reg_sho_action", "aux": "stock"}),
     "L": (Kind.PARTICIPANT, {"status": "market_participant_state", "aux": "stock"}),
-    "V": (Kind.MARKET_DECLINE_LEVELS, {"price_e9": "level_1"}),
+    "V": (Kind.MARKET_DECLINE_LEVELS, {"aux": "level_1"}),
     "W": (Kind.MARKET_DECLINE_STATUS, {"status": "breached_level"}),
     "K": (
         Kind.IPO_QUOTING,
@@ -130,6 +131,7 @@ TICK_COLUMNS: dict[str, tuple[Kind, dict[str, str]]] = {
             "side": "buy_sell_indicator",
             "qty": "shares",
             "price_e9": "price",
+            "aux": "stock",
         },
     ),
     "F": (
@@ -139,6 +141,7 @@ TICK_COLUMNS: dict[str, tuple[Kind, dict[str, str]]] = {
             "side": "buy_sell_indicator",
             "qty": "shares",
             "price_e9": "price",
+            "aux": "stock",
         },
     ),
     "E": (
@@ -189,9 +192,9 @@ TICK_COLUMNS: dict[str, tuple[Kind, dict[str, str]]] = {
         Kind.IMBALANCE,
         {
             "side": "imbalance_direction",
-            "status": "imbalance_direction",
+            "status": "cross_type",
             "qty": "imbalance_shares",
-            "aux": "paired_shares",
+            "aux": "stock",
             "price_e9": "current_reference_price",
         },
     ),
@@ -204,7 +207,7 @@ TICK_COLUMNS: dict[str, tuple[Kind, dict[str, str]]] = {
         {
             "status": "open_eligibility_status",
             "price_e9": "near_execution_price",
-            "aux": "near_execution_time",
+            "aux": "stock",
         },
     ),
 }
@@ -256,11 +259,13 @@ def _column_value(column: str, name: str, value: Any) -> int:
     if column == "side":
         return {"B": 1, "S": -1}.get(value, 0)
     if column == "status":
-        return int.from_bytes(value.encode("latin-1"), "little")
+        return ord(value or " ")
     if column == "price_e9":
-        return _signed(value * (10 if name.startswith("level_") else 100_000))
+        return value * 100_000
+    if column == "qty":
+        return value % (1 << 63)
     if name == "stock":
-        return _signed(int.from_bytes(value.encode("latin-1").ljust(8), "big"))
+        return _signed(int.from_bytes(value.encode("latin-1").ljust(8), "little"))
     return _signed(value)
 
 

@@ -37,7 +37,7 @@ def test_add_becomes_a_row_with_side_and_price_in_nanodollars():
         "price_e9": 12_345_600_000,
         "qty": 300,
         "order_ref": -1,
-        "aux": 0,
+        "aux": int.from_bytes(b"TEST    ", "little"),
     }
 
 
@@ -54,15 +54,15 @@ def test_execution_that_is_not_printable_is_flagged(printable: str, flags: int):
     assert (tick["flags"], tick["aux"], tick["price_e9"]) == (flags, 9, 10**9)
 
 
-def test_market_decline_level_has_eight_decimals():
+def test_market_decline_level_keeps_its_eight_decimals():
     tick = tick_of("V", level_1="4000.12345678", level_2="3000", level_3="2000")
-    assert tick["price_e9"] == 4_000_123_456_780
+    assert (tick["price_e9"], tick["aux"]) == (0, 400_012_345_678)
 
 
-def test_status_is_ascii_and_a_symbol_a_number_in_which_letters_keep_their_order():
+def test_status_is_ascii_and_a_symbol_a_number_with_its_first_letter_lowest():
     tick = tick_of("H", stock="AB", trading_state="T", reserved="", reason="")
     assert tick["status"] == ord("T")
-    assert tick["aux"].to_bytes(8, "big") == b"AB      "
+    assert tick["aux"].to_bytes(8, "little") == b"AB      "
 
 
 @given(encoded_messages())

@@ -1,0 +1,36 @@
+import numpy as np
+
+from adapters.nasdaq_itch.adapter import ADAPTER
+from adapters.nasdaq_itch.normalise import request_nb
+from adapters.nasdaq_itch.snapshot import SnapshotLoader
+from feedhandler.core.counts import Count
+from protocols.moldudp64.codec import Request, decode_request
+from tests.unit.feedhandler.core.support import Engine, heartbeat, packet, system_event
+
+
+def test_session_stands_in_packets_padded_with_spaces():
+    assert ADAPTER.session_bytes("ABC") == b"ABC       "
+
+
+def test_session_that_is_not_configured_is_zeros():
+    assert ADAPTER.session_bytes("") == bytes(10)
+
+
+def test_adapter_names_itself_and_its_snapshots():
+    assert (ADAPTER.name, ADAPTER.snapshot_loader) == ("nasdaq_itch", SnapshotLoader)
+
+
+def test_engine_understands_packets_through_the_venue():
+    engine = Engine()
+    engine.take(heartbeat(1))
+    engine.take(packet(1, [system_event()]))
+    engine.take(b"x")
+    assert (engine.count(Count.HEARTBEATS), engine.count(Count.APPLIED)) == (1, 1)
+    assert engine.count(Count.REJECTED_MALFORMED) == 1
+
+
+def test_request_asks_for_a_stretch_of_the_session():
+    out = np.zeros(64, np.uint8)
+    session = np.frombuffer(b"TEST000001", np.uint8).copy()
+    size = request_nb(out, session, 1_000_000_007, 250)
+    assert decode_request(out[:size].tobytes()) == Request("TEST000001", 1_000_000_007, 250)
