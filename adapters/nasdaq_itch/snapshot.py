@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from protocols.errors import RemoteProtocolError, Status
 from protocols.glimpse.spec import decode_end_of_snapshot
 from protocols.jit import kernel
+from protocols.moldudp64.spec import SEQUENCE_LIMIT
 from protocols.soupbintcp.kernels import scan_sequenced_nb
 from protocols.soupbintcp.session import Client, LoginAccepted, LoginRejected
 from protocols.soupbintcp.spec import LENGTH_BYTES
@@ -112,6 +113,10 @@ class SnapshotLoader:
         if outcome == Status.END_OF_SESSION:
             at, size = self._index[:, copied]
             self.next_seq = decode_end_of_snapshot(bytes(buf[at : at + size]))
+            if self.next_seq >= SEQUENCE_LIMIT:
+                raise RemoteProtocolError(
+                    f"snapshot ends at sequence number {self.next_seq}: no session gets there"
+                )
             self.done = True
             return False
         del self._pending[:used]
