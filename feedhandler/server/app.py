@@ -1,4 +1,6 @@
-"""The server process: composition of engine, feed, OMS side and pages, and its life from start to drain."""
+"""The server process: composition of engine, feed, OMS side and pages, and its life from start to
+drain.
+"""
 
 import asyncio
 import os
@@ -64,7 +66,9 @@ _BOOK_WAIT_NS = 20_000_000
 
 
 class _OmsMetrics:
-    """Counts of the OMS side: those with a row go to the counter file, every one is kept for the report."""
+    """Counts of the OMS side: those with a row go to the counter file, every one is kept for the
+    report.
+    """
 
     def __init__(self, counters: CounterFile) -> None:
         self.counts: dict[str, int] = {}
@@ -86,7 +90,9 @@ class _OmsMetrics:
 
 
 class Server:
-    """One process. Everything that can fail for the user's reasons fails in the constructor or in `start`."""
+    """One process. Everything that can fail for the user's reasons fails in the constructor or in
+    `start`.
+    """
 
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
@@ -115,7 +121,12 @@ class Server:
         self._metrics = _OmsMetrics(self.counters)
         sources = [stage.name for stage in (*config.patterns, *config.breakers)]
         self._oms = OmsServer(
-            config.oms, self._symbol_of, sources, self._shard.signals, self._signal_fd, self._metrics
+            config.oms,
+            self._symbol_of,
+            sources,
+            self._shard.signals,
+            self._signal_fd,
+            self._metrics,
         )
         self._snapshots = self._make_snapshots()
         self._page = MetricsPage(self.counters)
@@ -147,8 +158,12 @@ class Server:
             self._sockets.append(sock)
             fds[i] = sock.fileno()
             self._log.info(
-                "line_open", line=name, address=line.address, port=line.port,
-                receive_buffer_bytes=granted_bytes, asked_bytes=feed.receive_buffer_bytes,
+                "line_open",
+                line=name,
+                address=line.address,
+                port=line.port,
+                receive_buffer_bytes=granted_bytes,
+                asked_bytes=feed.receive_buffer_bytes,
             )
         if feed.rerequest is not None:
             sock = open_requester(feed.rerequest, feed.receive_buffer_bytes)
@@ -203,7 +218,9 @@ class Server:
         return (200 if ready else 503, _JSON, msgspec.json.encode({"ready": ready, **parts}))
 
     def _book(self) -> Response:
-        """Top of the busiest instrument's book (or of the configured one), as the receiving thread copies it."""
+        """Top of the busiest instrument's book (or of the configured one), as the receiving thread
+        copies it.
+        """
         instrument = self._watched_instrument()
         control = self._shard.control
         write_control_nb(control, Control.WATCH_INSTRUMENT, instrument)
@@ -216,7 +233,10 @@ class Server:
         next_seq, state, bids, asks = (int(word) for word in self._shard.watched_info)
         names = ("price_e4", "qty", "orders")
         sides = [
-            [dict(zip(names, row, strict=True)) for row in self._shard.watched[side, :count].tolist()]
+            [
+                dict(zip(names, row, strict=True))
+                for row in self._shard.watched[side, :count].tolist()
+            ]
             for side, count in ((0, bids), (1, asks))
         ]
         body = {
@@ -258,8 +278,12 @@ class Server:
         self._gc.start()
         self._start_agents()
         self._log.info(
-            "started", version=__version__, pid=os.getpid(), oms_port=self._oms.port,
-            metrics_port=self._http.port, topology=self._config.engine.topology,
+            "started",
+            version=__version__,
+            pid=os.getpid(),
+            oms_port=self._oms.port,
+            metrics_port=self._http.port,
+            topology=self._config.engine.topology,
         )
         watcher = loop.create_task(self._watch())
         await self._stop.wait()
@@ -276,7 +300,10 @@ class Server:
         duties: list[tuple[str, Callable[[], Any]]]
         if self._config.engine.topology == "inline":
             duties = [
-                ("inline", lambda: run_inline_nb(shard, rx, venue, stages.breakers, stages.patterns))
+                (
+                    "inline",
+                    lambda: run_inline_nb(shard, rx, venue, stages.breakers, stages.patterns),
+                )
             ]
         else:
             duties = [
@@ -303,7 +330,9 @@ class Server:
             state = int(self._shard.counts[Count.STATE, 0])
             if state != last:
                 self._log.info(
-                    "channel_state", channel=self._config.feed.name, state=State(state).name,
+                    "channel_state",
+                    channel=self._config.feed.name,
+                    state=State(state).name,
                     next_seq=int(self._shard.counts[Count.NEXT_SEQ, 0]),
                 )
                 last = state
@@ -335,7 +364,7 @@ class Server:
             thread.join()
 
     def report(self) -> dict[str, Any]:
-        """What the server has done, for whoever compares it with the truth. For a stopped engine."""
+        """What the server has done, for whoever compares it with the truth. After its end."""
         counts = {row.name.lower(): int(self._shard.counts[row, 0]) for row in Count}
         histograms = self.counters.histograms
         return {
@@ -379,7 +408,9 @@ async def _serve(config: ServerConfig) -> int:
 
 
 def check_configuration(path: Path) -> str:
-    """`feedhandler check-config`: one line that says that all is well, or the error that `serve` would give."""
+    """`feedhandler check-config`: one line that says that all is well, or the error that `serve`
+    would give.
+    """
     config = load_config(path, ServerConfig, environ=os.environ)
     counts, histograms = scratch_tables()
     shard = build_shard(config, counts, histograms)

@@ -1,4 +1,6 @@
-"""From configuration to a ready shard: memory, rules, budgets, and the compiled functions of venue, breakers and patterns."""
+"""From configuration to a ready shard: memory, rules, budgets, and the compiled functions of venue,
+breakers and patterns.
+"""
 
 import importlib
 import importlib.util
@@ -140,7 +142,7 @@ def apply_feed(shard: Shard, feed: FeedConfig) -> None:
 def build_stages(
     shard: Shard, breakers: Sequence[StageConfig], patterns: Sequence[StageConfig]
 ) -> Stages:
-    """Load, check and compile the configured functions, and write their parameters into the shard."""
+    """Load, check and compile the configured functions; their parameters go into the shard."""
     compiled = []
     for title, configs, params, setting in (
         ("breakers", breakers, shard.breaker_params, Setting.BREAKERS),
@@ -165,7 +167,9 @@ def _load_function(reference: str, where: str) -> Callable[..., int]:
     """The function that `module:name` or `path/file.py:name` names."""
     source, _, name = reference.rpartition(":")
     if not source:
-        raise ConfigError(f"{where}: function is 'module:name' or 'file.py:name', not {reference!r}")
+        raise ConfigError(
+            f"{where}: function is 'module:name' or 'file.py:name', not {reference!r}"
+        )
     try:
         if source.endswith(".py"):
             spec = importlib.util.spec_from_file_location(Path(source).stem, source)

@@ -1,4 +1,6 @@
-"""Configuration of a server: what `feedhandler serve --config FILE` reads. Unknown keys are errors; see docs/configuration.md."""
+"""Configuration of a server: what `feedhandler serve --config FILE` reads. Unknown keys are errors;
+see docs/configuration.md.
+"""
 
 from typing import Annotated, Literal
 
@@ -31,20 +33,20 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A table of the file: frozen, and an unknown key is an error."""
 
 
-class Endpoint(_Table):
+class Endpoint(_Table, frozen=True):
     """An address and a port."""
 
     port: Port
     address: str = "127.0.0.1"
 
 
-class LineConfig(Endpoint):
+class LineConfig(Endpoint, frozen=True):
     """Where one line arrives; a multicast address is joined on `interface`."""
 
     interface: str = "127.0.0.1"
 
 
-class GlimpseConfig(Endpoint):
+class GlimpseConfig(Endpoint, frozen=True):
     """Snapshot service over SoupBinTCP."""
 
     username: str = ""
@@ -52,7 +54,7 @@ class GlimpseConfig(Endpoint):
     timeout_s: Positive = 10
 
 
-class FeedConfig(_Table):
+class FeedConfig(_Table, frozen=True):
     """One feed: its venue, lines, and what helps after a loss."""
 
     line_a: LineConfig
@@ -72,7 +74,7 @@ class FeedConfig(_Table):
     receive_buffer_bytes: Positive = 67_108_864
 
 
-class EngineConfig(_Table):
+class EngineConfig(_Table, frozen=True):
     """Topology and the sizes of everything that is allocated at start."""
 
     topology: Literal["inline", "pipelined"] = "inline"
@@ -101,7 +103,7 @@ class EngineConfig(_Table):
 _TICKS_MIN = 131_072
 
 
-class BudgetConfig(_Table):
+class BudgetConfig(_Table, frozen=True):
     """How long a stage may take for one tick before it counts as an overrun."""
 
     book_ns: Positive = 10_000
@@ -109,8 +111,10 @@ class BudgetConfig(_Table):
     patterns_ns: Positive = 5_000
 
 
-class PriorityConfig(_Table):
-    """Lanes, 0 the most urgent. `kinds` gives the lane of a kind of message; `large_*` lift a tick to `critical_lane`."""
+class PriorityConfig(_Table, frozen=True):
+    """Lanes, 0 the most urgent. `kinds` gives the lane of a kind of message; `large_*` lift a tick
+    to `critical_lane`.
+    """
 
     lanes: Annotated[int, Meta(ge=2, le=16)] = 4
     critical_lane: NotNegative = 0
@@ -131,21 +135,23 @@ class PriorityConfig(_Table):
                 raise ValueError(f"{name}: lane {lane} does not exist, lanes = {self.lanes}")
 
 
-class StageConfig(_Table):
-    """A breaker or a pattern: a function, `module:name` or `path/file.py:name`, and its parameters in the order of its list."""
+class StageConfig(_Table, frozen=True):
+    """A breaker or a pattern: a function, `module:name` or `path/file.py:name`, and its parameters
+    in the order of its list.
+    """
 
     name: str
     function: str
     params: dict[str, int] = {}
 
 
-class MetricsConfig(Endpoint):
+class MetricsConfig(Endpoint, frozen=True):
     """Where /metrics, /livez and /readyz are served."""
 
     port: Port = 9464
 
 
-class ServerConfig(_Table):
+class ServerConfig(_Table, frozen=True):
     """The whole file."""
 
     feed: FeedConfig

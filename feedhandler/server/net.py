@@ -1,4 +1,6 @@
-"""UDP sockets as the engine wants them: kernel timestamps, a large receive buffer, multicast joined."""
+"""UDP sockets as the engine wants them: kernel timestamps, a large receive buffer, multicast
+joined.
+"""
 
 import errno
 import ipaddress
@@ -11,12 +13,13 @@ from feedhandler.server.errors import bind_error
 
 
 def open_line(line: LineConfig, buffer_bytes: int, name: str) -> tuple[socket.socket, int]:
-    """A bound, non-blocking socket for one line, and the receive buffer that was granted in bytes."""
+    """A bound, non-blocking socket for a line, and the receive buffer that was granted in bytes."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         is_multicast = ipaddress.ip_address(line.address).is_multicast
         if is_multicast:
-            # Several readers of one group may share a machine; on a unicast port a second server must fail.
+            # Several readers of one group may share a machine; on a unicast port a second server
+            # must fail.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((line.address, line.port))
         if is_multicast:
@@ -46,7 +49,8 @@ def _prepare(sock: socket.socket, buffer_bytes: int) -> int:
     except OSError as error:
         if error.errno != errno.EPERM:
             raise
-        # Without the right to force it the system caps what is asked for; the caller reports what was granted.
+        # Without the right to force it the system caps what is asked for; the caller reports what
+        # was granted.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
     # The kernel doubles the number for its own bookkeeping.
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2

@@ -1,4 +1,6 @@
-"""Snapshots for the engine: when the receiving thread wants one, log in to the service, load it, hand it over."""
+"""Snapshots for the engine: when the receiving thread wants one, log in to the service, load it,
+hand it over.
+"""
 
 import asyncio
 import time
@@ -26,7 +28,9 @@ def read_control_nb(control: Any, word: int) -> int:
 
 @kernel
 def write_control_nb(control: Any, word: int, value: int) -> None:
-    """Store a word of the shard's control block for the kernels to see, after everything written before."""
+    """Store a word of the shard's control block for the kernels to see, after everything written
+    before.
+    """
     store_release(control, word, np.int64(value))
 
 

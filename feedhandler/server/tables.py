@@ -1,5 +1,6 @@
-"""What the counter rows of a server mean: one specification for each row of `feedhandler.core.counts`, in the same order,
-and after them the rows that the control plane writes."""
+"""What the counter rows of a server mean: one specification for each row of
+`feedhandler.core.counts`, in the same order, and after them the rows that the control plane writes.
+"""
 
 from collections.abc import Sequence
 from enum import IntEnum
@@ -144,20 +145,31 @@ def counter_specs(
         put(overrun, "budget_overruns", "Ticks over the stage's budget", labels=(("stage", stage),))
     for row, agent in ((Count.RX_HEARTBEAT_NS, "receiver"), (Count.WORKER_HEARTBEAT_NS, "worker")):
         help_text = "When the agent last made a round, since the epoch"
-        labels = (("agent", agent),)
-        put(row, "agent_heartbeat", help_text, unit="ns", kind="gauge", labels=labels)
+        agent_labels = (("agent", agent),)
+        put(row, "agent_heartbeat", help_text, unit="ns", kind="gauge", labels=agent_labels)
     for row, lane in _block(Count.LANE_TICKS, [str(i) for i in range(LANES_MAX)]).items():
         put(row, "lane_ticks", "Ticks worked on, by lane", labels=(("lane", lane),))
     for start, label, names, name, help_text, kind in (
         (Count.BREAKER_TRIPS, "breaker", breakers, "breaker_trips", "Trips", "counter"),
-        (Count.BREAKERS_TRIPPED, "breaker", breakers, "breaker_state", "Instruments tripped", "gauge"),
+        (
+            Count.BREAKERS_TRIPPED,
+            "breaker",
+            breakers,
+            "breaker_state",
+            "Instruments tripped",
+            "gauge",
+        ),
         (Count.PATTERN_SIGNALS, "pattern", patterns, "pattern_signals", "Signals", "counter"),
     ):
         padded = [*names, *(f"unused_{i}" for i in range(len(names), FUNCTIONS_MAX))]
         for row, function in _block(start, padded).items():
             put(row, name, help_text, kind=kind, labels=((label, function),))
     control = {
-        ControlCount.SIGNALS_PUBLISHED: ("signals_published", "Signals given to OMS sessions", "counter"),
+        ControlCount.SIGNALS_PUBLISHED: (
+            "signals_published",
+            "Signals given to OMS sessions",
+            "counter",
+        ),
         ControlCount.HTTP_REJECTED: ("http_rejected", "HTTP requests refused", "counter"),
         ControlCount.SNAPSHOT_FAILURES: ("snapshot_failures", "Snapshots that failed", "counter"),
         ControlCount.SESSIONS_UP: ("fix_sessions_up", "OMS sessions logged on", "gauge"),
@@ -196,8 +208,8 @@ def histogram_specs() -> list[HistogramSpec]:
         labels = (("stage", stage),)
         specs[int(row)] = HistogramSpec("stage_duration", "ns", "Time in a stage", labels)
     for lane in range(LANES_MAX):
-        row = int(Histogram.LANE_LATENCY) + lane
-        specs[row] = HistogramSpec(
+        lane_row = int(Histogram.LANE_LATENCY) + lane
+        specs[lane_row] = HistogramSpec(
             "lane_latency", "ns", "Kernel stamp to last stage, by lane", (("lane", str(lane)),)
         )
     return [specs[row] for row in range(HISTOGRAM_ROWS + len(ControlHistogram))]

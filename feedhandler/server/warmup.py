@@ -1,6 +1,8 @@
-"""Compile every kernel once: two processes that fill one cache at the same time can crash, and a market does not wait.
+"""Compile every kernel once: two processes that fill one cache at the same time can crash, and a
+market does not wait.
 
-The cache belongs to exactly this source (`protocols.jit`), so a mark in it says that nothing is left to compile.
+The cache belongs to exactly this source (`protocols.jit`), so a mark in it says that nothing is
+left to compile.
 """
 
 import fcntl
@@ -29,7 +31,9 @@ def is_warm() -> bool:
 
 
 def warm_up() -> None:
-    """Compile what is missing, with a progress bar; does nothing when all is there. Other processes wait for the one that compiles."""
+    """Compile what is missing, with a progress bar; does nothing when all is there. Other processes
+    wait for the one that compiles.
+    """
     if is_warm():
         return
     CACHE_DIRECTORY.mkdir(parents=True, exist_ok=True)
@@ -46,7 +50,9 @@ def warm_up() -> None:
 
 
 def _find_steps() -> list[Step]:
-    """Steps of every installed package: an entry point names a function that returns a list of (title, function)."""
+    """Steps of every installed package: an entry point names a function that returns a list of
+    (title, function).
+    """
     steps: list[Step] = []
     for point in sorted(entry_points(group=WARMUP_GROUP), key=lambda point: point.name):
         steps += point.load()()
@@ -71,7 +77,9 @@ def _run_steps(steps: list[Step]) -> None:
 
 
 def _forget_old_caches() -> None:
-    """Keep the caches of the last few versions of the source, so that switching between branches stays fast."""
+    """Keep the caches of the last few versions of the source, so that switching between branches
+    stays fast.
+    """
     caches = [path for path in CACHE_DIRECTORY.parent.glob("kernels-*") if path.is_dir()]
     for path in sorted(caches, key=_last_use, reverse=True)[_KEEP:]:
         shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,6 @@
-"""What the server compiles at set-up: each entry kernel, called once on the smallest engine there is."""
+"""What the server compiles at set-up: each entry kernel, called once on the smallest engine there
+is.
+"""
 
 from collections.abc import Callable
 

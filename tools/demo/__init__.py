@@ -1,1 +1,3 @@
-"""The whole thing on one machine: exchange, server and OMS client as three processes, a live table, and a verdict."""
+"""The whole thing on one machine: exchange, server and OMS client as three processes, a live table,
+and a verdict.
+"""

@@ -1,4 +1,6 @@
-"""`feedhandler demo`: runs the three processes, shows what happens, and says at the end whether all was right."""
+"""`feedhandler demo`: runs the three processes, shows what happens, and says at the end whether all
+was right.
+"""
 
 import sys
 import tempfile
@@ -91,8 +93,18 @@ def demo(  # noqa: PLR0913 - one parameter an option
         if not low <= value <= high:
             raise UserError(f"{name} lies between {low} and {high}, not {value}", ExitCode.USAGE)
     options = Options(
-        seconds, rate, loss, seed, symbols, topology, idle, cut_at, cut_seconds, late_start,
-        metrics_port, garbage,
+        seconds,
+        rate,
+        loss,
+        seed,
+        symbols,
+        topology,
+        idle,
+        cut_at,
+        cut_seconds,
+        late_start,
+        metrics_port,
+        garbage,
     )
     warm_up()
     if keep is not None:
@@ -125,7 +137,7 @@ def _run(plan: Plan, *, is_quiet: bool) -> dict[str, Any]:
         _watch(plan, processes, table, counters, is_quiet=is_quiet)
         exits: dict[str, int] = {}
         names = ["server", "oms-client", "exchange"]
-        for name in ([*names, "garbage"] if options.garbage else names):
+        for name in [*names, "garbage"] if options.garbage else names:
             exits[name], _took_ms = processes.stop(name, _STOP_S)
     reports = {name: read_json(plan.report(name)) for name in names}
     for name, found in reports.items():
@@ -143,9 +155,13 @@ def _watch(
     console = Console(stderr=is_quiet)
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4) as live:
-            _follow(plan, processes, counters, deadline_s, lambda elapsed_ns, _round: live.update(
-                table.render(elapsed_ns), refresh=True
-            ))
+            _follow(
+                plan,
+                processes,
+                counters,
+                deadline_s,
+                lambda elapsed_ns, _round: live.update(table.render(elapsed_ns), refresh=True),
+            )
         return
 
     def show_line(elapsed_ns: int, round_number: int) -> None:
@@ -203,7 +219,9 @@ def _print_report(report: dict[str, Any]) -> None:
         "rate",
     ):
         value = report[name]
-        table.add_row(name.replace("_", " "), f"{value:,}" if not isinstance(value, bool) else str(value))
+        table.add_row(
+            name.replace("_", " "), f"{value:,}" if not isinstance(value, bool) else str(value)
+        )
     for name in ("latency_ns", "signal_latency_ns", "hiccup_ns"):
         found = report[name]
         text = "   ".join(f"{key} {format_ns(found[key])}" for key in ("p50", "p99", "p999", "max"))

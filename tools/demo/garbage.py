@@ -1,8 +1,10 @@
-"""Throws random bytes at ports of this machine: datagrams at UDP ports, connections with junk at TCP ports.
+"""Throws random bytes at ports of this machine: datagrams at UDP ports, connections with junk at
+TCP ports.
 
     python -m tools.demo.garbage --count N --udp PORT … --tcp PORT …
 
-Bounded in number, loopback only. Half of the datagrams look like MoldUDP64 up to some byte, so that they get past the first checks.
+Bounded in number, loopback only. Half of the datagrams look like MoldUDP64 up to some byte, so that
+they get past the first checks.
 """
 
 import argparse

@@ -66,14 +66,13 @@ class LiveTable:
             ("applied", f"{applied:,}   {rate:,}/s"),
             (
                 "gaps, recovered, by snapshot",
-                f"{value('sequence_gaps', channel=channel):,}, "
-                f"{value('messages_recovered', channel=channel):,}, "
-                f"{value('messages_covered_by_snapshot', channel=channel):,}",
+                self._values("sequence_gaps", "messages_recovered", "messages_covered_by_snapshot"),
             ),
             (
                 "lost on line a, b",
-                f"{value('line_lost_messages', channel=channel, line='a'):,}, "
-                f"{value('line_lost_messages', channel=channel, line='b'):,}",
+                ", ".join(
+                    f"{value('line_lost_messages', channel=channel, line=line):,}" for line in "ab"
+                ),
             ),
             ("orders in the books", f"{value('orders_live'):,}"),
             (
@@ -88,6 +87,9 @@ class LiveTable:
         for name, text in rows:
             table.add_row(name, text)
         return table
+
+    def _values(self, *names: str) -> str:
+        return ", ".join(f"{self._counters.value(name, channel=self._channel):,}" for name in names)
 
     def _latency(self) -> Table:
         table = Table("", "p50", "p99", "p99.9", "max", box=None)

@@ -1,10 +1,11 @@
-"""The processes of a demo: started, watched, ended. Only what was started here is ever signalled."""
+"""The processes of a demo: started, watched, ended. Nothing else is ever signalled."""
 
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -29,7 +30,7 @@ class Processes:
         self._plan = plan
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
-    def __enter__(self) -> "Processes":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_details: object) -> None:
@@ -100,7 +101,9 @@ class Processes:
         return child is not None and child.poll() is None
 
     def stop(self, name: str, within_s: int) -> tuple[int, int]:
-        """SIGTERM, and wait: exit code and how long it took in ms; killed, and code -9, when it takes longer."""
+        """SIGTERM, and wait: exit code and how long it took in ms; killed, and code -9, when it
+        takes longer.
+        """
         child = self._children[name]
         started_ns = time.monotonic_ns()
         if child.poll() is None:

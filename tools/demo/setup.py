@@ -36,18 +36,22 @@ class Plan(NamedTuple):
 
     @property
     def server_config(self) -> Path:
+        """Configuration of the server."""
         return self.folder / "server.toml"
 
     @property
     def exchange_config(self) -> Path:
+        """Configuration of the exchange."""
         return self.folder / "exchange.toml"
 
     @property
     def counters(self) -> Path:
+        """The server's counter file."""
         return self.folder / "feedhandler.counters"
 
     @property
     def exchange_status(self) -> Path:
+        """What the exchange says of itself, several times a second."""
         return self.folder / "exchange-status.json"
 
     def report(self, process: str) -> Path:
@@ -60,7 +64,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(folder: Path, options: Options) -> Plan:
-    """Choose free ports and write both configurations; what an earlier run left in the folder goes."""
+    """Choose free ports and write both configurations; what an earlier run left there goes."""
     shutil.rmtree(folder / "oms-store", ignore_errors=True)
     for pattern in ("*.counters", "*.json", "*.log"):
         for stale in folder.glob(pattern):
