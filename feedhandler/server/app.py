@@ -20,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from feedhandler import __version__
 from feedhandler.core.book.views import books_digest
-from feedhandler.core.counters import CounterFile
+from feedhandler.core.counters import CounterFile, default_counter_path
 from feedhandler.core.counts import COUNT_ROWS, HISTOGRAM_ROWS, Count, Histogram
 from feedhandler.core.engine import Control, Setting, Watch
 from feedhandler.core.latency import record_nb, summary
@@ -45,6 +45,7 @@ from feedhandler.server.errors import ExitCode, bind_error
 from feedhandler.server.hiccup import HiccupMeter
 from feedhandler.server.http import HttpServer, Response
 from feedhandler.server.logs import configure_logging
+from feedhandler.server.memory import reserve_memory
 from feedhandler.server.metrics import GcPauseMeter, MetricsPage
 from feedhandler.server.net import open_line, open_requester
 from feedhandler.server.snapshots import SnapshotService, read_control_nb, write_control_nb
@@ -98,7 +99,7 @@ class Server:
         self._config = config
         self._log = structlog.get_logger()
         self.counters = CounterFile.create(
-            Path(config.counters_file),
+            Path(config.counters_file) if config.counters_file else default_counter_path(),
             counter_specs(
                 config.feed.name,
                 [breaker.name for breaker in config.breakers],
@@ -110,6 +111,7 @@ class Server:
         self._shard = build_shard(
             config, self.counters.values[:COUNT_ROWS], self.counters.histograms[:HISTOGRAM_ROWS]
         )
+        reserve_memory(self._shard)
         self._stages = build_stages(self._shard, config.breakers, config.patterns)
         self._adapter, self._venue = build_venue(config.feed)
         self._sockets: list[socket.socket] = []

@@ -1,0 +1,60 @@
+"""Memory is taken at start or not at all: what the engine needs is compared with what there is, and
+every page is touched, so that no message pays for a page fault later.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feedhandler.core.engine import Shard
+from feedhandler.server.errors import OsLimitError
+
+_PAGE_BYTES = 4096
+_MIB = 1 << 20
+_LARGEST_NAMED = 3
+
+
+def blocks(shard: Shard) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Name and array of everything that a shard has allocated, `book.words` for a nested one."""
+    yield from _named_arrays("", shard)
+
+
+def _named_arrays(prefix: str, parts: Any) -> Iterator[tuple[str, NDArray[Any]]]:
+    for name in parts._fields:
+        value = getattr(parts, name)
+        if isinstance(value, np.ndarray):
+            yield prefix + name, value
+        elif hasattr(value, "_fields"):
+            yield from _named_arrays(f"{prefix}{name}.", value)
+
+
+def reserve_memory(shard: Shard, available_bytes: int | None = None) -> int:
+    """Touch every page of the shard's memory; how many bytes that is.
+
+    Raises OsLimitError, which names the largest blocks, when the machine has less than that to give.
+    """
+    sizes = sorted(((array.nbytes, name) for name, array in blocks(shard)), reverse=True)
+    needed = sum(size for size, _name in sizes)
+    available = _available_bytes() if available_bytes is None else available_bytes
+    if needed > available:
+        largest = ", ".join(f"{name} {size // _MIB} MiB" for size, name in sizes[:_LARGEST_NAMED])
+        raise OsLimitError(
+            f"engine: {needed // _MIB} MiB are needed and {available // _MIB} MiB are available;"
+            f" the largest blocks are {largest}: lower their sizes in [engine]"
+        )
+    for _name, array in blocks(shard):
+        pages = array.reshape(-1).view(np.uint8)[::_PAGE_BYTES]
+        # A write of what is there already: reading alone would map the one shared page of zeros.
+        pages |= 0
+    return needed
+
+
+def _available_bytes() -> int:
+    """What the kernel thinks that a new process could have (`MemAvailable`, man 5 proc)."""
+    with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 - not a file of ours
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return 1 << 62
