@@ -33,7 +33,7 @@ def _named_arrays(prefix: str, parts: Any) -> Iterator[tuple[str, NDArray[Any]]]
 def reserve_memory(shard: Shard, available_bytes: int | None = None) -> int:
     """Touch every page of the shard's memory; how many bytes that is.
 
-    Raises OsLimitError, which names the largest blocks, when the machine has less than that to give.
+    Raises OsLimitError, naming the largest blocks, when the machine has less than that to give.
     """
     sizes = sorted(((array.nbytes, name) for name, array in blocks(shard)), reverse=True)
     needed = sum(size for size, _name in sizes)
