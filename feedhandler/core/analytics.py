@@ -27,9 +27,9 @@ byte."""
 
 _ONE_E9 = 1_000_000_000
 _SUM_LIMIT = 1 << 61
-# The largest share count of an order; only a cross can state more. Times the highest price it still
-# fits 63 bits.
-_QTY_LIMIT = (1 << 32) - 1
+# No trade has more shares than this; times any 32-bit price it stays below _SUM_LIMIT, whatever a
+# hostile message states.
+_QTY_LIMIT = (1 << 29) - 1
 _EWMA_SHIFT = 6
 _BPS = 10_000
 

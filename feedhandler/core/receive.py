@@ -16,7 +16,7 @@ from feedhandler.core.analytics import track_status_nb
 from feedhandler.core.api import Packet, Venue
 from feedhandler.core.atomics import load_acquire, spin_pause, store_release
 from feedhandler.core.book.apply import apply_tick_nb
-from feedhandler.core.book.kernels import reset_book_nb
+from feedhandler.core.book.kernels import Outcome, reset_book_nb
 from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import (
     CHUNK,
@@ -66,7 +66,8 @@ BATCH = 16
 """Datagrams a line and poll: bounds the work before the lanes are looked at."""
 
 _HEADER_BYTES = MMSGHDR.itemsize
-_MAX_JUMP = 1_000_000_000
+# Far more messages than any session has; a number that is further ahead is garbage.
+_MAX_JUMP = 1 << 36
 _REQUESTS_A_POLL = 32
 _SPINS = 2_000
 _NS_PER_S = 1_000_000_000
@@ -110,7 +111,7 @@ class Receiver(NamedTuple):
 
 
 def allocate_receiver(fds: tuple[int, int, int], session: bytes, slot_bytes: int) -> Receiver:
-    """Receiver for lines A, B and recovery; `session` as it stands in the packets, empty to take
+    """Receiver for lines A, B and recovery; `session` as it stands in the packets, zeros to take
     the first one seen.
     """
     batch = allocate_batch(LINES * BATCH, slot_bytes)
@@ -190,6 +191,7 @@ def take_packet_nb(
     packet = shard.packet[0]
     line = np.int64(packet["line"])
     count_nb(shard, Count.PACKETS + line, 1)
+    session_known = rx.session[0] != 0
     code = venue.parse_packet(buf, at, np.int64(packet["size"]), rx.session, rx.parsed)
     if code >= Packet.WRONG_SESSION:
         wrong = code == Packet.WRONG_SESSION
@@ -199,18 +201,21 @@ def take_packet_nb(
     end = seq + (rx.parsed[1] if code == Packet.DATA else 0)
     channel = shard.channel[0]
     state = channel["state"]
+    if channel["next_seq"] > 0 and seq - channel["next_seq"] > _MAX_JUMP:
+        count_nb(shard, Count.REJECTED_MALFORMED, 1)
+        if not session_known:
+            rx.session[0] = 0
+        return
     if state == State.DOWN:
         if channel["next_seq"] == 0:
             channel["next_seq"] = seq
         channel["highest_seq"] = channel["next_seq"]
-    elif seq - channel["next_seq"] > _MAX_JUMP:
-        count_nb(shard, Count.REJECTED_MALFORMED, 1)
-        return
     whole = channel["highest_seq"] <= channel["next_seq"] and seq <= channel["next_seq"]
     if whole and not channel["suspect"] and state in (State.DOWN, State.STALE):
         channel["state"] = State.LIVE
     elif state == State.DOWN:
         channel["state"] = State.SYNCING
+        channel["gap_since_ns"] = now_ns
     channel["last_packet_ns"] = now_ns
     channel["highest_seq"] = max(np.int64(channel["highest_seq"]), end)
     _note_line_nb(shard, rx, line, seq, end)
@@ -273,6 +278,7 @@ def load_snapshot_nb(shard: Shard, venue: Venue, blocks: int, next_seq: int) -> 
     reset_book_nb(shard.book)
     at = np.int64(0)
     done = np.int64(0)
+    suspect = np.int64(0)
     while done < blocks:
         count = min(blocks - done, CHUNK)
         fill_stash_nb(shard, count)
@@ -281,16 +287,19 @@ def load_snapshot_nb(shard: Shard, venue: Venue, blocks: int, next_seq: int) -> 
             slot = np.int64(shard.stash[i])
             if shard.ticks[slot]["kind"] == Kind.NONE:
                 continue
-            apply_tick_nb(shard.book, shard.ticks, slot)
-            instrument = np.int64(shard.ticks[slot]["instrument"])
-            track_status_nb(shard.instruments[instrument : instrument + 1], shard.ticks, slot)
+            outcome = apply_tick_nb(shard.book, shard.ticks, slot)
+            if outcome == Outcome.OK:
+                instrument = np.int64(shard.ticks[slot]["instrument"])
+                track_status_nb(shard.instruments[instrument : instrument + 1], shard.ticks, slot)
+            elif outcome == Outcome.CAPACITY:
+                suspect = np.int64(1)
         done += count
     count_nb(shard, Count.COVERED_BY_SNAPSHOT, next_seq - channel["next_seq"])
     count_nb(shard, Count.SNAPSHOTS, 1)
     channel["next_seq"] = next_seq
     channel["highest_seq"] = max(np.int64(channel["highest_seq"]), next_seq)
-    channel["suspect"] = 0
-    shard.counts[Count.BOOKS_SUSPECT, 0] = 0
+    channel["suspect"] = suspect
+    shard.counts[Count.BOOKS_SUSPECT, 0] = suspect
     return 1
 
 
@@ -416,10 +425,12 @@ def poll_once_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
             work += receive_line_nb(shard, rx, venue, line)
     now_ns = clock_ns(CLOCK_REALTIME)
     _follow_snapshot_nb(shard, venue, now_ns)
-    work += drain_window_nb(shard, venue, now_ns)
-    advance_nb(shard, rx, venue, now_ns)
+    drained = drain_window_nb(shard, venue, now_ns)
+    # While kept packets are still due, nothing is known to be missing: the next round goes on.
+    if drained < BATCH:
+        advance_nb(shard, rx, venue, now_ns)
     show_book_nb(shard)
-    return work
+    return work + drained
 
 
 @kernel

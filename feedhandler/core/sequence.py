@@ -237,7 +237,7 @@ class Step(IntEnum):
 def _gap_step_nb(channel: NDArray[np.void], now_ns: int) -> int:
     """A hole is open: wait for the other line, ask again, ask for a snapshot, or give up."""
     row = channel[0]
-    if row["state"] == State.GAP and now_ns - row["gap_since_ns"] < row["reorder_ns"]:
+    if row["state"] != State.RECOVERING and now_ns - row["gap_since_ns"] < row["reorder_ns"]:
         return Step.NOTHING
     if row["state"] != State.SYNCING:
         row["state"] = State.RECOVERING

@@ -94,6 +94,7 @@ def _run_breakers_nb(shard: Shard, breakers: Any, slot: int) -> int:
     behind = shard.settings[Setting.PATTERNS]
     for i in range(shard.settings[Setting.BREAKERS]):
         state = shard.breaker_state[i, instrument]
+        shard.out[:] = 0
         level = breakers[i](shard.ticks, slot, shard.breaker_params[i], state, shard.out)
         before = np.int64(shard.breaker_level[i, instrument])
         if level != before:
@@ -118,6 +119,7 @@ def _run_patterns_nb(shard: Shard, patterns: Any, slot: int, level: int) -> None
     held_back = tick["flags"] & (Flag.IN_DOUBT | Flag.HALTED) or level > 0
     for i in range(shard.settings[Setting.PATTERNS]):
         state = shard.pattern_state[i, instrument]
+        shard.out[:] = 0
         side = patterns[i](shard.ticks, slot, shard.pattern_params[i], state, shard.out)
         if side == 0:
             continue

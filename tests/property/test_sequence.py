@@ -1,0 +1,109 @@
+"""Packets with loss, duplicates, reordering and overlap: every message once, in order."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feedhandler.core.counts import Count
+from feedhandler.core.receive import skip_hole_nb
+from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE, State, next_hole_nb
+from tests.reference.slow_sequence import SlowSequence
+from tests.unit.feedhandler.core.support import (
+    CAPACITY,
+    NEVER,
+    Engine,
+    heartbeat,
+    packet,
+    system_event,
+)
+
+MESSAGES = 60
+ROOMY = CAPACITY._replace(window_packets=128)
+TINY = CAPACITY._replace(window_packets=4)
+
+# (first message, how many, line); none at all is a heartbeat.
+arrivals = st.lists(
+    st.tuples(st.integers(1, MESSAGES), st.integers(0, 9), st.integers(0, 2)), max_size=60
+)
+
+
+def datagram(seq: int, count: int) -> bytes:
+    """Messages whose timestamps are their numbers."""
+    if count == 0:
+        return heartbeat(seq)
+    return packet(seq, [system_event(number) for number in range(seq, seq + count)])
+
+
+def holes_of(engine: Engine) -> list[tuple[int, int]]:
+    found, hole, start = [], np.zeros(2, np.int64), 0
+    while next_hole_nb(engine.shard.channel, engine.shard.window, start, hole):
+        found.append((int(hole[0]), int(hole[1])))
+        start = int(hole[1])
+    return found
+
+
+def check_applied(engine: Engine, expected: list[int]) -> None:
+    ticks = engine.ticks()
+    assert [int(tick["seq"]) for tick in ticks] == expected
+    assert [int(tick["ts_exch_ns"]) for tick in ticks] == expected
+
+
+@given(arrivals)
+def test_applied_messages_and_holes_are_those_of_the_slow_twin(
+    packets: list[tuple[int, int, int]],
+):
+    engine, slow = Engine(capacity=ROOMY, reorder_ns=NEVER), SlowSequence()
+    for seq, count, line in packets:
+        engine.take(datagram(seq, count), line)
+        engine.settle()
+        slow.take(seq, seq + count if count else seq)
+        assert holes_of(engine) == slow.holes()
+        assert engine.channel["next_seq"] == slow.next_seq
+        missing = (State.GAP, State.SYNCING)
+        assert engine.channel["state"] in (missing if slow.holes() else (State.LIVE,))
+    check_applied(engine, slow.applied)
+    brought = engine.count(Count.WINS) + engine.count(Count.WINS + 1) + engine.count(Count.WINS + 2)
+    assert len(packets) == (
+        brought + engine.count(Count.DUPLICATE_PACKETS) + engine.count(Count.HEARTBEATS)
+    )
+    assert engine.count(Count.APPLIED) == len(slow.applied)
+
+
+@given(arrivals)
+def test_giving_up_every_hole_counts_each_missing_message_once(
+    packets: list[tuple[int, int, int]],
+):
+    engine, slow = Engine(capacity=ROOMY, reorder_ns=NEVER), SlowSequence()
+    for seq, count, line in packets:
+        engine.take(datagram(seq, count), line)
+        engine.settle()
+        slow.take(seq, seq + count if count else seq)
+    lost = 0
+    while slow.holes():
+        skip_hole_nb(engine.shard, engine.rx)
+        engine.settle()
+        lost += slow.give_up()
+        assert engine.count(Count.UNRECOVERED) == lost
+    assert engine.channel["next_seq"] == engine.channel["highest_seq"] == slow.next_seq
+    check_applied(engine, slow.applied)
+    assert engine.shard.window.meta[WINDOW_COUNT] == 0
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 9))
+def test_window_too_small_for_the_disorder_loses_nothing_that_comes_again(random, size: int):
+    packets = [(seq, size) for seq in range(1, MESSAGES, size)]
+    end = packets[-1][0] + size
+    engine = Engine(capacity=TINY, reorder_ns=NEVER)
+    rounds = 0
+    while engine.channel["next_seq"] < end:
+        random.shuffle(packets)
+        for seq, count in packets:
+            engine.take(datagram(seq, count))
+            engine.settle()
+        rounds += 1
+        # The first missing packet is in each round, so each round brings it on.
+        assert rounds <= len(packets)
+    check_applied(engine, list(range(1, end)))
+    window = engine.shard.window
+    assert window.meta[WINDOW_FREE] == len(window.free_slots)
+    assert sorted(window.free_slots) == list(range(len(window.free_slots)))
