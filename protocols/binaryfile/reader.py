@@ -88,7 +88,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
         # Looked at before it is opened: to open a pipe without a writer waits for ever.
         if not stat.S_ISREG(path.stat().st_mode):
             kind = "a directory" if path.is_dir() else "no regular file"
-            raise DataFileError(path, None, f"is {kind}: give a file on a disk")
+            raise DataFileError(path, None, f"cannot be read: it is {kind}; give a file on a disk")
         with path.open("rb") as file:
             head = file.read(len(GZIP_MAGIC))
             file.seek(0)

@@ -1,0 +1,101 @@
+"""The CSV files of a replay, row by row against the slow twin."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feedhandler.core.analytics import INSTRUMENT
+from feedhandler.core.engine import BBO
+from protocols.pcap.sniff import sniff_format
+from tests.unit.tools.replay.support import (
+    Datagram,
+    make_session,
+    packets_of,
+    server_config,
+    session_messages,
+    shown_price,
+    slow_best_prices,
+    slow_levels,
+    write_capture,
+)
+from tools.replay.csv_kernels import ROW_BYTES_MAX, SYMBOL_BYTES_MAX, format_bbo_nb, write_symbol_nb
+from tools.replay.replay import Replay, symbol_text
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_session(tmp_path_factory.mktemp("session") / "day.bin")
+
+
+def best_prices(path: Path) -> list[str]:
+    out = io.BytesIO()
+    Replay(server_config(), out).run(path, sniff_format(path))
+    return out.getvalue().decode().splitlines()
+
+
+def test_best_prices_of_a_file_are_those_of_the_slow_twin(session: Path):
+    lines = best_prices(session)
+    assert lines[0] == "seq,ts_ns,symbol,bid_price,bid_qty,ask_price,ask_qty"
+    assert lines[1:] == list(slow_best_prices(session_messages(session)))
+    assert len(lines) > 500
+
+
+def test_best_prices_of_a_capture_are_those_of_its_stream(session: Path, tmp_path: Path):
+    datagrams = [Datagram(0, packet) for packet in packets_of(session_messages(session))]
+    capture = write_capture(tmp_path / "day.pcap", datagrams)
+    assert best_prices(capture) == best_prices(session)
+
+
+def test_the_final_books_are_those_of_the_slow_twin(session: Path):
+    player = Replay(server_config())
+    player.run(session, "binaryfile")
+    out = io.BytesIO()
+    player.write_book(out)
+    lines = out.getvalue().decode().splitlines()
+    assert lines[0] == "symbol,side,price,qty,orders"
+    assert lines[1:] == list(slow_levels(session_messages(session)))
+    assert len(lines) > 20
+
+
+SIDES = st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 2**32 - 1))
+
+
+@given(st.integers(1, 2**62), st.integers(0, 2**48 - 1), SIDES, SIDES)
+def test_a_row_shows_its_numbers_in_full(
+    seq: int, ts_ns: int, bid: tuple[int, int], ask: tuple[int, int]
+):
+    rows = np.zeros(1, BBO)
+    (bid_e4, bid_qty), (ask_e4, ask_qty) = bid, ask
+    rows[0] = (seq, ts_ns, 0, bid_e4 * 100_000, bid_qty, ask_e4 * 100_000, ask_qty)
+    instruments = np.zeros(1, INSTRUMENT)
+    instruments["symbol"] = int.from_bytes(b"ZVZZT   ", "little")
+    out = np.zeros(ROW_BYTES_MAX, np.uint8)
+    size = format_bbo_nb(rows, 1, instruments, out)
+    shown = f"{seq},{ts_ns},ZVZZT,{shown_price(*bid)},{shown_price(*ask)}\n"
+    assert out[:size].tobytes().decode() == shown
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (b"ZVZZT   ", b"ZVZZT"),
+        (b"ABCDEFGH", b"ABCDEFGH"),
+        (b"BRK.A   ", b"BRK.A"),
+        (b'A,B"C\nD ', b"A?B?C?D"),
+        (b"\xff\x7f\x1f     ", b"???"),
+        (bytes(8), b"#321"),
+    ],
+)
+def test_a_symbol_never_breaks_its_row(raw: bytes, shown: bytes):
+    out = np.zeros(SYMBOL_BYTES_MAX, np.uint8)
+    size = write_symbol_nb(out, 0, int.from_bytes(raw, "little", signed=True), 321)
+    assert out[:size].tobytes() == shown
+
+
+def test_an_instrument_that_no_message_named_is_shown_by_its_number():
+    player = Replay(server_config())
+    assert symbol_text(player.shard, 17) == "#17"
