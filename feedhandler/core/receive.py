@@ -150,6 +150,7 @@ def _apply_packet_nb(
     """packet[0] is next in sequence (or overlaps what is): apply what is new in it."""
     row = packet[0]
     first = max(np.int64(row["seq"]), np.int64(shard.channel[0]["next_seq"]))
+    count_nb(shard, Count.WINS + np.int64(row["line"]), 1)
     apply_blocks_nb(shard, venue.normalise, buf, at, packet)
     if row["line"] == RECOVERY:
         count_nb(shard, Count.RECOVERED, np.int64(row["end"]) - first)
@@ -162,18 +163,15 @@ def _sequence_nb(
     """Apply, keep or drop the packet described in shard.packet[0]."""
     channel = shard.channel[0]
     row = shard.packet[0]
-    line = np.int64(row["line"])
     if row["end"] <= channel["next_seq"]:
         count_nb(shard, Count.DUPLICATE_PACKETS, 1)
         return
     if row["seq"] <= channel["next_seq"]:
-        count_nb(shard, Count.WINS + line, 1)
         _apply_packet_nb(shard, venue, buf, block_at, shard.packet)
         note_progress_nb(shard.channel, now_ns)
         return
     stored = window_store_nb(shard.window, shard.packet, buf, block_at)
     if stored == Stored.KEPT:
-        count_nb(shard, Count.WINS + line, 1)
         count_nb(shard, Count.WINDOW_STORED, 1)
     elif stored == Stored.DUPLICATE:
         count_nb(shard, Count.DUPLICATE_PACKETS, 1)
@@ -244,6 +242,9 @@ def drain_window_nb(shard: Shard, venue: Venue, now_ns: int) -> int:
             at = np.int64(entry["slot"]) * window.slot_bytes
             _apply_packet_nb(shard, venue, window.payload, at, window.entries[head : head + 1])
             note_progress_nb(shard.channel, now_ns)
+        else:
+            # Another line's copy was applied while this one waited.
+            count_nb(shard, Count.DUPLICATE_PACKETS, 1)
         window_drop_first_nb(window)
         done += 1
     return done

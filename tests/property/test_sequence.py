@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedhandler.core.counts import Count
-from feedhandler.core.receive import skip_hole_nb
+from feedhandler.core.receive import LINES, skip_hole_nb
 from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE, State, next_hole_nb
 from tests.reference.slow_sequence import SlowSequence
 from tests.unit.feedhandler.core.support import (
@@ -62,10 +62,10 @@ def test_applied_messages_and_holes_are_those_of_the_slow_twin(
         missing = (State.GAP, State.SYNCING)
         assert engine.channel["state"] in (missing if slow.holes() else (State.LIVE,))
     check_applied(engine, slow.applied)
-    brought = engine.count(Count.WINS) + engine.count(Count.WINS + 1) + engine.count(Count.WINS + 2)
-    assert len(packets) == (
-        brought + engine.count(Count.DUPLICATE_PACKETS) + engine.count(Count.HEARTBEATS)
-    )
+    brought = sum(engine.count(Count.WINS + line) for line in range(LINES))
+    waiting = engine.shard.window.meta[WINDOW_COUNT]
+    passed_over = engine.count(Count.DUPLICATE_PACKETS) + engine.count(Count.HEARTBEATS)
+    assert len(packets) == brought + waiting + passed_over
     assert engine.count(Count.APPLIED) == len(slow.applied)
 
 

@@ -31,7 +31,7 @@ SESSION = "TEST000001"
 SECOND = 1_000_000_000
 CRITICAL, NORMAL, DEEP = 0, 1, 2
 LANES = 3
-NEVER = 1 << 60
+NEVER = 1 << 62
 
 BOOK = BookCapacity(
     instruments=16,

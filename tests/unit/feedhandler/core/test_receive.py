@@ -1,0 +1,610 @@
+"""Packets by hand and over loopback sockets: arbitration, recovery, snapshots, garbage."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+import pytest
+
+from feedhandler.core.book.layout import ORDERS_LIVE, BookCapacity
+from feedhandler.core.counts import Count, Histogram
+from feedhandler.core.engine import Control, Setting
+from feedhandler.core.events import Flag
+from feedhandler.core.libc import SO_TIMESTAMPNS
+from feedhandler.core.receive import (
+    BATCH,
+    Idle,
+    Snapshot,
+    poll_once_nb,
+    run_inline_nb,
+    run_receiver_nb,
+    run_worker_nb,
+)
+from feedhandler.core.ring import ring_size_nb
+from feedhandler.core.sequence import WINDOW_COUNT, State
+from protocols.itch50.codec import encode
+from protocols.moldudp64.codec import Request, decode_request
+from tests.unit.feedhandler.core.support import (
+    BOOK,
+    CAPACITY,
+    NEVER,
+    SECOND,
+    Engine,
+    add,
+    delete,
+    end_of_session,
+    header,
+    heartbeat,
+    packet,
+    system_event,
+    trading_action,
+)
+
+LINE_A, LINE_B, RECOVERY = range(3)
+POLLS = 2_000
+
+
+def one(seq: int) -> bytes:
+    """A packet with one message that tells its number."""
+    return packet(seq, [system_event(seq)])
+
+
+def state(engine: Engine) -> State:
+    return State(engine.channel["state"])
+
+
+def applied(engine: Engine) -> list[int]:
+    return [int(tick["seq"]) for tick in engine.ticks()]
+
+
+def test_first_packet_in_its_turn_makes_the_channel_live():
+    engine = Engine()
+    assert state(engine) == State.DOWN
+    engine.take(one(1))
+    assert state(engine) == State.LIVE
+    assert not engine.ticks()[0]["flags"] & Flag.IN_DOUBT
+
+
+def test_late_start_is_syncing_and_its_ticks_are_in_doubt():
+    engine = Engine(reorder_ns=NEVER)
+    engine.take(one(5))
+    engine.settle()
+    assert state(engine) == State.SYNCING
+    engine.take(packet(1, [system_event(i) for i in (1, 2, 3, 4)]))
+    assert {int(tick["flags"]) for tick in engine.ticks()} == {Flag.IN_DOUBT}
+    engine.settle()
+    assert (state(engine), applied(engine)) == (State.LIVE, [1, 2, 3, 4, 5])
+
+
+def test_start_without_a_number_adopts_that_of_the_first_packet():
+    engine = Engine(next_seq=0, highest_seq=0)
+    engine.take(one(500))
+    engine.settle()
+    assert (state(engine), applied(engine)) == (State.LIVE, [500])
+
+
+def test_first_arrival_wins_and_each_line_answers_for_its_losses():
+    engine = Engine()
+    for line, seq in ((LINE_A, 1), (LINE_B, 1), (LINE_B, 2), (LINE_A, 4), (LINE_B, 3), (LINE_B, 4)):
+        engine.take(one(seq), line)
+        engine.settle()
+    assert applied(engine) == [1, 2, 3, 4]
+    assert [engine.count(Count.WINS + line) for line in (LINE_A, LINE_B)] == [2, 2]
+    assert [engine.count(Count.LOST + line) for line in (LINE_A, LINE_B)] == [2, 0]
+    assert engine.count(Count.DUPLICATE_PACKETS) == 2
+    assert [int(tick["line"]) for tick in engine.ticks()] == [LINE_A, LINE_B, LINE_B, LINE_A]
+
+
+def test_heartbeat_tells_of_messages_that_were_lost():
+    engine = Engine(reorder_ns=NEVER)
+    engine.take(one(1))
+    engine.take(heartbeat(4))
+    engine.settle()
+    assert (state(engine), engine.count(Count.LOST)) == (State.GAP, 2)
+    assert (engine.count(Count.GAP_OPEN), engine.count(Count.GAPS)) == (1, 1)
+    for _ in range(3):
+        engine.settle()
+    assert engine.count(Count.GAPS) == 1
+
+
+def test_overlapping_packet_gives_only_what_is_new():
+    engine = Engine()
+    engine.take(packet(1, [system_event(1), system_event(2)]))
+    engine.take(packet(2, [system_event(2), system_event(3)]))
+    assert applied(engine) == [1, 2, 3]
+    assert engine.count(Count.APPLIED) == 3
+
+
+def test_recovered_messages_are_counted_without_those_that_were_there():
+    engine = Engine()
+    engine.take(one(1))
+    engine.take(one(4))
+    engine.take(packet(1, [system_event(i) for i in (1, 2, 3)]), RECOVERY)
+    engine.settle()
+    assert applied(engine) == [1, 2, 3, 4]
+    assert engine.count(Count.RECOVERED) == 2
+    assert engine.count(Count.LOST + RECOVERY) == 0
+
+
+def test_silence_is_stale_and_the_next_packet_in_its_turn_is_live_again():
+    engine = Engine()
+    engine.take(one(1))
+    engine.settle()
+    engine.now_ns += SECOND + 1
+    engine.settle()
+    assert state(engine) == State.STALE
+    engine.take(one(2))
+    assert state(engine) == State.LIVE
+    assert not engine.ticks()[1]["flags"] & Flag.IN_DOUBT
+
+
+def test_stale_channel_that_misses_something_is_no_longer_live():
+    engine = Engine(reorder_ns=NEVER)
+    engine.take(one(1))
+    engine.now_ns += SECOND + 1
+    engine.settle()
+    engine.take(one(3))
+    assert state(engine) == State.STALE
+    engine.settle()
+    assert state(engine) == State.GAP
+
+
+def test_end_of_session_ends_the_channel_when_all_is_applied():
+    engine = Engine(reorder_ns=NEVER)
+    engine.take(one(1))
+    engine.take(end_of_session(3))
+    engine.settle()
+    assert (state(engine), engine.count(Count.END_SEQ)) == (State.GAP, 3)
+    engine.take(one(2))
+    engine.settle()
+    assert state(engine) == State.ENDED
+    engine.now_ns += 10 * SECOND
+    engine.settle()
+    assert state(engine) == State.ENDED
+
+
+GARBAGE = [
+    b"",
+    b"x",
+    one(2)[:-1],
+    one(2) + b"\0",
+    packet(2, [b"abc"], session="OTHER"),
+    one(2)[:10] + (2**63).to_bytes(8, "big") + one(2)[18:],
+    one(10 + (1 << 36)),
+]
+
+
+@pytest.mark.parametrize("started", [True, False])
+@pytest.mark.parametrize("data", GARBAGE, ids=range(len(GARBAGE)))
+def test_garbage_is_counted_and_changes_nothing_else(data: bytes, started: bool):
+    engine = Engine()
+    if started:
+        engine.take(one(1))
+        engine.settle()
+    before = engine.shard.channel.copy()
+    counted = sum(engine.counts().values())
+    engine.take(data, LINE_B)
+    assert (engine.shard.channel == before).all()
+    rejected = engine.count(Count.REJECTED_MALFORMED) + engine.count(Count.REJECTED_SESSION)
+    assert rejected == 1
+    assert sum(engine.counts().values()) == counted + 2
+    assert engine.count(Count.PACKETS + LINE_B) == 1
+
+
+def test_unknown_session_is_learnt_from_the_first_packet_that_is_accepted():
+    engine = Engine(session="")
+    engine.take(packet(1 << 40, [b"x"], session="EVIL"))
+    engine.take(one(1))
+    engine.take(packet(2, [b"x"], session="EVIL"))
+    assert applied(engine) == [1]
+    assert engine.count(Count.REJECTED_MALFORMED) == 1
+    assert engine.count(Count.REJECTED_SESSION) == 1
+
+
+def test_packet_that_the_window_cannot_keep_is_counted():
+    engine = Engine(capacity=CAPACITY._replace(window_packets=2), reorder_ns=NEVER)
+    for seq in (1, 3, 4, 5):
+        engine.take(one(seq))
+    assert (engine.count(Count.WINDOW_STORED), engine.count(Count.WINDOW_FULL)) == (2, 1)
+
+
+def test_window_covered_by_a_later_packet_is_dropped():
+    engine = Engine(reorder_ns=NEVER)
+    for seq in (1, 3, 4):
+        engine.take(one(seq))
+    engine.take(packet(2, [system_event(i) for i in range(2, 8)]))
+    engine.settle()
+    assert applied(engine) == list(range(1, 8))
+    assert engine.shard.window.meta[WINDOW_COUNT] == 0
+
+
+def test_hole_that_nothing_can_fill_is_skipped_counted_and_leaves_the_books_suspect():
+    engine = Engine()
+    for seq in (1, 4, 7):
+        engine.take(one(seq))
+    engine.settle()
+    engine.now_ns += 1_001
+    for _ in range(3):
+        engine.settle()
+    assert applied(engine) == [1, 4, 7]
+    assert engine.count(Count.UNRECOVERED) == 4
+    assert engine.count(Count.GAPS_UNRECOVERED) == 2
+    assert (state(engine), engine.count(Count.BOOKS_SUSPECT)) == (State.STALE, 1)
+    engine.take(one(8))
+    assert engine.ticks()[-1]["flags"] & Flag.IN_DOUBT
+
+
+def offer_snapshot(engine: Engine, messages: list[bytes], next_seq: int) -> None:
+    """What the control plane does when it has loaded one."""
+    blocks = b"".join(len(message).to_bytes(2, "big") + message for message in messages)
+    engine.shard.snapshot[: len(blocks)] = np.frombuffer(blocks, np.uint8)
+    engine.shard.control[Control.SNAPSHOT_BLOCKS] = len(messages)
+    engine.shard.control[Control.SNAPSHOT_SEQ] = next_seq
+    engine.shard.control[Control.SNAPSHOT] = Snapshot.READY
+
+
+def poll(engine: Engine) -> int:
+    return int(poll_once_nb(engine.shard, engine.rx, engine.venue))
+
+
+def gapped_engine(**options) -> Engine:
+    """One order in the book, messages 2 to 9 missing, 10 in the window, a snapshot wanted."""
+    engine = Engine(can_snapshot=1, reorder_ns=0, stale_after_ns=NEVER, **options)
+    engine.take(packet(1, [add(1, "B", 100, 9_900)]))
+    engine.take(packet(10, [add(10, "B", 100, 9_950)]))
+    poll(engine)
+    poll(engine)
+    assert engine.shard.control[Control.SNAPSHOT] == Snapshot.WANTED
+    return engine
+
+
+def test_snapshot_replaces_the_books_and_the_window_goes_on_behind_it():
+    engine = gapped_engine()
+    offer_snapshot(engine, [trading_action("H", locate=2), add(5, "S", 7, 10_000), b"?"], 10)
+    poll(engine)
+    assert (state(engine), applied(engine)) == (State.LIVE, [1, 10])
+    assert engine.count(Count.COVERED_BY_SNAPSHOT) == 8
+    assert engine.count(Count.SNAPSHOTS) == 1
+    best = engine.shard.book.best[1]
+    assert (best["bid_price_e9"], best["ask_price_e9"]) == (995_000_000, 1_000_000_000)
+    assert engine.shard.book.meta[ORDERS_LIVE] == 2
+    assert engine.shard.instruments["halted"].tolist()[:4] == [0, 0, 1, 0]
+    assert engine.shard.control[Control.SNAPSHOT] == Snapshot.IDLE
+
+
+def test_snapshot_older_than_the_books_is_not_taken():
+    engine = gapped_engine()
+    engine.take(packet(2, [system_event(2), system_event(3)]))
+    offer_snapshot(engine, [], 3)
+    poll(engine)
+    assert engine.shard.book.meta[ORDERS_LIVE] == 1
+    assert engine.count(Count.SNAPSHOTS) == 0
+    assert engine.channel["next_seq"] == 4
+
+
+def test_failed_snapshot_is_asked_for_again_after_a_second():
+    engine = gapped_engine()
+    engine.shard.control[Control.SNAPSHOT] = Snapshot.FAILED
+    poll(engine)
+    assert engine.shard.control[Control.SNAPSHOT] == Snapshot.IDLE
+    assert state(engine) == State.RECOVERING
+    engine.channel["snapshot_after_ns"] = 0
+    poll(engine)
+    assert engine.shard.control[Control.SNAPSHOT] == Snapshot.WANTED
+
+
+def test_snapshot_that_does_not_fit_leaves_the_books_suspect():
+    tiny = BookCapacity(
+        instruments=16, order_pages=1, overflow_orders=2, levels=1, arena=64, references=256
+    )
+    engine = gapped_engine(capacity=CAPACITY._replace(book=tiny))
+    offer_snapshot(engine, [add(1, "B", 1, 100), add(2, "B", 1, 200)], 10)
+    poll(engine)
+    assert (state(engine), engine.count(Count.BOOKS_SUSPECT)) == (State.STALE, 1)
+
+
+def test_sound_snapshot_ends_the_suspicion():
+    engine = gapped_engine()
+    engine.channel["suspect"] = 1
+    offer_snapshot(engine, [], 10)
+    poll(engine)
+    assert (state(engine), engine.count(Count.BOOKS_SUSPECT)) == (State.LIVE, 0)
+
+
+def test_snapshot_about_an_unknown_instrument_touches_no_other():
+    engine = gapped_engine()
+    offer_snapshot(engine, [trading_action("H", locate=60_000)], 10)
+    poll(engine)
+    assert not engine.shard.instruments["halted"].any()
+
+
+def test_snapshot_of_many_messages_is_taken_in_chunks():
+    engine = gapped_engine()
+    offer_snapshot(engine, [add(i, "B", 1, 100 + i % 50) for i in range(200)], 10)
+    poll(engine)
+    assert engine.shard.book.meta[ORDERS_LIVE] == 200
+
+
+def test_wanted_snapshot_wakes_the_control_plane():
+    reader, writer = os.pipe()
+    engine = Engine(can_snapshot=1, reorder_ns=0, stale_after_ns=NEVER)
+    engine.shard.settings[Setting.CONTROL_FD] = writer
+    engine.take(one(5))
+    poll(engine)
+    assert np.frombuffer(os.read(reader, 100), np.int64).tolist() == [1]
+    os.close(reader)
+    os.close(writer)
+
+
+class Wire:
+    """Lines A and B and a re-request server on loopback, with an engine at the other end."""
+
+    def __init__(self, **options: int) -> None:
+        self.lines = [self._bound() for _ in range(3)]
+        self.sender = self._bound()
+        self.server = self._bound()
+        self.server.settimeout(5)
+        self.lines[RECOVERY].connect(self.server.getsockname())
+        for line in self.lines:
+            line.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        fds = tuple(line.fileno() for line in self.lines)
+        self.engine = Engine(fds=fds, reorder_ns=0, stale_after_ns=NEVER, **options)
+
+    @staticmethod
+    def _bound() -> socket.socket:
+        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        bound.bind(("127.0.0.1", 0))
+        return bound
+
+    def send(self, line: int, data: bytes) -> None:
+        self.sender.sendto(data, self.lines[line].getsockname())
+
+    def request(self) -> Request:
+        return decode_request(self.server.recv(2_048))
+
+    def answer(self, data: bytes) -> None:
+        self.server.sendto(data, self.lines[RECOVERY].getsockname())
+
+    def poll_until(self, condition: Callable[[], bool]) -> None:
+        for _ in range(POLLS):
+            poll(self.engine)
+            if condition():
+                return
+        pytest.fail(f"not after {POLLS} rounds: {self.engine.counts()}")
+
+    def close(self) -> None:
+        for each in (*self.lines, self.sender, self.server):
+            each.close()
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    made = Wire(can_request=1, request_timeout_ns=NEVER)
+    yield made
+    made.close()
+
+
+def test_lines_are_arbitrated_over_sockets_and_stamped_by_the_kernel(wire: Wire):
+    engine = wire.engine
+    for seq in range(1, 41):
+        wire.send(LINE_A, one(seq))
+    for seq in range(31, 51):
+        wire.send(LINE_B, one(seq))
+    # Line A is polled first in each round, BATCH at a time, and line B runs ahead of it.
+    wire.poll_until(lambda: engine.channel["next_seq"] == 51)
+    assert applied(engine) == list(range(1, 51))
+    wins = [engine.count(Count.WINS + line) for line in range(2)]
+    assert sum(wins) == 50
+    assert wins[LINE_B] >= 10
+    assert engine.count(Count.DUPLICATE_PACKETS) == 10
+    assert engine.count(Count.PACKETS) == 40
+    for tick in engine.ticks():
+        age_ns = engine.count(Count.RX_HEARTBEAT_NS) - int(tick["ts_rx_ns"])
+        assert 0 <= age_ns < 60 * SECOND
+    assert engine.shard.histograms[Histogram.STAGE_RECEIVE, 0] == 60
+
+
+def test_poll_takes_at_most_a_batch_of_each_line(wire: Wire):
+    for seq in range(1, 2 * BATCH):
+        wire.send(LINE_A, one(seq))
+    assert poll(wire.engine) == BATCH
+    assert poll(wire.engine) == BATCH - 1
+    assert poll(wire.engine) == 0
+
+
+def test_socket_without_stamps_gets_the_time_of_the_call(wire: Wire):
+    wire.lines[LINE_A].setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 0)
+    wire.send(LINE_A, one(1))
+    wire.poll_until(lambda: wire.engine.channel["next_seq"] == 2)
+    assert wire.engine.ticks()[0]["ts_rx_ns"] == wire.engine.channel["last_packet_ns"]
+
+
+def test_lost_messages_are_requested_in_chunks_and_recovered(wire: Wire):
+    engine = wire.engine
+    wire.send(LINE_A, one(1))
+    for seq in (8, 9, 12):
+        wire.send(LINE_B, one(seq))
+    wire.poll_until(lambda: engine.count(Count.REQUESTS) == 3)
+    asked = [wire.request() for _ in range(3)]
+    assert [(item.sequence, item.count) for item in asked] == [(2, 4), (6, 2), (10, 2)]
+    assert {item.session for item in asked} == {"TEST000001"}
+    for item in asked:
+        numbers = range(item.sequence, item.sequence + item.count)
+        wire.answer(packet(item.sequence, [system_event(number) for number in numbers]))
+    wire.poll_until(lambda: state(engine) == State.LIVE)
+    assert applied(engine) == list(range(1, 13))
+    assert engine.count(Count.RECOVERED) == 8
+    assert engine.count(Count.WINS + RECOVERY) == 3
+    assert engine.count(Count.REQUESTS) == 3
+
+
+def test_unanswered_request_is_repeated_and_given_up_after_its_tries(wire: Wire):
+    engine = wire.engine
+    engine.channel["request_timeout_ns"] = 0
+    wire.send(LINE_A, one(1))
+    wire.send(LINE_A, one(4))
+    wire.poll_until(lambda: engine.count(Count.UNRECOVERED) == 2)
+    assert {(item.sequence, item.count) for item in (wire.request(), wire.request())} == {(2, 2)}
+    assert engine.count(Count.REQUESTS) == engine.channel["tries_max"]
+    assert applied(engine) == [1]
+    wire.poll_until(lambda: applied(engine) == [1, 4])
+
+
+def test_requests_stay_within_the_request_window(wire: Wire):
+    engine = wire.engine
+    engine.channel["request_window"] = 6
+    wire.send(LINE_A, one(30))
+    for _ in range(20):
+        poll(engine)
+    asked = [wire.request(), wire.request()]
+    assert [(item.sequence, item.count) for item in asked] == [(1, 4), (5, 4)]
+    assert engine.count(Count.REQUESTS) == 2
+    wire.answer(packet(1, [system_event(i) for i in (1, 2, 3, 4)]))
+    wire.poll_until(lambda: engine.count(Count.REQUESTS) == 3)
+    assert wire.request().sequence == 9
+
+
+def test_request_window_stops_short_of_a_hole_beyond_it(wire: Wire):
+    engine = wire.engine
+    engine.channel["request_window"] = 3
+    for seq in (2, 3, 4, 6):
+        wire.send(LINE_A, one(seq))
+    wire.poll_until(lambda: engine.count(Count.REQUESTS) == 1)
+    for _ in range(20):
+        poll(engine)
+    assert (wire.request().sequence, engine.count(Count.REQUESTS)) == (1, 1)
+
+
+def test_long_window_is_drained_round_by_round_without_a_new_gap(wire: Wire):
+    engine = wire.engine
+    last = 3 * BATCH
+    for seq in range(2, last + 1):
+        wire.send(LINE_A, one(seq))
+    wire.poll_until(lambda: engine.shard.window.meta[WINDOW_COUNT] == last - 1)
+    gaps = engine.count(Count.GAPS)
+    wire.send(LINE_B, one(1))
+    wire.poll_until(lambda: engine.channel["next_seq"] == last + 1)
+    wire.poll_until(lambda: state(engine) == State.LIVE)
+    assert applied(engine) == list(range(1, last + 1))
+    assert (engine.count(Count.GAPS), engine.count(Count.UNRECOVERED)) == (gaps, 0)
+
+
+def test_kept_packets_that_are_due_are_not_skipped_with_the_hole_before_them():
+    engine = Engine(reorder_ns=0, stale_after_ns=NEVER)
+    last = 3 * BATCH
+    for seq in range(2, last + 1):
+        engine.take(one(seq))
+    engine.take(one(1), LINE_B)
+    for _ in range(4):
+        poll(engine)
+    assert applied(engine) == list(range(1, last + 1))
+    assert engine.count(Count.UNRECOVERED) == 0
+
+
+@pytest.mark.parametrize("idle", list(Idle))
+def test_stopped_inline_loop_works_off_what_is_in_the_lanes(idle: Idle):
+    engine = Engine()
+    engine.shard.settings[Setting.IDLE] = idle
+    engine.take(one(1))
+    engine.shard.control[Control.STOP] = 1
+    assert run_inline_nb(engine.shard, engine.rx, engine.venue, *engine.stages) == 0
+    assert (engine.count(Count.TICKS), applied(engine)) == (1, [])
+
+
+@contextmanager
+def running(engine: Engine, *loops: Callable[[], int]) -> Iterator[None]:
+    """Loops on threads of their own; stopped and joined at the end."""
+    threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        engine.shard.control[Control.STOP] = 1
+        for thread in threads:
+            thread.join(timeout=20)
+        assert not any(thread.is_alive() for thread in threads)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline_ns = time.monotonic_ns() + 20 * SECOND
+    while not condition():
+        assert time.monotonic_ns() < deadline_ns
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("idle", [Idle.YIELD, Idle.BACKOFF])
+def test_inline_loop_receives_works_and_idles_until_it_is_stopped(wire: Wire, idle: Idle):
+    engine, polled = wire.engine, []
+    engine.shard.settings[Setting.IDLE] = idle
+    loop = partial(run_inline_nb, engine.shard, engine.rx, engine.venue, *engine.stages)
+    with running(engine, lambda: polled.append(loop())):
+        for seq in range(1, 11):
+            wire.send(LINE_A, one(seq))
+        wait_for(lambda: engine.count(Count.TICKS) == 10)
+        # Long enough for the loop to come to its end of spinning.
+        time.sleep(0.4)
+        wire.send(LINE_B, one(11))
+        wait_for(lambda: engine.count(Count.TICKS) == 11)
+    assert polled[0] > 2
+    assert engine.count(Count.WORKER_HEARTBEAT_NS) == engine.count(Count.RX_HEARTBEAT_NS) > 0
+
+
+@pytest.mark.parametrize("idle", [Idle.YIELD, Idle.SPIN])
+def test_receiver_and_worker_share_the_work_until_they_are_stopped(wire: Wire, idle: Idle):
+    engine = wire.engine
+    engine.shard.settings[Setting.IDLE] = idle
+    receiver = partial(run_receiver_nb, engine.shard, engine.rx, engine.venue)
+    worker = partial(run_worker_nb, engine.shard, engine.rx, *engine.stages)
+    with running(engine, receiver, worker):
+        for seq in range(1, 11):
+            wire.send(LINE_A, one(seq))
+        wait_for(lambda: engine.count(Count.TICKS) == 10)
+        time.sleep(0.2)
+        wire.send(LINE_B, one(11))
+        wait_for(lambda: engine.count(Count.TICKS) == 11)
+    assert engine.count(Count.APPLIED) == 11
+    assert ring_size_nb(engine.shard.free) + engine.shard.stash_size[0] == CAPACITY.pool
+
+
+def test_worker_ends_when_the_receiver_has_and_the_lanes_are_empty():
+    engine = Engine()
+    for seq in range(1, 200):
+        engine.take(one(seq))
+    engine.shard.control[Control.STOP] = 1
+    assert run_receiver_nb(engine.shard, engine.rx, engine.venue) == 0
+    assert engine.shard.control[Control.RX_STOPPED] == 1
+    assert run_worker_nb(engine.shard, engine.rx, *engine.stages) == 199
+    assert applied(engine) == []
+
+
+def test_book_of_orders_is_built_from_packets():
+    engine = Engine()
+    engine.take(packet(1, [add(1, "B", 5, 100), add(2, "S", 6, 200), delete(1)]))
+    assert (engine.count(Count.APPLIED), engine.shard.book.meta[ORDERS_LIVE]) == (3, 1)
+
+
+def test_capacity_that_a_live_message_exceeds_makes_the_channel_suspect():
+    engine = Engine(capacity=CAPACITY._replace(book=BOOK._replace(levels=1)))
+    engine.take(packet(1, [add(1, "B", 5, 100), add(2, "B", 6, 200)]))
+    engine.settle()
+    assert (engine.count(Count.CAPACITY), engine.count(Count.BOOKS_SUSPECT)) == (1, 1)
+    assert state(engine) == State.STALE
+
+
+def test_participant_message_travels_through_too():
+    fields = {
+        "mpid": "ABCD",
+        "stock": "TEST",
+        "primary_market_maker": "Y",
+        "market_maker_mode": "N",
+        "market_participant_state": "A",
+    }
+    engine = Engine()
+    engine.take(packet(1, [encode("L", header(3, 9) | fields)]))
+    assert engine.ticks()[0]["status"] == ord("A")
