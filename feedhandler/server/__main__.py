@@ -70,7 +70,11 @@ def _add_found_commands(arguments: list[str]) -> None:
         try:
             command: Any = found[name].load()
         except ImportError as error:
-            raise UserError(f"the command {name!r} cannot be loaded: {error}") from error
+            text = f"cannot be loaded: {error}"
+            if name == called:
+                raise UserError(f"the command {name!r} {text}") from error
+            # One broken command must not keep the help from telling of the others.
+            command = App(help=text)
         app.command(command, name=name)
 
 

@@ -89,6 +89,12 @@ def demo(  # noqa: PLR0913 - one parameter an option
         ("--rate", rate, 1, 10_000_000),
         ("--symbols", symbols, 1, 10_000),
         ("--loss", loss, 0, 0.99),
+        ("--seed", seed, 0, 2**63 - 1),
+        ("--cut-at", cut_at, 0, 86_400),
+        ("--cut-seconds", cut_seconds, 0, 86_400),
+        ("--late-start", late_start, 0, 86_400),
+        ("--metrics-port", metrics_port, 0, 65_535),
+        ("--garbage", garbage, 0, 2**31),
     ):
         if not low <= value <= high:
             raise UserError(f"{name} lies between {low} and {high}, not {value}", ExitCode.USAGE)
@@ -166,7 +172,7 @@ def _watch(
 
     def show_line(elapsed_ns: int, round_number: int) -> None:
         if round_number % _LINE_EVERY == 0:
-            console.print(table.line(elapsed_ns / 1e9), highlight=False)
+            console.print(table.line(elapsed_ns / 1e9), highlight=False, soft_wrap=True)
 
     _follow(plan, processes, counters, deadline_s, show_line)
     show_line(time.monotonic_ns() - started_ns, 0)

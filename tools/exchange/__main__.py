@@ -9,8 +9,9 @@ import uvloop
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
+from feedhandler import __version__
 from feedhandler.server.configfile import load_config
-from feedhandler.server.errors import ExitCode, run_cli
+from feedhandler.server.errors import ExitCode, UserError, run_cli
 from tools.exchange.config import ExchangeConfig
 from tools.exchange.generate import generate_file
 from tools.exchange.layout import NS_PER_S, FlowSettings
@@ -19,6 +20,7 @@ from tools.exchange.symbols import SYMBOLS_MAX
 
 app = App(
     name="exchange",
+    version=__version__,
     help="A synthetic exchange: ITCH 5.0 over MoldUDP64, re-requests, GLIMPSE; or to a file.",
 )
 
@@ -82,10 +84,9 @@ def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
 
 def _run_command() -> int:
     try:
-        app(sys.argv[1:], exit_on_error=False)
-    except CycloptsError:
-        # Cyclopts has printed what is wrong and where.
-        return int(ExitCode.USAGE)
+        app(sys.argv[1:], exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise UserError(f"{error} See exchange --help.", ExitCode.USAGE) from None
     return int(ExitCode.OK)
 
 

@@ -2,7 +2,7 @@
 FEEDHANDLER`.
 
 Exit codes: 0 stopped by signal or by --seconds, 2 wrong usage, 69 no Logon within --connect-timeout
-or store in use.
+or store in use, 65, 73 or 77 a folder that cannot be used.
 """
 
 import argparse
@@ -12,41 +12,69 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import uvloop
 
+from feedhandler import __version__
+from feedhandler.server.errors import ExitCode, run_cli
 from oms_out.store import StoreError
 from tools.oms_client.client import ClientSettings, NeverConnectedError, OmsClient
 
 EXIT_UNAVAILABLE = 69
 
 
-def _port(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 65_535:
-        raise argparse.ArgumentTypeError(f"{text}: a port is 1 to 65535")
-    return value
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(ExitCode.USAGE, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
+def _whole_number(low: int, high: int) -> Callable[[str], int]:
+    """A reader of whole numbers from `low` to `high`."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(f"{text}: a whole number from {low} to {high}")
+        return int(text)
+
+    return read
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text}: must be above 0")
+        raise argparse.ArgumentTypeError(f"{text}: seconds above 0")
     return value
 
 
+def _new_file(text: str) -> Path:
+    path = Path(text)
+    if not path.parent.is_dir() or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: no such folder, or no name for a file")
+    return path
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="oms-client", description=__doc__.splitlines()[0])
+    description = "A sample OMS: logs on, prints the signals, acknowledges each."
+    parser = _Parser(prog="oms-client", description=description)
+    parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--host", default="127.0.0.1", help="where the server listens")
-    parser.add_argument("--port", type=_port, required=True, help="its FIX port")
+    parser.add_argument("--port", type=_whole_number(1, 65_535), required=True, help="its FIX port")
     parser.add_argument("--sender", default="OMS1", help="our CompID")
     parser.add_argument("--target", default="FEEDHANDLER", help="the server's CompID")
     parser.add_argument("--store", type=Path, help="folder for numbers and sent messages")
-    parser.add_argument("--report", type=Path, help="write counts here as JSON at the end")
+    parser.add_argument("--report", type=_new_file, help="write counts here as JSON at the end")
     parser.add_argument("--seconds", type=_seconds, help="stop after this time")
-    parser.add_argument("--heartbeat", type=int, default=10, help="HeartBtInt in seconds")
+    parser.add_argument(
+        "--heartbeat", type=_whole_number(1, 86_400), default=10, help="HeartBtInt in seconds"
+    )
     parser.add_argument(
         "--connect-timeout", type=_seconds, default=10.0, help="seconds, exit 69 then"
     )
@@ -107,6 +135,10 @@ async def _run(arguments: argparse.Namespace, store_dir: Path) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the client; the exit code is returned."""
     arguments = _parser().parse_args(argv)
+    return run_cli(lambda: _run_client(arguments), "oms-client")
+
+
+def _run_client(arguments: argparse.Namespace) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="oms-client-") as scratch:
             return uvloop.run(_run(arguments, arguments.store or Path(scratch)))

@@ -1,0 +1,20 @@
+"""A pattern of your own: how to write one is in docs/patterns.md."""  # noqa: INP001 - no package
+
+from typing import Any
+
+from feedhandler.core.api import stage
+from feedhandler.core.events import Kind
+
+
+@stage("large_qty", "order_qty")
+def follow_large_trade(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:  # noqa: ARG001
+    """After an execution of `large_qty` or more, propose to trade in the same direction."""
+    tick = ticks[slot]
+    if tick["kind"] != Kind.EXECUTE or tick["qty"] < params[0]:
+        return 0
+    if tick["bid_qty"] == 0 or tick["ask_qty"] == 0:
+        return 0
+    direction = -tick["side"]  # the order that rested is a sell: a buyer took it
+    out[0] = tick["ask_price_e9"] if direction > 0 else tick["bid_price_e9"]
+    out[1] = params[1]
+    return direction
