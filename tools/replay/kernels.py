@@ -22,7 +22,7 @@ from feedhandler.core.receive import (
     take_packet_nb,
 )
 from feedhandler.core.ring import ring_size_nb
-from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE
+from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE, WINDOW_HEAD, State
 from feedhandler.core.stages import drain_lanes_nb
 from protocols.binaryfile.kernels import LENGTH_BYTES, index_messages_nb
 from protocols.errors import Status
@@ -123,6 +123,24 @@ def _settle_nb(shard: Shard, venue: Venue, stages: Any, now_ns: int) -> int:
 
 
 @kernel
+def _advance_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
+    """Move the channel's state; each hole waits its own time for the other line.
+
+    A live channel with one hole behind it asks for what is missing without waiting again; here
+    there is nobody to ask, and the message may stand a few packets further on.
+    """
+    channel = shard.channel[0]
+    if channel["state"] == State.RECOVERING:
+        channel["state"] = State.GAP
+        channel["gap_since_ns"] = now_ns
+    window = shard.window
+    if channel["state"] == State.GAP and window.meta[WINDOW_COUNT] > 0:
+        first = window.entries[window.meta[WINDOW_HEAD] & (window.entries.shape[0] - 1)]
+        channel["gap_since_ns"] = first["ts_rx_ns"]
+    advance_nb(shard, rx, venue, now_ns)
+
+
+@kernel
 def replay_datagrams_nb(
     shard: Shard,
     rx: Receiver,
@@ -146,7 +164,7 @@ def replay_datagrams_nb(
             continue
         if not cursor[Cursor.IS_SETTLED]:
             # It may give up a hole, and then there are kept packets to apply.
-            advance_nb(shard, rx, venue, cursor[Cursor.EVENT_NS])
+            _advance_nb(shard, rx, venue, cursor[Cursor.EVENT_NS])
             cursor[Cursor.IS_SETTLED] = 1
             continue
         if shard.window.meta[WINDOW_FREE] == 0:
@@ -188,5 +206,5 @@ def finish_datagrams_nb(
         if is_whole and shard.window.meta[WINDOW_COUNT] == 0:
             return Status.OK
         cursor[Cursor.EVENT_NS] += channel["reorder_ns"] + 1
-        advance_nb(shard, rx, venue, cursor[Cursor.EVENT_NS])
+        _advance_nb(shard, rx, venue, cursor[Cursor.EVENT_NS])
     return Status.OUTPUT_FULL
