@@ -46,15 +46,13 @@ class Flag(IntEnum):
     NONE = 0
     IN_DOUBT = 1
     """The channel was not LIVE: state may be updated from this tick, nothing may be published."""
-    RECOVERED = 2
-    """The message came by retransmission, not from a live line."""
-    BBO_CHANGED = 4
+    BBO_CHANGED = 2
     """The best bid or ask, or its quantity, differs from before the message."""
-    UNKNOWN_REFERENCE = 8
+    UNKNOWN_REFERENCE = 4
     """The message named an order that the book does not hold; the book is unchanged."""
-    HALTED = 16
+    HALTED = 8
     """The instrument is not trading."""
-    NOT_PRINTABLE = 32
+    NOT_PRINTABLE = 16
     """An execution that must not count in volume (it comes again in a bulk print)."""
 
 
