@@ -23,7 +23,7 @@ from oms_out.encoding import SignalEncoder
 from oms_out.id_set import IdSet
 from oms_out.link import Link
 from oms_out.publisher import SignalPublisher
-from oms_out.store import FileStore
+from oms_out.store import FileStore, StoreError
 from protocols.fix.events import (
     ApplicationMessage,
     Event,
@@ -105,8 +105,8 @@ class OmsServer:
     # -- life ---------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Open the stores, bind and listen; OSError when the port is taken or a store cannot be
-        used.
+        """Open the stores, bind and listen; StoreError when a store cannot be used, another OSError
+        when the port is taken.
         """
         self._loop = asyncio.get_running_loop()
         try:
@@ -199,7 +199,12 @@ class OmsServer:
     def _open_account(self, comp_id: str) -> None:
         config = self.config
         folder = Path(config.store_dir) / f"session-{quote(comp_id, safe='')}"
-        store = FileStore(folder, fsync=config.fsync)
+        try:
+            store = FileStore(folder, fsync=config.fsync)
+        except OSError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"{folder}: cannot be used: {error.strerror}") from error
         settings = SessionSettings(
             identity=Identity(config.sender_comp_id, comp_id),
             is_initiator=False,

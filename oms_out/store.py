@@ -225,6 +225,8 @@ class FileStore:
         try:
             if os.fstat(fd).st_size != 2 * _SLOT.size:
                 os.ftruncate(fd, 2 * _SLOT.size)
+            # A hole in a mapped file on a full disk would kill the process at its first write.
+            os.posix_fallocate(fd, 0, 2 * _SLOT.size)
             mapped = mmap.mmap(fd, 2 * _SLOT.size)
         finally:
             os.close(fd)

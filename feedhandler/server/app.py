@@ -41,13 +41,14 @@ from feedhandler.server.assemble import (
 )
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
-from feedhandler.server.errors import ExitCode, bind_error
+from feedhandler.server.errors import ExitCode, UserError, bind_error
 from feedhandler.server.hiccup import HiccupMeter
 from feedhandler.server.http import HttpServer, Response
 from feedhandler.server.logs import configure_logging
 from feedhandler.server.memory import reserve_memory
 from feedhandler.server.metrics import GcPauseMeter, MetricsPage
 from feedhandler.server.net import open_line, open_requester
+from feedhandler.server.ownership import check_writable, own_counter_file
 from feedhandler.server.snapshots import SnapshotService, read_control_nb, write_control_nb
 from feedhandler.server.tables import (
     CONTROL_FIRST,
@@ -59,6 +60,7 @@ from feedhandler.server.tables import (
 from feedhandler.server.warmup import warm_up
 from oms_out.contract import OmsCount, OmsGauge
 from oms_out.server import OmsServer
+from oms_out.store import StoreError
 
 _JSON = "application/json"
 _LIVE_WITHIN_NS = 2_000_000_000
@@ -98,8 +100,11 @@ class Server:
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
         self._log = structlog.get_logger()
+        check_writable(config.report_file)
+        path = Path(config.counters_file) if config.counters_file else default_counter_path()
+        self._counter_lock = own_counter_file(path)
         self.counters = CounterFile.create(
-            Path(config.counters_file) if config.counters_file else default_counter_path(),
+            path,
             counter_specs(
                 config.feed.name,
                 [breaker.name for breaker in config.breakers],
@@ -270,6 +275,8 @@ class Server:
         oms = self._config.oms
         try:
             await self._oms.start()
+        except StoreError as error:
+            raise UserError(f"oms.store_dir: {error}", ExitCode.CANNOT_WRITE) from None
         except OSError as error:
             raise bind_error(error, "oms", oms.address, oms.port) from None
         self._shard.signal_count[0] = self._oms.last_signal_id

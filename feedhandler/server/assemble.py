@@ -29,7 +29,7 @@ from feedhandler.server.config import (
     ServerConfig,
     StageConfig,
 )
-from feedhandler.server.errors import ConfigError
+from feedhandler.server.errors import ConfigError, OsLimitError
 
 ADAPTER_GROUP = "feedhandler.adapters"
 _NS_PER_US = 1_000
@@ -77,7 +77,10 @@ def build_shard(
     config: ServerConfig, counts: NDArray[np.int64], histograms: NDArray[np.int64]
 ) -> Shard:
     """A shard with its settings; `counts` and `histograms` are those of the counter file."""
-    shard = allocate_shard(shard_capacity(config.engine), counts, histograms)
+    try:
+        shard = allocate_shard(shard_capacity(config.engine), counts, histograms)
+    except (MemoryError, ValueError, OverflowError) as error:
+        raise OsLimitError(f"engine: {error}; lower the sizes in [engine]") from None
     apply_settings(shard, config.engine, config.budgets)
     apply_priority(shard, config.priority)
     apply_feed(shard, config.feed)
@@ -180,8 +183,11 @@ def _load_function(reference: str, where: str) -> Callable[..., int]:
         else:
             module = importlib.import_module(source)
         function: Callable[..., int] = getattr(module, name)
-    except (ImportError, AttributeError, OSError, SyntaxError) as error:
-        raise ConfigError(f"{where}: cannot load {reference!r}: {error}") from None
+    except ConfigError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a user's module may fail in any way
+        fault = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{where}: cannot load {reference!r}: {fault}") from None
     return function
 
 

@@ -2,16 +2,22 @@
 see docs/configuration.md.
 """
 
+import ipaddress
+from collections import Counter
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from feedhandler.core.counts import FUNCTIONS_MAX
 from oms_out.config import OmsConfig
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
-Positive = Annotated[int, Meta(ge=1)]
-NotNegative = Annotated[int, Meta(ge=0)]
+# With this bound a time in ms still fits 63 bits when it is counted in ns.
+_LIMIT = 1_000_000_000_000
+Positive = Annotated[int, Meta(ge=1, le=_LIMIT)]
+NotNegative = Annotated[int, Meta(ge=0, le=_LIMIT)]
+Word = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
 _KINDS_BY_DEFAULT = {
     "system_event": 0,
@@ -45,12 +51,23 @@ class LineConfig(Endpoint, frozen=True):
 
     interface: str = "127.0.0.1"
 
+    def __post_init__(self) -> None:
+        """Refuse a name: the feed must not wait for a resolver."""
+        for name in ("address", "interface"):
+            value = getattr(self, name)
+            try:
+                ipaddress.IPv4Address(value)
+            except ValueError:
+                raise ValueError(f"{name}: {value!r} is no IPv4 address") from None
+
 
 class GlimpseConfig(Endpoint, frozen=True):
-    """Snapshot service over SoupBinTCP."""
+    """Snapshot service over SoupBinTCP, whose login has 6 characters for a name and 10 for a
+    password.
+    """
 
-    username: str = ""
-    password: str = ""
+    username: Annotated[str, Meta(max_length=6, pattern="^[0-9A-Za-z]*$")] = ""
+    password: Annotated[str, Meta(max_length=10, pattern="^[0-9A-Za-z]*$")] = ""
     timeout_s: Positive = 10
 
 
@@ -61,7 +78,7 @@ class FeedConfig(_Table, frozen=True):
     line_b: LineConfig | None = None
     name: str = "itch"
     adapter: str = "nasdaq_itch"
-    session: str = ""
+    session: Annotated[str, Meta(max_length=10, pattern="^[ -~]*$")] = ""
     rerequest: Endpoint | None = None
     glimpse: GlimpseConfig | None = None
     reorder_us: NotNegative = 1_000
@@ -71,7 +88,7 @@ class FeedConfig(_Table, frozen=True):
     request_window: Positive = 2_000
     snapshot_above: Positive = 50_000
     stale_after_ms: Positive = 1_500
-    receive_buffer_bytes: Positive = 67_108_864
+    receive_buffer_bytes: Annotated[int, Meta(ge=1, le=(1 << 30) - 1)] = 67_108_864
 
 
 class EngineConfig(_Table, frozen=True):
@@ -140,9 +157,9 @@ class StageConfig(_Table, frozen=True):
     in the order of its list.
     """
 
-    name: str
+    name: Annotated[str, Meta(max_length=64, pattern="^[!-~]+$")]
     function: str
-    params: dict[str, int] = {}
+    params: dict[str, Word] = {}
 
 
 class MetricsConfig(Endpoint, frozen=True):
@@ -159,10 +176,21 @@ class ServerConfig(_Table, frozen=True):
     engine: EngineConfig = EngineConfig()
     budgets: BudgetConfig = BudgetConfig()
     priority: PriorityConfig = PriorityConfig()
-    breakers: tuple[StageConfig, ...] = ()
-    patterns: tuple[StageConfig, ...] = ()
+    breakers: Annotated[tuple[StageConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
+    patterns: Annotated[tuple[StageConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
     metrics: MetricsConfig = MetricsConfig()
     counters_file: str = ""
-    watch_symbol: str = ""
+    watch_symbol: Annotated[str, Meta(max_length=8, pattern="^[ -~]*$")] = ""
     report_file: str = ""
     drain_s: Positive = 4
+
+    def __post_init__(self) -> None:
+        """Refuse a name that two functions share: counters and signals carry it."""
+        for title, stages in (("breakers", self.breakers), ("patterns", self.patterns)):
+            name, count = max(
+                Counter(stage.name for stage in stages).items(),
+                key=lambda item: item[1],
+                default=("", 0),
+            )
+            if count > 1:
+                raise ValueError(f"{title}: {count} of them are named {name!r}; rename one")

@@ -9,34 +9,52 @@ import struct
 
 from feedhandler.core.libc import SO_RCVBUFFORCE, SO_TIMESTAMPNS
 from feedhandler.server.config import Endpoint, LineConfig
-from feedhandler.server.errors import bind_error
+from feedhandler.server.errors import OsLimitError, UnavailableError, bind_error
 
 
 def open_line(line: LineConfig, buffer_bytes: int, name: str) -> tuple[socket.socket, int]:
     """A bound, non-blocking socket for a line, and the receive buffer that was granted in bytes."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        is_multicast = ipaddress.ip_address(line.address).is_multicast
+        is_multicast = ipaddress.IPv4Address(line.address).is_multicast
         if is_multicast:
             # Several readers of one group may share a machine; on a unicast port a second server
             # must fail.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((line.address, line.port))
-        if is_multicast:
-            group = struct.pack(
-                "4s4s", socket.inet_aton(line.address), socket.inet_aton(line.interface)
-            )
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
     except OSError as error:
         sock.close()
         raise bind_error(error, f"feed.{name}", line.address, line.port) from None
+    if is_multicast:
+        _join(sock, line, name)
     return sock, _prepare(sock, buffer_bytes)
 
 
+def _join(sock: socket.socket, line: LineConfig, name: str) -> None:
+    group = struct.pack("4s4s", socket.inet_aton(line.address), socket.inet_aton(line.interface))
+    try:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+    except OSError as error:
+        sock.close()
+        raise OsLimitError(
+            f"feed.{name}: cannot join {line.address} on interface {line.interface}:"
+            f" {error.strerror}; choose an address of this machine"
+        ) from None
+
+
 def open_requester(endpoint: Endpoint, buffer_bytes: int) -> socket.socket:
-    """A socket connected to the re-request server: only its answers come in."""
+    """A socket connected to the re-request server: only its answers come in. UnavailableError when
+    the address leads nowhere.
+    """
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.connect((endpoint.address, endpoint.port))
+    try:
+        sock.connect((endpoint.address, endpoint.port))
+    except OSError as error:
+        sock.close()
+        raise UnavailableError(
+            f"feed.rerequest: no way to {endpoint.address}:{endpoint.port}: {error.strerror};"
+            " check the address"
+        ) from None
     _prepare(sock, buffer_bytes)
     return sock
 
