@@ -52,13 +52,13 @@ from feedhandler.server.ownership import check_writable, own_counter_file
 from feedhandler.server.snapshots import SnapshotService, read_control_nb, write_control_nb
 from feedhandler.server.tables import (
     CONTROL_FIRST,
+    OMS_ROWS,
     ControlCount,
     ControlHistogram,
     counter_specs,
     histogram_specs,
 )
 from feedhandler.server.warmup import warm_up
-from oms_out.contract import OmsCount, OmsGauge
 from oms_out.server import OmsServer
 from oms_out.store import StoreError
 
@@ -80,13 +80,13 @@ class _OmsMetrics:
 
     def count(self, name: str, amount: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + amount
-        if name == OmsCount.SIGNALS_PUBLISHED:
-            self._values[CONTROL_FIRST + ControlCount.SIGNALS_PUBLISHED, 0] += amount
+        if name in OMS_ROWS:
+            self._values[CONTROL_FIRST + OMS_ROWS[name], 0] += amount
 
     def gauge(self, name: str, value: int) -> None:
         self.counts[name] = value
-        if name == OmsGauge.SESSIONS_ACTIVE:
-            self._values[CONTROL_FIRST + ControlCount.SESSIONS_UP, 0] = value
+        if name in OMS_ROWS:
+            self._values[CONTROL_FIRST + OMS_ROWS[name], 0] = value
 
     def record_signal_latency(self, latency_ns: int) -> None:
         record_nb(self._latency, latency_ns)

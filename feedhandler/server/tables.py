@@ -14,6 +14,7 @@ from feedhandler.core.counts import (
     Count,
     Histogram,
 )
+from oms_out.contract import OmsCount, OmsGauge
 
 LINE_NAMES = ("a", "b", "recovery")
 
@@ -25,6 +26,15 @@ class ControlCount(IntEnum):
     HTTP_REJECTED = 1
     SNAPSHOT_FAILURES = 2
     SESSIONS_UP = 3
+    SIGNALS_UNSTORED = 4
+    SIGNALS_MALFORMED = 5
+    FIX_CONNECTIONS_REFUSED = 6
+    FIX_CONNECTIONS_CUT = 7
+    FIX_LOGONS = 8
+    FIX_MESSAGES_REPLAYED = 9
+    FIX_REJECTS = 10
+    FIX_GARBLED = 11
+    EXECUTION_REPORTS = 12
 
 
 class ControlHistogram(IntEnum):
@@ -36,6 +46,21 @@ class ControlHistogram(IntEnum):
 
 
 CONTROL_FIRST = COUNT_ROWS
+
+OMS_ROWS = {
+    OmsCount.SIGNALS_PUBLISHED: ControlCount.SIGNALS_PUBLISHED,
+    OmsCount.SIGNALS_UNSTORED: ControlCount.SIGNALS_UNSTORED,
+    OmsCount.SIGNALS_MALFORMED: ControlCount.SIGNALS_MALFORMED,
+    OmsCount.CONNECTIONS_REFUSED: ControlCount.FIX_CONNECTIONS_REFUSED,
+    OmsCount.CONNECTIONS_CUT: ControlCount.FIX_CONNECTIONS_CUT,
+    OmsCount.LOGONS: ControlCount.FIX_LOGONS,
+    OmsCount.MESSAGES_REPLAYED: ControlCount.FIX_MESSAGES_REPLAYED,
+    OmsCount.REJECTS: ControlCount.FIX_REJECTS,
+    OmsCount.GARBLED: ControlCount.FIX_GARBLED,
+    OmsCount.EXECUTION_REPORTS: ControlCount.EXECUTION_REPORTS,
+    OmsGauge.SESSIONS_ACTIVE: ControlCount.SESSIONS_UP,
+}
+"""Row of what the OMS side reports under a name."""
 
 _DROPPED = {
     Count.UNRECOVERED: "unrecovered_gap",
@@ -95,6 +120,31 @@ _BARE: dict[Count, tuple[str, str, str, str]] = {
         "counter",
     ),
     Count.SIGNALS_DROPPED: ("signals_dropped", "", "Signals lost to a full ring", "counter"),
+}
+
+_CONTROL: dict[ControlCount, tuple[str, str]] = {
+    ControlCount.SIGNALS_PUBLISHED: ("signals_published", "Signals given to OMS sessions"),
+    ControlCount.HTTP_REJECTED: ("http_rejected", "HTTP requests refused"),
+    ControlCount.SNAPSHOT_FAILURES: ("snapshot_failures", "Snapshots that failed"),
+    ControlCount.SESSIONS_UP: ("fix_sessions_up", "OMS sessions logged on"),
+    ControlCount.SIGNALS_UNSTORED: (
+        "signals_unstored",
+        "Signals that a session lost as its store could not be written",
+    ),
+    ControlCount.SIGNALS_MALFORMED: ("signals_malformed", "Signals that make no message"),
+    ControlCount.FIX_CONNECTIONS_REFUSED: (
+        "fix_connections_refused",
+        "Connections closed before a Logon was accepted",
+    ),
+    ControlCount.FIX_CONNECTIONS_CUT: (
+        "fix_connections_cut",
+        "OMS sessions that ended without a Logout of both sides",
+    ),
+    ControlCount.FIX_LOGONS: ("fix_logons", "Logons accepted"),
+    ControlCount.FIX_MESSAGES_REPLAYED: ("fix_messages_replayed", "Signals sent again on request"),
+    ControlCount.FIX_REJECTS: ("fix_rejects", "Rejects sent or received"),
+    ControlCount.FIX_GARBLED: ("fix_garbled", "Runs of bytes of a session that are no message"),
+    ControlCount.EXECUTION_REPORTS: ("execution_reports", "ExecutionReports received"),
 }
 
 _STAGE_OVERRUNS = {
@@ -164,17 +214,8 @@ def counter_specs(
         padded = [*names, *(f"unused_{i}" for i in range(len(names), FUNCTIONS_MAX))]
         for row, function in _block(start, padded).items():
             put(row, name, help_text, kind=kind, labels=((label, function),))
-    control = {
-        ControlCount.SIGNALS_PUBLISHED: (
-            "signals_published",
-            "Signals given to OMS sessions",
-            "counter",
-        ),
-        ControlCount.HTTP_REJECTED: ("http_rejected", "HTTP requests refused", "counter"),
-        ControlCount.SNAPSHOT_FAILURES: ("snapshot_failures", "Snapshots that failed", "counter"),
-        ControlCount.SESSIONS_UP: ("fix_sessions_up", "OMS sessions logged on", "gauge"),
-    }
-    for own, (name, help_text, kind) in control.items():
+    for own, (name, help_text) in _CONTROL.items():
+        kind = "gauge" if own == ControlCount.SESSIONS_UP else "counter"
         put(CONTROL_FIRST + own, name, help_text, kind=kind)
     return [specs[row] for row in range(COUNT_ROWS + len(ControlCount))]
 

@@ -47,11 +47,11 @@ class Processes:
         """Start the exchange, which begins to send by itself."""
         self._start("exchange", "run", "--config", str(self._plan.exchange_config))
 
-    def start_client(self) -> None:
-        """Start the OMS client."""
+    def start_client(self, *more: str) -> None:
+        """Start the OMS client, quiet unless `more` gives other arguments."""
         report = str(self._plan.report("oms-client"))
         port = str(self._plan.ports["oms"])
-        self._start("oms-client", "--port", port, "--report", report, "--quiet")
+        self._start("oms-client", "--port", port, "--report", report, *(more or ("--quiet",)))
 
     def start_garbage(self, count: int) -> None:
         """Start to throw `count` pieces of garbage at every port."""
@@ -62,7 +62,7 @@ class Processes:
 
     def _start(self, name: str, *arguments: str) -> None:
         command = [sys.executable, "-m", _MODULES[name], *arguments]
-        with self._plan.log(name).open("wb") as log:
+        with self._plan.log(name).open("ab") as log:
             self._children[name] = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
@@ -99,6 +99,11 @@ class Processes:
         """Whether a started process still lives."""
         child = self._children.get(name)
         return child is not None and child.poll() is None
+
+    def kill(self, name: str) -> None:
+        """End a process as a crash would."""
+        self._children[name].kill()
+        self._children[name].wait()
 
     def stop(self, name: str, within_s: int) -> tuple[int, int]:
         """SIGTERM, and wait: exit code and how long it took in ms; killed, and code -9, when it
