@@ -1,0 +1,182 @@
+"""What each key of the configurations means, by Struct and key; `tools.docs_config` adds the rest.
+
+A default that is said here would become a lie, so it is not: the Struct knows it.
+"""
+
+from collections.abc import Mapping
+
+from feedhandler.server.errors import ExitCode
+
+Words = Mapping[str, Mapping[str, str]]
+
+_PORT = "0 lets the system choose"
+_STAGE = "`module:name`, or `path/file.py:name` from where the server is started"
+
+SERVER_WORDS: Words = {
+    "ServerConfig": {
+        "feed": "the feed",
+        "oms": "FIX acceptor for OMS clients",
+        "engine": "threads and memory",
+        "budgets": "time that a stage may take for one tick",
+        "priority": "which messages are looked at first",
+        "breakers": "circuit breakers, at most 8, in this order",
+        "patterns": "patterns, at most 8, in this order",
+        "metrics": "HTTP pages",
+        "counters_file": "the mapped counter file, replaced at each start; empty: the place where"
+        " `feedhandler top` looks",
+        "watch_symbol": "instrument that `/book` shows; empty: the one with most messages",
+        "report_file": "JSON report, written when the server ends; empty: none",
+        "drain_s": "how long OMS sessions may take to log out on SIGTERM",
+    },
+    "FeedConfig": {
+        "line_a": "first line",
+        "line_b": "second line with the same packets",
+        "name": "label `channel` of the metrics",
+        "adapter": "the venue, an entry point of the group `feedhandler.adapters`",
+        "session": "session of the packets, others are refused; empty: the first one seen",
+        "rerequest": "server that sends packets again",
+        "glimpse": "server that sends snapshots of the books",
+        "reorder_us": "how long a hole may be filled by the other line before it is asked for",
+        "request_timeout_ms": "without progress for so long, it is asked for again",
+        "request_tries": "so often, then a snapshot is asked for",
+        "request_chunk": "messages asked for in one request",
+        "request_window": "messages behind the first missing one that are asked for at a time",
+        "snapshot_above": "a hole of more messages than this goes to the snapshot at once",
+        "stale_after_ms": "silence, heartbeats included, after which the channel is STALE",
+        "receive_buffer_bytes": "asked of the system for each socket; the log says what it gave",
+    },
+    "LineConfig": {
+        "port": "UDP port",
+        "address": "address to listen on; a multicast group is joined",
+        "interface": "address of the interface on which the group is joined",
+    },
+    "Endpoint": {"port": "UDP port", "address": "its address"},
+    "GlimpseConfig": {
+        "port": "TCP port",
+        "address": "its address",
+        "username": "for the SoupBinTCP login",
+        "password": "for the SoupBinTCP login",
+        "timeout_s": "for a whole snapshot",
+    },
+    "OmsConfig": {
+        "store_dir": "folder of sequence numbers and sent messages, one store a CompID",
+        "allowed": "CompIDs that may log on; each gets every signal",
+        "address": "address to listen on",
+        "port": _PORT,
+        "sender_comp_id": "the server's own CompID",
+        "heartbeat_s": "for a peer whose Logon names no interval",
+        "logon_timeout_s": "a connection without a Logon is closed after this",
+        "logout_timeout_s": "wait for the answer to a Logout",
+        "max_pending_connections": "connections that have not logged on yet",
+        "pre_logon_cap_bytes": "bytes before a Logon after which a connection is closed",
+        "outbound_cap_bytes": "unsent bytes at which a slow client is cut off",
+        "message_cap_bytes": "longest message that is taken",
+        "fsync": "each stored batch survives a power cut too, at the disk's pace",
+    },
+    "EngineConfig": {
+        "topology": "one thread for everything, or one that receives and one that works",
+        "idle": "what a thread does without work; `spin` is fastest and takes a whole core",
+        "instruments": "highest stock locate code + 1",
+        "ticks": "ticks in the pool and in each lane; a power of two",
+        "order_pages": "pages of 256 order references",
+        "overflow_orders": "orders that find no page; a power of two",
+        "levels": "price levels, all instruments together",
+        "level_arena": "places in the sorted rows of price levels",
+        "window_packets": "packets that may wait for an earlier one; a power of two",
+        "packet_bytes": "longest datagram; longer ones are counted as malformed",
+        "snapshot_bytes": "room for a snapshot's messages",
+        "signal_ring": "signals that may wait for the publisher; a power of two",
+    },
+    "BudgetConfig": {
+        "book_ns": "book, analytics and choice of lane",
+        "breakers_ns": "all breakers",
+        "patterns_ns": "all patterns",
+    },
+    "PriorityConfig": {
+        "lanes": "number of lanes; 0 is the most urgent",
+        "critical_lane": "for what the `large_` keys lift",
+        "default_lane": "for kinds that `kinds` leaves out",
+        "deep_quote_lane": "for order messages that leave the best prices as they are",
+        "large_trade_qty": "a trade of so many shares is critical",
+        "large_trade_notional": "a trade of such a value is critical, in whole currency units",
+        "large_move_bps": "a message that moves the mid price so far is critical",
+        "kinds": "lane by kind of message, replaces the whole table below",
+    },
+    "StageConfig": {
+        "name": "label in the metrics and tag 5002 of the signals",
+        "function": _STAGE,
+        "params": "exactly those that its `@stage(...)` names",
+    },
+    "MetricsConfig": {
+        "port": f"`/metrics`, `/livez`, `/readyz`, `/book`; {_PORT}",
+        "address": "address to listen on",
+    },
+}
+
+EXCHANGE_WORDS: Words = {
+    "ExchangeConfig": {
+        "line_a": "first line",
+        "line_b": "second line",
+        "session": "the session",
+        "flow": "what is sent, and how fast",
+        "rerequest": "re-request server",
+        "glimpse": "snapshot server",
+        "report_file": "JSON, written at the end; empty: none",
+        "status_file": "JSON, replaced about four times a second; empty: none",
+    },
+    "Line": {
+        "port": "UDP port that packets are sent to",
+        "address": "address that packets are sent to",
+        "loss": "chance that a packet is lost",
+        "duplicate": "chance that a packet is sent twice",
+        "reorder": "chance that a packet goes behind the next one",
+        "delay_us": "time that every packet waits",
+        "cuts": "windows in which nothing leaves the line",
+    },
+    "Cut": {
+        "start_s": "counted from the first message",
+        "duration_s": "length of the window",
+    },
+    "Session": {
+        "id": "1 to 10 letters and digits",
+        "heartbeat_ms": "idle time of a line after which it carries a heartbeat",
+        "end_linger_s": "how long requests and snapshots are answered after the last message",
+    },
+    "Flow": {
+        "seed": "the same seed gives the same session",
+        "symbols": "instruments",
+        "rate": "messages sent in a second",
+        "simulated_rate": "messages in a second of the session's own clock",
+        "messages": "messages in all; 0: `rate` times `seconds`",
+        "seconds": "length; with `messages` 0 as well: until SIGTERM",
+        "orders_per_symbol": "orders around which each book hovers",
+        "start_delay_ms": "heartbeats only, for receivers to be there",
+        "halt_interval_ms": "mean simulated time between trading halts",
+    },
+    "Rerequest": {
+        "port": f"UDP; {_PORT}, told in the status file",
+        "address": "address to listen on",
+        "history_messages": "latest messages that can be asked for, rounded up to a power of two",
+    },
+    "Glimpse": {
+        "port": f"TCP; {_PORT}, told in the status file",
+        "address": "address to listen on",
+        "clients_max": "connections at a time",
+    },
+}
+
+EXIT_CODE_WORDS: Mapping[ExitCode, str] = {
+    ExitCode.OK: "good",
+    ExitCode.UNEXPECTED: "a fault of ours: a traceback, or a process of the demo that ended",
+    ExitCode.USAGE: "wrong command line",
+    ExitCode.LOAD_TEST_FAILED: "a load test missed its target (reserved)",
+    ExitCode.VERIFICATION_FAILED: "the demo's report is not clean",
+    ExitCode.UNCLEAN_DRAIN: "the server could not finish within its deadline (reserved)",
+    ExitCode.DATA: "a data file is missing, damaged or of another kind",
+    ExitCode.UNAVAILABLE: "something needed does not answer",
+    ExitCode.OS_LIMIT: "the system refused a port, memory or descriptor",
+    ExitCode.CANNOT_WRITE: "an output cannot be written",
+    ExitCode.NO_PERMISSION: "permission denied",
+    ExitCode.CONFIG: "bad configuration",
+    ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
+}
