@@ -384,6 +384,10 @@ class Server:
             "signals_published": self._oms.published_count,
             "last_signal_id": self._oms.last_signal_id,
             "oms": self._metrics.counts,
+            "control": {
+                row.name.lower(): int(self.counters.values[CONTROL_FIRST + row, 0])
+                for row in ControlCount
+            },
             "latency_ns": summary(histograms[Histogram.LATENCY]),
             "signal_ready_ns": summary(histograms[Histogram.SIGNAL_READY]),
             "signal_latency_ns": summary(
