@@ -69,7 +69,7 @@ def make_plan(folder: Path, options: Options) -> Plan:
     for pattern in ("*.counters", "*.json", "*.log"):
         for stale in folder.glob(pattern):
             stale.unlink()
-    ports = dict(zip(_PORT_NAMES, _free_ports(len(_PORT_NAMES)), strict=True))
+    ports = dict(zip(_PORT_NAMES, free_ports(len(_PORT_NAMES)), strict=True))
     if options.metrics_port:
         ports["metrics"] = options.metrics_port
     plan = Plan(folder, ports, options)
@@ -78,7 +78,7 @@ def make_plan(folder: Path, options: Options) -> Plan:
     return plan
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that were free for UDP and TCP on loopback a moment ago."""
     ports: list[int] = []
     held: list[socket.socket] = []
