@@ -1,0 +1,1 @@
+"""The benchmark table: what one operation of each part costs on this machine."""

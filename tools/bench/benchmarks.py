@@ -1,0 +1,222 @@
+"""The benchmarks, one small function each, and the table that names them."""
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feedhandler.core.book.layout import BookCapacity, allocate_book
+from feedhandler.core.engine import CHUNK
+from feedhandler.core.events import SIGNAL, TICK, SignalKind
+from feedhandler.core.latency import allocate_histogram
+from feedhandler.core.ring import allocate_ring
+from feedhandler.core.sequence import ENTRY, allocate_window
+from oms_out.encoding import SignalEncoder
+from protocols.binaryfile.kernels import index_messages_nb
+from protocols.binaryfile.reader import load_bytes
+from protocols.moldudp64.codec import Packet, encode_packet
+from protocols.pcap.reader import open_capture
+from protocols.pcap.writer import Endpoint, PcapWriter, build_datagram, build_ethernet_frame
+from tools.bench.kernels import (
+    VALUES,
+    add_counts_nb,
+    decode_and_book_nb,
+    decode_nb,
+    record_values_nb,
+    ring_consume_nb,
+    ring_produce_nb,
+    ring_round_trips_nb,
+    store_packets_nb,
+)
+from tools.bench.measure import Benchmark, Run, Timing, Workload
+from tools.exchange.flow import generate_nb
+from tools.exchange.layout import FlowSettings, allocate_engine
+from tools.replay.replay import Replay
+
+_SEED = 1
+_GENERATE_BUFFER_BYTES = 4 << 20
+_RING_CELLS = 65_536
+_WINDOW_PACKETS = 1_024
+_PACKET_BYTES = 1_400
+_CAPTURE_MESSAGES = 40
+_CAPTURE_PACKETS_MAX = 50_000
+_FIX_ROWS = 1_000
+_FIX_ROUNDS_A_LOOP = 100_000
+_BOOK = BookCapacity(instruments=1_024)
+
+
+def _timed(operations: int, work: Callable[[], Any]) -> Timing:
+    started_ns = time.perf_counter_ns()
+    work()
+    return Timing(operations, time.perf_counter_ns() - started_ns)
+
+
+def random_values() -> NDArray[np.int64]:
+    """VALUES numbers of 20 bits, the same every time."""
+    return np.random.default_rng(_SEED).integers(0, 1 << 20, VALUES)
+
+
+def _tick_slots() -> tuple[NDArray[np.void], NDArray[np.int32]]:
+    return np.zeros(CHUNK, TICK), np.arange(CHUNK, dtype=np.int32)
+
+
+def exchange_generate(workload: Workload) -> Run:
+    """The synthetic exchange: flow, matching and ITCH bytes, into memory."""
+    settings = FlowSettings(_SEED, messages=max(workload.messages // 5, 10_000))
+    buffer = np.zeros(_GENERATE_BUFFER_BYTES, np.uint8)
+
+    def generate(engine: Any) -> None:
+        while generate_nb(engine, buffer, settings.messages)[0]:
+            pass
+
+    return lambda: _timed(settings.messages, partial(generate, allocate_engine(settings)))
+
+
+def itch_decode(workload: Workload) -> Run:
+    """Blocks in memory to ticks, 64 at a time."""
+    buf = load_bytes(workload.path)
+    ticks, slots = _tick_slots()
+    return lambda: _timed(
+        workload.messages, lambda: decode_nb(buf, workload.messages, ticks, slots)
+    )
+
+
+def itch_decode_and_book(workload: Workload) -> Run:
+    """The same, and each tick applied to a full-depth book, best prices after it included."""
+    buf = load_bytes(workload.path)
+    ticks, slots = _tick_slots()
+
+    def run() -> Timing:
+        book = allocate_book(_BOOK)
+        return _timed(
+            workload.messages,
+            lambda: decode_and_book_nb(book, buf, workload.messages, ticks, slots),
+        )
+
+    return run
+
+
+def replay_file(workload: Workload) -> Run:
+    """The whole way of `feedhandler replay`: decode, book, analytics, ticks, lanes and stages."""
+
+    def run() -> Timing:
+        outcome = Replay().run(workload.path, "binaryfile")
+        return Timing(outcome.messages, outcome.kernel_ns)
+
+    return run
+
+
+def ring_one_thread(workload: Workload) -> Run:
+    """A push and a pop."""
+    ring = allocate_ring(_RING_CELLS)
+    return lambda: _timed(workload.loops, lambda: ring_round_trips_nb(ring, workload.loops))
+
+
+def ring_two_threads(workload: Workload) -> Run:
+    """An item from a thread that only pushes to one that only pops."""
+    ring = allocate_ring(_RING_CELLS)
+
+    def run() -> Timing:
+        producer = threading.Thread(target=ring_produce_nb, args=(ring, workload.loops))
+        started_ns = time.perf_counter_ns()
+        producer.start()
+        ring_consume_nb(ring, workload.loops)
+        elapsed_ns = time.perf_counter_ns() - started_ns
+        producer.join()
+        return Timing(workload.loops, elapsed_ns)
+
+    # Both compiled before they meet: a consumer must not spin while its producer compiles.
+    ring_produce_nb(ring, 0)
+    ring_consume_nb(ring, 0)
+    return run
+
+
+def histogram_record(workload: Workload) -> Run:
+    """One value of up to a millisecond into a log-linear histogram."""
+    histogram, values = allocate_histogram(), random_values()
+    return lambda: _timed(
+        workload.loops, lambda: record_values_nb(histogram, values, workload.loops)
+    )
+
+
+def counter_add(workload: Workload) -> Run:
+    """One addition to a counter, another one each time."""
+    table, values = np.zeros((64, 8), np.int64), random_values()
+    return lambda: _timed(workload.loops, lambda: add_counts_nb(table, values, workload.loops))
+
+
+def window_store(workload: Workload) -> Run:
+    """A packet of 1,400 bytes kept in the reorder window and dropped again."""
+    window = allocate_window(_WINDOW_PACKETS, 2 * _PACKET_BYTES)
+    packet = np.zeros(1, ENTRY)
+    packet["size"] = _PACKET_BYTES
+    buf = np.zeros(_PACKET_BYTES, np.uint8)
+    count = workload.loops // 100
+    return lambda: _timed(count, lambda: store_packets_nb(window, packet, buf, count))
+
+
+def pcap_index(workload: Workload) -> Run:
+    """A frame of a capture to a row of the table of datagrams, VLAN tag and IP headers included."""
+    path = workload.folder / "lines.pcap"
+    frames = _write_capture(workload)
+    return lambda: _timed(frames, lambda: open_capture(path))
+
+
+def _write_capture(workload: Workload) -> int:
+    buf = load_bytes(workload.path)
+    count = min(workload.messages, _CAPTURE_MESSAGES * _CAPTURE_PACKETS_MAX)
+    index = np.zeros((2, count), np.int64)
+    found, _, _ = index_messages_nb(buf, 0, len(buf), index[0], index[1])
+    source, line = Endpoint(0x0A000001, 40_000), Endpoint(0xE0000001, 26_400)
+    with (workload.folder / "lines.pcap").open("wb") as file:
+        writer = PcapWriter(file)
+        for first in range(0, found, _CAPTURE_MESSAGES):
+            spans = index[:, first : first + _CAPTURE_MESSAGES].T.tolist()
+            messages = tuple(buf[at : at + size].tobytes() for at, size in spans)
+            payload = encode_packet(Packet("BENCH", first + 1, messages))
+            frame = build_ethernet_frame(build_datagram(payload, source, line), vlans=(7,))
+            writer.write(first * 1_000, frame)
+    return -(-found // _CAPTURE_MESSAGES)
+
+
+def fix_encode(workload: Workload) -> Run:
+    """A signal's row to the body of its FIX message (NewOrderSingle)."""
+    rows = np.zeros(_FIX_ROWS, SIGNAL)
+    rows["signal_id"] = np.arange(1, _FIX_ROWS + 1)
+    rows["kind"] = SignalKind.ORDER
+    rows["side"] = np.where(np.arange(_FIX_ROWS) % 2, 1, -1)
+    rows["price_e9"] = 101_250_000_000 + 10_000_000 * np.arange(_FIX_ROWS)
+    rows["qty"] = 100
+    rows["seq"] = np.arange(_FIX_ROWS) * 97
+    for stamp in ("ts_exch_ns", "ts_rx_ns", "ts_signal_ns"):
+        rows[stamp] = 1_700_000_000_123_456_789 + 1_000_003 * np.arange(_FIX_ROWS)
+    table: list[Any] = rows.tolist()
+    encoder = SignalEncoder(lambda _instrument: "ZVZZT", ["imbalance"])
+    rounds = max(workload.loops // (_FIX_ROUNDS_A_LOOP * 10), 1)
+
+    def encode() -> None:
+        for _ in range(rounds):
+            for row in table:
+                encoder.encode(row)
+
+    return lambda: _timed(rounds * _FIX_ROWS, encode)
+
+
+BENCHMARKS = (
+    Benchmark("itch_decode", "message to tick", itch_decode),
+    Benchmark("itch_decode_and_book", "message to tick and book", itch_decode_and_book),
+    Benchmark("replay_file", "message, all stages", replay_file),
+    Benchmark("exchange_generate", "message made and matched", exchange_generate),
+    Benchmark("ring_one_thread", "push and pop", ring_one_thread),
+    Benchmark("ring_two_threads", "item, thread to thread", ring_two_threads),
+    Benchmark("histogram_record", "value recorded", histogram_record),
+    Benchmark("counter_add", "addition", counter_add),
+    Benchmark("window_store", "packet kept and dropped", window_store),
+    Benchmark("pcap_index", "frame indexed", pcap_index),
+    Benchmark("fix_encode", "signal encoded", fix_encode),
+)
+"""Every benchmark, in the order of the table."""

@@ -1,0 +1,140 @@
+"""`feedhandler bench`: the benchmark table of this machine."""
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from feedhandler.core.latency import Histogram, allocate_histogram, format_ns, summary
+from feedhandler.server.errors import ExitCode, UserError
+from feedhandler.server.hiccup import HiccupMeter
+from tools.bench.benchmarks import BENCHMARKS
+from tools.bench.measure import (
+    RUNS,
+    Benchmark,
+    Result,
+    Workload,
+    describe_machine,
+    format_tenths,
+    measure,
+)
+from tools.exchange.generate import generate_file
+from tools.exchange.layout import FlowSettings
+
+_MESSAGES = 10_000_000
+_MESSAGES_QUICK = 1_000_000
+_LOOPS = 20_000_000
+_LOOPS_QUICK = 2_000_000
+_PLAIN_WIDTH = 120
+
+app = App(name="bench", help="Measure what one operation of each part costs on this machine.")
+
+
+@app.default
+def bench(
+    *names: str,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    quick: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Run the benchmarks and print their table, with the machine's own hiccup below it.
+
+    Parameters
+    ----------
+    names
+        Benchmarks to run, all of them without a name.
+    json_file
+        File for the same results as one JSON object.
+    quick
+        A tenth of the work: 1 million messages instead of 10.
+    """
+    chosen = _choose(names)
+    with tempfile.TemporaryDirectory(prefix="feedhandler-bench-") as folder, _hiccups() as hiccups:
+        results = _run_all(chosen, _make_workload(Path(folder), quick=quick))
+    report = _make_report(results, hiccups, quick=quick)
+    _print_table(results, report)
+    if json_file:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    return ExitCode.OK
+
+
+def _choose(names: Sequence[str]) -> list[Benchmark]:
+    known = {benchmark.name: benchmark for benchmark in BENCHMARKS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        message = f"no benchmark is named {unknown[0]!r}; there is {', '.join(known)}"
+        raise UserError(message, ExitCode.USAGE)
+    return [benchmark for name, benchmark in known.items() if not names or name in names]
+
+
+def _make_workload(folder: Path, *, quick: bool) -> Workload:
+    messages = _MESSAGES_QUICK if quick else _MESSAGES
+    path = folder / "session.bin"
+    generate_file(FlowSettings(1, messages=messages), path)
+    return Workload(folder, path, messages, _LOOPS_QUICK if quick else _LOOPS)
+
+
+@contextmanager
+def _hiccups() -> Iterator[Histogram]:
+    """What the machine itself does to a sleeper while the benchmarks run."""
+    histogram = allocate_histogram()
+    meter = HiccupMeter(histogram)
+    meter.start()
+    try:
+        yield histogram
+    finally:
+        meter.stop()
+
+
+def _run_all(chosen: Sequence[Benchmark], workload: Workload) -> list[Result]:
+    results = []
+    for benchmark in chosen:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\033[K{benchmark.name}")
+        results.append(measure(benchmark, workload))
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
+    return results
+
+
+def _make_report(results: Sequence[Result], hiccups: Histogram, *, quick: bool) -> dict[str, Any]:
+    noise = summary(hiccups)
+    return {
+        "machine": describe_machine(),
+        "messages": _MESSAGES_QUICK if quick else _MESSAGES,
+        "runs": RUNS,
+        "hiccup_ns": {"p999": noise["p999"], "max": noise["max"]},
+        "benchmarks": [result.as_json() for result in results],
+    }
+
+
+def _print_table(results: Sequence[Result], report: dict[str, Any]) -> None:
+    table = Table(title=f"ns an operation: median of {RUNS} runs, lowest and highest")
+    table.add_column("benchmark")
+    table.add_column("operation")
+    for heading in ("median", "lowest", "highest", "operations/s"):
+        table.add_column(heading, justify="right")
+    for result in results:
+        costs = (result.median, result.lowest, result.highest)
+        shown = (format_tenths(tenths) for tenths in costs)
+        table.add_row(result.name, result.operation, *shown, f"{result.operations_per_s:,}")
+    console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
+    console.print(table)
+    noise = report["hiccup_ns"]
+    console.print(
+        f"the machine's own hiccup meanwhile: p99.9 {format_ns(noise['p999'])},"
+        f" max {format_ns(noise['max'])}"
+    )
+    machine = report["machine"]
+    console.print(
+        f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']};"
+        f" Python {machine['python']}, Numba {machine['numba']};"
+        f" {machine['date']}, commit {machine['commit'] or 'unknown'};"
+        f" session of {report['messages']:,} messages"
+    )
