@@ -123,7 +123,10 @@ class _Connection(asyncio.Protocol):
         self._advance()
 
     def eof_received(self) -> bool:
-        """The peer sends no more; close once what it asked for is written."""
+        """The peer sends no more: half a request is refused, and what was written still leaves."""
+        if self._is_open():
+            self._machine.receive_data(b"")
+            self._advance()
         return False
 
     def pause_writing(self) -> None:

@@ -72,17 +72,19 @@ class Processes:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
             self.check("server")
-            try:
-                counters = CounterFile.open(self._plan.counters)
-            except CounterFileError:
-                time.sleep(_POLL_S)
-                continue
-            while time.monotonic() < deadline:
-                if counters.value("agent_heartbeat", agent="receiver"):
-                    return counters
-                self.check("server")
-                time.sleep(_POLL_S)
+            counters = self._counters_of_server()
+            if counters is not None and counters.value("agent_heartbeat", agent="receiver"):
+                return counters
+            time.sleep(_POLL_S)
         raise UserError(f"the server did not start within {_START_S} s", ExitCode.UNAVAILABLE)
+
+    def _counters_of_server(self) -> CounterFile | None:
+        """The counters of the server that was started last, never of one before it."""
+        try:
+            counters = CounterFile.open(self._plan.counters)
+        except CounterFileError:
+            return None
+        return counters if counters.pid == self._children["server"].pid else None
 
     def check(self, *names: str) -> None:
         """UserError when one of these has ended; its last words are shown."""

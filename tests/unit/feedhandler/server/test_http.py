@@ -86,6 +86,27 @@ async def test_one_connection_serves_many_requests_even_sent_at_once():
     assert rejects == []
 
 
+async def test_half_a_request_is_refused_and_counted():
+    async with serving() as (server, rejects):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHo")
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert rejects == ["bad_request"]
+
+
+async def test_a_peer_that_closes_after_its_answer_is_no_fault():
+    async with serving() as (server, rejects):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(get("/metrics"))
+        writer.write_eof()
+        assert (await reader.read()).endswith(b"figures\n")
+        writer.close()
+    assert rejects == []
+
+
 async def test_a_request_may_arrive_byte_by_byte():
     async with serving() as (server, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

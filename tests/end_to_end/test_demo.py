@@ -1,0 +1,112 @@
+"""The demo as its user runs it: one command, a report, an exit code."""
+
+import json
+from functools import cache
+
+import pytest
+
+from tests.end_to_end.support import run_command, run_demo
+
+pytestmark = pytest.mark.compiled_only
+
+SECONDS = 3
+RATE = 50_000
+QUANTILES = {"p50", "p99", "p999", "max"}
+KEYS = {
+    "sent": int,
+    "applied": int,
+    "recovered": int,
+    "unexplained": int,
+    "gaps": int,
+    "books_equal": bool,
+    "signals_published": int,
+    "signals_delivered": int,
+    "latency_ns": dict,
+    "signal_latency_ns": dict,
+    "hiccup_ns": dict,
+    "rate": int,
+}
+
+
+@cache
+def lossy_report() -> dict[str, object]:
+    return run_demo("--seconds", SECONDS, "--rate", RATE, "--loss", 0.01)
+
+
+def test_with_one_percent_lost_on_each_line_nothing_is_missing():
+    report = lossy_report()
+    assert report["sent"] == report["applied"] == SECONDS * RATE
+    assert report["unexplained"] == 0
+    assert report["dropped"] == {}
+    assert report["gaps"] > 0
+    assert report["recovered"] > 0
+    assert report["books_equal"] is True
+    assert report["signals_delivered"] == report["signals_published"] > 0
+    assert report["exits"] == {"server": 0, "oms-client": 0, "exchange": 0}
+
+
+def test_the_report_has_every_key_that_was_promised():
+    report = lossy_report()
+    assert {key: type(report.get(key)) for key in KEYS} == KEYS
+    for key in ("latency_ns", "signal_latency_ns"):
+        found = report[key]
+        assert set(found) >= QUANTILES
+        assert 0 < found["p50"] <= found["p99"] <= found["p999"] <= found["max"]
+    assert set(report["hiccup_ns"]) >= {"p999", "max"}
+    assert report["latency_ns"]["count"] == report["applied"]
+    assert report["signal_latency_ns"]["count"] == report["signals_published"]
+
+
+def test_two_threads_end_with_the_very_books_of_one():
+    words = ("--seconds", SECONDS, "--rate", RATE, "--topology", "pipelined", "--idle", "backoff")
+    report = run_demo(*words)
+    assert report["gaps"] == report["recovered"] == 0
+    assert report["books_digest"] == lossy_report()["books_digest"]
+
+
+def test_a_million_messages_a_second_are_held_and_all_explained():
+    report = run_demo("--seconds", 2, "--rate", 1_000_000)
+    assert report["sent"] == report["applied"] == 2_000_000
+    assert report["rate"] == pytest.approx(1_000_000, rel=0.01)
+
+
+def test_garbage_at_every_port_is_counted_and_changes_nothing():
+    report = run_demo("--seconds", SECONDS, "--rate", RATE, "--garbage", 20_000)
+    assert report["books_digest"] == lossy_report()["books_digest"]
+    assert report["rejected_packets"] > 10_000
+    assert report["fix_connections_refused"] > 0
+    assert report["http_rejected"] > 0
+    assert report["exits"]["garbage"] == 0
+
+
+def test_a_server_that_starts_late_ends_with_the_same_books():
+    report = run_demo("--seconds", 5, "--rate", RATE, "--late-start", 2)
+    assert report["covered_by_snapshot"] > 0
+    assert report["snapshots"] > 0
+    assert report["applied"] + report["covered_by_snapshot"] == report["sent"] == 5 * RATE
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--seconds", "0"), "--seconds lies between 1 and 86400, not 0"),
+        (("--loss", "1.5"), "--loss lies between 0 and 0.99, not 1.5"),
+        (("--late-start", "-1"), "--late-start lies between 0 and 86400, not -1"),
+        (("--topology", "round"), "--topology"),
+        (("--rat", "5"), "--rate"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_usage(words: tuple[str, ...], named: str):
+    done = run_command("demo", *words)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_the_report_is_the_last_line_and_one_object():
+    done = run_command("demo", "--seconds", 1, "--rate", 5_000, "--json")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1
+    assert json.loads(lines[-1])["clean"] is True
+    assert "Traceback" not in done.stderr
