@@ -211,7 +211,7 @@ def counter_specs(
         ),
         (Count.PATTERN_SIGNALS, "pattern", patterns, "pattern_signals", "Signals", "counter"),
     ):
-        padded = [*names, *(f"unused_{i}" for i in range(len(names), FUNCTIONS_MAX))]
+        padded = [*names, *(f"(unused {i})" for i in range(len(names), FUNCTIONS_MAX))]
         for row, function in _block(start, padded).items():
             put(row, name, help_text, kind=kind, labels=((label, function),))
     for own, (name, help_text) in _CONTROL.items():

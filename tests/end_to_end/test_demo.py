@@ -1,6 +1,5 @@
 """The demo as its user runs it: one command, a report, an exit code."""
 
-import json
 from functools import cache
 
 import pytest
@@ -102,11 +101,3 @@ def test_a_wrong_option_is_one_line_and_usage(words: tuple[str, ...], named: str
     assert named in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
-
-
-def test_the_report_is_the_last_line_and_one_object():
-    done = run_command("demo", "--seconds", 1, "--rate", 5_000, "--json")
-    lines = done.stdout.splitlines()
-    assert len(lines) == 1
-    assert json.loads(lines[-1])["clean"] is True
-    assert "Traceback" not in done.stderr

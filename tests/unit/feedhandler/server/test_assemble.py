@@ -1,0 +1,265 @@
+"""From configuration to a shard: where each value goes, and what a wrong function is told."""
+
+from pathlib import Path
+
+import pytest
+
+from adapters.nasdaq_itch.adapter import ADAPTER
+from feedhandler.core.analytics import Rule
+from feedhandler.core.counts import FUNCTIONS_MAX
+from feedhandler.core.engine import Setting, Shard, allocate_shard
+from feedhandler.core.events import Kind
+from feedhandler.core.receive import Idle
+from feedhandler.server.assemble import (
+    apply_feed,
+    apply_priority,
+    apply_settings,
+    build_shard,
+    build_stages,
+    build_venue,
+    find_adapter,
+    scratch_tables,
+    shard_capacity,
+)
+from feedhandler.server.config import (
+    BudgetConfig,
+    EngineConfig,
+    Endpoint,
+    FeedConfig,
+    GlimpseConfig,
+    LineConfig,
+    PriorityConfig,
+    ServerConfig,
+    StageConfig,
+)
+from feedhandler.server.errors import ConfigError, ExitCode, OsLimitError
+from oms_out.config import OmsConfig
+from tests.unit.feedhandler.core.support import make_shard
+
+SMALL = EngineConfig(
+    instruments=4,
+    order_pages=2,
+    overflow_orders=8,
+    levels=16,
+    level_arena=256,
+    window_packets=4,
+    packet_bytes=64,
+    snapshot_bytes=128,
+    signal_ring=2,
+)
+LINE = LineConfig(port=0)
+IMBALANCE = {"imbalance_bps": 7, "window_ns": 8, "cooldown_ns": 9, "order_qty": 10}
+PATTERN = "feedhandler.core.patterns:imbalance_with_trade"
+
+
+def server_config(engine: EngineConfig = SMALL, **feed: object) -> ServerConfig:
+    return ServerConfig(
+        feed=FeedConfig(line_a=LINE, **feed),  # type: ignore[arg-type]
+        oms=OmsConfig(store_dir="unused", allowed=("OMS1",)),
+        engine=engine,
+    )
+
+
+@pytest.fixture
+def shard() -> Shard:
+    return make_shard()
+
+
+def pattern(function: str, **params: int) -> StageConfig:
+    return StageConfig(name="mine", function=function, params=params)
+
+
+def test_the_adapter_is_found_by_its_entry_point():
+    assert find_adapter("nasdaq_itch") is ADAPTER
+
+
+def test_an_adapter_that_nobody_installed_is_refused_with_those_there_are():
+    with pytest.raises(
+        ConfigError, match=r"no adapter 'cboe' is installed; there is .*nasdaq_itch"
+    ):
+        build_venue(FeedConfig(line_a=LINE, adapter="cboe"))
+
+
+def test_each_size_goes_where_it_belongs():
+    capacity = shard_capacity(SMALL)
+    assert capacity.book.instruments == 4
+    assert capacity.book.order_pages == 2
+    assert capacity.book.overflow_orders == 8
+    assert capacity.book.levels == 16
+    assert capacity.book.arena == 256
+    assert capacity.pool == 131_072
+    assert capacity.window_packets == 4
+    assert capacity.packet_bytes == 64
+    assert capacity.snapshot_bytes == 128
+    assert capacity.signal_ring == 2
+    assert shard_capacity(SMALL, bbo_rows=77).bbo_rows == 77
+
+
+def test_a_shard_is_built_with_all_its_settings():
+    config = server_config(rerequest=Endpoint(port=1), stale_after_ms=7)
+    shard = build_shard(config, *scratch_tables())
+    assert shard.ticks.shape == (131_072,)
+    assert shard.instruments.shape == (4,)
+    assert shard.settings[Setting.LANES] == 4
+    assert shard.settings[Setting.BOOK_BUDGET_NS] == 10_000
+    assert shard.channel[0]["stale_after_ns"] == 7_000_000
+    assert (shard.channel[0]["can_request"], shard.channel[0]["can_snapshot"]) == (1, 0)
+
+
+def test_sizes_that_the_machine_cannot_give_are_refused_by_section():
+    huge = EngineConfig(order_pages=10**12)
+    with pytest.raises(
+        OsLimitError, match=r"^engine: .*; lower the sizes in \[engine\]$"
+    ) as caught:
+        build_shard(server_config(huge), *scratch_tables())
+    assert caught.value.exit_code == ExitCode.OS_LIMIT
+
+
+@pytest.mark.parametrize(("topology", "inline"), [("inline", 1), ("pipelined", 0)])
+@pytest.mark.parametrize("idle", ["spin", "yield", "backoff"])
+def test_topology_idle_and_budgets_become_settings(
+    shard: Shard, topology: str, inline: int, idle: str
+):
+    engine = EngineConfig(topology=topology, idle=idle)  # type: ignore[arg-type]
+    apply_settings(shard, engine, BudgetConfig(book_ns=1, breakers_ns=2, patterns_ns=3))
+    settings = shard.settings
+    assert settings[Setting.TIMED] == 1
+    assert settings[Setting.INLINE] == inline
+    assert settings[Setting.IDLE] == Idle[idle.upper()]
+    assert settings[Setting.BOOK_BUDGET_NS] == 1
+    assert settings[Setting.BREAKER_BUDGET_NS] == 2
+    assert settings[Setting.PATTERN_BUDGET_NS] == 3
+    assert settings[Setting.SIGNAL_FD] == settings[Setting.CONTROL_FD] == -1
+
+
+def test_priorities_become_rules(shard: Shard):
+    priority = PriorityConfig(
+        lanes=5,
+        critical_lane=1,
+        default_lane=3,
+        deep_quote_lane=4,
+        large_trade_qty=6,
+        large_trade_notional=7,
+        large_move_bps=8,
+        kinds={"trade": 2},
+    )
+    apply_priority(shard, priority)
+    rules = shard.rules
+    assert shard.settings[Setting.LANES] == 5
+    assert rules[Rule.CRITICAL_LANE] == 1
+    assert rules[Rule.DEEP_QUOTE_LANE] == 4
+    assert rules[Rule.LARGE_TRADE_QTY] == 6
+    assert rules[Rule.LARGE_TRADE_NOTIONAL_E4] == 70_000
+    assert rules[Rule.LARGE_MOVE_BPS] == 8
+    assert rules[Rule.LANE_OF_KIND + Kind.TRADE] == 2
+    assert rules[Rule.LANE_OF_KIND + Kind.ADD] == 3
+
+
+def test_a_kind_that_does_not_exist_is_refused_with_those_there_are(shard: Shard):
+    with pytest.raises(ConfigError, match="no kind of message is named 'trad'; there is add, "):
+        apply_priority(shard, PriorityConfig(kinds={"trad": 1}))
+
+
+def test_the_feed_s_times_become_nanoseconds(shard: Shard):
+    feed = FeedConfig(
+        line_a=LINE,
+        reorder_us=3,
+        request_timeout_ms=4,
+        request_tries=5,
+        request_chunk=6,
+        request_window=7,
+        snapshot_above=8,
+        stale_after_ms=9,
+        glimpse=GlimpseConfig(port=1),
+    )
+    apply_feed(shard, feed)
+    channel = shard.channel[0]
+    assert (channel["next_seq"], channel["highest_seq"]) == (1, 1)
+    assert channel["reorder_ns"] == 3_000
+    assert channel["request_timeout_ns"] == 4_000_000
+    assert channel["tries_max"] == 5
+    assert channel["request_chunk"] == 6
+    assert channel["request_window"] == 7
+    assert channel["snapshot_above"] == 8
+    assert channel["stale_after_ns"] == 9_000_000
+    assert (channel["can_request"], channel["can_snapshot"]) == (0, 1)
+
+
+def test_parameters_come_in_the_order_of_the_function_whatever_that_of_the_file(shard: Shard):
+    backwards = dict(reversed(IMBALANCE.items()))
+    stages = build_stages(shard, (), (pattern(PATTERN, **backwards),))
+    assert shard.pattern_params[0, :5].tolist() == [7, 8, 9, 10, 0]
+    assert (shard.settings[Setting.BREAKERS], shard.settings[Setting.PATTERNS]) == (0, 1)
+    assert len(stages.breakers) == len(stages.patterns) == FUNCTIONS_MAX
+
+
+def test_a_function_may_come_from_a_file(shard: Shard, tmp_path: Path):
+    path = tmp_path / "own.py"
+    path.write_text(
+        "from feedhandler.core.api import stage\n\n\n"
+        "@stage('limit')\ndef quiet(ticks, slot, params, state, out):\n    return 0\n"
+    )
+    build_stages(shard, (pattern(f"{path}:quiet", limit=-5),), ())
+    assert shard.breaker_params[0, 0] == -5
+    assert shard.settings[Setting.BREAKERS] == 1
+
+
+BODIES = {
+    "raises": "1 / 0\n",
+    "syntax": "def f(:\n",
+    "unmarked": "def f(ticks, slot, params, state, out):\n    return 0\n",
+    "text": (
+        "from feedhandler.core.api import stage\n\n\n"
+        "@stage()\ndef f(ticks, slot, params, state, out):\n    return 'buy'\n"
+    ),
+    "many": (
+        "from feedhandler.core.api import stage\n\n\n"
+        "@stage(*(f'p{i}' for i in range(17)))\n"
+        "def f(ticks, slot, params, state, out):\n    return 0\n"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ("raises", "cannot load '.*': ZeroDivisionError: division by zero"),
+        ("syntax", "cannot load '.*': SyntaxError: "),
+        ("unmarked", r"mark the function with @stage\(...\) of feedhandler.core.api"),
+        pytest.param("text", "f does not compile: ", marks=pytest.mark.compiled_only),
+        ("many", "17 parameters, at most 16 are possible"),
+    ],
+)
+def test_a_file_that_is_of_no_use_is_refused_with_the_reason(
+    shard: Shard, tmp_path: Path, body: str, named: str
+):
+    path = tmp_path / "own.py"
+    path.write_text(BODIES[body])
+    with pytest.raises(ConfigError, match=rf"^patterns\[0\] 'mine': .*{named}"):
+        build_stages(shard, (), (pattern(f"{path}:f"),))
+
+
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        ("imbalance", "function is 'module:name' or 'file.py:name', not 'imbalance'"),
+        ("no.such.module:f", "ModuleNotFoundError: No module named 'no'"),
+        ("feedhandler.core.patterns:f", "AttributeError: .* has no attribute 'f'"),
+        ("missing.py:f", "FileNotFoundError: "),
+    ],
+)
+def test_a_function_that_is_nowhere_is_refused_by_its_name(shard: Shard, function: str, named: str):
+    with pytest.raises(ConfigError, match=rf"^breakers\[0\] 'mine': .*{named}"):
+        build_stages(shard, (pattern(function),), ())
+
+
+def test_parameters_that_are_missing_or_unknown_are_listed(shard: Shard):
+    given = IMBALANCE | {"speed": 1}
+    del given["order_qty"]
+    with pytest.raises(ConfigError, match="params missing: order_qty; unknown: speed"):
+        build_stages(shard, (), (pattern(PATTERN, **given),))
+
+
+def test_scratch_tables_fit_a_shard():
+    counts, histograms = scratch_tables()
+    assert allocate_shard(shard_capacity(SMALL), counts, histograms).counts is counts

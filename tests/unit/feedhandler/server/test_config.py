@@ -1,0 +1,247 @@
+"""Every key of a server's configuration: its default, and how a wrong value is refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from feedhandler.core.events import Kind
+from feedhandler.server.config import (
+    EngineConfig,
+    GlimpseConfig,
+    LineConfig,
+    MetricsConfig,
+    ServerConfig,
+    StageConfig,
+)
+from feedhandler.server.configfile import load_config
+from feedhandler.server.errors import ConfigError, ExitCode
+from oms_out.config import OmsConfig
+
+LEAST = '[feed]\nline_a = { port = 1 }\n[oms]\nstore_dir = "s"\nallowed = ["OMS1"]\n'
+
+DEFAULTS = {
+    "feed.line_b": None,
+    "feed.name": "itch",
+    "feed.adapter": "nasdaq_itch",
+    "feed.session": "",
+    "feed.rerequest": None,
+    "feed.glimpse": None,
+    "feed.reorder_us": 1_000,
+    "feed.request_timeout_ms": 50,
+    "feed.request_tries": 5,
+    "feed.request_chunk": 40,
+    "feed.request_window": 2_000,
+    "feed.snapshot_above": 50_000,
+    "feed.stale_after_ms": 1_500,
+    "feed.receive_buffer_bytes": 67_108_864,
+    "engine.topology": "inline",
+    "engine.idle": "backoff",
+    "engine.instruments": 65_536,
+    "engine.ticks": 131_072,
+    "engine.order_pages": 65_536,
+    "engine.overflow_orders": 65_536,
+    "engine.levels": 1_048_576,
+    "engine.level_arena": 4_194_304,
+    "engine.window_packets": 32_768,
+    "engine.packet_bytes": 2_048,
+    "engine.snapshot_bytes": 67_108_864,
+    "engine.signal_ring": 65_536,
+    "budgets.book_ns": 10_000,
+    "budgets.breakers_ns": 5_000,
+    "budgets.patterns_ns": 5_000,
+    "priority.lanes": 4,
+    "priority.critical_lane": 0,
+    "priority.default_lane": 2,
+    "priority.deep_quote_lane": 3,
+    "priority.large_trade_qty": 10_000,
+    "priority.large_trade_notional": 1_000_000,
+    "priority.large_move_bps": 100,
+    "metrics.port": 9_464,
+    "metrics.address": "127.0.0.1",
+    "breakers": (),
+    "patterns": (),
+    "counters_file": "",
+    "watch_symbol": "",
+    "report_file": "",
+    "drain_s": 4,
+}
+
+
+def load(tmp_path: Path, text: str) -> ServerConfig:
+    path = tmp_path / "server.toml"
+    path.write_text(text)
+    return load_config(path, ServerConfig)
+
+
+def keys_of(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
+    """Dotted names of the keys that a configuration may leave out."""
+    for field in msgspec.structs.fields(kind):
+        name = prefix + field.name
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            if field.type is not OmsConfig:
+                yield from keys_of(field.type, f"{name}.")
+        elif not field.required and name != "priority.kinds":
+            yield name
+
+
+def value_at(config: Any, name: str) -> Any:
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def test_a_file_that_names_only_what_it_must_gets_these_defaults(tmp_path: Path):
+    config = load(tmp_path, LEAST)
+    assert {name: value_at(config, name) for name in DEFAULTS} == DEFAULTS
+    assert config.feed.line_a == LineConfig(port=1, address="127.0.0.1", interface="127.0.0.1")
+
+
+def test_no_key_is_missing_from_the_table_of_defaults():
+    expected = [name for name in keys_of(ServerConfig) if not name.startswith("feed.line_a.")]
+    assert sorted(expected) == sorted(DEFAULTS)
+
+
+def test_parts_that_may_be_left_out_have_defaults_of_their_own():
+    glimpse = GlimpseConfig(port=5)
+    assert (glimpse.username, glimpse.password, glimpse.timeout_s) == ("", "", 10)
+    assert StageConfig(name="a", function="m:f").params == {}
+    assert MetricsConfig().address == "127.0.0.1"
+
+
+def test_urgent_kinds_have_urgent_lanes_by_default(tmp_path: Path):
+    kinds = load(tmp_path, LEAST).priority.kinds
+    known = {kind.name.lower() for kind in Kind}
+    assert set(kinds) <= known
+    assert kinds["system_event"] == kinds["trading_status"] == kinds["operational_halt"] == 0
+    assert kinds["trade"] == kinds["execute"] == 1
+
+
+def test_kinds_of_the_file_replace_those_of_the_default(tmp_path: Path):
+    config = load(tmp_path, LEAST + "[priority.kinds]\nadd = 3\n")
+    assert config.priority.kinds == {"add": 3}
+
+
+def test_a_line_may_be_a_multicast_group(tmp_path: Path):
+    line = '{ port = 1, address = "239.1.2.3", interface = "10.0.0.1" }'
+    config = load(tmp_path, LEAST.replace("{ port = 1 }", line))
+    assert config.feed.line_a.address == "239.1.2.3"
+
+
+FEED = "[feed]\nline_a = { port = 1 }\n"
+STAGE = '[[%s]]\nname = "%s"\nfunction = "m:f"\n'
+
+REFUSED = [
+    ("[feed]\nline_a = { port = 65536 }\n", ":2: [feed.line_a] port: "),
+    ("[feed]\nline_a = { port = -1 }\n", ":2: [feed.line_a] port: "),
+    (
+        '[feed]\nline_a = { port = 1, address = "localhost" }\n',
+        "[feed] line_a: address: 'localhost' is no IPv4 address",
+    ),
+    (
+        '[feed]\nline_a = { port = 1, interface = "eth0" }\n',
+        "[feed] line_a: interface: 'eth0' is no IPv4 address",
+    ),
+    (FEED + "adapter = 7\n", ":3: [feed] adapter: expected text"),
+    (FEED + 'session = "ELEVENCHARS"\n', ":3: [feed] session: "),
+    (FEED + 'session = "Ö"\n', ":3: [feed] session: "),
+    (FEED + "rerequest = { port = 70000 }\n", ":3: [feed.rerequest] port: "),
+    (FEED + 'glimpse = { port = 1, username = "SEVENCH" }\n', ":3: [feed.glimpse] username: "),
+    (FEED + 'glimpse = { port = 1, password = "P W" }\n', ":3: [feed.glimpse] password: "),
+    (FEED + "glimpse = { port = 1, timeout_s = 0 }\n", ":3: [feed.glimpse] timeout_s: "),
+    *(
+        (FEED + f"{key} = {value}\n", f":3: [feed] {key}: ")
+        for key, value in (
+            ("reorder_us", -1),
+            ("request_timeout_ms", 0),
+            ("request_tries", 0),
+            ("request_chunk", 0),
+            ("request_window", 0),
+            ("snapshot_above", 0),
+            ("stale_after_ms", 0),
+            ("stale_after_ms", 10**13),
+            ("receive_buffer_bytes", 0),
+            ("receive_buffer_bytes", 2**30),
+        )
+    ),
+    *(
+        (FEED + f"[engine]\n{key} = {value}\n", f":4: [engine] {key}: ")
+        for key, value in (
+            ("topology", '"outline"'),
+            ("idle", '"sleep"'),
+            ("instruments", 0),
+            ("instruments", 65_537),
+            ("order_pages", 0),
+            ("levels", 0),
+            ("level_arena", 0),
+            ("packet_bytes", 63),
+            ("packet_bytes", 65_537),
+            ("snapshot_bytes", 0),
+        )
+    ),
+    *(
+        (FEED + f"[engine]\n{key} = 100000\n", f":3: engine: {key}: 100000 is not a power of two")
+        for key in ("ticks", "overflow_orders", "window_packets", "signal_ring")
+    ),
+    (FEED + "[engine]\nticks = 65536\n", "engine: ticks: 65536 is below 131072"),
+    *(
+        (FEED + f"[budgets]\n{key} = 0\n", f":4: [budgets] {key}: ")
+        for key in ("book_ns", "breakers_ns", "patterns_ns")
+    ),
+    (FEED + "[priority]\nlanes = 1\n", ":4: [priority] lanes: "),
+    (FEED + "[priority]\nlanes = 17\n", ":4: [priority] lanes: "),
+    *(
+        (FEED + f"[priority]\n{key} = 4\n", f"{key}: lane 4 does not exist, lanes = 4")
+        for key in ("critical_lane", "default_lane", "deep_quote_lane")
+    ),
+    *(
+        (FEED + f"[priority]\n{key} = 0\n", f":4: [priority] {key}: ")
+        for key in ("large_trade_qty", "large_trade_notional", "large_move_bps")
+    ),
+    (FEED + "[priority.kinds]\nadd = 9\n", "kinds.add: lane 9 does not exist, lanes = 4"),
+    (FEED + "[metrics]\nport = 65536\n", ":4: [metrics] port: "),
+    ("drain_s = 0\n" + FEED, ":1: drain_s: "),
+    ('watch_symbol = "NINECHARS"\n' + FEED, ":1: watch_symbol: "),
+    (FEED + STAGE % ("patterns", ""), ":4: [patterns[0]] name: "),
+    (FEED + STAGE % ("patterns", "two words"), ":4: [patterns[0]] name: "),
+    (FEED + STAGE % ("breakers", "n" * 65), ":4: [breakers[0]] name: "),
+    (FEED + STAGE % ("patterns", "a") * 2, "patterns: 2 of them are named 'a'; rename one"),
+    (FEED + STAGE % ("breakers", "a") * 2, "breakers: 2 of them are named 'a'; rename one"),
+    (
+        FEED + "".join(STAGE % ("patterns", f"p{i}") for i in range(9)),
+        "patterns: expected a list of length <= 8",
+    ),
+    (
+        FEED + STAGE % ("patterns", "a") + "params = { x = 9223372036854775808 }\n",
+        ":6: [patterns[0].params] x: ",
+    ),
+    (FEED + STAGE % ("patterns", "a") + "params = { x = 1.5 }\n", ":6: [patterns[0].params] x: "),
+    (FEED + "[fed]\n", "unknown key 'fed', did you mean 'feed'?"),
+    (FEED + "[engine]\ntopolgy = 1\n", ":4: [engine] unknown key 'topolgy', did you mean"),
+    ("[feed]\n", ":1: [feed] missing section [feed.line_a]; add it"),
+]
+
+
+@pytest.mark.parametrize(("text", "named"), REFUSED)
+def test_a_wrong_value_is_refused_in_one_line_that_names_it(tmp_path: Path, text: str, named: str):
+    oms = '[oms]\nstore_dir = "s"\nallowed = ["OMS1"]\n'
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text + oms)
+    message = str(caught.value)
+    assert named in message
+    assert message.startswith(str(tmp_path / "server.toml"))
+    assert "\n" not in message
+    assert caught.value.exit_code == ExitCode.CONFIG
+
+
+def test_a_file_without_an_oms_section_is_told_so(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"missing section \[oms\]; add it"):
+        load(tmp_path, FEED)
+
+
+def test_smallest_and_largest_values_are_taken():
+    smallest = EngineConfig(instruments=1, packet_bytes=64, ticks=131_072, signal_ring=1)
+    largest = EngineConfig(instruments=65_536, packet_bytes=65_536, ticks=1 << 30)
+    assert (smallest.instruments, largest.ticks) == (1, 1 << 30)
