@@ -22,7 +22,7 @@ PIP_COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11
 	--no-header --no-emit-index-url --no-emit-find-links --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench perf lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ check: setup ## lint, format, types, layers, house rules
 
 bench: setup ## benchmark table
 	@$(BIN)/feedhandler bench
+
+perf: setup ## guards against hot paths that became twice as slow
+	@$(BIN)/python -m pytest --quiet tests/perf
 
 lock: ## resolve the dependencies of pyproject.toml again and rewrite requirements/ (needs uv)
 	@$(PIP_COMPILE) --upgrade --extra dev --output-file requirements/dev.txt

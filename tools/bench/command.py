@@ -3,7 +3,7 @@
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +27,7 @@ from tools.bench.measure import (
 )
 from tools.exchange.generate import generate_file
 from tools.exchange.layout import FlowSettings
+from tools.output import open_output
 
 _MESSAGES = 10_000_000
 _MESSAGES_QUICK = 1_000_000
@@ -55,12 +56,16 @@ def bench(
         A tenth of the work: 1 million messages instead of 10.
     """
     chosen = _choose(names)
-    with tempfile.TemporaryDirectory(prefix="feedhandler-bench-") as folder, _hiccups() as hiccups:
-        results = _run_all(chosen, _make_workload(Path(folder), quick=quick))
-    report = _make_report(results, hiccups, quick=quick)
-    _print_table(results, report)
-    if json_file:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    with ExitStack() as stack:
+        output = stack.enter_context(open_output(json_file)) if json_file else None
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="feedhandler-bench-"))
+        workload = _make_workload(Path(folder), quick=quick)
+        with _hiccups() as hiccups:
+            results = _run_all(chosen, workload)
+        report = _make_report(results, hiccups, quick=quick)
+        _print_table(results, report)
+        if output:
+            output.write(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     return ExitCode.OK
 
 
@@ -129,12 +134,14 @@ def _print_table(results: Sequence[Result], report: dict[str, Any]) -> None:
     noise = report["hiccup_ns"]
     console.print(
         f"the machine's own hiccup meanwhile: p99.9 {format_ns(noise['p999'])},"
-        f" max {format_ns(noise['max'])}"
+        f" max {format_ns(noise['max'])}",
+        soft_wrap=True,
     )
     machine = report["machine"]
     console.print(
         f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']};"
         f" Python {machine['python']}, Numba {machine['numba']};"
         f" {machine['date']}, commit {machine['commit'] or 'unknown'};"
-        f" session of {report['messages']:,} messages"
+        f" session of {report['messages']:,} messages",
+        soft_wrap=True,
     )

@@ -3,7 +3,7 @@
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import msgspec
 from cyclopts import App, Parameter
@@ -15,6 +15,7 @@ from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ConfigError, DataError, ExitCode, UserError
 from protocols.binaryfile.reader import DataFileError
 from protocols.pcap.sniff import sniff_format
+from tools.output import open_output
 from tools.replay.outcome import Outcome
 from tools.replay.pace import Pace
 from tools.replay.replay import Replay
@@ -56,9 +57,8 @@ def replay(
     try:
         kind = sniff_format(file)
         with ExitStack() as stack:
-            # Opened before the work: a long replay must not find at its end that it cannot write.
-            bbo_file = stack.enter_context(_open_output(bbo)) if bbo else None
-            book_file = stack.enter_context(_open_output(book)) if book else None
+            bbo_file = stack.enter_context(open_output(bbo)) if bbo else None
+            book_file = stack.enter_context(open_output(book)) if book else None
             player = Replay(settings, bbo_file, pace)
             outcome = player.run(file, kind)
             if book_file:
@@ -88,15 +88,6 @@ def _check_outputs(file: Path, outputs: dict[str, Path | None]) -> None:
         other = taken.setdefault(path.resolve(), f"that of {option}")
         if other != f"that of {option}":
             raise UserError(f"{option} {path} is {other}: choose another file", ExitCode.USAGE)
-
-
-def _open_output(path: Path) -> BinaryIO:
-    try:
-        return path.open("wb")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        message = f"{path}: cannot be written: {reason}; choose another file"
-        raise UserError(message, ExitCode.CANNOT_WRITE) from None
 
 
 def _report(outcome: Outcome, *, as_json: bool) -> None:
