@@ -23,8 +23,8 @@ from feedhandler.server.assemble import (
 )
 from feedhandler.server.config import (
     BudgetConfig,
-    EngineConfig,
     Endpoint,
+    EngineConfig,
     FeedConfig,
     GlimpseConfig,
     LineConfig,

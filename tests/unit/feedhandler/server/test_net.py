@@ -80,5 +80,5 @@ def test_a_requester_hears_its_server_and_nobody_else(bound: socket.socket):
 
 
 def test_a_requester_that_leads_nowhere_is_refused():
-    with pytest.raises(UnavailableError, match="feed.rerequest: no way to 255.255.255.255:9: "):
+    with pytest.raises(UnavailableError, match=r"no way to 255\.255\.255\.255:9: "):
         open_requester(Endpoint(port=9, address="255.255.255.255"), BUFFER_BYTES)

@@ -12,7 +12,7 @@ from feedhandler.server.ownership import check_writable, own_counter_file
 def test_a_counter_file_has_one_owner_at_a_time(tmp_path: Path):
     path = tmp_path / "new" / "counters"
     descriptor = own_counter_file(path)
-    with pytest.raises(OsLimitError, match="another server is running with .*new/counters; stop"):
+    with pytest.raises(OsLimitError, match=r"another server is running with .*new/counters; stop"):
         own_counter_file(path)
     os.close(descriptor)
     os.close(own_counter_file(path))
@@ -20,7 +20,7 @@ def test_a_counter_file_has_one_owner_at_a_time(tmp_path: Path):
 
 def test_a_folder_that_cannot_be_is_refused_by_its_name(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="counters_file: cannot write to .*/file: ") as caught:
+    with pytest.raises(UserError, match=r"counters_file: cannot write to .*/file: ") as caught:
         own_counter_file(tmp_path / "file" / "counters")
     assert caught.value.exit_code == ExitCode.CANNOT_WRITE
 

@@ -1,0 +1,107 @@
+"""Compiling once: the mark, the lock, and what becomes of older caches."""
+
+import fcntl
+import os
+import threading
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from feedhandler.server import warmup
+from feedhandler.server.warmup import WARMUP_GROUP, is_warm, warm_up
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a source that was never compiled."""
+    folder = tmp_path / "feedhandler" / "kernels-now"
+    monkeypatch.setattr(warmup, "CACHE_DIRECTORY", folder)
+    monkeypatch.setattr(warmup, "JIT_ENABLED", True)
+    return folder
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Titles of the steps that ran."""
+    done: list[str] = []
+    steps = [(title, lambda title=title: done.append(title)) for title in ("one", "two")]
+    monkeypatch.setattr(warmup, "_find_steps", lambda: steps)
+    return done
+
+
+def test_every_step_runs_once_and_never_again(
+    cache: Path, compiled: list[str], capsys: pytest.CaptureFixture[str]
+):
+    assert not is_warm()
+    warm_up()
+    assert compiled == ["one", "two"]
+    assert is_warm()
+    said = capsys.readouterr().err
+    assert "compiling kernels" in said
+    assert str(cache) in said
+    warm_up()
+    assert compiled == ["one", "two"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_step_that_fails_leaves_no_mark(
+    cache: Path, compiled: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    def fail() -> None:
+        raise RuntimeError("the compiler gave up")
+
+    monkeypatch.setattr(warmup, "_find_steps", lambda: [("bad", fail)])
+    with pytest.raises(RuntimeError, match="gave up"):
+        warm_up()
+    assert not is_warm()
+    assert cache.exists()
+    assert compiled == []
+
+
+def test_a_second_process_waits_for_the_first_one_and_finds_all_done(
+    cache: Path, compiled: list[str]
+):
+    cache.mkdir(parents=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = threading.Thread(target=warm_up)
+        second.start()
+        second.join(0.2)
+        assert second.is_alive()
+        (cache / "complete").touch()
+    second.join(5)
+    assert not second.is_alive()
+    assert compiled == []
+
+
+@pytest.mark.usefixtures("compiled")
+def test_only_the_newest_caches_are_kept(cache: Path):
+    for age, name in enumerate(("kernels-a", "kernels-b", "kernels-c", "kernels-d"), 1):
+        old = cache.parent / name
+        old.mkdir(parents=True)
+        (old / "complete").touch()
+        os.utime(old, (1_000_000 - age, 1_000_000 - age))
+    (cache.parent / "other").mkdir()
+    (cache.parent / "kernels-file").write_text("no folder")
+    warm_up()
+    left = {path.name for path in cache.parent.iterdir()}
+    assert left == {"kernels-now", "kernels-a", "kernels-b", "other", "kernels-file"}
+
+
+@pytest.mark.usefixtures("cache")
+def test_without_the_compiler_everything_is_warm(
+    compiled: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(warmup, "JIT_ENABLED", False)
+    assert is_warm()
+    warm_up()
+    assert compiled == []
+
+
+def test_each_package_offers_titled_steps():
+    points = entry_points(group=WARMUP_GROUP)
+    assert {point.name for point in points} >= {"engine", "exchange", "replay"}
+    titles = [title for title, _step in warmup._find_steps()]
+    assert {"inline loop", "receiver", "worker"} <= set(titles)
+    assert len(set(titles)) == len(titles)

@@ -1,0 +1,95 @@
+"""The files of a demo, as those who read them understand them."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from feedhandler.server.config import ServerConfig
+from feedhandler.server.configfile import load_config
+from tools.demo.setup import Options, Plan, free_ports, make_plan
+from tools.exchange.config import Cut, ExchangeConfig
+
+
+def read(plan: Plan) -> tuple[ServerConfig, ExchangeConfig]:
+    server = load_config(plan.server_config, ServerConfig)
+    return server, load_config(plan.exchange_config, ExchangeConfig)
+
+
+def test_server_and_exchange_are_told_of_the_same_ports_and_session(tmp_path: Path):
+    plan = make_plan(tmp_path, Options())
+    server, exchange = read(plan)
+    ports = plan.ports
+    assert server.feed.line_b is not None
+    assert server.feed.rerequest is not None
+    assert server.feed.glimpse is not None
+    assert server.feed.line_a.port == exchange.line_a.port == ports["line_a"]
+    assert server.feed.line_b.port == exchange.line_b.port == ports["line_b"]
+    assert server.feed.rerequest.port == exchange.rerequest.port == ports["rerequest"]
+    assert server.feed.glimpse.port == exchange.glimpse.port == ports["glimpse"]
+    assert (server.oms.port, server.metrics.port) == (ports["oms"], ports["metrics"])
+    assert server.feed.session == exchange.session.id
+    assert len(set(ports.values())) == len(ports) == 6
+
+
+def test_options_reach_the_one_they_are_meant_for(tmp_path: Path):
+    options = Options(
+        seconds=7,
+        rate=1_234,
+        loss=0.25,
+        seed=9,
+        symbols=3,
+        topology="pipelined",
+        idle="yield",
+        cut_at_s=2,
+        cut_seconds=4,
+        metrics_port=54_321,
+    )
+    plan = make_plan(tmp_path, options)
+    server, exchange = read(plan)
+    flow = exchange.flow
+    assert (flow.seconds, flow.rate, flow.simulated_rate) == (7, 1_234, 1_234)
+    assert (flow.seed, flow.symbols) == (9, 3)
+    for line in (exchange.line_a, exchange.line_b):
+        assert line.loss == 0.25
+        assert line.cuts == (Cut(start_s=2, duration_s=4),)
+    assert (server.engine.topology, server.engine.idle) == ("pipelined", "yield")
+    assert server.metrics.port == 54_321
+    assert server.report_file == str(plan.report("server"))
+    assert server.counters_file == str(plan.counters)
+    assert [stage.name for stage in (*server.patterns, *server.breakers)] == [
+        "imbalance",
+        "price_band",
+    ]
+
+
+def test_without_a_cut_the_lines_are_never_cut(tmp_path: Path):
+    _server, exchange = read(make_plan(tmp_path, Options(cut_at_s=5)))
+    assert exchange.line_a.cuts == exchange.line_b.cuts == ()
+
+
+@pytest.mark.parametrize("name", ['a "quoted" folder', "back\\slash", "blank and ö"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str):
+    folder = tmp_path / name
+    folder.mkdir()
+    server, exchange = read(make_plan(folder, Options()))
+    assert server.oms.store_dir == str(folder / "oms-store")
+    assert exchange.report_file == str(folder / "exchange-report.json")
+
+
+def test_what_an_earlier_run_left_is_gone_and_nothing_else(tmp_path: Path):
+    (tmp_path / "oms-store").mkdir()
+    for name in ("oms-store/kept", "server-report.json", "x.counters", "server.log", "notes.txt"):
+        (tmp_path / name).write_text("old")
+    make_plan(tmp_path, Options())
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["exchange.toml", "notes.txt", "server.toml"]
+
+
+def test_free_ports_differ_and_can_be_had_for_both_protocols():
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    for port in ports:
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with socket.socket(socket.AF_INET, kind) as sock:
+                sock.bind(("127.0.0.1", port))
