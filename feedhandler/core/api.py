@@ -17,6 +17,7 @@ It must not allocate, and may call other kernels. A tick that arrives late (a cr
 it) has a lower `seq` than one seen before; a pattern that minds keeps the highest seq in its state.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
@@ -47,6 +48,8 @@ class Venue(NamedTuple):
     normalise: Any
     write_request: Any
 
+
+_FAULT_LINE = re.compile(r"During: .* \((\d+)\)|^File \".*\", line (\d+):", re.MULTILINE)
 
 STATE_WORDS = 16
 OUT_WORDS = 8
@@ -104,12 +107,26 @@ def compile_stage(function: Callable[..., Any], signature: Any = STAGE) -> Any:
     code = getattr(function, "py_func", function)
     if not JIT_ENABLED:
         return code
+    return _machine_code(code, signature)
+
+
+def _machine_code(code: Any, signature: Any) -> Any:  # pragma: no cover - the JIT is on
     try:
         return cfunc(signature, nopython=True, cache=True, error_model="numpy", _nrt=False)(code)
     except NumbaError as error:
-        where = f"{code.__code__.co_filename}:{code.__code__.co_firstlineno}"
-        reason = next((line for line in str(error).splitlines() if line.strip()), "unknown")
+        line, reason = _explain(str(error), code.__code__.co_firstlineno)
+        where = f"{code.__code__.co_filename}:{line}"
         raise StageError(f"{where}: {code.__name__} does not compile: {reason}") from error
+
+
+def _explain(report: str, first_line: int) -> tuple[int, str]:
+    """Line and reason out of Numba's report: a title, the reason, where it was, and much more."""
+    lines = [line.strip() for line in report.splitlines() if line.strip()]
+    reason = next((line for line in lines if not line.startswith("Failed in")), "no reason given")
+    if reason.startswith("NRT required"):
+        reason = "it allocates memory, which a stage may not"
+    found = _FAULT_LINE.search(report)
+    return int(found[1] or found[2]) if found else first_line, reason
 
 
 @kernel
