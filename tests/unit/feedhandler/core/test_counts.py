@@ -1,0 +1,32 @@
+from feedhandler.core.counts import (
+    COUNT_ROWS,
+    FUNCTIONS_MAX,
+    HISTOGRAM_ROWS,
+    LANES_MAX,
+    Count,
+    Histogram,
+)
+
+LINES = 3
+BLOCKS = {
+    Count.PACKETS: LINES,
+    Count.WINS: LINES,
+    Count.LOST: LINES,
+    Count.LANE_TICKS: LANES_MAX,
+    Count.BREAKER_TRIPS: FUNCTIONS_MAX,
+    Count.BREAKERS_TRIPPED: FUNCTIONS_MAX,
+    Count.PATTERN_SIGNALS: FUNCTIONS_MAX,
+}
+
+
+def test_rows_follow_one_another_without_gap_or_overlap():
+    row = 0
+    for count in sorted(Count):
+        assert count == row
+        row += BLOCKS.get(count, 1)
+    assert row == COUNT_ROWS
+
+
+def test_histograms_end_with_one_for_each_lane():
+    assert sorted(Histogram) == list(range(Histogram.LANE_LATENCY + 1))
+    assert HISTOGRAM_ROWS == Histogram.LANE_LATENCY + LANES_MAX

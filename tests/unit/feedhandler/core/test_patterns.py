@@ -1,0 +1,112 @@
+"""The built-in pattern, tick by tick."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from feedhandler.core.api import OUT_WORDS, STATE_WORDS
+from feedhandler.core.events import Flag, Kind
+from feedhandler.core.patterns import imbalance_with_trade
+from tests.unit.feedhandler.core.support import blank_ticks
+
+IMBALANCE_BPS, WINDOW_NS, COOLDOWN_NS, ORDER_QTY = 8_000, 1_000, 5_000, 25
+BUY, SELL, NOTHING = 1, -1, 0
+BID_E9, ASK_E9 = 990_000_000, 1_010_000_000
+
+
+class Pattern:
+    """One instrument's state and the ticks that it sees."""
+
+    def __init__(self) -> None:
+        self.params = np.zeros(16, np.int64)
+        self.params[:4] = IMBALANCE_BPS, WINDOW_NS, COOLDOWN_NS, ORDER_QTY
+        self.state = np.zeros(STATE_WORDS, np.int64)
+        self.out = np.zeros(OUT_WORDS, np.int64)
+
+    def see(self, kind: Kind, ts_ns: int, bid_qty: int, ask_qty: int, **values: int) -> int:
+        prices = {"bid_price_e9": BID_E9, "ask_price_e9": ASK_E9}
+        quantities = {"bid_qty": bid_qty, "ask_qty": ask_qty}
+        ticks: Any = blank_ticks(kind=kind, ts_exch_ns=ts_ns, **prices, **quantities, **values)
+        return imbalance_with_trade(ticks, 0, self.params, self.state, self.out)
+
+    def quote(self, ts_ns: int, bid_qty: int, ask_qty: int) -> int:
+        return self.see(Kind.ADD, ts_ns, bid_qty, ask_qty, flags=Flag.BBO_CHANGED)
+
+    def trade(self, ts_ns: int, resting_side: int, kind: Kind = Kind.EXECUTE) -> int:
+        return self.see(kind, ts_ns, 80, 20, side=resting_side, qty=7, price_e9=ASK_E9)
+
+
+def test_trade_that_confirms_an_imbalance_proposes_an_order_at_the_touch():
+    pattern = Pattern()
+    assert pattern.quote(100, 80, 20) == NOTHING
+    assert pattern.trade(1_100, SELL) == BUY
+    assert pattern.out.tolist()[:5] == [ASK_E9, ORDER_QTY, 8_000, 7, ASK_E9]
+
+
+def test_pattern_works_on_the_other_side_too():
+    pattern = Pattern()
+    assert pattern.quote(100, 10, 90) == NOTHING
+    assert pattern.trade(200, BUY, Kind.EXECUTE_AT_PRICE) == SELL
+    assert pattern.out.tolist()[:3] == [BID_E9, ORDER_QTY, 9_000]
+
+
+@pytest.mark.parametrize(("bid_qty", "ask_qty"), [(79, 21), (50, 50), (0, 0)])
+def test_smaller_imbalance_arms_nothing(bid_qty: int, ask_qty: int):
+    pattern = Pattern()
+    pattern.quote(100, bid_qty, ask_qty)
+    assert pattern.trade(200, SELL) == NOTHING
+
+
+def test_trade_in_the_other_direction_confirms_nothing():
+    pattern = Pattern()
+    pattern.quote(100, 80, 20)
+    assert pattern.trade(200, BUY) == NOTHING
+
+
+@pytest.mark.parametrize("ts_ns", [99, 1_101])
+def test_trade_before_or_after_the_window_confirms_nothing(ts_ns: int):
+    pattern = Pattern()
+    pattern.quote(100, 80, 20)
+    assert pattern.trade(ts_ns, SELL) == NOTHING
+
+
+@pytest.mark.parametrize("kind", [Kind.TRADE, Kind.CANCEL, Kind.CROSS_TRADE])
+def test_only_executions_confirm(kind: Kind):
+    pattern = Pattern()
+    pattern.quote(100, 80, 20)
+    assert pattern.trade(200, SELL, kind) == NOTHING
+
+
+@pytest.mark.parametrize(("bid_qty", "ask_qty"), [(0, 20), (80, 0)])
+def test_market_without_both_sides_gets_no_order(bid_qty: int, ask_qty: int):
+    pattern = Pattern()
+    pattern.quote(100, 80, 20)
+    assert pattern.see(Kind.EXECUTE, 200, bid_qty, ask_qty, side=SELL) == NOTHING
+
+
+def test_signal_comes_once_for_each_imbalance_and_cooldown():
+    pattern = Pattern()
+    pattern.quote(100, 80, 20)
+    assert pattern.trade(200, SELL) == BUY
+    assert pattern.trade(300, SELL) == NOTHING
+    pattern.quote(5_000, 80, 20)
+    assert pattern.trade(5_199, SELL) == NOTHING
+    assert pattern.trade(5_200, SELL) == BUY
+
+
+def test_imbalance_stays_armed_until_the_other_side_is_heavier():
+    pattern = Pattern()
+    pattern.quote(100, 80, 20)
+    pattern.quote(200, 50, 50)
+    assert pattern.trade(300, SELL) == BUY
+    pattern.quote(6_000, 80, 20)
+    pattern.quote(6_100, 20, 80)
+    assert pattern.trade(6_200, SELL) == NOTHING
+
+
+def test_execution_that_confirms_nothing_may_arm():
+    pattern = Pattern()
+    moved = {"side": SELL, "flags": int(Flag.BBO_CHANGED)}
+    assert pattern.see(Kind.EXECUTE, 100, 80, 20, **moved) == NOTHING
+    assert pattern.trade(200, SELL) == BUY

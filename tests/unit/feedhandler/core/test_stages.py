@@ -1,0 +1,245 @@
+"""Priority, budgets, and which signals may leave."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from feedhandler.core.api import compile_stage
+from feedhandler.core.breakers import price_band
+from feedhandler.core.counts import Count, Histogram
+from feedhandler.core.engine import Setting
+from feedhandler.core.events import BreakerLevel, SignalKind
+from feedhandler.core.patterns import imbalance_with_trade
+from tests.unit.feedhandler.core.support import (
+    CAPACITY,
+    CRITICAL,
+    NORMAL,
+    Engine,
+    add,
+    execute,
+    heartbeat,
+    packet,
+    system_event,
+    trade,
+    trading_action,
+)
+
+Stage = Callable[..., int]
+
+
+def note_seq(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+    """Breaker: keeps the order in which it saw ticks, by code, four bits each."""
+    state[0] = (state[0] << 4) | (ticks[slot]["seq"] + params[0] + out[7])
+    return 0
+
+
+def follow_qty(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+    """Breaker: its level is the quantity of the last trade below 10."""
+    tick = ticks[slot]
+    out[2] = params[0]
+    if tick["code"] == 80:
+        state[0] = tick["qty"]
+    return state[0]
+
+
+def propose(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+    """Pattern: buys at every trade, and leaves values when the parameter says so."""
+    tick = ticks[slot]
+    state[0] += 1
+    if params[0]:
+        out[0], out[1], out[2], out[3], out[4] = 11, 22, 33, 44, 55
+    return np.int64(tick["code"] == 80)
+
+
+def engine_with(
+    breakers: Sequence[Stage] = (), patterns: Sequence[Stage] = (), **options: Any
+) -> Engine:
+    return Engine(
+        [compile_stage(function) for function in breakers],
+        [compile_stage(function) for function in patterns],
+        **options,
+    )
+
+
+def seen(engine: Engine) -> list[int]:
+    word = int(engine.shard.breaker_state[0, 0, 0])
+    return [(word >> shift) & 15 for shift in range(56, -1, -4) if word >> shift]
+
+
+def test_critical_tick_waits_for_one_routine_tick_at_most():
+    engine = engine_with([note_seq])
+    halt = trading_action("T", locate=0)
+    engine.take(packet(1, [system_event(), system_event(), system_event()]))
+    assert engine.work(1) == 1
+    engine.take(packet(4, [halt, halt]))
+    engine.work()
+    assert seen(engine) == [1, 4, 5, 2, 3]
+    assert engine.count(Count.TICKS) == 5
+    assert engine.count(Count.LANE_TICKS + CRITICAL) == 2
+    assert engine.count(Count.LANE_TICKS + NORMAL) == 3
+
+
+def test_empty_lanes_are_no_work():
+    engine = engine_with()
+    assert engine.work() == 0
+    assert engine.count(Count.TICKS) == 0
+
+
+def test_signal_carries_the_tick_and_what_the_pattern_said():
+    engine = engine_with([note_seq], [propose])
+    engine.shard.pattern_params[0, 0] = 1
+    engine.feed([add(1, "B", 10, 9_900), add(2, "S", 20, 10_100), trade(5, 10_000, ts_ns=42)])
+    (signal,) = engine.signals()
+    assert (signal["signal_id"], signal["kind"], signal["source"]) == (1, SignalKind.ORDER, 0)
+    assert (signal["side"], signal["level"], signal["instrument"]) == (1, 0, 1)
+    assert (signal["seq"], signal["ts_exch_ns"], signal["ts_rx_ns"]) == (3, 42, engine.now_ns)
+    assert (signal["price_e9"], signal["qty"]) == (11, 22)
+    assert [int(signal[name]) for name in ("value_0", "value_1", "value_2")] == [33, 44, 55]
+    assert (signal["bid_price_e9"], signal["bid_qty"]) == (990_000_000, 10)
+    assert (signal["ask_price_e9"], signal["ask_qty"]) == (1_010_000_000, 20)
+    assert engine.count(Count.SIGNALS) == engine.count(Count.PATTERN_SIGNALS) == 1
+
+
+def test_signal_holds_nothing_that_an_earlier_call_left():
+    engine = engine_with([follow_qty], [propose, propose])
+    engine.shard.pattern_params[0, 0] = 1
+    engine.shard.breaker_params[0, 0] = 99
+    engine.feed([trade(0, 10_000)])
+    first, second = engine.signals()
+    assert (first["price_e9"], second["price_e9"], second["qty"]) == (11, 0, 0)
+    assert [int(second[name]) for name in ("value_0", "value_1", "value_2")] == [0, 0, 0]
+    assert (second["source"], engine.count(Count.PATTERN_SIGNALS + 1)) == (1, 1)
+
+
+def test_signal_in_doubt_is_held_back_and_counted():
+    engine = engine_with([], [propose], reorder_ns=1 << 40)
+    engine.feed([trade(5, 10_000)])
+    engine.take(heartbeat(4))
+    engine.settle()
+    engine.feed([trade(5, 10_000)])
+    assert len(engine.signals()) == 1
+    assert engine.count(Count.SIGNALS_SUPPRESSED) == 1
+    engine.feed([system_event()])
+    engine.feed([trade(5, 10_000)])
+    assert [int(signal["signal_id"]) for signal in engine.signals()] == [2]
+
+
+def test_signal_of_a_halted_instrument_is_held_back_until_it_trades_again():
+    engine = engine_with([], [propose])
+    engine.feed([trading_action("H"), trade(5, 10_000), trade(5, 10_000, locate=2)])
+    assert [int(signal["instrument"]) for signal in engine.signals()] == [2]
+    engine.feed([trading_action("T"), trade(5, 10_000)])
+    assert len(engine.signals()) == 1
+    assert engine.count(Count.SIGNALS_SUPPRESSED) == 1
+
+
+def test_open_breaker_holds_back_the_signals_of_its_instrument_only():
+    engine = engine_with([note_seq, follow_qty], [propose])
+    engine.feed([trade(1, 10_000), trade(0, 10_000, locate=2), trade(0, 10_000)])
+    kinds = [(int(signal["kind"]), int(signal["instrument"])) for signal in engine.signals()]
+    order, breaker = SignalKind.ORDER, SignalKind.BREAKER
+    assert kinds == [(breaker, 1), (order, 2), (breaker, 1), (order, 1)]
+    assert engine.count(Count.SIGNALS_SUPPRESSED) == 1
+
+
+def test_pattern_sees_ticks_whose_signals_would_be_held_back():
+    engine = engine_with([], [propose])
+    engine.feed([trading_action("H"), trade(5, 10_000)])
+    assert engine.shard.pattern_state[0, 1, 0] == 2
+
+
+def test_change_of_a_breaker_is_published_once_with_its_level():
+    engine = engine_with([note_seq, follow_qty], [propose, propose])
+    engine.shard.breaker_params[1, 0] = 77
+    engine.feed([trade(1, 10_000), trade(1, 10_001), add(1, "B", 5, 9_000), trade(2, 10_002)])
+    first, second = engine.signals()
+    assert (first["kind"], first["source"], first["level"]) == (SignalKind.BREAKER, 2 + 1, 1)
+    assert (first["price_e9"], first["qty"], first["side"]) == (1_000_000_000, 0, 0)
+    assert (first["value_0"], second["level"], second["seq"]) == (77, 2, 4)
+    assert engine.count(Count.BREAKER_TRIPS + 1) == 2
+    assert engine.count(Count.BREAKERS_TRIPPED + 1) == 1
+    engine.feed([trade(0, 10_000)])
+    assert engine.count(Count.BREAKERS_TRIPPED + 1) == 0
+    assert engine.count(Count.BREAKER_TRIPS + 1) == 2
+
+
+def test_breaker_that_changes_in_doubt_is_published_when_the_doubt_has_ended():
+    engine = engine_with([follow_qty], reorder_ns=1 << 40)
+    engine.take(heartbeat(3))
+    engine.settle()
+    engine.feed([trade(1, 10_000)])
+    assert engine.signals() == []
+    assert engine.count(Count.BREAKER_TRIPS) == 1
+    engine.feed([system_event(), system_event(), add(1, "B", 5, 9_000), add(2, "B", 5, 9_000)])
+    (signal,) = engine.signals()
+    assert (signal["level"], signal["seq"]) == (1, 4)
+
+
+def test_breaker_that_tripped_and_recovered_in_doubt_is_never_published():
+    engine = engine_with([follow_qty], reorder_ns=1 << 40)
+    engine.take(heartbeat(3))
+    engine.settle()
+    engine.feed([trade(1, 10_000), trade(0, 10_000), add(1, "B", 5, 9_000)])
+    assert engine.signals() == []
+    assert engine.count(Count.BREAKER_TRIPS) == 1
+
+
+def test_full_ring_drops_signals_counts_them_and_publishes_a_breaker_later():
+    engine = engine_with([follow_qty], [propose], capacity=CAPACITY._replace(signal_ring=2))
+    engine.feed([trade(0, 10_000)] * 3)
+    assert engine.count(Count.SIGNALS_DROPPED) == 1
+    engine.feed([trade(1, 10_000)])
+    assert engine.count(Count.SIGNALS_DROPPED) == 2
+    assert [int(signal["signal_id"]) for signal in engine.signals()] == [1, 2]
+    engine.feed([add(1, "B", 5, 9_000)])
+    (signal,) = engine.signals()
+    assert (signal["signal_id"], signal["kind"]) == (3, SignalKind.BREAKER)
+    assert engine.count(Count.SIGNALS) == 3
+
+
+@pytest.mark.parametrize(("budget_ns", "overruns"), [(-1, 1), (1 << 60, 0)])
+def test_stages_are_held_to_their_budgets(budget_ns: int, overruns: int):
+    engine = engine_with([note_seq], [propose])
+    settings = engine.shard.settings
+    settings[Setting.TIMED] = 1
+    settings[Setting.BREAKER_BUDGET_NS] = settings[Setting.PATTERN_BUDGET_NS] = budget_ns
+    engine.feed([trade(5, 10_000)])
+    assert engine.count(Count.BREAKER_OVERRUNS) == overruns
+    assert engine.count(Count.PATTERN_OVERRUNS) == overruns
+
+
+def test_timed_stages_record_the_latency_of_every_tick_and_signal():
+    engine = engine_with([], [propose])
+    engine.shard.settings[Setting.TIMED] = 1
+    engine.feed([trade(5, 10_000), system_event()])
+    records = engine.shard.histograms[:, 0]
+    assert records[Histogram.LATENCY] == records[Histogram.LANE_LATENCY + NORMAL] == 2
+    assert records[Histogram.STAGE_BREAKERS] == records[Histogram.STAGE_PATTERNS] == 2
+    assert records[Histogram.SIGNAL_READY] == 1
+    (signal,) = engine.signals()
+    assert signal["ts_signal_ns"] >= signal["ts_decoded_ns"] > 0
+
+
+def test_built_in_breaker_and_pattern_work_together_on_messages():
+    engine = engine_with([price_band], [imbalance_with_trade])
+    engine.shard.breaker_params[0, :3] = 100, 1_000, 5_000
+    engine.shard.pattern_params[0, :4] = 8_000, 1_000, 0, 25
+    engine.feed(
+        [
+            add(1, "B", 900, 9_990, ts_ns=1),
+            add(2, "S", 100, 10_000, ts_ns=2),
+            execute(2, 10, ts_ns=3),
+            trade(1, 10_200, ts_ns=4),
+            execute(2, 10, ts_ns=5),
+            execute(2, 10, ts_ns=5_005),
+        ]
+    )
+    signals = engine.signals()
+    found = [(int(row["kind"]), int(row["seq"]), int(row["level"])) for row in signals]
+    order, breaker = SignalKind.ORDER, SignalKind.BREAKER
+    halted, normal = BreakerLevel.HALTED, BreakerLevel.NORMAL
+    assert found == [(order, 3, 0), (breaker, 4, halted), (breaker, 6, normal)]
+    assert (signals[0]["price_e9"], signals[0]["qty"]) == (1_000_000_000, 25)
+    assert signals[1]["value_2"] == 200
