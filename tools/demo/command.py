@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from cyclopts import App, Parameter
@@ -31,93 +31,25 @@ _STEP_S = 0.5
 _CATCH_UP_S = 30
 _STOP_S = 10
 _LINE_EVERY = 4
+_DEFAULTS = Options()
 
 
 @app.default
-def demo(  # noqa: PLR0913 - one parameter an option
+def demo(
+    options: Annotated[Options, Parameter(name="*")] = _DEFAULTS,
     *,
-    seconds: int = 20,
-    rate: int = 100_000,
-    loss: float = 0.0,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    seed: int = 1,
-    symbols: int = 100,
-    topology: Literal["inline", "pipelined"] = "inline",
-    idle: Literal["spin", "yield", "backoff"] = "spin",
-    cut_at: int = 5,
-    cut_seconds: int = 0,
-    late_start: int = 0,
-    metrics_port: int = 0,
-    garbage: int = 0,
     keep: Path | None = None,
 ) -> int:
     """Run the demo; the exit code is 0 only if the report is clean.
 
     Parameters
     ----------
-    seconds
-        How long the exchange sends.
-    rate
-        Messages a second.
-    loss
-        Share of packets lost on each line, independently.
     as_json
         Print the report as one JSON object on the last line.
-    seed
-        Of the exchange's order flow.
-    symbols
-        Instruments traded.
-    topology
-        Of the server's threads.
-    idle
-        What a server thread does without work.
-    cut_at
-        Second at which both lines are cut, for `cut-seconds`.
-    cut_seconds
-        How long both lines are cut; 0 for not at all.
-    late_start
-        Start the server so many seconds after the exchange.
-    metrics_port
-        Where /metrics is served; 0 for a free port.
-    garbage
-        Pieces of garbage thrown at every port meanwhile.
     keep
         Folder for configurations, logs and reports, which are otherwise deleted.
     """
-    for name, value, low, high in (
-        ("--seconds", seconds, 1, 86_400),
-        ("--rate", rate, 1, 10_000_000),
-        ("--symbols", symbols, 1, 10_000),
-        ("--loss", loss, 0, 0.99),
-        ("--seed", seed, 0, (1 << 63) - 1),
-        ("--cut-at", cut_at, 0, 86_400),
-        ("--cut-seconds", cut_seconds, 0, 86_400),
-        ("--late-start", late_start, 0, 86_400),
-        ("--metrics-port", metrics_port, 0, 65_535),
-        ("--garbage", garbage, 0, 1_000_000_000),
-        ("--seed", seed, 0, 2**63 - 1),
-        ("--cut-at", cut_at, 0, 86_400),
-        ("--cut-seconds", cut_seconds, 0, 86_400),
-        ("--late-start", late_start, 0, 86_400),
-        ("--metrics-port", metrics_port, 0, 65_535),
-        ("--garbage", garbage, 0, 2**31),
-    ):
-        if not low <= value <= high:
-            raise UserError(f"{name} lies between {low} and {high}, not {value}", ExitCode.USAGE)
-    options = Options(
-        seconds,
-        rate,
-        loss,
-        seed,
-        symbols,
-        topology,
-        idle,
-        cut_at,
-        cut_seconds,
-        late_start,
-        metrics_port,
-        garbage,
-    )
     warm_up()
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)

@@ -2,29 +2,58 @@
 
 import shutil
 import socket
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 _PORT_NAMES = ("line_a", "line_b", "rerequest", "glimpse", "oms", "metrics")
 _SESSION = "FHDEMO0001"
 _NS_PER_S = 1_000_000_000
+_DAY_S = 86_400
 
 
-class Options(NamedTuple):
+def _option(help_text: str, low: float, high: float, name: str | None = None) -> Parameter:
+    """A numeric option of the command and its bounds, which are checked where it is typed."""
+    return Parameter(name=name, help=help_text, validator=Number(gte=low, lte=high))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
     """What the user asked for; faults apply to the lines as the exchange sends them."""
 
-    seconds: int = 20
-    rate: int = 100_000
-    loss: float = 0.0
-    seed: int = 1
-    symbols: int = 100
-    topology: str = "inline"
-    idle: str = "spin"
-    cut_at_s: int = 0
-    cut_seconds: int = 0
-    late_start_s: int = 0
-    metrics_port: int = 0
-    garbage: int = 0
+    seconds: Annotated[int, _option("How long the exchange sends.", 1, _DAY_S)] = 20
+    rate: Annotated[int, _option("Messages a second.", 1, 10_000_000)] = 100_000
+    loss: Annotated[
+        float, _option("Share of packets lost on each line, independently.", 0, 0.99)
+    ] = 0.0
+    seed: Annotated[int, _option("Of the exchange's order flow.", 0, (1 << 63) - 1)] = 1
+    symbols: Annotated[int, _option("Instruments traded.", 1, 10_000)] = 100
+    topology: Annotated[
+        Literal["inline", "pipelined"], Parameter(help="Of the server's threads.")
+    ] = "inline"
+    idle: Annotated[
+        Literal["spin", "yield", "backoff"],
+        Parameter(help="What a server thread does without work."),
+    ] = "spin"
+    cut_at_s: Annotated[
+        int, _option("Second at which both lines are cut.", 0, _DAY_S, "--cut-at")
+    ] = 5
+    cut_seconds: Annotated[
+        int, _option("How long both lines are cut; 0 for not at all.", 0, _DAY_S)
+    ] = 0
+    late_start_s: Annotated[
+        int,
+        _option("Start the server so many seconds after the exchange.", 0, _DAY_S, "--late-start"),
+    ] = 0
+    metrics_port: Annotated[
+        int, _option("Where /metrics is served; 0 for a free port.", 0, 65_535)
+    ] = 0
+    garbage: Annotated[
+        int, _option("Pieces of garbage thrown at every port meanwhile.", 0, 1_000_000_000)
+    ] = 0
 
 
 class Plan(NamedTuple):
