@@ -150,6 +150,7 @@ class Server:
         self._hiccup = HiccupMeter(histograms[HISTOGRAM_ROWS + ControlHistogram.HICCUP])
         self._gc = GcPauseMeter(histograms[HISTOGRAM_ROWS + ControlHistogram.GC_PAUSE])
         self._threads: list[threading.Thread] = []
+        self._agents_started_ns = 0
         self._broken: BaseException | None = None
         self._stop = asyncio.Event()
 
@@ -202,11 +203,12 @@ class Server:
     # -- health -----------------------------------------------------------------------------------
 
     def _agents(self) -> dict[str, int]:
-        """Age of each agent's last round in ns."""
+        """Age of each agent's last round in ns; one that has made none yet counts from its start."""
         now_ns = time.time_ns()
         counts = self._shard.counts
         rows = {"receiver": Count.RX_HEARTBEAT_NS, "worker": Count.WORKER_HEARTBEAT_NS}
-        return {name: now_ns - int(counts[row, 0]) for name, row in rows.items()}
+        started_ns = self._agents_started_ns
+        return {name: now_ns - max(int(counts[row, 0]), started_ns) for name, row in rows.items()}
 
     def _livez(self) -> Response:
         ages = self._agents()
@@ -319,6 +321,7 @@ class Server:
                 ("receiver", lambda: run_receiver_nb(shard, rx, venue)),
                 ("worker", lambda: run_worker_nb(shard, rx, stages.breakers, stages.patterns)),
             ]
+        self._agents_started_ns = time.time_ns()
         for name, duty in duties:
             thread = threading.Thread(target=self._guard, args=(duty,), name=name, daemon=True)
             thread.start()

@@ -1,0 +1,274 @@
+"""A whole server in this process, fed by hand: its pages, its end, and what makes it refuse."""
+
+import asyncio
+import json
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from feedhandler.core.counters import CounterFile
+from feedhandler.core.engine import Control
+from feedhandler.server import app
+from feedhandler.server.app import Server, check_configuration
+from feedhandler.server.config import (
+    EngineConfig,
+    FeedConfig,
+    LineConfig,
+    MetricsConfig,
+    ServerConfig,
+)
+from feedhandler.server.errors import ConfigError, ExitCode, OsLimitError, UserError
+from feedhandler.server.snapshots import write_control_nb
+from oms_out.config import OmsConfig
+from oms_out.store import FileStore
+from protocols.itch50.codec import encode
+from tests.unit.feedhandler.core.support import SESSION, add, header, packet, system_event
+
+pytestmark = pytest.mark.compiled_only
+
+SMALL = EngineConfig(
+    instruments=16,
+    order_pages=16,
+    overflow_orders=64,
+    levels=256,
+    level_arena=4_096,
+    window_packets=64,
+    snapshot_bytes=65_536,
+    signal_ring=64,
+)
+
+
+def free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def make_config(folder: Path, **changes: Any) -> ServerConfig:
+    settings: dict[str, Any] = {
+        "feed": FeedConfig(line_a=LineConfig(port=free_udp_port()), session=SESSION),
+        "oms": OmsConfig(store_dir=str(folder / "store"), allowed=("OMS1",)),
+        "engine": SMALL,
+        "metrics": MetricsConfig(port=0),
+        "counters_file": str(folder / "counters"),
+        "report_file": str(folder / "report.json"),
+    }
+    return ServerConfig(**(settings | changes))
+
+
+def directory(locate: int, stock: str) -> bytes:
+    """The message that gives an instrument its symbol."""
+    fields = header(locate, 1) | {
+        "stock": stock,
+        "market_category": "Q",
+        "financial_status_indicator": "N",
+        "round_lot_size": 100,
+        "round_lots_only": "N",
+        "issue_classification": "C",
+        "issue_sub_type": "Z",
+        "authenticity": "P",
+        "short_sale_threshold_indicator": "N",
+        "ipo_flag": "N",
+        "luld_reference_price_tier": "1",
+        "etp_flag": "N",
+        "etp_leverage_factor": 0,
+        "inverse_indicator": "N",
+    }
+    return encode("R", fields)
+
+
+class Running:
+    """A server that serves, and its pages."""
+
+    def __init__(self, server: Server, config: ServerConfig) -> None:
+        self.server = server
+        self.config = config
+
+    def send(self, *datagrams: bytes) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for datagram in datagrams:
+                sock.sendto(datagram, ("127.0.0.1", self.config.feed.line_a.port))
+
+    async def get(self, path: str) -> tuple[int, str]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.server._http.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = (await asyncio.wait_for(reader.read(), 5)).decode()
+        writer.close()
+        head, _, body = answer.partition("\r\n\r\n")
+        return int(head.split()[1]), body
+
+    async def wait_for(self, path: str, key: str, value: object) -> None:
+        """Until the JSON page says so; fails after five seconds."""
+        for _ in range(500):
+            if json.loads((await self.get(path))[1])[key] == value:
+                return
+            await asyncio.sleep(0.01)
+        pytest.fail(f"{path} never said that {key} is {value}")
+
+
+@asynccontextmanager
+async def running(config: ServerConfig) -> AsyncIterator[Running]:
+    """Serves until the block ends, then drains; the exit code must be 0."""
+    server = Server(config)
+    task = asyncio.create_task(server.run())
+    while not server._threads:
+        await asyncio.sleep(0.005)
+        if task.done():
+            task.result()
+    try:
+        yield Running(server, config)
+    finally:
+        signal.raise_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(task, 10) == ExitCode.OK
+
+
+def close(server: Server) -> None:
+    """Let go of what a server that did not start has opened."""
+    for sock in server._sockets:
+        sock.close()
+
+
+async def test_a_server_without_a_feed_lives_but_is_not_ready(tmp_path: Path):
+    async with running(make_config(tmp_path)) as run:
+        assert (await run.get("/livez"))[0] == 200
+        status, text = await run.get("/readyz")
+        assert status == 503
+        assert json.loads(text) == {
+            "ready": False,
+            "feed": "DOWN",
+            "books_suspect": False,
+            "oms_sessions": {"OMS1": "DISCONNECTED"},
+        }
+        status, text = await run.get("/book")
+        assert status == 200
+        book = json.loads(text)
+        assert (book["bids"], book["asks"], book["state"]) == ([], [], "DOWN")
+        status, text = await run.get("/metrics")
+        assert status == 200
+        assert 'feedhandler_messages_applied_total{channel="itch"} 0.0' in text
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["counts"]["applied"], report["signals_published"]) == (0, 0)
+
+
+@pytest.mark.parametrize("topology", ["inline", "pipelined"])
+async def test_a_server_shows_the_book_that_it_was_sent_and_reports_it(
+    tmp_path: Path, topology: str
+):
+    engine = structs.replace(SMALL, topology=topology)
+    config = make_config(tmp_path, engine=engine, watch_symbol="SYM3")
+    async with running(config) as run:
+        run.send(
+            packet(1, [system_event(1), directory(3, "SYM3")]),
+            packet(3, [add(7, "B", 100, 10_000, locate=3), add(8, "S", 50, 10_100, locate=3)]),
+        )
+        await run.wait_for("/readyz", "feed", "LIVE")
+        await run.wait_for("/book", "next_seq", 5)
+        assert (await run.get("/readyz"))[0] == 200
+        book = json.loads((await run.get("/book"))[1])
+    assert book["symbol"] == "SYM3"
+    assert book["bids"] == [{"price_e4": 10_000, "qty": 100, "orders": 1}]
+    assert book["asks"] == [{"price_e4": 10_100, "qty": 50, "orders": 1}]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["counts"]["applied"] == report["counts"]["ticks"] == 4
+    assert report["types"] == {"S": 1, "R": 1, "A": 2}
+    assert report["orders_live"] == 2
+    assert report["latency_ns"]["count"] == 4
+    counters = CounterFile.open(tmp_path / "counters")
+    assert counters.value("messages_applied", channel="itch") == 4
+
+
+async def test_an_engine_that_does_not_answer_makes_the_book_page_say_so(tmp_path: Path):
+    async with running(make_config(tmp_path)) as run:
+        write_control_nb(run.server._shard.control, Control.STOP, 1)
+        await asyncio.to_thread(run.server._join_agents)
+        status, text = await run.get("/book")
+        assert status == 503
+        assert "did not answer in time" in text
+
+
+async def test_an_engine_that_breaks_ends_the_server_with_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def break_down(*_parts: object) -> int:
+        raise RuntimeError("a fault in a kernel")
+
+    monkeypatch.setattr(app, "run_inline_nb", break_down)
+    with pytest.raises(RuntimeError, match="a fault in a kernel"):
+        await asyncio.wait_for(Server(make_config(tmp_path)).run(), 10)
+    assert (tmp_path / "report.json").exists()
+
+
+async def test_a_taken_oms_port_is_refused_by_name(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        oms = OmsConfig(store_dir=str(tmp_path / "store"), allowed=("OMS1",), port=port)
+        server = Server(make_config(tmp_path, oms=oms))
+        with pytest.raises(OsLimitError, match=rf"^oms: cannot listen on 127\.0\.0\.1:{port}: "):
+            await server.run()
+        close(server)
+
+
+async def test_a_store_in_use_is_refused_by_name(tmp_path: Path):
+    store = FileStore(tmp_path / "store" / "session-OMS1")
+    server = Server(make_config(tmp_path))
+    with pytest.raises(UserError, match=r"^oms\.store_dir: .*another process has this") as caught:
+        await server.run()
+    assert caught.value.exit_code == ExitCode.CANNOT_WRITE
+    store.close()
+    close(server)
+
+
+async def test_a_store_where_none_can_be_is_refused_by_name(tmp_path: Path):
+    (tmp_path / "store").write_text("a file, not a folder")
+    server = Server(make_config(tmp_path))
+    with pytest.raises(UserError, match=r"^oms\.store_dir: .*session-OMS1: cannot be used: "):
+        await server.run()
+    close(server)
+
+
+def test_a_taken_line_is_refused_by_name(tmp_path: Path):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        feed = FeedConfig(line_a=LineConfig(port=taken.getsockname()[1]))
+        with pytest.raises(OsLimitError, match=r"^feed\.line_a: cannot listen on "):
+            Server(make_config(tmp_path, feed=feed))
+
+
+def test_more_memory_than_there_is_is_refused_with_the_largest_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("feedhandler.server.memory._available_bytes", lambda: 1)
+    with pytest.raises(OsLimitError, match=r"^engine: .*the largest blocks are .*\[engine\]$"):
+        Server(make_config(tmp_path))
+
+
+GOOD = '[feed]\nline_a = { port = 0 }\n[oms]\nstore_dir = "s"\nallowed = ["OMS1"]\n'
+PATTERN = '[[patterns]]\nname = "p"\nfunction = "feedhandler.core.patterns:%s"\n'
+
+
+def test_a_good_configuration_is_called_good(tmp_path: Path):
+    path = tmp_path / "server.toml"
+    path.write_text(GOOD)
+    assert check_configuration(path) == f"{path}: good; 0 patterns, 0 breakers"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (GOOD + PATTERN % "imbalance_with_trade", "params missing: cooldown_ns, "),
+        (GOOD + PATTERN % "nothing", "cannot load"),
+        (GOOD.replace("0 }", '0 }\nadapter = "x"'), "no adapter 'x' is installed"),
+        (GOOD + "[priority.kinds]\nnothing = 1\n", "no kind of message is named 'nothing'"),
+    ],
+)
+def test_a_check_finds_what_serve_would_refuse(tmp_path: Path, text: str, named: str):
+    path = tmp_path / "server.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=named):
+        check_configuration(path)
