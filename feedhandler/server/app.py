@@ -203,7 +203,7 @@ class Server:
     # -- health -----------------------------------------------------------------------------------
 
     def _agents(self) -> dict[str, int]:
-        """Age of each agent's last round in ns; one that has made none yet counts from its start."""
+        """Age in ns of each agent's last round, or of its start until the first one."""
         now_ns = time.time_ns()
         counts = self._shard.counts
         rows = {"receiver": Count.RX_HEARTBEAT_NS, "worker": Count.WORKER_HEARTBEAT_NS}
