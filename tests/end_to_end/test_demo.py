@@ -88,9 +88,9 @@ def test_a_server_that_starts_late_ends_with_the_same_books():
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("--seconds", "0"), "--seconds lies between 1 and 86400, not 0"),
-        (("--loss", "1.5"), "--loss lies between 0 and 0.99, not 1.5"),
-        (("--late-start", "-1"), "--late-start lies between 0 and 86400, not -1"),
+        (("--seconds", "0"), 'Invalid value "0" for --seconds. Must be >= 1.'),
+        (("--loss", "1.5"), 'Invalid value "1.5" for --loss. Must be <= 0.99.'),
+        (("--late-start", "-1"), 'Invalid value "-1" for --late-start. Must be >= 0.'),
         (("--topology", "round"), "--topology"),
         (("--rat", "5"), "--rate"),
     ],

@@ -189,3 +189,9 @@ def test_a_killed_process_loses_nothing_that_was_appended(tmp_path: Path):
     assert store.next_incoming >= seen
     kept = list(store.read(1, seen))
     assert kept == [(number, b"%d" % number) for number in range(1, seen + 1)]
+
+
+def test_the_mapped_file_has_its_space_before_the_disk_can_be_full(tmp_path: Path):
+    store = FileStore(tmp_path)
+    assert (tmp_path / "incoming.seq").stat().st_blocks > 0
+    store.close()
