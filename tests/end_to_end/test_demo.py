@@ -79,10 +79,10 @@ def test_garbage_at_every_port_is_counted_and_changes_nothing():
 
 
 def test_a_server_that_starts_late_ends_with_the_same_books():
-    report = run_demo("--seconds", 5, "--rate", RATE, "--late-start", 2)
+    report = run_demo("--seconds", 7, "--rate", RATE, "--late-start", 2)
     assert report["covered_by_snapshot"] > 0
     assert report["snapshots"] > 0
-    assert report["applied"] + report["covered_by_snapshot"] == report["sent"] == 5 * RATE
+    assert report["applied"] + report["covered_by_snapshot"] == report["sent"] == 7 * RATE
 
 
 @pytest.mark.parametrize(
