@@ -170,7 +170,7 @@ def counter_specs(
 
     for start, name, help_text in (
         (Count.PACKETS, "packets_received", "Packets received"),
-        (Count.WINS, "line_arbitration_wins", "Packets that came first on this line"),
+        (Count.WINS, "line_arbitration_wins", "Packets applied from this line"),
         (Count.LOST, "line_lost_messages", "Messages that this line did not bring in their turn"),
     ):
         for row, line in _block(start, LINE_NAMES).items():
