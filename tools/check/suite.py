@@ -9,7 +9,12 @@ import sys
 from tools.check.sources import ROOT
 from tools.check.steps import Step, module
 
-KERNEL_TESTS = ("tests/unit/protocols", "tests/unit/feedhandler/core", "tests/property")
+KERNEL_TESTS = (
+    "tests/unit/protocols",
+    "tests/unit/feedhandler/core",
+    "tests/property",
+    "tests/acceptance",
+)
 
 
 def main() -> int:

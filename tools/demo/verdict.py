@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from feedhandler.core.sequence import State
+
 Report = dict[str, Any]
 
 _DROP_REASONS = (
@@ -48,9 +50,21 @@ def judge(exchange: Report, server: Report, client: Report, exits: dict[str, int
         "exchange_lateness_ns_max": exchange["lateness_ns_max"],
         "exits": exits,
     }
-    report["faults"] = _faults(report, client, counts)
+    report["faults"] = _end_faults(exchange, counts) + _faults(report, client, counts)
     report["clean"] = not report["faults"]
     return report
+
+
+def _end_faults(exchange: Report, counts: Report) -> list[str]:
+    """Both sides must have come to the end of the session by themselves, and not by the demo's own
+    time limit.
+    """
+    faults = []
+    if exchange["state"] != "ended":
+        faults.append(f"the exchange was {exchange['state']} before its end")
+    if counts["state"] != State.ENDED:
+        faults.append(f"the server stopped in state {State(counts['state']).name}")
+    return faults
 
 
 def _faults(report: Report, client: Report, counts: Report) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from feedhandler.core.sequence import State
 from tools.demo.verdict import judge
 
 DROP_REASONS = (
@@ -18,7 +19,13 @@ DROP_REASONS = (
 )
 LATENCY = {"count": 90, "p50": 1, "p99": 2, "p999": 3, "max": 4}
 GOOD: dict[str, dict[str, Any]] = {
-    "exchange": {"sent": 100, "books_digest": "d", "rate": 1000.4, "lateness_ns_max": 5},
+    "exchange": {
+        "sent": 100,
+        "books_digest": "d",
+        "rate": 1000.4,
+        "lateness_ns_max": 5,
+        "state": "ended",
+    },
     "server": {
         "counts": {
             **dict.fromkeys(DROP_REASONS, 0),
@@ -32,6 +39,7 @@ GOOD: dict[str, dict[str, Any]] = {
             "signals_suppressed": 5,
             "signals_dropped": 0,
             "books_suspect": 0,
+            "state": State.ENDED,
         },
         "control": {"fix_connections_refused": 8, "http_rejected": 9},
         "books_digest": "d",
@@ -94,6 +102,8 @@ def test_a_good_run_is_clean_and_its_figures_are_those_of_the_parts():
         ({"client__missing": 1}, ["signals published and delivered differ"]),
         ({"client__ids_contiguous": False}, ["signals published and delivered differ"]),
         ({"server__counts__books_suspect": 1}, ["the books are suspect at the end"]),
+        ({"server__counts__state": State.STALE}, ["the server stopped in state STALE"]),
+        ({"exchange__state": "stopped"}, ["the exchange was stopped before its end"]),
         ({"exits__server": 1}, ["server exited with 1"]),
         ({"exits__exchange": -9}, ["exchange exited with -9"]),
         (
