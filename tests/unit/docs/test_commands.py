@@ -32,7 +32,7 @@ def shown_commands() -> Iterator[tuple[str, list[str]]]:
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         for block in re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            for line in block.splitlines():
+            for line in block.replace(" && ", "\n").splitlines():
                 words = shlex.split(line, comments=True)
                 while words and ASSIGNMENT.match(words[0]):
                     words = words[1:]
