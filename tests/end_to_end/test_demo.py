@@ -65,7 +65,8 @@ def test_two_threads_end_with_the_very_books_of_one():
 
 def test_a_million_messages_a_second_are_held_and_all_explained():
     # A machine whose cores are taken by others for a moment sends late, and says so; whatever the
-    # pace, every message of every run must be explained. One undisturbed run of three shows the rate.
+    # pace, every message of every run must be explained. One undisturbed run of three shows the
+    # rate.
     rates = []
     while not rates or (len(rates) < 3 and max(rates) < 990_000):
         report = run_demo("--seconds", 2, "--rate", 1_000_000)
