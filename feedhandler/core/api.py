@@ -113,7 +113,8 @@ def compile_stage(function: Callable[..., Any], signature: Any = STAGE) -> Any:
 def _machine_code(code: Any, signature: Any) -> Any:  # pragma: no cover - the JIT is on
     try:
         return cfunc(signature, nopython=True, cache=True, error_model="numpy", _nrt=False)(code)
-    except NumbaError as error:
+    except (NumbaError, TypeError) as error:
+        # Numba says by a TypeError that the number of arguments is not that of the signature.
         line, reason = _explain(str(error), code.__code__.co_firstlineno)
         where = f"{code.__code__.co_filename}:{line}"
         raise StageError(f"{where}: {code.__name__} does not compile: {reason}") from error

@@ -40,7 +40,7 @@ from feedhandler.server.assemble import (
     scratch_tables,
 )
 from feedhandler.server.config import ServerConfig
-from feedhandler.server.configfile import load_config
+from feedhandler.server.configfile import check_writable, load_config
 from feedhandler.server.errors import ExitCode, UserError, bind_error
 from feedhandler.server.hiccup import HiccupMeter
 from feedhandler.server.http import HttpServer, Response
@@ -48,7 +48,7 @@ from feedhandler.server.logs import configure_logging
 from feedhandler.server.memory import reserve_memory
 from feedhandler.server.metrics import GcPauseMeter, MetricsPage
 from feedhandler.server.net import open_line, open_requester
-from feedhandler.server.ownership import check_writable, own_counter_file
+from feedhandler.server.ownership import own_counter_file
 from feedhandler.server.snapshots import SnapshotService, read_control_nb, write_control_nb
 from feedhandler.server.tables import (
     CONTROL_FIRST,

@@ -2,8 +2,10 @@
 breakers and patterns.
 """
 
+import hashlib
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -175,11 +177,7 @@ def _load_function(reference: str, where: str) -> Callable[..., int]:
         )
     try:
         if source.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(source).stem, source)
-            if spec is None or spec.loader is None:
-                raise ConfigError(f"{where}: {source} is not a Python file")
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
+            module = _load_file(Path(source).resolve())
         else:
             module = importlib.import_module(source)
         function: Callable[..., int] = getattr(module, name)
@@ -189,6 +187,20 @@ def _load_function(reference: str, where: str) -> Callable[..., int]:
         fault = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{where}: cannot load {reference!r}: {fault}") from None
     return function
+
+
+def _load_file(path: Path) -> Any:
+    """The module of a user's file, under a name that is its own and the same at every start: a
+    cached kernel is looked up by it.
+    """
+    title = f"feedhandler_stage_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(title, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[title] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def _ordered_params(function: Callable[..., int], given: dict[str, int], where: str) -> list[int]:

@@ -9,6 +9,7 @@ underscores. Precedence is environment, file, defaults of the Struct.
 """
 
 import difflib
+import os
 import re
 import tomllib
 import types
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from feedhandler.server.errors import ConfigError
+from feedhandler.server.errors import ConfigError, ExitCode, UserError
 from feedhandler.server.toml_lines import KeyPath, line_numbers
 
 ENVIRON_PREFIX = "FEEDHANDLER_"
@@ -71,6 +72,19 @@ def load_config(
         key_path = _name_wild_keys(data, kind, fault, key_path)
         where = _locate(path, text, key_path, origins)
         raise ConfigError(f"{where}: {_describe(data, kind, fault, key_path)}") from None
+
+
+def check_writable(path: str, key: str = "report_file") -> None:
+    """UserError when the file of `key`, written later, could not be; "" is no file."""
+    if not path:
+        return
+    folder = Path(path).parent
+    if not os.access(folder, os.W_OK | os.X_OK) or Path(path).is_dir():
+        raise UserError(
+            f"{key}: cannot write {path}; name a file in a folder that exists and that this user"
+            " may write to",
+            ExitCode.CANNOT_WRITE,
+        )
 
 
 def _read_text(path: Path) -> str:

@@ -1,5 +1,5 @@
-"""Files that a server writes: looked at before it starts, and the counter file owned by one server
-alone, as a second one would pull it from under the first one's readers.
+"""Files that a server writes: the counter file is owned by one server alone, as a second one would
+pull it from under the first one's readers.
 """
 
 import fcntl
@@ -32,16 +32,3 @@ def own_counter_file(path: Path) -> int:
             f"counters_file: another server is running with {path}; stop it or name another file"
         ) from None
     return descriptor
-
-
-def check_writable(report_file: str) -> None:
-    """UserError when the report, written at the very end, could not be; "" is no report."""
-    if not report_file:
-        return
-    folder = Path(report_file).parent
-    if not os.access(folder, os.W_OK | os.X_OK) or Path(report_file).is_dir():
-        raise UserError(
-            f"report_file: cannot write {report_file}; name a file in a folder that exists and"
-            " that this user may write to",
-            ExitCode.CANNOT_WRITE,
-        )

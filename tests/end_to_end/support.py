@@ -24,9 +24,11 @@ STOP_S = 5
 _POLL_S = 0.02
 
 
-def run_command(*words: object, timeout_s: int = 60) -> subprocess.CompletedProcess[str]:
-    """`feedhandler` with these words, to its end."""
-    command = [sys.executable, "-m", "feedhandler.server", *map(str, words)]
+def run_command(
+    *words: object, timeout_s: int = 60, program: str = "feedhandler.server"
+) -> subprocess.CompletedProcess[str]:
+    """`feedhandler`, or another program of the project, with these words, to its end."""
+    command = [sys.executable, "-m", program, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
 
 

@@ -50,3 +50,37 @@ def test_it_is_refused_in_one_line(
     assert lines[0].startswith("feedhandler: error: ")
     assert named in lines[0]
     assert done.stdout == ""
+
+
+def test_a_stage_in_a_file_of_the_users_own_loads_at_every_start(tmp_path: Path):
+    (tmp_path / "mine.py").write_text(
+        "from feedhandler.core.api import stage\n\n\n"
+        '@stage("limit")\n'
+        "def quiet(ticks, slot, params, state, out):\n"
+        '    return 1 if ticks[slot]["qty"] > params[0] else 0\n'
+    )
+    config = tmp_path / "server.toml"
+    config.write_text(
+        "[feed]\nline_a = { port = 1 }\n"
+        f'[oms]\nstore_dir = "{tmp_path}/store"\nallowed = ["OMS1"]\n'
+        f'[[patterns]]\nname = "mine"\nfunction = "{tmp_path}/mine.py:quiet"\n'
+        "params = { limit = 5 }\n"
+    )
+    # The second start takes the compiled function from the cache, by the name of its module.
+    for _ in range(2):
+        result = run_command("check-config", config)
+        assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_an_exchange_that_could_not_write_its_files_is_refused_at_start(tmp_path: Path):
+    config = tmp_path / "exchange.toml"
+    config.write_text(
+        f'status_file = "{tmp_path}/missing/status.json"\n[line_a]\nport = 1\n[line_b]\nport = 2\n'
+    )
+    refused = run_command("run", "--config", config, program="tools.exchange")
+    assert refused.returncode == 73
+    assert "status_file: cannot write" in refused.stderr
+    words = ("generate", "--messages", 1000, "--out", tmp_path / "no/x")
+    lost = run_command(*words, program="tools.exchange")
+    assert lost.returncode == 73
+    assert len(lost.stderr.splitlines()) == 1

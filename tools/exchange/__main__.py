@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
 from feedhandler import __version__
-from feedhandler.server.configfile import load_config
+from feedhandler.server.configfile import check_writable, load_config
 from feedhandler.server.errors import ExitCode, UserError, run_cli
 from tools.exchange.config import ExchangeConfig
 from tools.exchange.generate import generate_file
@@ -36,7 +36,10 @@ def run(*, config: Path, json: Annotated[bool, Parameter(negative="")] = False) 
     json
         Print the report as one JSON object on the last line.
     """
-    report = uvloop.run(run_exchange(load_config(config, ExchangeConfig)))
+    settings = load_config(config, ExchangeConfig)
+    check_writable(settings.status_file, "status_file")
+    check_writable(settings.report_file)
+    report = uvloop.run(run_exchange(settings))
     _print_result(report, as_json=json)
 
 
@@ -67,6 +70,7 @@ def generate(
     json
         Print the truth as one JSON object on the last line.
     """
+    check_writable(str(out), "--out")
     settings = FlowSettings(seed, symbols, simulated_rate, messages)
     _print_result(generate_file(settings, out), as_json=json)
 

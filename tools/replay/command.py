@@ -110,7 +110,9 @@ def _shown(value: Any) -> str:
 def _complain(outcome: Outcome) -> None:
     """Raise for what makes the report one of a part of the file only."""
     if outcome.fault is not None:
-        raise DataError(f"{outcome.fault}; what came before it was replayed")
+        is_part = outcome.messages > outcome.not_understood
+        rest = "; what came before it was replayed" if is_part else ""
+        raise DataError(f"{outcome.fault}{rest}")
     if outcome.not_stored:
         raise ConfigError(
             f"{outcome.not_stored} orders did not fit the books, which are wrong from there on: "

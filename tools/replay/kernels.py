@@ -30,7 +30,7 @@ from protocols.jit import kernel
 from protocols.wire import Bytes
 
 FOREVER_NS = 2**62
-"""UNTIL_NS of a replay that is not paced."""
+"""UNTIL_NS of a replay that is not paced; every event time is below it."""
 
 
 class Cursor(IntEnum):
@@ -123,6 +123,16 @@ def _settle_nb(shard: Shard, venue: Venue, stages: Any, now_ns: int) -> int:
 
 
 @kernel
+def _hole_seen_nb(shard: Shard, otherwise_ns: int) -> int:
+    """When the first packet that is kept behind a hole came, ns; `otherwise_ns` where none is."""
+    window = shard.window
+    if window.meta[WINDOW_COUNT] == 0:
+        return otherwise_ns
+    first = window.entries[window.meta[WINDOW_HEAD] & (window.entries.shape[0] - 1)]
+    return np.int64(first["ts_rx_ns"])
+
+
+@kernel
 def _advance_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
     """Move the channel's state; each hole waits its own time for the other line.
 
@@ -133,10 +143,8 @@ def _advance_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
     if channel["state"] == State.RECOVERING:
         channel["state"] = State.GAP
         channel["gap_since_ns"] = now_ns
-    window = shard.window
-    if channel["state"] == State.GAP and window.meta[WINDOW_COUNT] > 0:
-        first = window.entries[window.meta[WINDOW_HEAD] & (window.entries.shape[0] - 1)]
-        channel["gap_since_ns"] = first["ts_rx_ns"]
+    if channel["state"] == State.GAP:
+        channel["gap_since_ns"] = _hole_seen_nb(shard, np.int64(channel["gap_since_ns"]))
     advance_nb(shard, rx, venue, now_ns)
 
 
@@ -205,6 +213,8 @@ def finish_datagrams_nb(
         is_whole = channel["next_seq"] >= channel["highest_seq"]
         if is_whole and shard.window.meta[WINDOW_COUNT] == 0:
             return Status.OK
-        cursor[Cursor.EVENT_NS] += channel["reorder_ns"] + 1
+        # The stamps of a capture may go back: time goes on from the latest that matters.
+        now_ns = max(cursor[Cursor.EVENT_NS], _hole_seen_nb(shard, cursor[Cursor.EVENT_NS]))
+        cursor[Cursor.EVENT_NS] = now_ns + channel["reorder_ns"] + 1
         _advance_nb(shard, rx, venue, cursor[Cursor.EVENT_NS])
     return Status.OUTPUT_FULL

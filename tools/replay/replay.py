@@ -143,7 +143,9 @@ class Replay:
 
     def _run_capture(self, path: Path) -> Outcome:
         capture = open_capture(path)
-        packets = np.stack([capture.ts_ns, capture.at, capture.size, np.minimum(capture.flow, 1)])
+        # A damaged stamp must neither lie beyond every due time nor overflow a sum.
+        ts_ns = np.clip(capture.ts_ns, 0, FOREVER_NS - 1)
+        packets = np.stack([ts_ns, capture.at, capture.size, np.minimum(capture.flow, 1)])
         self._cursor[Cursor.STOP] = packets.shape[1]
         self._cursor[Cursor.IS_SETTLED] = 1
         _touch(capture.buf)

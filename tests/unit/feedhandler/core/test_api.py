@@ -78,6 +78,15 @@ def test_function_that_does_not_compile_is_named_with_file_line_and_reason(
     assert "\n" not in text
 
 
+@pytest.mark.compiled_only
+def test_function_with_the_wrong_number_of_arguments_is_named():
+    def too_few(ticks: Any, slot: int) -> int:  # noqa: ARG001 - its arguments are the fault
+        return slot
+
+    with pytest.raises(StageError, match=r"test_api\.py:\d+: too_few does not compile: .*argument"):
+        compile_stage(too_few)
+
+
 def test_report_without_line_or_reason_still_names_the_function():
     assert _explain("Failed in nopython mode pipeline\n", 7) == (7, "no reason given")
     assert _explain('TypeError: bad\nFile "x.py", line 12:\n', 7) == (12, "TypeError: bad")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from feedhandler.server.configfile import check_writable
 from feedhandler.server.errors import ExitCode, OsLimitError, UserError
-from feedhandler.server.ownership import check_writable, own_counter_file
+from feedhandler.server.ownership import own_counter_file
 
 
 def test_a_counter_file_has_one_owner_at_a_time(tmp_path: Path):

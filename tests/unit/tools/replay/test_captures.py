@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from protocols.moldudp64.codec import Packet, encode_packet
-from protocols.pcap.writer import PcapWriter, build_datagram, build_ethernet_frame
+from protocols.pcap.writer import PcapngWriter, PcapWriter, build_datagram, build_ethernet_frame
 from tests.unit.tools.replay.support import (
     INTERVAL_NS,
     LINES,
@@ -170,6 +170,24 @@ def test_a_hole_before_more_packets_than_the_window_holds_loses_nothing_else(cap
     outcome = replay_file(capture)
     assert (outcome.gaps, outcome.missing_messages) == (1, 1)
     assert outcome.messages == len(messages) - 1
+
+
+@pytest.mark.parametrize("stamps_ns", [(2**63 - 1, 1), (1, 2**63 - 1), (0, 0), (5, 3)])
+def test_stamps_that_make_no_sense_do_no_harm(
+    messages: list[bytes], capture: Path, stamps_ns: tuple[int, int]
+):
+    packets = packets_of(messages)
+    with capture.open("wb") as file:
+        writer = PcapngWriter(file)
+        # Units of a second, the coarsest there is: a packet can claim any time.
+        writer.add_interface(resolution=0)
+        for number, packet in enumerate(packets):
+            frame = build_ethernet_frame(build_datagram(packet, SOURCE, LINES[0]))
+            if number not in (40, len(packets) - 3):
+                writer.write(stamps_ns[number >= 50], frame)
+    outcome = replay_file(capture)
+    assert (outcome.gaps, outcome.missing_messages) == (2, 2 * PACKET_MESSAGES)
+    assert outcome.messages + outcome.missing_messages == len(messages)
 
 
 def test_a_capture_that_begins_in_the_middle_misses_nothing(messages: list[bytes], capture: Path):
