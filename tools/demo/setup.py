@@ -13,6 +13,7 @@ _PORT_NAMES = ("line_a", "line_b", "rerequest", "glimpse", "oms", "metrics")
 _SESSION = "FHDEMO0001"
 _NS_PER_S = 1_000_000_000
 _DAY_S = 86_400
+_USUAL_METRICS_PORT = 9464
 
 
 def _option(help_text: str, low: float, high: float, name: str | None = None) -> Parameter:
@@ -49,7 +50,7 @@ class Options:
         _option("Start the server so many seconds after the exchange.", 0, _DAY_S, "--late-start"),
     ] = 0
     metrics_port: Annotated[
-        int, _option("Where /metrics is served; 0 for a free port.", 0, 65_535)
+        int, _option("Where /metrics is served; 0 for 9464, or any if that is taken.", 0, 65_535)
     ] = 0
     garbage: Annotated[
         int, _option("Pieces of garbage thrown at every port meanwhile.", 0, 1_000_000_000)
@@ -101,6 +102,9 @@ def make_plan(folder: Path, options: Options) -> Plan:
     ports = dict(zip(_PORT_NAMES, free_ports(len(_PORT_NAMES)), strict=True))
     if options.metrics_port:
         ports["metrics"] = options.metrics_port
+    elif _is_free(_USUAL_METRICS_PORT):
+        # Where the shipped scrape configuration looks.
+        ports["metrics"] = _USUAL_METRICS_PORT
     plan = Plan(folder, ports, options)
     plan.server_config.write_text(_server_toml(plan))
     plan.exchange_config.write_text(_exchange_toml(plan))
@@ -127,6 +131,16 @@ def free_ports(count: int) -> list[int]:
         for sock in held:
             sock.close()
     return ports
+
+
+def _is_free(port: int) -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
+        try:
+            tcp.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _toml(value: Any) -> str:

@@ -93,3 +93,16 @@ def test_free_ports_differ_and_can_be_had_for_both_protocols():
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
             with socket.socket(socket.AF_INET, kind) as sock:
                 sock.bind(("127.0.0.1", port))
+
+
+def test_metrics_are_where_the_shipped_scrape_configuration_looks_unless_that_is_taken(
+    tmp_path: Path,
+):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
+        try:
+            taken.bind(("127.0.0.1", 9464))
+        except OSError:
+            pytest.skip("something on this machine listens at 9464")
+        assert make_plan(tmp_path, Options()).ports["metrics"] != 9464
+    assert make_plan(tmp_path, Options()).ports["metrics"] == 9464
+    assert make_plan(tmp_path, Options(metrics_port=54_321)).ports["metrics"] == 54_321
