@@ -179,8 +179,7 @@ def test_stamps_that_make_no_sense_do_no_harm(
     packets = packets_of(messages)
     with capture.open("wb") as file:
         writer = PcapngWriter(file)
-        # Units of a second, the coarsest there is: a packet can claim any time.
-        writer.add_interface(resolution=0)
+        writer.add_interface()
         for number, packet in enumerate(packets):
             frame = build_ethernet_frame(build_datagram(packet, SOURCE, LINES[0]))
             if number not in (40, len(packets) - 3):
