@@ -7,6 +7,7 @@ wherever it is called. `NUMBA_DISABLE_JIT=1` runs the same source as plain Pytho
 
 import hashlib
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 JIT_ENABLED: bool = not config.DISABLE_JIT
 
 _ROOT = Path(__file__).resolve().parent.parent
+_CANNOT_WRITE = 73  # EX_CANTCREAT of sysexits.h
 _PACKAGES = ("protocols", "feedhandler", "adapters", "oms_out", "tools")
 
 
@@ -42,7 +44,18 @@ def _cache_directory() -> Path:
     file only, not of another one that was inlined, so the directory carries the digest.
     """
     base = config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "feedhandler" / f"kernels-{_source_digest()}"
+    found = Path(base) / "feedhandler" / f"kernels-{_source_digest()}"
+    if JIT_ENABLED:
+        try:
+            found.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            # While modules are imported nobody is there to catch anything better.
+            reason = (
+                f"{error.strerror}; set NUMBA_CACHE_DIR to a folder that this user may write to"
+            )
+            sys.stderr.write(f"feedhandler: error: cannot keep kernels in {found}: {reason}\n")
+            raise SystemExit(_CANNOT_WRITE) from None
+    return found
 
 
 CACHE_DIRECTORY = _cache_directory()

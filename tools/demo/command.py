@@ -71,10 +71,12 @@ def _run(plan: Plan, *, is_quiet: bool) -> dict[str, Any]:
             processes.start_exchange()
             time.sleep(options.late_start_s)
         processes.start_server()
+        processes.wait_for_counters()
+        if not options.late_start_s:
+            # It takes longer to start than what the server has left to do.
+            processes.start_exchange()
         counters = processes.wait_for_server()
         processes.start_client()
-        if not options.late_start_s:
-            processes.start_exchange()
         if options.garbage:
             processes.start_garbage(options.garbage)
         table = LiveTable(plan, counters)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -67,13 +68,22 @@ class Processes:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
+    def wait_for_counters(self) -> CounterFile:
+        """The server's counters, once there are any: its engine is then built in a moment."""
+        return self._wait_for_server(lambda _counters: True)
+
     def wait_for_server(self) -> CounterFile:
         """The server's counters, once its engine runs."""
+        return self._wait_for_server(
+            lambda counters: counters.value("agent_heartbeat", agent="receiver") > 0
+        )
+
+    def _wait_for_server(self, is_there: Callable[[CounterFile], bool]) -> CounterFile:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
             self.check("server")
             counters = self._counters_of_server()
-            if counters is not None and counters.value("agent_heartbeat", agent="receiver"):
+            if counters is not None and is_there(counters):
                 return counters
             time.sleep(_POLL_S)
         raise UserError(f"the server did not start within {_START_S} s", ExitCode.UNAVAILABLE)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,3 +37,19 @@ def test_kernels_run_as_plain_python_with_the_jit_off():
     command = [sys.executable, "-c", source]
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert output.stdout.split() == ["function", str(0xFFFE)]
+
+
+@pytest.mark.compiled_only
+def test_a_cache_that_cannot_be_written_is_told_in_one_line(tmp_path: Path):
+    blocker = tmp_path / "file"
+    blocker.touch()
+    done = subprocess.run(
+        [sys.executable, "-c", "import protocols.jit"],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(blocker)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 73
+    assert len(done.stderr.splitlines()) == 1
+    assert "set NUMBA_CACHE_DIR to a folder that this user may write to" in done.stderr
