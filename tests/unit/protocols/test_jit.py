@@ -52,4 +52,4 @@ def test_a_cache_that_cannot_be_written_is_told_in_one_line(tmp_path: Path):
     )
     assert done.returncode == 73
     assert len(done.stderr.splitlines()) == 1
-    assert "set NUMBA_CACHE_DIR to a folder that this user may write to" in done.stderr
+    assert "set NUMBA_CACHE_DIR to a folder this user may write to" in done.stderr
