@@ -8,11 +8,11 @@ from urllib.parse import unquote
 from tools.check.sources import ROOT, Finding, Source
 
 # A letter in brackets keeps a pattern from finding itself in this file.
-_INDEX = r"pypi[.]org|pythonhosted[.]org|npmjs[.](?:org|com)|crates[.]io|anaconda[.]org"
+_INDEX = r"p[y]pi[.]org|pyt[h]onhosted[.]org|n[p]mjs[.](?:org|com)|cr[a]tes[.]io|an[a]conda[.]org"
 _PATTERNS = (
     (re.compile(r"\b(?:TO[D]O|FIX[M]E|X[X]X|HA[C]K)\b"), "a leftover: do it or drop it"),
     (
-        re.compile(rf"{_INDEX}|proxy[.]golang[.]org|--(?:extra-)?index-[u]rl"),
+        re.compile(rf"{_INDEX}|pr[o]xy[.]golang[.]org|--(?:extra-)?index-[u]rl"),
         "names a package index: leave the choice to the machine",
     ),
     (
