@@ -50,9 +50,7 @@ def _cache_directory() -> Path:
             found.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             # While modules are imported nobody is there to catch anything better.
-            reason = (
-                f"{error.strerror}; set NUMBA_CACHE_DIR to a folder this user may write to"
-            )
+            reason = f"{error.strerror}; set NUMBA_CACHE_DIR to a folder this user may write to"
             sys.stderr.write(f"feedhandler: error: cannot keep kernels in {found}: {reason}\n")
             raise SystemExit(_CANNOT_WRITE) from None
     return found
