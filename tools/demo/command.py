@@ -70,13 +70,14 @@ def _run(plan: Plan, *, is_quiet: bool) -> dict[str, Any]:
         if options.late_start_s:
             processes.start_exchange()
             time.sleep(options.late_start_s)
+        else:
+            processes.start_exchange(is_waiting=True)
         processes.start_server()
-        processes.wait_for_counters()
-        if not options.late_start_s:
-            # It takes longer to start than what the server has left to do.
-            processes.start_exchange()
-        counters = processes.wait_for_server()
+        processes.wait_for_server()
         processes.start_client()
+        counters = processes.wait_for_client()
+        if not options.late_start_s:
+            processes.begin()
         if options.garbage:
             processes.start_garbage(options.garbage)
         table = LiveTable(plan, counters)

@@ -44,9 +44,17 @@ class Processes:
         """Start the server."""
         self._start("server", "serve", "--config", str(self._plan.server_config))
 
-    def start_exchange(self) -> None:
-        """Start the exchange, which begins to send by itself."""
-        self._start("exchange", "run", "--config", str(self._plan.exchange_config))
+    def start_exchange(self, *, is_waiting: bool = False) -> None:
+        """Start the exchange, which sends by itself, or from `begin` on when it `is_waiting`."""
+        more = ["--wait"] if is_waiting else []
+        config = str(self._plan.exchange_config)
+        self._start("exchange", "run", "--config", config, *more, has_input=is_waiting)
+
+    def begin(self) -> None:
+        """Let a waiting exchange send: the end of its input says so."""
+        pipe = self._children["exchange"].stdin
+        if pipe is not None:
+            pipe.close()
 
     def start_client(self, *more: str) -> None:
         """Start the OMS client, quiet unless `more` gives other arguments."""
@@ -61,32 +69,31 @@ class Processes:
         targets += [f"--tcp={ports[name]}" for name in ("glimpse", "oms", "metrics")]
         self._start("garbage", f"--count={count}", *targets)
 
-    def _start(self, name: str, *arguments: str) -> None:
+    def _start(self, name: str, *arguments: str, has_input: bool = False) -> None:
         command = [sys.executable, "-m", _MODULES[name], *arguments]
+        given = subprocess.PIPE if has_input else subprocess.DEVNULL
         with self._plan.log(name).open("ab") as log:
-            self._children[name] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-
-    def wait_for_counters(self) -> CounterFile:
-        """The server's counters, once there are any: its engine is then built in a moment."""
-        return self._wait_for_server(lambda _counters: True)
+            self._children[name] = subprocess.Popen(command, stdin=given, stdout=log, stderr=log)
 
     def wait_for_server(self) -> CounterFile:
         """The server's counters, once its engine runs."""
-        return self._wait_for_server(
+        return self._wait_until(
             lambda counters: counters.value("agent_heartbeat", agent="receiver") > 0
         )
 
-    def _wait_for_server(self, is_there: Callable[[CounterFile], bool]) -> CounterFile:
+    def wait_for_client(self) -> CounterFile:
+        """The server's counters, once an OMS is logged on."""
+        return self._wait_until(lambda counters: counters.value("fix_sessions_up") > 0)
+
+    def _wait_until(self, is_there: Callable[[CounterFile], bool]) -> CounterFile:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
-            self.check("server")
+            self.check("server", "exchange", "oms-client")
             counters = self._counters_of_server()
             if counters is not None and is_there(counters):
                 return counters
             time.sleep(_POLL_S)
-        raise UserError(f"the server did not start within {_START_S} s", ExitCode.UNAVAILABLE)
+        raise UserError(f"server and client were not up within {_START_S} s", ExitCode.UNAVAILABLE)
 
     def _counters_of_server(self) -> CounterFile | None:
         """The counters of the server that was started last, never of one before it."""

@@ -204,7 +204,7 @@ def _exchange_toml(plan: Plan) -> str:
         "rate": options.rate,
         "simulated_rate": options.rate,
         "seconds": options.seconds,
-        "start_delay_ms": 400,
+        "start_delay_ms": 100,
     }
     top = {"report_file": plan.report("exchange"), "status_file": plan.exchange_status}
     return (

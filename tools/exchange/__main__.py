@@ -26,20 +26,27 @@ app = App(
 
 
 @app.command
-def run(*, config: Path, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def run(
+    *,
+    config: Path,
+    wait: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
     """Run a session until its end, or SIGTERM.
 
     Parameters
     ----------
     config
         TOML file; see `tools/exchange/README.md`.
+    wait
+        Send heartbeats alone until a line comes on standard input, or its end.
     json
         Print the report as one JSON object on the last line.
     """
     settings = load_config(config, ExchangeConfig)
     check_writable(settings.status_file, "status_file")
     check_writable(settings.report_file)
-    report = uvloop.run(run_exchange(settings))
+    report = uvloop.run(run_exchange(settings, is_waiting=wait))
     _print_result(report, as_json=json)
 
 

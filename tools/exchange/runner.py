@@ -33,6 +33,8 @@ from tools.exchange.truth import summary
 
 SLICE_NS = 100_000_000
 """How long the sender's thread stays in its kernel before Python has a look."""
+WAITING_SLICE_NS = 2_000_000
+"""The same before the session has begun: it begins that much later at most."""
 STATUS_S = 0.25
 WATCH_S = 0.02
 WAIT_LIMIT_S = 1.2
@@ -117,7 +119,9 @@ def allocate_sender(config: ExchangeConfig, sockets: Sockets) -> sending.Sender:
 class Exchange:
     """One run, from its configuration to its report."""
 
-    def __init__(self, config: ExchangeConfig, sockets: Sockets) -> None:
+    def __init__(
+        self, config: ExchangeConfig, sockets: Sockets, *, is_waiting: bool = False
+    ) -> None:
         self.sender = allocate_sender(config, sockets)
         self.glimpse = GlimpseServer(self.sender, config.session.id, config.glimpse.clients_max)
         self.ports = {
@@ -127,8 +131,17 @@ class Exchange:
         self._config = config
         self._stop_wanted = asyncio.Event()
         self._thread = threading.Thread(target=self._send, name="exchange-sender", daemon=True)
+        self._may_begin = threading.Event()
+        if not is_waiting:
+            self._may_begin.set()
         self._stopped_early = False
         self._truth: dict[str, Any] = {}
+
+    def begin(self) -> None:
+        """End the wait of an exchange that was told to: the first message is due `start_delay_ms`
+        from now. Any thread's.
+        """
+        self._may_begin.set()
 
     def stop(self) -> None:
         """Close the session soon, or end the linger (a signal's handler)."""
@@ -144,8 +157,6 @@ class Exchange:
         status = asyncio.create_task(self._write_status())
         # Compiling takes seconds in an empty cache: before the clock of the session starts.
         await asyncio.to_thread(sending.run_slice_nb, self.sender, 0)
-        delay_ns = self._config.flow.start_delay_ms * 10**6
-        self.sender.settings[sending.START_NS] = time.monotonic_ns() + delay_ns
         self._thread.start()
         try:
             await self._watch()
@@ -221,8 +232,13 @@ class Exchange:
         """Body of the sender's thread."""
         # The default lets a sleep end 50 µs late, as long as the shortest one here.
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, _TIMER_SLACK_NS, 0, 0, 0)
+        settings, slice_ns = self.sender.settings, WAITING_SLICE_NS
         while not sending.read_word_nb(self.sender.control, sending.LEAVE):
-            sending.run_slice_nb(self.sender, time.monotonic_ns() + SLICE_NS)
+            if slice_ns != SLICE_NS and self._may_begin.is_set():
+                delay_ns = self._config.flow.start_delay_ms * 10**6
+                settings[sending.START_NS] = time.monotonic_ns() + delay_ns
+                slice_ns = SLICE_NS
+            sending.run_slice_nb(self.sender, time.monotonic_ns() + slice_ns)
 
     def _state(self) -> str:
         if self._stopped_early:
@@ -234,7 +250,8 @@ class Exchange:
         progress = self.sender.progress
         if progress[sending.SENT] == 0:
             return 0
-        return int(progress[sending.LAST_SENT_NS] - self.sender.settings[sending.START_NS])
+        # Below 0 when it was stopped before its start.
+        return max(0, int(progress[sending.LAST_SENT_NS] - self.sender.settings[sending.START_NS]))
 
     def _rate_achieved(self) -> float:
         """Messages a second, from the first message to the latest."""
@@ -260,11 +277,23 @@ def write_json(path: str, value: dict[str, Any]) -> None:
     beside.replace(path)
 
 
-async def run_exchange(config: ExchangeConfig) -> dict[str, Any]:
-    """Run an exchange until it's over or a SIGTERM or SIGINT comes; returns the report."""
+def _begin_on_input(exchange: Exchange) -> None:
+    """Body of a thread: begin when standard input has something, ends, or cannot be read."""
+    with contextlib.suppress(OSError):
+        # Not sys.stdin: a reader that is still blocked in it breaks the interpreter's end.
+        os.read(0, 1)
+    exchange.begin()
+
+
+async def run_exchange(config: ExchangeConfig, *, is_waiting: bool) -> dict[str, Any]:
+    """Run an exchange until it's over or a SIGTERM or SIGINT comes; returns the report. One that
+    `is_waiting` begins when a line comes on standard input.
+    """
     loop = asyncio.get_running_loop()
     with open_sockets(config) as sockets:
-        exchange = Exchange(config, sockets)
+        exchange = Exchange(config, sockets, is_waiting=is_waiting)
+        if is_waiting:
+            threading.Thread(target=_begin_on_input, args=(exchange,), daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, exchange.stop)
         try:

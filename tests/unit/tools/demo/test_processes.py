@@ -100,6 +100,22 @@ def test_a_child_can_be_killed_and_started_again_with_its_log_kept(
         children.kill("exchange")
 
 
+def test_a_waiting_exchange_is_told_to_begin_by_the_end_of_its_input(
+    tmp_path: Path, children: Processes
+):
+    (tmp_path / "other.py").write_text(
+        "import sys, time\n"
+        'print(sys.argv[-1], sys.stdin.read() == "", "ready", flush=True)\n'
+        "time.sleep(60)\n"
+    )
+    children.start_exchange(is_waiting=True)
+    time.sleep(0.3)
+    assert (tmp_path / "exchange.log").read_text() == ""
+    children.begin()
+    wait_until_ready(tmp_path, "exchange")
+    assert (tmp_path / "exchange.log").read_text() == "--wait True ready\n"
+
+
 def test_leaving_the_context_ends_whoever_still_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -121,7 +137,7 @@ def test_the_counters_of_a_dead_server_are_not_taken_for_those_of_the_new_one(
     stale = CounterFile.create(tmp_path / "feedhandler.counters", (spec,))
     stale.values[0, 0] = 1
     children.start_server()
-    with pytest.raises(UserError, match="did not start within") as caught:
+    with pytest.raises(UserError, match="were not up within") as caught:
         children.wait_for_server()
     assert caught.value.exit_code == ExitCode.UNAVAILABLE
 

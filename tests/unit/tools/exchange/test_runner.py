@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -27,7 +28,7 @@ from tools.exchange.config import (
     Rerequest,
     Session,
 )
-from tools.exchange.runner import Exchange, open_sockets
+from tools.exchange.runner import Exchange, open_sockets, run_exchange
 
 pytestmark = pytest.mark.skipif(not JIT_ENABLED, reason="the interpreter cannot keep the pace")
 
@@ -78,10 +79,16 @@ class Receiver:
         return found
 
 
-async def run_with(config: ExchangeConfig, receiver: Receiver, visit: Visit | None = None):
+async def run_with(
+    config: ExchangeConfig,
+    receiver: Receiver,
+    visit: Visit | None = None,
+    *,
+    is_waiting: bool = False,
+):
     """Run an exchange, collect what its lines carry, and let `visit` do something meanwhile."""
     with open_sockets(config) as sockets:
-        exchange = Exchange(config, sockets)
+        exchange = Exchange(config, sockets, is_waiting=is_waiting)
         task = asyncio.create_task(exchange.run())
         visited = asyncio.create_task(visit(exchange)) if visit else None
         while not task.done():
@@ -147,6 +154,60 @@ async def test_both_lines_carry_the_whole_session_and_the_report_tells_the_truth
     assert abs(report["rate"] / 20_000 - 1) < 0.05
     assert json.loads((tmp_path / "report.json").read_text()) == report
     assert json.loads(status.read_text())["books_digest"] == report["books_digest"]
+
+
+async def test_one_that_waits_sends_heartbeats_alone_until_it_may_begin():
+    flow = Flow(symbols=3, rate=20_000, messages=2000, orders_per_symbol=20, start_delay_ms=0)
+
+    async def visit(exchange: Exchange) -> float:
+        await asyncio.sleep(0.3)
+        assert exchange.status()["state"] == "starting"
+        assert exchange.status()["sent"] == 0
+        exchange.begin()
+        return time.monotonic()
+
+    with Receiver() as receiver:
+        config = receiver.config(flow, Session(heartbeat_ms=20, end_linger_s=0.05))
+        report, _ = await run_with(config, receiver, visit, is_waiting=True)
+        first = next(i for i, packet in enumerate(receiver.packets[0]) if packet.messages)
+        assert first >= 5
+        assert sorted(receiver.messages(0)) == list(range(1, 2001))
+    assert report["rate"] == pytest.approx(20_000, rel=0.1)
+
+
+async def test_one_that_is_stopped_while_it_waits_closes_a_session_that_took_no_time():
+    flow = Flow(symbols=3, rate=5000, orders_per_symbol=20)
+
+    async def visit(exchange: Exchange) -> None:
+        await asyncio.sleep(0.1)
+        exchange.stop()
+
+    with Receiver() as receiver:
+        config = receiver.config(flow, Session(end_linger_s=60))
+        report, _ = await run_with(config, receiver, visit, is_waiting=True)
+        messages = receiver.messages(0)
+        checker = check(messages[sequence] for sequence in range(1, report["sent"] + 1))
+    assert checker.digest() == report["books_digest"]
+    assert (report["state"], report["rate"], report["seconds"]) == ("stopped", 0, 0)
+
+
+@pytest.mark.parametrize("words", [b"\n", b""], ids=["a line", "the end"])
+async def test_standard_input_ends_the_wait(words: bytes, monkeypatch: pytest.MonkeyPatch):
+    flow = Flow(symbols=3, rate=20_000, messages=1000, orders_per_symbol=20, start_delay_ms=0)
+    reading, writing = os.pipe()
+    real_read = os.read
+    monkeypatch.setattr(os, "read", lambda fd, size: real_read(fd or reading, size))
+    with Receiver() as receiver:
+        config = receiver.config(flow, Session(end_linger_s=0.0))
+        task = asyncio.create_task(run_exchange(config, is_waiting=True))
+        await asyncio.sleep(0.2)
+        receiver.drain()
+        assert not receiver.messages(0)
+        os.write(writing, words)
+        os.close(writing)
+        report = await task
+    os.close(reading)
+    assert (report["state"], report["sent"]) == ("ended", 1000)
 
 
 async def test_a_snapshot_and_the_live_feed_from_its_number_on_make_the_same_books():
