@@ -12,6 +12,23 @@ import numpy as np
 E9_PER_E4 = 100_000
 
 
+_NOT_IN_SYMBOLS = ',"'
+"""Would need quoting in CSV and JSON."""
+
+
+def symbol_text(symbol: int, instrument: int) -> str:
+    """The symbol of an instrument as every output shows it: eight little-endian bytes up to the
+    first blank; "#" and the instrument's number when there are none, or when it is 0 as no message
+    has named it. What could break a row or a FIX field apart, whoever sent it, becomes "?".
+    """
+    text = symbol.to_bytes(8, "little", signed=True).split(b" ", 1)[0].decode("latin-1")
+    if symbol == 0 or not text:
+        return f"#{instrument}"
+    return "".join(
+        each if "!" <= each <= "~" and each not in _NOT_IN_SYMBOLS else "?" for each in text
+    )
+
+
 class Kind(IntEnum):
     """What happened, in words that every venue shares."""
 

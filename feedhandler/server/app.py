@@ -23,6 +23,7 @@ from feedhandler.core.book.views import books_digest
 from feedhandler.core.counters import CounterFile, default_counter_path
 from feedhandler.core.counts import COUNT_ROWS, HISTOGRAM_ROWS, Count, Histogram
 from feedhandler.core.engine import Control, Setting, Watch
+from feedhandler.core.events import symbol_text
 from feedhandler.core.latency import record_nb, summary
 from feedhandler.core.receive import (
     Receiver,
@@ -192,10 +193,7 @@ class Server:
         return SnapshotService(self._shard, self._adapter.snapshot_loader, glimpse, on_failure)
 
     def _symbol_of(self, instrument: int) -> str:
-        symbol = int(self._shard.instruments[instrument]["symbol"])
-        if symbol == 0:
-            return f"#{instrument}"
-        return symbol.to_bytes(8, "little").decode("latin-1").rstrip()
+        return symbol_text(int(self._shard.instruments[instrument]["symbol"]), instrument)
 
     def _on_http_reject(self, _reason: str) -> None:
         self.counters.values[CONTROL_FIRST + ControlCount.HTTP_REJECTED, 0] += 1

@@ -1,5 +1,6 @@
 """Packets with loss, duplicates, reordering and overlap: every message once, in order."""
 
+from collections.abc import Iterator
 from random import Random
 
 import numpy as np
@@ -25,7 +26,9 @@ TINY = CAPACITY._replace(window_packets=4)
 
 # (first message, how many, line); none at all is a heartbeat.
 arrivals = st.lists(
-    st.tuples(st.integers(1, MESSAGES), st.integers(0, 9), st.integers(0, 2)), max_size=60
+    st.tuples(st.integers(1, MESSAGES), st.integers(0, 9), st.integers(0, 2)),
+    min_size=1,
+    max_size=60,
 )
 
 
@@ -50,15 +53,23 @@ def check_applied(engine: Engine, expected: list[int]) -> None:
     assert [int(tick["ts_exch_ns"]) for tick in ticks] == expected
 
 
-@given(arrivals)
-def test_applied_messages_and_holes_are_those_of_the_slow_twin(
+def both_after_each(
     packets: list[tuple[int, int, int]],
-):
+) -> Iterator[tuple[Engine, SlowSequence]]:
+    """The engine and its slow twin, after each packet."""
     engine, slow = Engine(capacity=ROOMY, reorder_ns=NEVER), SlowSequence()
     for seq, count, line in packets:
         engine.take(datagram(seq, count), line)
         engine.settle()
         slow.take(seq, seq + count if count else seq)
+        yield engine, slow
+
+
+@given(arrivals)
+def test_applied_messages_and_holes_are_those_of_the_slow_twin(
+    packets: list[tuple[int, int, int]],
+):
+    for engine, slow in both_after_each(packets):
         assert holes_of(engine) == slow.holes()
         assert engine.channel["next_seq"] == slow.next_seq
         missing = (State.GAP, State.SYNCING)
@@ -75,11 +86,7 @@ def test_applied_messages_and_holes_are_those_of_the_slow_twin(
 def test_giving_up_every_hole_counts_each_missing_message_once(
     packets: list[tuple[int, int, int]],
 ):
-    engine, slow = Engine(capacity=ROOMY, reorder_ns=NEVER), SlowSequence()
-    for seq, count, line in packets:
-        engine.take(datagram(seq, count), line)
-        engine.settle()
-        slow.take(seq, seq + count if count else seq)
+    *_, (engine, slow) = both_after_each(packets)
     lost = 0
     while slow.holes():
         skip_hole_nb(engine.shard, engine.rx)

@@ -55,11 +55,8 @@ def write_price_nb(out: Bytes, at: int, price_e9: int) -> int:
 
 @kernel
 def write_symbol_nb(out: Bytes, at: int, symbol: int, instrument: int) -> int:
-    """The symbol without its padding, or #locate when no message has named it.
-
-    What would break a line of CSV apart (a comma, a quote, anything not printable) becomes "?".
-    """
-    if symbol == 0:
+    """The text that `feedhandler.core.events.symbol_text` gives, where the next byte goes."""
+    if symbol == 0 or symbol & 0xFF == _BLANK:
         out[at] = _HASH
         return write_integer_nb(out, at + 1, instrument)
     for i in range(8):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from feedhandler.core.book.views import levels, live_instruments
 from feedhandler.core.engine import CHUNK, Setting, Shard, allocate_shard
-from feedhandler.core.events import SIGNAL
+from feedhandler.core.events import SIGNAL, symbol_text
 from feedhandler.core.receive import Receiver, allocate_receiver
 from feedhandler.core.ring import ring_take_rows_nb
 from feedhandler.core.sequence import State
@@ -31,9 +31,7 @@ from protocols.pcap.sniff import FileFormat
 from protocols.wire import Bytes
 from tools.replay.csv_kernels import (
     ROW_BYTES_MAX,
-    SYMBOL_BYTES_MAX,
     format_bbo_nb,
-    write_symbol_nb,
 )
 from tools.replay.kernels import (
     CURSOR_WORDS,
@@ -217,18 +215,11 @@ class Replay:
         """The final books as CSV: symbol, side, price, qty, orders; best level first."""
         file.write(_BOOK_HEADER)
         for instrument in live_instruments(self.shard.book):
-            symbol = symbol_text(self.shard, int(instrument))
+            symbol = symbol_text(int(self.shard.instruments[instrument]["symbol"]), int(instrument))
             for side, letter in ((1, "B"), (-1, "S")):
                 for price_e4, qty, orders in levels(self.shard.book, int(instrument), side):
                     price = f"{price_e4 // 10_000}.{price_e4 % 10_000:04d}"
                     file.write(f"{symbol},{letter},{price},{qty},{orders}\n".encode())
-
-
-def symbol_text(shard: Shard, instrument: int) -> str:
-    """Symbol of an instrument as the CSV files have it: without padding, #locate if unnamed."""
-    text = np.zeros(SYMBOL_BYTES_MAX, np.uint8)
-    symbol = int(shard.instruments[instrument]["symbol"])
-    return text[: write_symbol_nb(text, 0, symbol, instrument)].tobytes().decode("ascii")
 
 
 def _touch(buf: Bytes) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from feedhandler.core.analytics import INSTRUMENT
 from feedhandler.core.engine import BBO
+from feedhandler.core.events import symbol_text
 from protocols.pcap.sniff import sniff_format
 from tests.unit.tools.replay.support import (
     Datagram,
@@ -23,7 +24,7 @@ from tests.unit.tools.replay.support import (
     write_capture,
 )
 from tools.replay.csv_kernels import ROW_BYTES_MAX, SYMBOL_BYTES_MAX, format_bbo_nb, write_symbol_nb
-from tools.replay.replay import Replay, symbol_text
+from tools.replay.replay import Replay
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +89,18 @@ def test_a_row_shows_its_numbers_in_full(
         (b'A,B"C\nD ', b"A?B?C?D"),
         (b"\xff\x7f\x1f     ", b"???"),
         (bytes(8), b"#321"),
+        (b" " * 8, b"#321"),
     ],
 )
 def test_a_symbol_never_breaks_its_row(raw: bytes, shown: bytes):
     out = np.zeros(SYMBOL_BYTES_MAX, np.uint8)
-    size = write_symbol_nb(out, 0, int.from_bytes(raw, "little", signed=True), 321)
-    assert out[:size].tobytes() == shown
+    symbol = int.from_bytes(raw, "little", signed=True)
+    size = write_symbol_nb(out, 0, symbol, 321)
+    assert out[:size].tobytes() == shown == symbol_text(symbol, 321).encode()
 
 
-def test_an_instrument_that_no_message_named_is_shown_by_its_number():
-    player = Replay(server_config())
-    assert symbol_text(player.shard, 17) == "#17"
+@given(st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**16 - 1))
+def test_every_output_shows_the_same_symbol(symbol: int, instrument: int):
+    out = np.zeros(SYMBOL_BYTES_MAX, np.uint8)
+    size = write_symbol_nb(out, 0, symbol, instrument)
+    assert out[:size].tobytes().decode("ascii") == symbol_text(symbol, instrument)
