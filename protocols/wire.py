@@ -13,20 +13,27 @@ from protocols.jit import kernel
 Bytes = NDArray[np.uint8]
 
 
+_1 = np.uint64(1)
+_2 = np.uint64(2)
+_3 = np.uint64(3)
+
+
 @kernel
 def read_u16_nb(buf: Bytes, at: int) -> int:
     """u16 at byte `at`."""
-    return (np.int64(buf[at]) << 8) | np.int64(buf[at + 1])
+    i = np.uint64(at)
+    return (np.int64(buf[i]) << 8) | np.int64(buf[i + _1])
 
 
 @kernel
 def read_u32_nb(buf: Bytes, at: int) -> int:
     """u32 at byte `at`."""
+    i = np.uint64(at)
     return (
-        (np.int64(buf[at]) << 24)
-        | (np.int64(buf[at + 1]) << 16)
-        | (np.int64(buf[at + 2]) << 8)
-        | np.int64(buf[at + 3])
+        (np.int64(buf[i]) << 24)
+        | (np.int64(buf[i + _1]) << 16)
+        | (np.int64(buf[i + _2]) << 8)
+        | np.int64(buf[i + _3])
     )
 
 

@@ -3,6 +3,7 @@
 Run under NUMBA_BOUNDSCHECK=1 as well, where an index outside of an array is an IndexError.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -70,9 +71,9 @@ def test_pcapng_captures_of_any_bytes(data: bytes, link: int, rows: int):
 def test_messages_in_front_of_any_bytes_are_found_whole(messages: list[bytes], garbage: bytes):
     data = b"".join(len(item).to_bytes(2, "big") + item for item in messages) + garbage
     buf = np.frombuffer(data, np.uint8)
-    out_at, out_len = np.zeros(200, np.int64), np.zeros(200, np.int64)
-    count, used, status = index_messages_nb(buf, 0, len(data), out_at, out_len)
-    found = [data[at : at + size] for at, size in zip(out_at, out_len, strict=True)][:count]
+    out_at = np.zeros(201, np.int64)
+    count, used, status = index_messages_nb(buf, 0, len(data), out_at)
+    found = [data[at + 2 : end] for at, end in itertools.pairwise(out_at[: count + 1].tolist())]
     assert found[: len(messages)] == messages
     assert sum(map(len, found)) + 2 * count + 2 * (status == Status.END_OF_SESSION) == used
     assert used <= len(data)

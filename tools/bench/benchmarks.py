@@ -1,5 +1,6 @@
 """The benchmarks, one small function each, and the table that names them."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from feedhandler.core.latency import allocate_histogram
 from feedhandler.core.ring import allocate_ring
 from feedhandler.core.sequence import ENTRY, allocate_window
 from oms_out.encoding import SignalEncoder
-from protocols.binaryfile.kernels import index_messages_nb
+from protocols.binaryfile.kernels import LENGTH_BYTES, index_messages_nb
 from protocols.binaryfile.reader import load_bytes
 from protocols.moldudp64.codec import Packet, encode_packet
 from protocols.pcap.reader import open_capture
@@ -169,14 +170,16 @@ def pcap_index(workload: Workload) -> Run:
 def _write_capture(workload: Workload) -> int:
     buf = load_bytes(workload.path)
     count = min(workload.messages, _CAPTURE_MESSAGES * _CAPTURE_PACKETS_MAX)
-    index = np.zeros((2, count), np.int64)
-    found, _, _ = index_messages_nb(buf, 0, len(buf), index[0], index[1])
+    blocks = np.zeros(count + 1, np.int64)
+    found, _, _ = index_messages_nb(buf, 0, len(buf), blocks)
     source, line = Endpoint(0x0A000001, 40_000), Endpoint(0xE0000001, 26_400)
     with (workload.folder / "lines.pcap").open("wb") as file:
         writer = PcapWriter(file)
         for first in range(0, found, _CAPTURE_MESSAGES):
-            spans = index[:, first : first + _CAPTURE_MESSAGES].T.tolist()
-            messages = tuple(buf[at : at + size].tobytes() for at, size in spans)
+            ends = blocks[first : min(first + _CAPTURE_MESSAGES, found) + 1].tolist()
+            messages = tuple(
+                buf[at + LENGTH_BYTES : end].tobytes() for at, end in itertools.pairwise(ends)
+            )
             payload = encode_packet(Packet("BENCH", first + 1, messages))
             frame = build_ethernet_frame(build_datagram(payload, source, line), vlans=(7,))
             writer.write(first * 1_000, frame)

@@ -24,7 +24,7 @@ from feedhandler.core.receive import (
 from feedhandler.core.ring import ring_size_nb
 from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE, WINDOW_HEAD, State
 from feedhandler.core.stages import drain_lanes_nb
-from protocols.binaryfile.kernels import LENGTH_BYTES, index_messages_nb
+from protocols.binaryfile.kernels import index_messages_nb
 from protocols.errors import Status
 from protocols.jit import kernel
 from protocols.wire import Bytes
@@ -83,12 +83,12 @@ def replay_blocks_nb(
     stages: Any,
     buf: Bytes,
     cursor: NDArray[np.int64],
-    index: NDArray[np.int64],
+    blocks: NDArray[np.int64],
 ) -> int:
     """Replay blocks of buf[cursor[AT] : cursor[STOP]] in chunks of CHUNK messages, for at most
     cursor[ROUNDS] rounds, until the last message of a chunk is later than cursor[UNTIL_NS].
 
-    Shapes:  index i64[2, CHUNK], scratch; cursor i64[CURSOR_WORDS].
+    Shapes:  blocks i64[CHUNK + 1], scratch; cursor i64[CURSOR_WORDS].
     Returns: Status: OK at the end of the bytes, TRUNCATED within a message, OUTPUT_FULL when the
         caller is to call again.
     """
@@ -98,10 +98,10 @@ def replay_blocks_nb(
         if not _has_room_nb(shard):
             return Status.OUTPUT_FULL
         at = cursor[Cursor.AT]
-        count, used, status = index_messages_nb(buf, at, cursor[Cursor.STOP], index[0], index[1])
+        stop = cursor[Cursor.STOP]
+        count, used, status = index_messages_nb(buf, at, stop, blocks)
         if count > 0 and cursor[Cursor.UNTIL_NS] < FOREVER_NS:
-            last_at = index[0, count - 1] - LENGTH_BYTES
-            cursor[Cursor.EVENT_NS] = _event_time_nb(shard, venue, buf, last_at)
+            cursor[Cursor.EVENT_NS] = _event_time_nb(shard, venue, buf, blocks[count - 1])
             if cursor[Cursor.EVENT_NS] > cursor[Cursor.UNTIL_NS]:
                 return Status.OUTPUT_FULL
         packet["seq"] = channel["next_seq"]

@@ -123,11 +123,11 @@ class Replay:
         self.shard.channel[0]["state"] = State.LIVE
         self.shard.channel[0]["next_seq"] = 1
         self._cursor[Cursor.STOP] = len(buf)
-        index = np.zeros((2, CHUNK), np.int64)
+        blocks = np.zeros(CHUNK + 1, np.int64)
         _touch(buf)
         status = self._run_slices(
             lambda: replay_blocks_nb(
-                self.shard, self._venue, self._stages, buf, self._cursor, index
+                self.shard, self._venue, self._stages, buf, self._cursor, blocks
             )
         )
         if status == Status.TRUNCATED and fault is None:

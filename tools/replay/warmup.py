@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from feedhandler.core.engine import CHUNK
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.warmup_steps import smallest_engine
 from protocols.binaryfile.kernels import index_messages_nb
@@ -25,8 +26,8 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
     buf = np.zeros(2, np.uint8)
 
     def blocks() -> None:
-        index = np.zeros((2, 64), np.int64)
-        index_messages_nb(buf, 0, 0, index[0], index[1])
+        index = np.zeros(CHUNK + 1, np.int64)
+        index_messages_nb(buf, 0, 0, index)
         replay_blocks_nb(shard, venue, pair, buf, cursor, index)
 
     def datagrams() -> None:
