@@ -17,12 +17,18 @@ LOCK_DONE := $(DONE)/dependencies-$(LOCK_HASH)
 PACKAGE_DONE := $(DONE)/package-$(LOCK_HASH)-$(PACKAGE_HASH)
 KERNELS_DONE := $(DONE)/kernels-$(LOCK_HASH)-$(PACKAGE_HASH)-$(SOURCE_HASH)
 
+PEERS := .venv-peers
+PEERS_DONE := $(PEERS)/.done-$(call HASH,requirements/peers.txt)
+
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links --quiet
 
+PIP_PEERS = $(UV) pip compile --group peers --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-emit-find-links --quiet
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench perf lock clean
+.PHONY: help setup demo test check bench perf peers interop lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,12 +51,19 @@ bench: setup ## benchmark table
 perf: setup ## guards against hot paths that became twice as slow
 	@$(BIN)/python -m pytest --quiet tests/perf
 
+peers: $(PEERS_DONE) ## other implementations (QuickFIX compiles for minutes); make bench then shows them beside ours
+	@:
+
+interop: setup peers ## FIX sessions against QuickFIX, both ways, with gaps
+	@FEEDHANDLER_PEERS=$(PEERS) $(BIN)/python -m pytest --quiet tests/interop
+
 lock: ## resolve the dependencies of pyproject.toml again and rewrite requirements/ (needs uv)
 	@$(PIP_COMPILE) --upgrade --extra dev --output-file requirements/dev.txt
 	@$(PIP_COMPILE) --constraint requirements/dev.txt --output-file requirements/runtime.txt
+	@$(PIP_PEERS) --output-file requirements/peers.txt
 
 clean: ## remove the virtual environment and every cache
-	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	@rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(LOCK_DONE):
@@ -64,6 +77,12 @@ $(PACKAGE_DONE): | $(LOCK_DONE)
 	@echo "set-up 2/3  commands feedhandler, exchange, oms-client in $(BIN)"
 	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
 	@rm -f $(DONE)/package-* && touch $@
+
+$(PEERS_DONE):
+	@echo "peers       QuickFIX and others in $(PEERS)"
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement requirements/peers.txt
+	@touch $@
 
 $(KERNELS_DONE): | $(PACKAGE_DONE)
 	@echo "set-up 3/3  kernels compiled once, then cached"
