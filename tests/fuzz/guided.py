@@ -13,7 +13,7 @@ from pathlib import Path
 os.environ["NUMBA_DISABLE_JIT"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import atheris  # noqa: E402 - the JIT must be off before anything of ours is imported
+import atheris
 
 with atheris.instrument_imports(include=["protocols"]):
     from tests.fuzz.targets import TARGETS

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,19 @@ from feedhandler.core.sequence import ENTRY, allocate_window
 from oms_out.encoding import SignalEncoder
 from protocols.binaryfile.kernels import LENGTH_BYTES, index_messages_nb
 from protocols.binaryfile.reader import load_bytes
+from protocols.itch50.rows import OTHER, allocate_scratch
+from protocols.itch50.spec import LENGTHS
 from protocols.moldudp64.codec import Packet, encode_packet
 from protocols.pcap.reader import open_capture
 from protocols.pcap.writer import Endpoint, PcapWriter, build_datagram, build_ethernet_frame
+from protocols.simd import VECTOR_BYTES
 from tools.bench.kernels import (
     VALUES,
     add_counts_nb,
     decode_and_book_nb,
     decode_nb,
+    fields_nb,
+    frame_nb,
     record_values_nb,
     ring_consume_nb,
     ring_produce_nb,
@@ -34,6 +40,7 @@ from tools.bench.kernels import (
     store_packets_nb,
 )
 from tools.bench.measure import Benchmark, Run, Timing, Workload
+from tools.bench.peers import peer
 from tools.exchange.flow import generate_nb
 from tools.exchange.layout import FlowSettings, allocate_engine
 from tools.replay.replay import Replay
@@ -45,6 +52,8 @@ _WINDOW_PACKETS = 1_024
 _PACKET_BYTES = 1_400
 _CAPTURE_MESSAGES = 40
 _CAPTURE_PACKETS_MAX = 50_000
+_FRAMES_AT_ONCE = 65_536
+_ROWS_AT_ONCE = 4_096
 _FIX_ROWS = 1_000
 _FIX_ROUNDS_A_LOOP = 100_000
 _BOOK = BookCapacity(instruments=1_024)
@@ -65,6 +74,10 @@ def _tick_slots() -> tuple[NDArray[np.void], NDArray[np.int32]]:
     return np.zeros(CHUNK, TICK), np.arange(CHUNK, dtype=np.int32)
 
 
+def _session_file(workload: Workload) -> Path:
+    return workload.path
+
+
 def exchange_generate(workload: Workload) -> Run:
     """The synthetic exchange: flow, matching and ITCH bytes, into memory."""
     settings = FlowSettings(_SEED, messages=max(workload.messages // 5, 10_000))
@@ -75,6 +88,23 @@ def exchange_generate(workload: Workload) -> Run:
             pass
 
     return lambda: _timed(settings.messages, partial(generate, allocate_engine(settings)))
+
+
+def itch_frame(workload: Workload) -> Run:
+    """Where each message begins, 65,536 at a time."""
+    buf, lengths = load_bytes(workload.path), np.array(LENGTHS, np.int64)
+    blocks = np.zeros(_FRAMES_AT_ONCE + 1, np.int64)
+    return lambda: _timed(workload.messages, lambda: frame_nb(buf, lengths, blocks))
+
+
+def itch_fields(workload: Workload) -> Run:
+    """Every field of every message as a native number in a row of its type, 4,096 at a time."""
+    buf, scratch = load_bytes(workload.path), allocate_scratch(_ROWS_AT_ONCE)
+    table_bytes = (_ROWS_AT_ONCE + 1) * VECTOR_BYTES
+    out, first_at = np.zeros(OTHER * table_bytes, np.uint8), np.arange(OTHER) * table_bytes
+    return lambda: _timed(
+        workload.messages, lambda: fields_nb(buf, scratch, out, first_at, np.zeros_like(first_at))
+    )
 
 
 def itch_decode(workload: Workload) -> Run:
@@ -210,7 +240,11 @@ def fix_encode(workload: Workload) -> Run:
 
 
 BENCHMARKS = (
+    Benchmark("itch_frame", "message found", itch_frame),
+    Benchmark("itch_fields", "message, all fields", itch_fields),
     Benchmark("itch_decode", "message to tick", itch_decode),
+    Benchmark("itch_itchfeed", "message to object", peer("itchfeed", _session_file)),
+    Benchmark("itch_meatpy", "message to object", peer("meatpy", _session_file)),
     Benchmark("itch_decode_and_book", "message to tick and book", itch_decode_and_book),
     Benchmark("replay_file", "message, all stages", replay_file),
     Benchmark("exchange_generate", "message made and matched", exchange_generate),

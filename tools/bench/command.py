@@ -19,6 +19,7 @@ from tools.bench.benchmarks import BENCHMARKS
 from tools.bench.measure import (
     RUNS,
     Benchmark,
+    NotInstalledError,
     Result,
     Workload,
     describe_machine,
@@ -61,8 +62,9 @@ def bench(
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="feedhandler-bench-"))
         workload = _make_workload(Path(folder), quick=quick)
         with _hiccups() as hiccups:
-            results = _run_all(chosen, workload)
+            results, missing = _run_all(chosen, workload)
         report = _make_report(results, hiccups, quick=quick)
+        report["not_installed"] = missing
         _print_table(results, report)
         if output:
             output.write(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
@@ -97,15 +99,20 @@ def _hiccups() -> Iterator[Histogram]:
         meter.stop()
 
 
-def _run_all(chosen: Sequence[Benchmark], workload: Workload) -> list[Result]:
-    results = []
+def _run_all(chosen: Sequence[Benchmark], workload: Workload) -> tuple[list[Result], list[str]]:
+    """Results, and the names of the benchmarks for which something is not installed."""
+    results: list[Result] = []
+    missing: list[str] = []
     for benchmark in chosen:
         if sys.stderr.isatty():
             sys.stderr.write(f"\r\033[K{benchmark.name}")
-        results.append(measure(benchmark, workload))
+        try:
+            results.append(measure(benchmark, workload))
+        except NotInstalledError:
+            missing.append(benchmark.name)
     if sys.stderr.isatty():
         sys.stderr.write("\r\033[K")
-    return results
+    return results, missing
 
 
 def _make_report(results: Sequence[Result], hiccups: Histogram, *, quick: bool) -> dict[str, Any]:
@@ -131,6 +138,9 @@ def _print_table(results: Sequence[Result], report: dict[str, Any]) -> None:
         table.add_row(result.name, result.operation, *shown, f"{result.operations_per_s:,}")
     console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
     console.print(table)
+    if report["not_installed"]:
+        names = ", ".join(report["not_installed"])
+        console.print(f"not installed (make peers): {names}", soft_wrap=True)
     noise = report["hiccup_ns"]
     console.print(
         f"the machine's own hiccup meanwhile: p99.9 {format_ns(noise['p999'])},"

@@ -15,6 +15,9 @@ from feedhandler.core.engine import CHUNK
 from feedhandler.core.latency import Histogram, record_nb
 from feedhandler.core.ring import Ring, ring_pop_nb, ring_push_nb
 from feedhandler.core.sequence import Window, window_drop_first_nb, window_store_nb
+from protocols.binaryfile.kernels import index_many_nb
+from protocols.errors import Status
+from protocols.itch50.rows import Scratch, decode_tables_nb
 from protocols.jit import kernel
 from protocols.wire import Bytes
 
@@ -34,6 +37,45 @@ def hash_bytes_nb(buf: Bytes, size: int) -> int:
     for i in range(size):
         result = ((result ^ np.int64(buf[i])) * _HASH_PRIME) & _HASH_MASK
     return result
+
+
+@kernel
+def frame_nb(buf: Bytes, lengths: NDArray[np.int64], blocks: NDArray[np.int64]) -> int:
+    """Find every message of the first session in `buf`, as many at a time as `blocks` takes.
+
+    Shapes:  lengths i64[256] and blocks i64[m + 1], as `index_many_nb` has them.
+    Returns: messages.
+    """
+    at = np.int64(0)
+    messages = np.int64(0)
+    while True:
+        count, used, status = index_many_nb(buf, at, buf.shape[0], lengths, blocks)
+        messages += count
+        at += used
+        if status != Status.OUTPUT_FULL:
+            return messages
+
+
+@kernel
+def fields_nb(
+    buf: Bytes, scratch: Scratch, out: Bytes, first_at: NDArray[np.int64], at: NDArray[np.int64]
+) -> int:
+    """Decode all fields of every message of the first session into tables, which are filled anew
+    for each round of `scratch`.
+
+    Shapes:  out u8[k]; first_at i64[OTHER], where each table begins in it; at i64[OTHER], scratch.
+    Returns: messages.
+    """
+    start = np.int64(0)
+    messages = np.int64(0)
+    while True:
+        for table in range(at.shape[0]):
+            at[table] = first_at[table]
+        count, used, status = decode_tables_nb(buf, start, scratch, out, at)
+        messages += count
+        start += used
+        if status != Status.OUTPUT_FULL:
+            return messages
 
 
 @kernel

@@ -17,6 +17,10 @@ RUNS = 5
 """Runs of each benchmark that count, after one that does not."""
 
 
+class NotInstalledError(Exception):
+    """What a benchmark needs is not on this machine."""
+
+
 class Timing(NamedTuple):
     """One run: how many operations, and how long they took together."""
 

@@ -1,0 +1,119 @@
+"""Other people's decoders on our files, in an interpreter of their own: nothing of this project is
+imported here.
+
+    python peer_programs.py NAME FILE MESSAGES
+
+loads NAME's library, prints "ready", and for each line on standard input decodes the first MESSAGES
+messages of FILE once and prints how many there were and the nanoseconds that it took. Each does
+what its documentation shows for the job; what it gives are Python objects.
+"""
+
+import itertools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+_ENTRIES, _PRICE, _SIZE = 268, 270, 271
+_FIX_START = b"8=FIX"
+
+
+def itchfeed(path: Path, messages: int) -> Callable[[], int]:
+    """Message objects of the ITCH parser of itchfeed, each with its fields decoded."""
+    from itch.parser import MessageParser
+
+    def run() -> int:
+        with path.open("rb") as file:
+            found = itertools.islice(MessageParser().parse_file(file), messages)
+            return sum(1 for _ in found)
+
+    return run
+
+
+def meatpy(path: Path, messages: int) -> Callable[[], int]:
+    """Message objects of the ITCH 5.0 reader of MeatPy."""
+    from meatpy.itch50.itch50_message_reader import ITCH50MessageReader
+
+    def run() -> int:
+        with ITCH50MessageReader(path) as reader:
+            return sum(1 for _ in itertools.islice(reader, messages))
+
+    return run
+
+
+def simplefix(path: Path, messages: int) -> Callable[[], int]:
+    """Messages of simplefix, and price and size of every entry as text."""
+    import simplefix as library
+
+    texts = _fix_messages(path, messages)
+
+    def run() -> int:
+        parser = library.FixParser()
+        done = 0
+        for text in texts:
+            parser.append_buffer(text)
+            message = parser.get_message()
+            for nth in range(1, int(message.get(_ENTRIES)) + 1):
+                message.get(_PRICE, nth), message.get(_SIZE, nth)
+            done += 1
+        return done
+
+    return run
+
+
+def quickfix(path: Path, messages: int) -> Callable[[], int]:
+    """Messages of QuickFIX read by its dictionary, checksum verified, and price and size of every
+    entry as numbers.
+    """
+    import quickfix as library
+    import quickfix44 as version
+
+    dictionary = library.DataDictionary(str(Path(sys.prefix) / "share/quickfix/FIX44.xml"))
+    texts = [text.decode("latin-1") for text in _fix_messages(path, messages)]
+
+    def run() -> int:
+        group = version.MarketDataIncrementalRefresh.NoMDEntries()
+        price, size = library.MDEntryPx(), library.MDEntrySize()
+        for text in texts:
+            message = library.Message(text, dictionary, True)
+            for nth in range(1, int(message.getField(_ENTRIES)) + 1):
+                message.getGroup(nth, group)
+                group.getField(price)
+                group.getField(size)
+        return len(texts)
+
+    return run
+
+
+def _fix_messages(path: Path, messages: int) -> list[bytes]:
+    parts = path.read_bytes().split(_FIX_START)[1 : messages + 1]
+    return [_FIX_START + part for part in parts]
+
+
+PROGRAMS: dict[str, Callable[[Path, int], Callable[[], int]]] = {
+    "itchfeed": itchfeed,
+    "meatpy": meatpy,
+    "simplefix": simplefix,
+    "quickfix": quickfix,
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the runs that are asked for."""
+    name, path, messages = arguments
+
+    def say(*words: Any) -> None:
+        sys.stdout.write(" ".join(map(str, words)) + "\n")
+        sys.stdout.flush()
+
+    run = PROGRAMS[name](Path(path), int(messages))
+    say("ready")
+    for _ in sys.stdin:
+        started_ns = perf_counter_ns()
+        done = run()
+        say(done, perf_counter_ns() - started_ns)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
