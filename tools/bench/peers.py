@@ -1,6 +1,7 @@
 """Other implementations beside ours: benchmarks that run in the environment of `make peers`.
 
-Each is a process of its own that decodes the same file when it is told to (`peer_programs.py`).
+Each run is a process of its own that decodes the same file and says how long that took, without
+its start (`peer_programs.py`).
 """
 
 import os
@@ -34,31 +35,24 @@ def peer(name: str, find_file: Callable[[Workload], Path]) -> Callable[[Workload
 
 
 def _start(name: str, path: Path, messages: int) -> Run:
-    """Start the process; NotInstalledError where it has not got what it needs."""
+    """The function that starts it; NotInstalledError where it has not got what it needs."""
     command = [str(peers_python()), str(_PROGRAMS), name, str(path), str(messages)]
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            # Ours must not be found there.
-            env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
-        )
-    except OSError:
-        raise NotInstalledError(name) from None
-    orders, answers = process.stdin, process.stdout
-    if orders is None or answers is None or answers.readline() != "ready\n":
-        process.wait()
-        raise NotInstalledError(name)
+    # What is ours must not be found there.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
     def run() -> Timing:
-        orders.write("run\n")
-        orders.flush()
-        words = answers.readline().split()
-        if not words:
-            raise UserError(f"{name} ended while it decoded {path}", ExitCode.UNEXPECTED)
-        return Timing(int(words[0]), int(words[1]))
+        try:
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=False
+            )
+        except OSError:
+            raise NotInstalledError(name) from None
+        if "ModuleNotFoundError" in done.stderr:
+            raise NotInstalledError(name)
+        if done.returncode:
+            last = done.stderr.strip().rpartition("\n")[2]
+            raise UserError(f"{name} failed on {path}: {last}", ExitCode.UNEXPECTED)
+        operations, elapsed_ns = done.stdout.split()
+        return Timing(int(operations), int(elapsed_ns))
 
     return run

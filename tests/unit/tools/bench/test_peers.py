@@ -1,4 +1,4 @@
-"""A peer is a process that decodes when told to; here a small program stands for the library."""
+"""A peer is a process that decodes a file; here a small program stands for the library."""
 
 import sys
 from pathlib import Path
@@ -9,8 +9,8 @@ from feedhandler.server.errors import UserError
 from tools.bench import peers
 from tools.bench.measure import NotInstalledError, Workload
 
-GOOD = "import sys\nprint('ready', flush=True)\nfor _ in sys.stdin: print(*sys.argv[3:], 1500, flush=True)\n"
-ENDS = "import sys\nprint('ready', flush=True)\nsys.stdin.readline()\n"
+GOOD = "import sys\nprint(sys.argv[3], 1500)\n"
+FAILS = "raise ValueError('cannot read that')\n"
 LACKS = "import no_such_library\n"
 
 
@@ -35,22 +35,24 @@ def test_each_run_is_what_the_process_says_of_it(program: Path, workload: Worklo
 
 def test_a_library_that_is_not_there_is_said(program: Path, workload: Workload):
     program.write_text(LACKS)
+    run = peers.peer("some", lambda found: found.path)(workload)
     with pytest.raises(NotInstalledError):
-        peers.peer("some", lambda found: found.path)(workload)
+        run()
 
 
 def test_an_environment_that_is_not_there_is_said(
     workload: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("FEEDHANDLER_PEERS", str(tmp_path / "none"))
-    with pytest.raises(NotInstalledError):
-        peers.peer("some", lambda found: found.path)(workload)
-
-
-def test_a_process_that_ends_is_an_error_that_names_it(program: Path, workload: Workload):
-    program.write_text(ENDS)
     run = peers.peer("some", lambda found: found.path)(workload)
-    with pytest.raises(UserError, match="some ended while it decoded"):
+    with pytest.raises(NotInstalledError):
+        run()
+
+
+def test_a_library_that_fails_is_an_error_that_names_it(program: Path, workload: Workload):
+    program.write_text(FAILS)
+    run = peers.peer("some", lambda found: found.path)(workload)
+    with pytest.raises(UserError, match="some failed on .*: ValueError: cannot read that"):
         run()
 
 
