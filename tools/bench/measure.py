@@ -43,11 +43,14 @@ class Workload(NamedTuple):
 
 
 class Benchmark(NamedTuple):
-    """A benchmark: `prepare` makes from a workload the function that is run and timed."""
+    """A benchmark: `prepare` makes from a workload the function that is run and timed. A peer is
+    somebody else's work and may be missing.
+    """
 
     name: str
     operation: str
     prepare: Callable[[Workload], Run]
+    is_peer: bool = False
 
 
 class Result(NamedTuple):

@@ -52,7 +52,7 @@ def test_an_environment_that_is_not_there_is_said(
 def test_a_library_that_fails_is_an_error_that_names_it(program: Path, workload: Workload):
     program.write_text(FAILS)
     run = peers.peer("some", lambda found: found.path)(workload)
-    with pytest.raises(UserError, match="some failed on .*: ValueError: cannot read that"):
+    with pytest.raises(UserError, match=r"some failed on .*: ValueError: cannot read that"):
         run()
 
 
