@@ -41,6 +41,9 @@ def raising(error: BaseException):
         (PermissionError(errno.EACCES, "what", "file"), 77),
         (ConnectionRefusedError(errno.ECONNREFUSED, "what"), 69),
         (OSError(errno.ENOSPC, "what"), 73),
+        (FileExistsError(errno.EEXIST, "what", "file"), 73),
+        (NotADirectoryError(errno.ENOTDIR, "what", "file"), 65),
+        (OSError(errno.ENAMETOOLONG, "what", "file"), 65),
     ],
 )
 def test_an_expected_error_is_one_line_and_its_exit_code(
