@@ -42,7 +42,7 @@ check: setup ## lint, format, types, layers, house rules
 bench: setup ## benchmark table
 	@$(BIN)/feedhandler bench
 
-perf: setup ## guards against hot paths that became twice as slow
+perf: setup ## guards against hot paths that take 1.7 times as long as they did
 	@$(BIN)/python -m pytest --quiet tests/perf
 
 lock: ## resolve the dependencies of pyproject.toml again and rewrite requirements/ (needs uv)
