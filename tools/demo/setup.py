@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from feedhandler.server.errors import ExitCode, UserError
+from tools.exchange.layout import SESSION_S_MAX
 
 _MARKER = ".feedhandler-demo"
 """A file that says: this folder is a demo's, and what is named as below is its own to delete."""
@@ -31,7 +32,7 @@ def _option(help_text: str, low: float, high: float, name: str | None = None) ->
 class Options:
     """What the user asked for; faults apply to the lines as the exchange sends them."""
 
-    seconds: Annotated[int, _option("How long the exchange sends.", 1, _DAY_S)] = 20
+    seconds: Annotated[int, _option("How long the exchange sends.", 1, SESSION_S_MAX)] = 20
     rate: Annotated[int, _option("Messages a second.", 1, 10_000_000)] = 100_000
     loss: Annotated[
         float, _option("Share of packets lost on each line, independently.", 0, 0.99)
