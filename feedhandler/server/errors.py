@@ -109,6 +109,12 @@ def bind_error(error: OSError, what: str, address: str, port: int) -> OsLimitErr
     )
 
 
+def send_error(error: OSError, what: str, address: str, port: int) -> UserError:
+    """The error to raise when `what` (say "line_a") cannot be sent to its address."""
+    text = f"{what}: cannot send to {address}:{port}: {_plain_reason(error)}"
+    return UserError(text, _ERRNO_CODES.get(error.errno or 0, ExitCode.OS_LIMIT))
+
+
 def run_cli(main: Callable[[], Any], program: str = "feedhandler") -> int:
     """Run `main` and return the exit code for `sys.exit`: an integer that it returned, or 0.
 
