@@ -2,8 +2,8 @@ import numpy as np
 
 from adapters.nasdaq_itch.adapter import ADAPTER
 from adapters.nasdaq_itch.normalise import request_nb
-from adapters.nasdaq_itch.snapshot import SnapshotLoader
 from feedhandler.core.counts import Count
+from protocols.glimpse.loader import SnapshotLoader
 from protocols.moldudp64.codec import Request, decode_request
 from tests.unit.feedhandler.core.support import Engine, heartbeat, packet, system_event
 
