@@ -17,7 +17,7 @@ class AheadMessages:
     def __init__(self, bytes_max: int, *, sheds_oldest: bool = False) -> None:
         self.bytes_max = bytes_max
         self.size_bytes = 0
-        self._shed_at = 0 if sheds_oldest else -1
+        self.sheds_oldest = sheds_oldest
         self._firsts: list[int] = []
         self._pieces: list[Sequence[bytes]] = []
 
@@ -81,7 +81,8 @@ class AheadMessages:
         """Remove pieces until the rest fits; how many of `first` to `end` - 1 went."""
         went = 0
         while self.size_bytes > self.bytes_max:
-            start, piece = self._firsts.pop(self._shed_at), self._pieces.pop(self._shed_at)
+            at = 0 if self.sheds_oldest else -1
+            start, piece = self._firsts.pop(at), self._pieces.pop(at)
             self.size_bytes -= _size_bytes(piece)
             went += max(0, min(end, start + len(piece)) - max(first, start))
         return went

@@ -44,8 +44,8 @@ class Splice:
     (sequence number of the first, messages); `missing` says what has to be asked for again.
 
     Live messages come in any order of packets, each as often as it likes. When more than
-    `bytes_max` wait the oldest go: they are the likeliest to be in the snapshot already, and those
-    that are not are missing and asked for.
+    `bytes_max` wait for the snapshot the oldest go, as they are the likeliest to be in it; when
+    they wait for a missing one the newest go. Those that are needed after all are missing then.
     """
 
     def __init__(self, bytes_max: int) -> None:
@@ -68,20 +68,27 @@ class Splice:
 
     def live(self, sequence: int, messages: Sequence[bytes]) -> tuple[int, list[bytes]]:
         """Live messages `sequence`, `sequence` + 1, …."""
-        self._waiting.add(sequence, messages)
-        return (0, []) if self.state is State.LOADING else self._take()
+        known = self.next_sequence - sequence
+        if self.state is State.LOADING or not 0 <= known < len(messages):
+            self._waiting.add(sequence, messages)
+            return (0, []) if self.state is State.LOADING else self._take([])
+        # In its turn, so that it needs no room.
+        return self._take(messages[known:])
 
     def complete(self, next_sequence: int) -> tuple[int, list[bytes]]:
         """The snapshot is whole: live messages from `next_sequence` on follow it."""
         if self.state is not State.LOADING:
             raise LocalProtocolError(f"a snapshot was joined already: {self.state.name}")
         self.next_sequence = next_sequence
-        return self._take()
+        self._waiting.sheds_oldest = False
+        return self._take([])
 
-    def _take(self) -> tuple[int, list[bytes]]:
-        """What follows from `next_sequence` on; then see whether anything is missing."""
+    def _take(self, messages: Sequence[bytes]) -> tuple[int, list[bytes]]:
+        """`messages`, which begin with the next one, and what waits behind them; then see whether
+        anything is missing.
+        """
         start = self.next_sequence
-        found = self._waiting.take(start)
+        found = [*messages, *self._waiting.take(start + len(messages))]
         self.next_sequence += len(found)
         step = Step.LACK if self._waiting.first is not None else Step.WHOLE
         self.state = TRANSITIONS[self.state][step]
