@@ -94,8 +94,8 @@ class ReceiverSettings:
     first_sequence: first message that is wanted, of the first session; 0 for what comes first.
     requests: how to ask for what is missing; None when there is nobody to ask.
     reorder_ns: how long a hole may be filled by other lines before it is asked for, or given up.
-    session_silence_ns: another session is followed after the present one ended, or was silent for
-        this long.
+    session_silence_ns: another session is followed when the present one has ended, or was silent
+        for this long; 0 follows any well-formed packet, a stray one too.
     silence_ns: after this long without a packet `Silent` is told.
     ahead_bytes_max: memory for messages that wait for earlier ones.
     jump_max: a packet that is further ahead is taken for garbage.
@@ -105,7 +105,7 @@ class ReceiverSettings:
     first_sequence: int = 1
     requests: RequestSettings | None = _REQUESTS
     reorder_ns: int = 1_000_000
-    session_silence_ns: int = 0
+    session_silence_ns: int = 3_000_000_000
     silence_ns: int = 15_000_000_000
     ahead_bytes_max: int = 1 << 24
     jump_max: int = 1 << 36
