@@ -2,7 +2,7 @@
 
     connected ─► receive, next_event, data_to_send, timer_ns, handle_timer ─► disconnected ─► …
 
-Source: SoupBinTCP 3.00, section 1.3: after a lost connection the client asks for the same session
+Source: SoupBinTCP 3.00: after a lost connection the client asks for the same session
 and the number of the message that it wants next.
 """
 

@@ -117,7 +117,7 @@ class PacketType:
 
 
 PACKETS = (
-    PacketType(DEBUG, "Debug", "2.1.1", Sender.EITHER, note="text for a human"),
+    PacketType(DEBUG, "Debug", "2.1", Sender.EITHER, note="text for a human"),
     PacketType(ord("A"), LOGIN_ACCEPTED.name, "2.2.1", Sender.SERVER, (LOGIN_ACCEPTED.length,)),
     PacketType(
         ord("J"),

@@ -1,10 +1,11 @@
 """The cold MoldUDP64 codec."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.errors import LocalProtocolError, RemoteProtocolError
+from protocols.errors import LocalProtocolError, RemoteProtocolError, Status
 from protocols.moldudp64.codec import (
     Packet,
     Request,
@@ -13,7 +14,8 @@ from protocols.moldudp64.codec import (
     encode_packet,
     encode_request,
 )
-from protocols.moldudp64.spec import MESSAGES_MAX, SEQUENCE_MAX
+from protocols.moldudp64.kernels import check_blocks_nb, packet_header_nb
+from protocols.moldudp64.spec import END_OF_SESSION, MESSAGES_MAX, SEQUENCE_LIMIT, SEQUENCE_MAX
 
 GOLDEN = b"SESS      " + bytes.fromhex("0000000000000007 0002 0001 78 0002 7979")
 PACKET = Packet("SESS", 7, (b"x", b"yy"))
@@ -94,3 +96,47 @@ def test_messages_are_numbered_up_to_the_last_64_bit_number_and_no_further():
 def test_the_most_messages_that_a_packet_can_name_come_back():
     most = Packet("S", 1, (b"",) * MESSAGES_MAX)
     assert decode_packet(encode_packet(most)) == most
+
+
+SAMPLES = [GOLDEN, encode_packet(Packet("SESS", 9)), encode_packet(Packet("SESS", 9, ended=True))]
+
+
+def sequence_overflows(data: bytes) -> bool:
+    """The last message of the packet would have a number beyond 2**64 - 1."""
+    count = int.from_bytes(data[18:20], "big") % END_OF_SESSION
+    return int.from_bytes(data[10:18], "big") + max(count - 1, 0) > SEQUENCE_MAX
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=["messages", "heartbeat", "end"])
+def test_every_damaged_byte_is_read_as_it_stands_or_refused_and_the_kernels_agree(sample: bytes):
+    for at in range(len(sample)):
+        for value in range(256):
+            damaged = sample[:at] + bytes((value,)) + sample[at + 1 :]
+            buf = np.frombuffer(damaged, np.uint8)
+            _, _, header = packet_header_nb(buf, 0, len(damaged))
+            blocks = check_blocks_nb(buf, 0, len(damaged))
+            if blocks != Status.OK or sequence_overflows(damaged):
+                with pytest.raises(RemoteProtocolError, match=r"byte|left over|2\*\*64"):
+                    decode_packet(damaged)
+            else:
+                packet = decode_packet(damaged)
+                assert encode_packet(packet).ljust(len(sample)) == damaged
+                assert (header == Status.OK) == (packet.sequence < SEQUENCE_LIMIT)
+
+
+def test_every_damaged_byte_of_a_request_is_read_as_it_stands():
+    sample = encode_request(Request("SESS", 12, 500))
+    for at in range(len(sample)):
+        for value in range(256):
+            damaged = sample[:at] + bytes((value,)) + sample[at + 1 :]
+            assert encode_request(decode_request(damaged)) == damaged
+    for size in range(len(sample)):
+        with pytest.raises(RemoteProtocolError, match=f"request of {size} bytes"):
+            decode_request(sample[:size])
+
+
+@pytest.mark.parametrize("sample", SAMPLES[1:], ids=["heartbeat", "end"])
+def test_every_truncation_of_a_header_is_the_peers_fault(sample: bytes):
+    for size in range(len(sample)):
+        with pytest.raises(RemoteProtocolError, match=f"packet of {size} bytes"):
+            decode_packet(sample[:size])
