@@ -104,6 +104,8 @@ class _Session(ABC):
         self._inbound = bytearray()
         self._inbound_at = 0
         self._outbound = bytearray()
+        self._is_reading = True
+        """Packets are taken apart here: neither over, nor handed over."""
         self._events: deque[Event] = deque()
 
     @property
@@ -125,7 +127,7 @@ class _Session(ABC):
         self._inbound += data
         at = 0
         try:
-            while self._reads_packets() and len(self._inbound) - at >= spec.LENGTH_BYTES:
+            while self._is_reading and len(self._inbound) - at >= spec.LENGTH_BYTES:
                 end = at + spec.LENGTH_BYTES + self._packet_length(at)
                 if len(self._inbound) < end:
                     break
@@ -192,10 +194,6 @@ class _Session(ABC):
                 self._queue(self._heartbeat_type)
             self._sent_at_ns = now_ns
 
-    def _reads_packets(self) -> bool:
-        """Packets are taken apart here; a client may have handed that over."""
-        return not self.is_closed
-
     def _packet_length(self, at: int) -> int:
         """Length field of the packet at `at`, checked as soon as its type byte is there, so that
         garbage is not waited for.
@@ -227,6 +225,7 @@ class _Session(ABC):
 
     def _move(self, step: Step) -> None:
         self.state = TRANSITIONS[self.state][step]
+        self._is_reading = self._is_reading and not self.is_closed
 
     def _require(self, *states: State) -> None:
         if self.state not in states:
@@ -311,7 +310,7 @@ class Client(_Session):
         """Bytes behind the login answer that were not given yet (`hand_over`); they count as a sign
         of life.
         """
-        if not self._is_handed_over():
+        if self._is_reading or self.is_closed:
             return b""
         data = bytes(self._inbound)
         self._inbound.clear()
@@ -319,12 +318,6 @@ class Client(_Session):
         if data:
             self._received_at_ns = now_ns
         return data
-
-    def _is_handed_over(self) -> bool:
-        return self._hand_over and self.state is State.OPEN
-
-    def _reads_packets(self) -> bool:
-        return super()._reads_packets() and not self._is_handed_over()
 
     def _handle_packet(self, packet: bytes) -> None:
         packet_type, payload = packet[0], packet[spec.TYPE_BYTES :]
@@ -359,6 +352,7 @@ class Client(_Session):
         self.sequence = _read_number("sequence number", str(fields["sequence_number"]))
         self._events.append(LoginAccepted(str(fields["session"]).strip(" "), self.sequence))
         self._move(Step.ACCEPT)
+        self._is_reading = not self._hand_over
 
 
 class Server(_Session):
