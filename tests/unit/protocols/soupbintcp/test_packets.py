@@ -4,6 +4,8 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.soupbintcp import events as soup
@@ -246,3 +248,37 @@ def test_a_client_that_hands_over_leaves_the_stream_behind_the_login():
     assert client.state is State.OPEN
     client.handle_timer(10 + spec.SILENCE_LIMIT_NS)
     assert client.state is State.CLOSED
+
+
+words = st.text("abcXYZ019", max_size=10)
+
+
+@given(words.map(lambda text: text[:6]), words, words, st.integers(0, 10**20 - 1))
+def test_every_login_and_its_answer_come_back(
+    username: str, password: str, session: str, number: int
+):
+    client, server = Client(0), Server(0)
+    client.login(username, password, session, number)
+    server.receive(client.data_to_send(0), 0)
+    assert events(server) == [soup.LoginRequested(username, password, session, number)]
+    server.accept(session, number)
+    client.receive(server.data_to_send(0), 0)
+    assert events(client) == [soup.LoginAccepted(session, number)]
+
+
+@given(st.lists(st.tuples(st.sampled_from("SU+"), st.binary(max_size=70)), max_size=20))
+def test_every_payload_comes_back_in_order(sent: list[tuple[str, bytes]]):
+    server, client = server_for("heartbeat"), client_for("heartbeat")
+    expected: list[Any] = []
+    for kind, payload in sent:
+        if kind == "S":
+            expected.append(soup.SequencedData(server.sequence, payload))
+            server.send_sequenced(payload)
+        elif kind == "U":
+            expected.append(soup.UnsequencedData(payload))
+            server.send_unsequenced(payload)
+        else:
+            expected.append(soup.Debug(payload.decode("latin-1")))
+            server.send_debug(payload.decode("latin-1"))
+    client.receive(server.data_to_send(0), 0)
+    assert events(client) == expected
