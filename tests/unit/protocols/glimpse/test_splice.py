@@ -110,3 +110,14 @@ def test_a_message_in_its_turn_needs_no_room():
     assert splice.live(1, [bytes(1_000)]) == (1, [bytes(1_000)])
     assert splice.live(1, [bytes(1_000)]) == (2, [])
     assert splice.live(9, []) == (2, [])
+
+
+def test_what_waits_for_a_missing_message_is_shed_from_the_other_end():
+    splice = Splice(30)
+    splice.complete(1)
+    for number in range(3, 20):
+        splice.live(*packet(number, 1))
+    assert splice.waiting_bytes <= 30
+    assert splice.missing == (1, 3)
+    start, found = splice.live(*packet(1, 2))
+    assert (start, len(found)) == (1, 11)

@@ -45,6 +45,7 @@ def test_endless_debug_text_does_not_put_the_login_off(side: type[Server] | type
         session.login("user", "secret")
     for second in range(31):
         session.receive(b"\x00\x06+hello" * 100, second * SECOND)
+        assert session.timer_ns() == spec.LOGIN_LIMIT_NS
         session.handle_timer(second * SECOND)
         events(session)
     assert session.state is State.CLOSED
