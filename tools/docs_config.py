@@ -17,6 +17,7 @@ from feedhandler.server.config import PriorityConfig, ServerConfig
 from feedhandler.server.errors import ExitCode
 from tools.docs_config_words import EXCHANGE_WORDS, EXIT_CODE_WORDS, SERVER_WORDS, Words
 from tools.exchange.config import ExchangeConfig
+from tools.marked_page import fill_in_parts
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 _NO_LIMIT = 1_000_000_000_000
@@ -43,15 +44,12 @@ def exit_code_table() -> str:
 
 def fill_in(page: str) -> str:
     """`page` with what stands between its markers written anew; ValueError without a marker."""
-    parts = {"server": server_tables, "exchange": exchange_tables, "exit-codes": exit_code_table}
-    for name, make in parts.items():
-        opening, closing = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-        before, found, rest = page.partition(opening)
-        _old, found_end, after = rest.partition(closing)
-        if not found or not found_end:
-            raise ValueError(f"docs/configuration.md: no marker {opening.strip()} or {closing}")
-        page = f"{before}{opening}\n{make()}\n{closing}{after}"
-    return page
+    parts = {
+        "server": server_tables(),
+        "exchange": exchange_tables(),
+        "exit-codes": exit_code_table(),
+    }
+    return fill_in_parts(page, parts, "docs/configuration.md")
 
 
 def _tables(kind: type[msgspec.Struct], words: Words) -> Iterator[str]:

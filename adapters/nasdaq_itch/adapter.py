@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from adapters.nasdaq_itch.normalise import normalise_nb, parse_packet_nb, request_nb
-from adapters.nasdaq_itch.snapshot import SnapshotLoader
 from feedhandler.core.api import Venue, compile_venue
+from protocols.glimpse.loader import SnapshotLoader
 from protocols.moldudp64.spec import SESSION_BYTES
 
 

@@ -14,7 +14,7 @@ from feedhandler.core.atomics import load_acquire, store_release
 from feedhandler.core.engine import Control, Shard
 from feedhandler.core.receive import Snapshot
 from feedhandler.server.config import GlimpseConfig
-from protocols.errors import ProtocolError
+from protocols.errors import LocalProtocolError, ProtocolError
 from protocols.jit import kernel
 
 _READ_BYTES = 262_144
@@ -73,6 +73,8 @@ class SnapshotService:
         except (OSError, EOFError, ProtocolError, TimeoutError) as error:
             self._on_failure()
             reason = str(error) or type(error).__name__
+            if isinstance(error, LocalProtocolError):  # the memory is ours
+                reason += "; raise engine.snapshot_bytes"
             where = f"{config.address}:{config.port}"
             self._log.warning("snapshot_failed", service=where, reason=reason)
             write_control_nb(self._shard.control, Control.SNAPSHOT, Snapshot.FAILED)

@@ -41,7 +41,7 @@ def decode_end_of_snapshot(message: bytes) -> int:
     """
     if message[:1] != END_OF_SNAPSHOT.type.encode():
         raise RemoteProtocolError(f"the end of a snapshot begins with G, not {message[:1]!r}")
-    text = str(END_OF_SNAPSHOT.decode(message)["sequence_number"]).strip()
+    text = str(END_OF_SNAPSHOT.decode(message)["sequence_number"]).strip(" ")
     if not (text.isascii() and text.isdigit()):
         raise RemoteProtocolError(
             f"sequence number {text!r} of a snapshot is not made of decimal digits"

@@ -15,7 +15,7 @@ from protocols.moldudp64.spec import (
     MESSAGES_MAX,
     REQUEST,
     REQUEST_BYTES,
-    SEQUENCE_LIMIT,
+    SEQUENCE_MAX,
 )
 
 _LENGTH_MAX = 0xFFFF
@@ -52,6 +52,11 @@ def encode_packet(packet: Packet) -> bytes:
         raise LocalProtocolError(
             f"{len(packet.messages)} messages in one packet, at most {MESSAGES_MAX} fit"
         )
+    if packet.messages and packet.sequence + len(packet.messages) - 1 > SEQUENCE_MAX:
+        raise LocalProtocolError(
+            f"{len(packet.messages)} messages from number {packet.sequence} on: "
+            "numbers end at 2**64 - 1"
+        )
     count = END_OF_SESSION if packet.ended else len(packet.messages)
     return _encode_header(packet.session, packet.sequence, count) + _encode_blocks(packet.messages)
 
@@ -64,8 +69,11 @@ def decode_packet(data: bytes) -> Packet:
         )
     fields = DOWNSTREAM_HEADER.decode(data[:HEADER_BYTES])
     sequence, count = int(fields["sequence_number"]), int(fields["message_count"])
-    _check_sequence(sequence)
     ended = count == END_OF_SESSION
+    if not ended and count and count - 1 > SEQUENCE_MAX - sequence:
+        raise RemoteProtocolError(
+            f"{count} messages from number {sequence} on: numbers end at 2**64 - 1"
+        )
     messages, at = [], HEADER_BYTES
     for index in range(0 if ended else count):
         start = at + BLOCK_LENGTH_BYTES
@@ -79,7 +87,7 @@ def decode_packet(data: bytes) -> Packet:
 
 
 def encode_request(request: Request) -> bytes:
-    """Wire bytes of `request`; LocalProtocolError when it cannot be written."""
+    """Wire bytes of `request`; LocalProtocolError when a value does not fit its field."""
     return _encode_header(request.session, request.sequence, request.count)
 
 
@@ -88,15 +96,15 @@ def decode_request(data: bytes) -> Request:
     if len(data) != REQUEST_BYTES:
         raise RemoteProtocolError(f"request of {len(data)} bytes: it has {REQUEST_BYTES}")
     fields = REQUEST.decode(data)
-    sequence = int(fields["sequence_number"])
-    _check_sequence(sequence)
-    return Request(str(fields["session"]), sequence, int(fields["requested_message_count"]))
+    return Request(
+        str(fields["session"]),
+        int(fields["sequence_number"]),
+        int(fields["requested_message_count"]),
+    )
 
 
 def _encode_header(session: str, sequence: int, count: int) -> bytes:
     """20 bytes, of a downstream packet or of a request: they have the same layout."""
-    if not 0 <= sequence < SEQUENCE_LIMIT:
-        raise LocalProtocolError(f"sequence number {sequence} is not in 0..2**62 - 1")
     values: tuple[Value, ...] = (session, sequence, count)
     return b"".join(item.encode(value) for item, value in zip(REQUEST.fields, values, strict=True))
 
@@ -110,10 +118,3 @@ def _encode_blocks(messages: Sequence[bytes]) -> bytes:
     return b"".join(
         len(message).to_bytes(BLOCK_LENGTH_BYTES, "big") + message for message in messages
     )
-
-
-def _check_sequence(sequence: int) -> None:
-    if sequence >= SEQUENCE_LIMIT:
-        raise RemoteProtocolError(
-            f"sequence number {sequence} is 2**62 or above: no session gets there"
-        )

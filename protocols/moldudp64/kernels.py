@@ -28,10 +28,15 @@ BLOCK_LENGTH_BYTES = spec.BLOCK_LENGTH_BYTES
 HEARTBEAT = spec.HEARTBEAT
 END_OF_SESSION = spec.END_OF_SESSION
 SEQUENCE_LIMIT_HIGH = spec.SEQUENCE_LIMIT >> 32
+REQUEST_BYTES = spec.REQUEST_BYTES
 OK = int(Status.OK)
 TRUNCATED = int(Status.TRUNCATED)
 BAD_LENGTH = int(Status.BAD_LENGTH)
 BAD_VALUE = int(Status.BAD_VALUE)
+CAN_BE_ANSWERED = int(spec.RequestCheck.OK)
+MALFORMED = int(spec.RequestCheck.MALFORMED)
+OTHER_SESSION = int(spec.RequestCheck.OTHER_SESSION)
+UNKNOWN = int(spec.RequestCheck.UNKNOWN)
 
 
 @kernel
@@ -41,7 +46,7 @@ def packet_header_nb(buf: Bytes, at: int, size: int) -> tuple[int, int, int]:
 
     Returns: (sequence number, message count, OK), with count 0 for a heartbeat and 0xFFFF for the
              end of session; (0, 0, TRUNCATED) below 20 bytes; (0, 0, BAD_VALUE) when the sequence
-             number is 2**62 or above.
+             number is `spec.SEQUENCE_LIMIT` or above, which no row could count on from.
     """
     if size < HEADER_BYTES:
         return 0, 0, TRUNCATED
@@ -105,3 +110,23 @@ def write_request_nb(out: Bytes, session: Bytes, sequence: int, count: int) -> N
     A request has the layout of a downstream header (`spec.REQUEST`, asserted by the tests).
     """
     write_header_nb(out, 0, session, sequence, count)
+
+
+@kernel
+def check_request_nb(
+    buf: Bytes, at: int, size: int, session: Bytes, oldest: int, next_sequence: int
+) -> tuple[int, int, int]:
+    """The request in `buf[at:at + size]`, held against the messages from `oldest` up to, but not
+    including, `next_sequence`.
+
+    Returns: (sequence number, messages that can be sent from there on, `spec.RequestCheck`); the
+             first two are 0 unless the check is OK.
+    """
+    sequence, count, status = packet_header_nb(buf, at, size)
+    if size != REQUEST_BYTES or status != OK or count == 0:
+        return 0, 0, MALFORMED
+    if session_matches_nb(buf, at, session) == 0:
+        return 0, 0, OTHER_SESSION
+    if sequence < oldest or sequence >= next_sequence:
+        return 0, 0, UNKNOWN
+    return sequence, min(count, next_sequence - sequence), CAN_BE_ANSWERED

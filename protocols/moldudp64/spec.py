@@ -5,6 +5,8 @@ Source: MoldUDP64 protocol specification 1.00. All integers are unsigned and big
         many bytes; a request has the same 20 bytes, and only its direction tells it apart.
 """
 
+from enum import IntEnum
+
 from protocols.message import Field, Message
 
 DOWNSTREAM_HEADER = Message(
@@ -47,7 +49,23 @@ HEARTBEAT = 0
 END_OF_SESSION = 0xFFFF
 """message_count of a packet that ends the session: never 65,535 messages."""
 MESSAGES_MAX = 0xFFFE
-SEQUENCE_LIMIT = 1 << 62
-"""Sequence numbers from here on are refused: no session gets there, and sums with a count stay
-inside a signed 64-bit integer.
+"""Most messages in one packet: one more would read as an end of session."""
+SEQUENCE_MAX = (1 << 64) - 1
+"""Largest number that a header can hold. A heartbeat and an end of session carry the number of the
+next message, so a session that announces its end has `SEQUENCE_MAX - 1` messages at most.
 """
+SEQUENCE_LIMIT = (1 << 63) - (1 << 32)
+"""Sequence numbers from here on are refused by the kernels: rows hold signed 64-bit integers, and
+the 2**32 numbers below their end are room for sums with counts.
+"""
+
+
+class RequestCheck(IntEnum):
+    """What a re-request server makes of a request; only `OK` is answered."""
+
+    OK = 0
+    MALFORMED = 1
+    """Not 20 bytes, no message asked for, or (kernel) a number that no row holds."""
+    OTHER_SESSION = 2
+    UNKNOWN = 3
+    """Not sent yet, or no longer kept."""

@@ -1,1 +1,1 @@
-"""SoupBinTCP 3.00: sequenced messages over TCP, with login, heartbeats and an end of session."""
+"""SoupBinTCP 3.00 to 4.10: sequenced messages over TCP, with login, heartbeats, end of session."""

@@ -1,25 +1,37 @@
-"""SoupBinTCP 3.00 sessions, client and server, without a socket or a clock.
+"""SoupBinTCP sessions, client and server, without a socket or a clock: one connection each.
 
 Both ends have the same five verbs: `receive(data, now_ns)`, `next_event()`, `data_to_send(now_ns)`,
 `timer_ns()`, `handle_timer(now_ns)`. `receive` raises RemoteProtocolError when the peer broke the
-protocol; the connection is then to be closed, and what came before the broken packet is still in
-`next_event`. Sending what the state forbids raises LocalProtocolError. `now_ns` is any monotonic
-clock.
+protocol, with the byte of the stream where the broken packet begins; the connection is then to be
+closed, and what came before the broken packet is still in `next_event`. Sending what the state
+forbids raises LocalProtocolError. `now_ns` is any monotonic clock.
+
+What a hostile peer can make a session hold: one incomplete packet (`packet_bytes_max`) and the
+events of the bytes last received, which the caller takes after each `receive`. Only whole packets
+count as a sign of life, and the login has a deadline that nothing moves.
 """
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.message import Message
 from protocols.soupbintcp import spec
-
-_NUMBER_WIDTH = spec.LOGIN_ACCEPTED.by_name["sequence_number"].width
-_SESSION_WIDTH = spec.LOGIN_ACCEPTED.by_name["session"].width
-_LOGIN_ANSWERS = (ord(spec.LOGIN_ACCEPTED.type), ord(spec.LOGIN_REJECTED.type))
+from protocols.soupbintcp.events import (
+    Debug,
+    Event,
+    LoginAccepted,
+    LoginRejected,
+    LoginRequested,
+    LoginTimedOut,
+    LogoutRequested,
+    PeerSilent,
+    SequencedData,
+    SessionEnded,
+    UnsequencedData,
+)
 
 
 class State(Enum):
@@ -50,106 +62,50 @@ TRANSITIONS: dict[State, dict[Step, State]] = {
     State.CLOSED: {Step.END: State.CLOSED},
 }
 
+_NUMBER_WIDTH = spec.LOGIN_ACCEPTED.by_name["sequence_number"].width
+_SESSION_WIDTH = spec.LOGIN_ACCEPTED.by_name["session"].width
+_TIMEOUT_WIDTH = spec.LOGIN_REQUEST_TIMEOUT.by_name["heartbeat_timeout"].width
+_LOGIN_ANSWERS = (ord(spec.LOGIN_ACCEPTED.type), ord(spec.LOGIN_REJECTED.type))
+_NS_PER_MS = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
-class LoginRequested:
-    """A client wants in; answer with `accept` or `reject`. Names are stripped of padding, `session`
-    is "" for the current one.
+class Settings:
+    """What both sides agreed on, and how patient this one is.
+
+    `packet_bytes_max` is the largest length field that is accepted from the peer;
+    `silence_limit_ns` holds once the session is open, `login_limit_ns` until then.
     """
 
-    username: str
-    password: str
-    session: str
-    sequence: int
+    version: spec.Version = spec.Version.V3_00
+    heartbeat_ns: int = spec.HEARTBEAT_INTERVAL_NS
+    silence_limit_ns: int = spec.SILENCE_LIMIT_NS
+    login_limit_ns: int = spec.LOGIN_LIMIT_NS
+    packet_bytes_max: int = spec.PACKET_BYTES_MAX
 
 
-@dataclass(frozen=True, slots=True)
-class LoginAccepted:
-    """The server let us in; `sequence` is the number of the next sequenced message."""
-
-    session: str
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class LoginRejected:
-    """The server kept us out: reason "A" not authorised, "S" session not available."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class SequencedData:
-    """One message and its implied sequence number."""
-
-    sequence: int
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class UnsequencedData:
-    """One message outside the sequence."""
-
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Debug:
-    """Free text for a human; it means nothing to the session."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class SessionEnded:
-    """The server has no more messages in this session."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogoutRequested:
-    """The client leaves."""
-
-
-@dataclass(frozen=True, slots=True)
-class PeerSilent:
-    """Nothing came from the peer for too long; the session is closed."""
-
-    silent_ns: int
-
-
-Event = (
-    LoginRequested
-    | LoginAccepted
-    | LoginRejected
-    | SequencedData
-    | UnsequencedData
-    | Debug
-    | SessionEnded
-    | LogoutRequested
-    | PeerSilent
-)
+_DEFAULTS = Settings()
 
 
 class _Session(ABC):
     """What both ends share: framing, queues, state, heartbeats and silence."""
 
     _heartbeat_type: int
-    _peer_lengths: Mapping[int, int]
-    """Packet types that the peer may send, with their length on the wire; 0 where it varies."""
+    _peer: spec.Sender
 
-    def __init__(
-        self,
-        now_ns: int,
-        heartbeat_ns: int = spec.HEARTBEAT_INTERVAL_NS,
-        silence_limit_ns: int = spec.SILENCE_LIMIT_NS,
-    ) -> None:
+    def __init__(self, now_ns: int, settings: Settings = _DEFAULTS) -> None:
         self.state = State.CONNECTED
-        self._heartbeat_ns = heartbeat_ns
-        self._silence_limit_ns = silence_limit_ns
+        self.settings = settings
+        self._peer_lengths = spec.lengths_from(self._peer, settings.version)
+        self._silence_limit_ns = settings.silence_limit_ns
+        self._opened_at_ns = now_ns
         self._received_at_ns = now_ns
         self._sent_at_ns = now_ns
         self._inbound = bytearray()
+        self._inbound_at = 0
         self._outbound = bytearray()
+        self._is_reading = True
+        """Packets are taken apart here: neither over, nor handed over."""
         self._events: deque[Event] = deque()
 
     @property
@@ -157,29 +113,33 @@ class _Session(ABC):
         """The session is over."""
         return self.state is State.CLOSED
 
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that `data_to_send` would give."""
+        return len(self._outbound)
+
     def receive(self, data: bytes, now_ns: int) -> None:
         """Take bytes as they came from the peer, however split; RemoteProtocolError at the first
         broken packet.
         """
         if self.is_closed:
             return
-        if data:
-            self._received_at_ns = now_ns
         self._inbound += data
         at = 0
         try:
-            while not self.is_closed and len(self._inbound) - at >= spec.LENGTH_BYTES:
+            while self._is_reading and len(self._inbound) - at >= spec.LENGTH_BYTES:
                 end = at + spec.LENGTH_BYTES + self._packet_length(at)
                 if len(self._inbound) < end:
                     break
-                packet = bytes(self._inbound[at + spec.LENGTH_BYTES : end])
+                self._handle_packet(bytes(self._inbound[at + spec.LENGTH_BYTES : end]))
+                self._received_at_ns = now_ns
                 at = end
-                self._handle_packet(packet[0], packet)
-        except RemoteProtocolError:
-            self._move(Step.END)
-            raise
+        except RemoteProtocolError as error:
+            self.close()
+            raise RemoteProtocolError(f"{error} (byte {self._inbound_at + at})") from None
         finally:
             del self._inbound[:at]
+            self._inbound_at += at
 
     def next_event(self) -> Event | None:
         """Oldest event that was not taken yet, or None."""
@@ -199,33 +159,40 @@ class _Session(ABC):
         """
         if self.is_closed:
             return None
-        silence = self._received_at_ns + self._limit_ns()
         if self.state is not State.OPEN:
-            return silence
-        return min(self._sent_at_ns + self._heartbeat_ns, silence)
+            return self._opened_at_ns + self.settings.login_limit_ns
+        return min(
+            self._sent_at_ns + self.settings.heartbeat_ns,
+            self._received_at_ns + self._silence_limit_ns,
+        )
 
     def handle_timer(self, now_ns: int) -> None:
         """Do what is due: queue a heartbeat, or give a silent peer up."""
-        if self.is_closed:
-            return
-        silent_ns = now_ns - self._received_at_ns
-        if silent_ns >= self._limit_ns():
-            self._move(Step.END)
-            self._events.append(PeerSilent(silent_ns))
-        elif self.state is State.OPEN and now_ns - self._sent_at_ns >= self._heartbeat_ns:
-            # Something already waits to be sent: that is as good as a heartbeat.
-            if not self._outbound:
-                self._queue(self._heartbeat_type)
-            self._sent_at_ns = now_ns
+        if self.state is State.OPEN:
+            self._handle_open_timer(now_ns)
+        elif not self.is_closed and now_ns - self._opened_at_ns >= self.settings.login_limit_ns:
+            self.close()
+            self._events.append(LoginTimedOut(now_ns - self._opened_at_ns))
+
+    def close(self) -> None:
+        """Give the session up without a word to the peer; what is queued may still be sent."""
+        self._move(Step.END)
 
     def send_debug(self, text: str) -> None:
         """Queue a line of text for the human at the other end."""
         self._require(State.CONNECTED, State.LOGGING_IN, State.OPEN)
         self._queue(spec.DEBUG, text.encode("latin-1", "replace"))
 
-    def _limit_ns(self) -> int:
-        """Silence that this side puts up with in the present state."""
-        return self._silence_limit_ns
+    def _handle_open_timer(self, now_ns: int) -> None:
+        silent_ns = now_ns - self._received_at_ns
+        if silent_ns >= self._silence_limit_ns:
+            self.close()
+            self._events.append(PeerSilent(silent_ns))
+        elif now_ns - self._sent_at_ns >= self.settings.heartbeat_ns:
+            # Something already waits to be sent: that is as good as a heartbeat.
+            if not self._outbound:
+                self._queue(self._heartbeat_type)
+            self._sent_at_ns = now_ns
 
     def _packet_length(self, at: int) -> int:
         """Length field of the packet at `at`, checked as soon as its type byte is there, so that
@@ -234,25 +201,31 @@ class _Session(ABC):
         length = int.from_bytes(self._inbound[at : at + spec.LENGTH_BYTES], "big")
         if length == 0:
             raise RemoteProtocolError("a packet of length 0 has no type: the stream is out of step")
+        if length > self.settings.packet_bytes_max:
+            raise RemoteProtocolError(
+                f"a packet of length {length}: at most {self.settings.packet_bytes_max} is accepted"
+            )
         if len(self._inbound) - at >= spec.FRAME_BYTES:
             packet_type = self._inbound[at + spec.LENGTH_BYTES]
             expected = self._peer_lengths.get(packet_type)
             if expected is None:
                 raise RemoteProtocolError(
-                    f"packet type {chr(packet_type)!r} does not come from this side"
+                    f"packet type {chr(packet_type)!r} does not come from a {self._peer.value}"
                 )
-            if expected not in (0, length):
+            if expected and length not in expected:
+                wanted = " or ".join(map(str, expected))
                 raise RemoteProtocolError(
-                    f"packet {chr(packet_type)!r} of length {length}: it has {expected}"
+                    f"packet {chr(packet_type)!r} of length {length}: it has {wanted}"
                 )
         return length
 
     @abstractmethod
-    def _handle_packet(self, packet_type: int, packet: bytes) -> None:
+    def _handle_packet(self, packet: bytes) -> None:
         """Act on one whole packet, from its type byte on; its type and length are good."""
 
     def _move(self, step: Step) -> None:
         self.state = TRANSITIONS[self.state][step]
+        self._is_reading = self._is_reading and not self.is_closed
 
     def _require(self, *states: State) -> None:
         if self.state not in states:
@@ -277,28 +250,48 @@ class _Session(ABC):
 class Client(_Session):
     """The side that logs in and reads. `sequence` is the number of the next sequenced message, once
     the login is accepted.
+
+    With `hand_over` the stream behind the login answer is left to the caller, who reads it with
+    kernels: `receive` then only collects bytes, `take_unread` gives them.
     """
 
     _heartbeat_type = spec.CLIENT_HEARTBEAT
-    _peer_lengths = spec.SERVER_LENGTHS
+    _peer = spec.Sender.SERVER
 
     sequence = 0
 
-    def login(self, username: str, password: str, session: str = "", sequence: int = 1) -> None:
-        """Queue the login: `session` "" for the current one, `sequence` 1 for everything, 0 for
-        what comes from now on.
+    def __init__(
+        self, now_ns: int, settings: Settings = _DEFAULTS, *, hand_over: bool = False
+    ) -> None:
+        super().__init__(now_ns, settings)
+        self._hand_over = hand_over
+
+    def login(
+        self,
+        username: str,
+        password: str,
+        session: str = "",
+        sequence: int = 1,
+        *,
+        heartbeat_timeout_ms: int = 0,
+    ) -> None:
+        """Queue the login: `session` "" for the current one; `sequence` 1 for everything, 0 for
+        the most recent message on; a `heartbeat_timeout_ms` needs version 4.10.
         """
         self._require(State.CONNECTED)
-        if sequence < 0:
-            raise LocalProtocolError(
-                f"requested sequence number {sequence}: 0 or more can be asked for"
-            )
+        _check_number("requested sequence number", sequence, _NUMBER_WIDTH)
+        _check_number("heartbeat timeout", heartbeat_timeout_ms, _TIMEOUT_WIDTH)
+        if heartbeat_timeout_ms and self.settings.version < spec.Version.V4_10:
+            raise LocalProtocolError("a login states a heartbeat timeout since version 4.10 only")
+        values = {
+            "username": username,
+            "password": password,
+            "requested_session": session,
+            "requested_sequence_number": str(sequence).rjust(_NUMBER_WIDTH),
+            "heartbeat_timeout": str(heartbeat_timeout_ms).rjust(_TIMEOUT_WIDTH),
+        }
         self._queue_message(
-            spec.LOGIN_REQUEST,
-            username=username,
-            password=password,
-            requested_session=session,
-            requested_sequence_number=str(sequence).rjust(_NUMBER_WIDTH),
+            spec.LOGIN_REQUEST_TIMEOUT if heartbeat_timeout_ms else spec.LOGIN_REQUEST, **values
         )
         self._move(Step.LOGIN)
 
@@ -313,38 +306,53 @@ class Client(_Session):
         self._queue(spec.LOGOUT_REQUEST)
         self._move(Step.END)
 
-    def _handle_packet(self, packet_type: int, packet: bytes) -> None:
+    def take_unread(self, now_ns: int) -> bytes:
+        """Bytes behind the login answer that were not given yet (`hand_over`); they count as a sign
+        of life.
+        """
+        if self._is_reading or self.is_closed:
+            return b""
+        data = bytes(self._inbound)
+        self._inbound.clear()
+        self._inbound_at += len(data)
+        if data:
+            self._received_at_ns = now_ns
+        return data
+
+    def _handle_packet(self, packet: bytes) -> None:
+        packet_type, payload = packet[0], packet[spec.TYPE_BYTES :]
         if packet_type == spec.DEBUG:
-            self._events.append(Debug(packet[spec.TYPE_BYTES :].decode("latin-1")))
+            self._events.append(Debug(payload.decode("latin-1")))
         elif packet_type in _LOGIN_ANSWERS:
-            self._handle_login_answer(packet_type, packet)
+            self._handle_login_answer(packet)
         elif self.state is not State.OPEN:
             raise RemoteProtocolError(
                 f"packet {chr(packet_type)!r} came before the login was accepted"
             )
         elif packet_type == spec.SEQUENCED_DATA:
-            self._events.append(SequencedData(self.sequence, packet[spec.TYPE_BYTES :]))
+            self._events.append(SequencedData(self.sequence, payload))
             self.sequence += 1
         elif packet_type == spec.UNSEQUENCED_DATA:
-            self._events.append(UnsequencedData(packet[spec.TYPE_BYTES :]))
+            self._events.append(UnsequencedData(payload))
         elif packet_type == spec.END_OF_SESSION:
             self._events.append(SessionEnded())
             self._move(Step.END)
 
-    def _handle_login_answer(self, packet_type: int, packet: bytes) -> None:
+    def _handle_login_answer(self, packet: bytes) -> None:
         if self.state is not State.LOGGING_IN:
             raise RemoteProtocolError(
-                f"login answer {chr(packet_type)!r} while the session is {self.state.name}"
+                f"login answer {chr(packet[0])!r} while the session is {self.state.name}"
             )
-        if packet_type == ord(spec.LOGIN_REJECTED.type):
+        if packet[0] == ord(spec.LOGIN_REJECTED.type):
             reason = str(spec.LOGIN_REJECTED.decode(packet)["reason"])
             self._events.append(LoginRejected(reason))
             self._move(Step.END)
             return
         fields = spec.LOGIN_ACCEPTED.decode(packet)
-        self.sequence = _read_number(str(fields["sequence_number"]))
-        self._events.append(LoginAccepted(str(fields["session"]).strip(), self.sequence))
+        self.sequence = _read_number("sequence number", str(fields["sequence_number"]))
+        self._events.append(LoginAccepted(str(fields["session"]).strip(" "), self.sequence))
         self._move(Step.ACCEPT)
+        self._is_reading = not self._hand_over
 
 
 class Server(_Session):
@@ -353,23 +361,14 @@ class Server(_Session):
     """
 
     _heartbeat_type = spec.SERVER_HEARTBEAT
-    _peer_lengths = spec.CLIENT_LENGTHS
+    _peer = spec.Sender.CLIENT
 
     sequence = 0
-
-    def __init__(
-        self,
-        now_ns: int,
-        heartbeat_ns: int = spec.HEARTBEAT_INTERVAL_NS,
-        silence_limit_ns: int = spec.SILENCE_LIMIT_NS,
-        login_limit_ns: int = spec.LOGIN_LIMIT_NS,
-    ) -> None:
-        super().__init__(now_ns, heartbeat_ns, silence_limit_ns)
-        self._login_limit_ns = login_limit_ns
 
     def accept(self, session: str, sequence: int) -> None:
         """Let the client in to `session`; the next sequenced message is number `sequence`."""
         self._require(State.LOGGING_IN)
+        _check_number("sequence number", sequence, _NUMBER_WIDTH)
         number = str(sequence).rjust(_NUMBER_WIDTH)
         self._queue_message(
             spec.LOGIN_ACCEPTED, session=session.rjust(_SESSION_WIDTH), sequence_number=number
@@ -399,24 +398,29 @@ class Server(_Session):
         self._outbound += packets
         self.sequence += message_count
 
+    def send_unsequenced(self, payload: bytes) -> None:
+        """Queue one message outside the sequence; servers may since version 4.00."""
+        self._require(State.OPEN)
+        if self.settings.version < spec.Version.V4_00:
+            raise LocalProtocolError("a server sends unsequenced data since version 4.00 only")
+        self._queue(spec.UNSEQUENCED_DATA, payload)
+
     def end_session(self) -> None:
         """Queue the end of the session; it is closed with it."""
         self._require(State.OPEN)
         self._queue(spec.END_OF_SESSION)
         self._move(Step.END)
 
-    def _limit_ns(self) -> int:
-        return self._silence_limit_ns if self.state is State.OPEN else self._login_limit_ns
-
-    def _handle_packet(self, packet_type: int, packet: bytes) -> None:
+    def _handle_packet(self, packet: bytes) -> None:
+        packet_type, payload = packet[0], packet[spec.TYPE_BYTES :]
         if packet_type == spec.DEBUG:
-            self._events.append(Debug(packet[spec.TYPE_BYTES :].decode("latin-1")))
+            self._events.append(Debug(payload.decode("latin-1")))
         elif packet_type == ord(spec.LOGIN_REQUEST.type):
             self._handle_login(packet)
         elif self.state is State.CONNECTED:
             raise RemoteProtocolError(f"packet {chr(packet_type)!r} came before the login request")
         elif packet_type == spec.UNSEQUENCED_DATA:
-            self._events.append(UnsequencedData(packet[spec.TYPE_BYTES :]))
+            self._events.append(UnsequencedData(payload))
         elif packet_type == spec.LOGOUT_REQUEST:
             self._events.append(LogoutRequested())
             self._move(Step.END)
@@ -426,19 +430,34 @@ class Server(_Session):
             raise RemoteProtocolError(
                 f"a second login request while the session is {self.state.name}"
             )
-        texts = {
-            name: str(value).strip() for name, value in spec.LOGIN_REQUEST.decode(packet).items()
-        }
-        number = _read_number(texts["requested_sequence_number"])
+        has_timeout = len(packet) == spec.LOGIN_REQUEST_TIMEOUT.length
+        layout = spec.LOGIN_REQUEST_TIMEOUT if has_timeout else spec.LOGIN_REQUEST
+        texts = {name: str(value).strip(" ") for name, value in layout.decode(packet).items()}
+        sequence = _read_number("sequence number", texts["requested_sequence_number"])
+        # A blank timeout is as good as none.
+        timeout_ms = _read_number("heartbeat timeout", texts.get("heartbeat_timeout") or "0")
+        if timeout_ms:
+            self._silence_limit_ns = timeout_ms * _NS_PER_MS
         self._events.append(
-            LoginRequested(texts["username"], texts["password"], texts["requested_session"], number)
+            LoginRequested(
+                texts["username"],
+                texts["password"],
+                texts["requested_session"],
+                sequence,
+                timeout_ms,
+            )
         )
         self._move(Step.LOGIN)
 
 
-def _read_number(text: str) -> int:
+def _check_number(what: str, number: int, width: int) -> None:
+    if not 0 <= number < 10**width:
+        raise LocalProtocolError(f"{what} {number}: 0 to {width} digits can be sent")
+
+
+def _read_number(what: str, text: str) -> int:
     """Decimal digits with spaces on either side."""
-    digits = text.strip()
+    digits = text.strip(" ")
     if not (digits.isascii() and digits.isdigit()):
-        raise RemoteProtocolError(f"sequence number {text!r} is not made of decimal digits")
+        raise RemoteProtocolError(f"{what} {text!r} is not made of decimal digits")
     return int(digits)

@@ -13,6 +13,7 @@ from protocols.errors import RemoteProtocolError
 from protocols.itch50.spec import BY_TYPE
 from protocols.moldudp64.codec import Packet as Mold
 from protocols.moldudp64.codec import decode_packet, encode_packet
+from protocols.moldudp64.spec import SEQUENCE_LIMIT
 from tests.reference import slow_itch
 from tests.reference.itch_strategies import encoded_messages, message_values
 
@@ -81,7 +82,7 @@ def parse(data: bytes, session: bytes = SESSION):
 packets = st.builds(
     Mold,
     st.just(SESSION.decode()),
-    st.integers(0, 2**62 - 1),
+    st.integers(0, SEQUENCE_LIMIT - 1),
     st.lists(st.binary(max_size=20), max_size=4).map(tuple),
 )
 
@@ -109,11 +110,11 @@ def test_damaged_packet_is_malformed_exactly_when_the_codec_refuses_it(
     size = data.draw(st.integers(0, len(raw)))
     damaged = bytes(raw[:size])
     try:
-        decode_packet(damaged)
+        # Rows hold no number from the limit on; the codec does.
+        fits = decode_packet(damaged).sequence < SEQUENCE_LIMIT
+        expected = Packet.DATA if fits else Packet.MALFORMED
     except RemoteProtocolError:
         expected = Packet.MALFORMED
-    else:
-        expected = Packet.DATA
     code, out, session = parse(damaged)
     assert (code == Packet.MALFORMED) == (expected == Packet.MALFORMED)
     assert session == SESSION
@@ -132,3 +133,11 @@ def test_unknown_session_is_learnt_from_the_first_whole_packet():
     assert parse(raw[:-1], unknown) == (Packet.MALFORMED, [-1] * 4, unknown)
     code, _, session = parse(raw, unknown)
     assert (code, session) == (Packet.DATA, SESSION)
+
+
+@pytest.mark.parametrize("sequence", [SEQUENCE_LIMIT, 2**63 - 1, 2**63, 2**64 - 2])
+def test_a_packet_that_no_row_can_number_is_malformed_and_not_misread(sequence: int):
+    highest = encode_packet(Mold(SESSION.decode(), SEQUENCE_LIMIT - 1, (b"x",)))
+    assert parse(highest)[1][0] == SEQUENCE_LIMIT - 1
+    beyond = encode_packet(Mold(SESSION.decode(), sequence, (b"x",)))
+    assert parse(beyond) == (Packet.MALFORMED, [-1] * 4, SESSION)

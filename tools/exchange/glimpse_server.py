@@ -11,17 +11,16 @@ import time
 from typing import cast
 
 from protocols.errors import RemoteProtocolError
-from protocols.glimpse.spec import encode_end_of_snapshot
-from protocols.soupbintcp import spec
-from protocols.soupbintcp.session import LoginRequested, LogoutRequested, Server, State
+from protocols.glimpse.session import LoginRefused, SnapshotServer, SnapshotWanted, State
+from protocols.soupbintcp.session import Settings
 from tools.exchange import sender as sending
 
 POLL_S = 0.001
 TIMER_S = 0.1
 DELIVERY_LIMIT_S = 60.0
 """A client that hasn't taken its snapshot by then is dropped."""
-_FIRST = (0, 1)
-"""Sequence numbers that a client may ask for: a snapshot has no middle to begin with."""
+_SETTINGS = Settings(packet_bytes_max=1_024)
+"""Clients of a snapshot have nothing long to say."""
 
 COUNTER_NAMES = (
     "clients_connected",
@@ -110,7 +109,7 @@ class _Client(asyncio.Protocol):
 
     def __init__(self, server: GlimpseServer) -> None:
         self._server = server
-        self._session = Server(time.monotonic_ns())
+        self._session = SnapshotServer(server.session_id, time.monotonic_ns(), settings=_SETTINGS)
         self._transport: asyncio.Transport | None = None
         self._deadline_ns = 0
 
@@ -139,18 +138,21 @@ class _Client(asyncio.Protocol):
             self._drop("clients_broken")
             return
         while (event := self._session.next_event()) is not None:
-            if isinstance(event, LoginRequested):
-                self._log_in(event)
-            elif isinstance(event, LogoutRequested):
-                self._close()
+            if isinstance(event, SnapshotWanted):
+                self._server.want_snapshot(self)
+            elif isinstance(event, LoginRefused):
+                self._server.counters["logins_rejected"] += 1
         self._flush(now_ns)
+        # After a refusal or a logout: what was written is still delivered.
+        if self._session.is_closed:
+            self._close()
 
     def handle_timer(self, now_ns: int) -> None:
         """Heartbeats to the client; a silent one is dropped, and one that takes too long."""
         timer_ns = self._session.timer_ns()
         if timer_ns is not None and now_ns >= timer_ns:
             self._session.handle_timer(now_ns)
-            if self._session.state is State.CLOSED:
+            if self._session.is_closed:
                 self._drop("clients_broken")
                 return
         if self._deadline_ns and self._transport is not None:
@@ -163,32 +165,20 @@ class _Client(asyncio.Protocol):
 
     def deliver(self, packets: bytes, messages: int, next_sequence: int) -> None:
         """Send a snapshot and the number of the live message that follows it."""
-        if self._session.state is not State.OPEN or self._transport is None:
+        if self._session.state is not State.LOADING or self._transport is None:
             return
         now_ns = time.monotonic_ns()
         self._session.send_framed(packets, messages)
-        self._session.send_sequenced(encode_end_of_snapshot(next_sequence))
+        self._session.send_end(next_sequence)
         self._deadline_ns = now_ns + round(DELIVERY_LIMIT_S * 1e9)
         self._server.counters["snapshots_served"] += 1
         self._flush(now_ns)
 
     def end(self) -> None:
         """Tell the client that the session is over, and close."""
-        if self._session.state is State.OPEN:
-            self._session.end_session()
-            self._flush(time.monotonic_ns())
+        self._session.end_session()
+        self._flush(time.monotonic_ns())
         self._close()
-
-    def _log_in(self, login: LoginRequested) -> None:
-        known = login.session in ("", self._server.session_id)
-        if not known or login.sequence not in _FIRST:
-            self._server.counters["logins_rejected"] += 1
-            self._session.reject(spec.REJECT_NO_SESSION)
-            self._flush(time.monotonic_ns())
-            self._close()
-            return
-        self._session.accept(self._server.session_id, 1)
-        self._server.want_snapshot(self)
 
     def _flush(self, now_ns: int) -> None:
         """Move what the session wants sent to the transport."""

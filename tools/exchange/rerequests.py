@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.libc import MSG_DONTWAIT, DatagramBatch, allocate_batch, recvmmsg
-from protocols.errors import Status
 from protocols.jit import kernel, outline_kernel
-from protocols.moldudp64.kernels import packet_header_nb, session_matches_nb
-from protocols.moldudp64.spec import REQUEST_BYTES
+from protocols.moldudp64.kernels import check_request_nb
+from protocols.moldudp64.spec import RequestCheck
 from protocols.wire import Bytes
 from tools.exchange.datagrams import (
     SOCKADDR_BYTES,
@@ -30,7 +29,7 @@ PAYLOAD_BYTES_MAX = 1400
 """Blocks in one packet, without its header: inside of any Ethernet's 1,500 bytes."""
 _SLOT_BYTES = 64
 """More than a request, so that one that is too long is seen to be."""
-_OK = int(Status.OK)
+_OK = int(RequestCheck.OK)
 
 COUNTER_NAMES = (
     "requests_answered",
@@ -40,10 +39,12 @@ COUNTER_NAMES = (
     "requests_unknown",
     "answers_refused",
 )
-"""Malformed: not 20 bytes, a number of 2**62 or above, or no message asked for; unknown: not sent
+"""Malformed: not 20 bytes, a number that no row holds, or no message asked for; unknown: not sent
 yet, or no longer kept.
 """
 ANSWERED, RESENT, MALFORMED, OTHER_SESSION, UNKNOWN, REFUSED = range(len(COUNTER_NAMES))
+_FIRST_REFUSAL = MALFORMED - int(RequestCheck.MALFORMED)
+"""The counters of requests that are not answered are in the order of `RequestCheck`."""
 
 
 class RerequestServer(NamedTuple):
@@ -107,18 +108,14 @@ def _answer_nb(
     """Fill answer number `answer` for request `index`; 1, or 0 when there is no answer to it."""
     at = index * _SLOT_BYTES
     size = np.int64(server.requests.headers[index]["size"])
-    sequence, count, status = packet_header_nb(server.requests.payload, at, size)
-    if size != REQUEST_BYTES or status != _OK or count == 0:
-        server.counters[MALFORMED] += 1
+    oldest = oldest_sequence_nb(engine, history)
+    sequence, count, check = check_request_nb(
+        server.requests.payload, at, size, server.session, oldest, engine.state[EMITTED] + 1
+    )
+    if check != _OK:
+        server.counters[_FIRST_REFUSAL + check] += 1
         return 0
-    if session_matches_nb(server.requests.payload, at, server.session) == 0:
-        server.counters[OTHER_SESSION] += 1
-        return 0
-    emitted = engine.state[EMITTED]
-    if sequence < oldest_sequence_nb(engine, history) or sequence > emitted:
-        server.counters[UNKNOWN] += 1
-        return 0
-    last = min(sequence + count - 1, emitted)
+    last = sequence + count - 1
     messages, offset, body_bytes = packet_slice_nb(history, sequence, last, PAYLOAD_BYTES_MAX)
     body = (server.settings[1] + offset, body_bytes)
     put_packet_nb(server.answers, answer, server.session, (sequence, messages), body)

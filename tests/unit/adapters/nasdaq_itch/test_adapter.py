@@ -1,10 +1,12 @@
 import numpy as np
+import pytest
 
 from adapters.nasdaq_itch.adapter import ADAPTER
 from adapters.nasdaq_itch.normalise import request_nb
-from adapters.nasdaq_itch.snapshot import SnapshotLoader
 from feedhandler.core.counts import Count
+from protocols.glimpse.loader import SnapshotLoader
 from protocols.moldudp64.codec import Request, decode_request
+from protocols.moldudp64.spec import SEQUENCE_LIMIT, SEQUENCE_MAX
 from tests.unit.feedhandler.core.support import Engine, heartbeat, packet, system_event
 
 
@@ -34,3 +36,13 @@ def test_request_asks_for_a_stretch_of_the_session():
     session = np.frombuffer(b"TEST000001", np.uint8).copy()
     size = request_nb(out, session, 1_000_000_007, 250)
     assert decode_request(out[:size].tobytes()) == Request("TEST000001", 1_000_000_007, 250)
+
+
+@pytest.mark.parametrize("sequence", [SEQUENCE_LIMIT, 2**63 - 1, 2**63, SEQUENCE_MAX])
+def test_engine_counts_a_number_that_no_row_holds_and_goes_on(sequence: int):
+    engine = Engine()
+    engine.take(heartbeat(1))
+    engine.take(heartbeat(sequence))
+    engine.take(packet(1, [system_event()]))
+    assert engine.count(Count.REJECTED_MALFORMED) == 1
+    assert engine.count(Count.APPLIED) == 1

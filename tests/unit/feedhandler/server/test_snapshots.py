@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import pytest
 
-from adapters.nasdaq_itch.snapshot import SnapshotLoader
 from feedhandler.core.engine import Control, Shard
 from feedhandler.core.receive import Snapshot
 from feedhandler.server.config import GlimpseConfig
 from feedhandler.server.snapshots import SnapshotService, read_control_nb, write_control_nb
+from protocols.glimpse.loader import SnapshotLoader
 from protocols.glimpse.spec import encode_end_of_snapshot
-from protocols.soupbintcp.session import LoginRequested, Server
+from protocols.soupbintcp.events import LoginRequested
+from protocols.soupbintcp.session import Server
 from tests.unit.feedhandler.core.support import add, make_shard
 
 MESSAGES = [add(7, "B", 100, 10_000), add(8, "S", 200, 10_100)]

@@ -1,6 +1,8 @@
 """The end of a GLIMPSE snapshot."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocols.errors import LocalProtocolError, RemoteProtocolError
 from protocols.glimpse.spec import decode_end_of_snapshot, encode_end_of_snapshot
@@ -28,3 +30,24 @@ def test_anything_else_is_the_peers_fault(message: bytes):
 def test_a_number_that_does_not_fit_is_our_fault():
     with pytest.raises(LocalProtocolError, match="20 digits"):
         encode_end_of_snapshot(10**20)
+
+
+@given(st.integers(0, 10**20 - 1))
+def test_every_number_comes_back(number: int):
+    assert decode_end_of_snapshot(encode_end_of_snapshot(number)) == number
+
+
+def test_every_truncation_and_every_damaged_byte_is_a_number_or_the_peers_fault():
+    sample = encode_end_of_snapshot(14757701)
+    for size in range(len(sample)):
+        with pytest.raises(RemoteProtocolError):
+            decode_end_of_snapshot(sample[:size])
+    for at in range(len(sample)):
+        for value in range(256):
+            damaged = sample[:at] + bytes((value,)) + sample[at + 1 :]
+            text = damaged[1:].strip(b" ")
+            if damaged[:1] == b"G" and text.isdigit():
+                assert decode_end_of_snapshot(damaged) == int(text)
+            else:
+                with pytest.raises(RemoteProtocolError):
+                    decode_end_of_snapshot(damaged)

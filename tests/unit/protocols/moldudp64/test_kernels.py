@@ -60,15 +60,17 @@ def test_a_heartbeat_and_an_end_of_session_have_no_blocks():
     assert kernels.packet_header_nb(placed(end), MARGIN, len(end))[1] == spec.END_OF_SESSION
 
 
-@pytest.mark.parametrize("sequence", [1 << 62, 1 << 63, (1 << 64) - 1])
-def test_a_sequence_number_that_no_session_reaches_is_a_bad_value(sequence: int):
+@pytest.mark.parametrize("sequence", [spec.SEQUENCE_LIMIT, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_a_sequence_number_that_rows_could_not_count_on_from_is_a_bad_value(sequence: int):
     data = GOLDEN[:10] + sequence.to_bytes(8, "big") + b"\0\0"
     assert kernels.packet_header_nb(placed(data), MARGIN, len(data)) == (0, 0, Status.BAD_VALUE)
 
 
 def test_the_highest_sequence_number_is_read_whole():
-    data = GOLDEN[:10] + ((1 << 62) - 1).to_bytes(8, "big") + b"\0\0"
-    assert kernels.packet_header_nb(placed(data), MARGIN, len(data)) == ((1 << 62) - 1, 0, 0)
+    highest = spec.SEQUENCE_LIMIT - 1
+    data = GOLDEN[:10] + highest.to_bytes(8, "big") + b"\0\0"
+    assert kernels.packet_header_nb(placed(data), MARGIN, len(data)) == (highest, 0, 0)
+    assert highest + 0xFFFF * 0xFFFF < 1 << 63
 
 
 def test_requests_and_headers_are_written_as_the_cold_codec_writes_them():

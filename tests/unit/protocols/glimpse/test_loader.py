@@ -2,12 +2,17 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from adapters.nasdaq_itch.snapshot import SnapshotLoader
-from protocols.errors import RemoteProtocolError
+from protocols.errors import LocalProtocolError, RemoteProtocolError
+from protocols.glimpse.loader import SnapshotLoader
+from protocols.glimpse.session import SnapshotClient, SnapshotComplete
 from protocols.glimpse.spec import encode_end_of_snapshot
 from protocols.itch50.codec import decode
-from protocols.soupbintcp.session import LoginRequested, Server
+from protocols.moldudp64.spec import SEQUENCE_LIMIT
+from protocols.soupbintcp.events import LoginRequested
+from protocols.soupbintcp.session import Server
 from tests.unit.feedhandler.core.support import add, system_event
 
 MESSAGES = [add(7, "B", 100, 10_000), system_event(5), add(8, "S", 200, 10_100)]
@@ -95,13 +100,13 @@ def test_refused_login_says_why():
         talk.deliver()
 
 
-def test_snapshot_that_does_not_fit_names_the_setting():
+def test_snapshot_that_does_not_fit_is_our_fault():
     talk = Conversation(memory_bytes=50)
     talk.log_in()
     talk.server.accept("SESSION", 1)
     for message in MESSAGES:
         talk.server.send_sequenced(message)
-    with pytest.raises(RemoteProtocolError, match="larger than 50 bytes; raise engine"):
+    with pytest.raises(LocalProtocolError, match="larger than the 50 bytes"):
         talk.deliver()
 
 
@@ -116,12 +121,12 @@ def test_end_of_the_session_before_the_end_of_the_snapshot_is_a_fault():
     assert talk.loader.blocks == 1
 
 
-def test_snapshot_whose_number_no_session_reaches_is_a_fault():
+def test_snapshot_whose_number_no_row_holds_is_a_fault():
     talk = Conversation()
     talk.log_in()
     talk.server.accept("SESSION", 1)
-    talk.server.send_sequenced(encode_end_of_snapshot(2**62))
-    with pytest.raises(RemoteProtocolError, match="no session gets there"):
+    talk.server.send_sequenced(encode_end_of_snapshot(SEQUENCE_LIMIT))
+    with pytest.raises(RemoteProtocolError, match="no row holds"):
         talk.deliver()
 
 
@@ -132,3 +137,48 @@ def test_silent_loader_sends_heartbeats():
     talk.deliver()
     assert talk.loader.data_to_send(0) == b""
     assert talk.loader.data_to_send(2_000_000_000) == b"\x00\x01R"
+
+
+def test_a_loader_is_kept_alive_by_data_and_gives_a_silent_service_up():
+    talk = Conversation()
+    talk.log_in()
+    talk.server.accept("SESSION", 1)
+    talk.deliver()
+    for second in range(1, 40):
+        talk.loader.receive(b"\x00\x01H", second * 1_000_000_000)
+        assert talk.loader.data_to_send(second * 1_000_000_000) == b"\x00\x01R"
+    with pytest.raises(RemoteProtocolError, match="silent for too long"):
+        talk.loader.data_to_send(54 * 1_000_000_000)
+
+
+def test_a_loader_that_is_done_does_not_mind_silence():
+    talk = Conversation()
+    talk.log_in()
+    talk.server.accept("SESSION", 1)
+    talk.server.send_sequenced(encode_end_of_snapshot(1))
+    talk.deliver()
+    assert talk.loader.data_to_send(60 * 1_000_000_000) == b""
+    talk.loader.receive(b"anything", 60 * 1_000_000_000)
+
+
+messages = st.lists(st.binary(min_size=1, max_size=60).filter(lambda m: m[:1] != b"G"), max_size=12)
+
+
+@given(messages, st.integers(0, SEQUENCE_LIMIT - 1), st.integers(1, 80))
+def test_the_loader_finds_what_its_slow_twin_finds(snapshot: list[bytes], number: int, pace: int):
+    talk, twin = Conversation(pace=pace), SnapshotClient("user", "secret", 0)
+    talk.log_in()
+    talk.server.accept("SESSION", 1)
+    for message in (*snapshot, encode_end_of_snapshot(number)):
+        talk.server.send_sequenced(message)
+        talk.server.send_debug("between")
+    data = talk.server.data_to_send(0)
+    for at in range(0, len(data), pace):
+        talk.loader.receive(data[at : at + pace], 0)
+        twin.receive(data[at : at + pace], 0)
+    found = []
+    while (event := twin.next_event()) is not None:
+        found.append(event)
+    assert found[-1] == SnapshotComplete(talk.loader.next_seq, talk.loader.blocks)
+    blocks = blocks_in(talk.memory, talk.loader.size_bytes)
+    assert [event.message for event in found[:-1]] == blocks == snapshot
