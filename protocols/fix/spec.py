@@ -1,8 +1,9 @@
-"""FIX 4.4 as data: tags, message types, field formats, required fields, reject reasons.
+"""FIX as data: tags, message types, field formats, required fields, reject reasons.
 
 Source: FIX 4.4 with errata 20030618, volume 6 (fields), volume 2 (session messages), volumes 3 and
-4 (application messages). Only the fields and messages that this project exchanges are listed; an
-unlisted tag is let through unchecked.
+4 (application messages); FIXT 1.1 for ApplVerID. Only what the session itself and this project's
+own messages need is listed, and it is what a session without a dictionary checks; every field of
+every message is in `protocols.fix.dictionary`. How versions differ: `versions.py`.
 """
 
 from collections.abc import Mapping
@@ -10,12 +11,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
 
-BEGIN_STRING = b"FIX.4.4"
-
-
 class Tag(IntEnum):
     """Field numbers, named as in volume 6."""
 
+    AVG_PX = 6
     BEGIN_SEQ_NO = 7
     BEGIN_STRING = 8
     BODY_LENGTH = 9
@@ -35,20 +34,29 @@ class Tag(IntEnum):
     PRICE = 44
     REF_SEQ_NUM = 45
     SENDER_COMP_ID = 49
+    SENDER_SUB_ID = 50
     SENDING_TIME = 52
     SIDE = 54
     SYMBOL = 55
     TARGET_COMP_ID = 56
+    TARGET_SUB_ID = 57
     TEXT = 58
     TRANSACT_TIME = 60
     POSS_RESEND = 97
     ENCRYPT_METHOD = 98
     HEART_BT_INT = 108
     TEST_REQ_ID = 112
+    ON_BEHALF_OF_COMP_ID = 115
+    ON_BEHALF_OF_SUB_ID = 116
     ORIG_SENDING_TIME = 122
     GAP_FILL_FLAG = 123
+    DELIVER_TO_COMP_ID = 128
+    DELIVER_TO_SUB_ID = 129
     RESET_SEQ_NUM_FLAG = 141
-    AVG_PX = 6
+    SENDER_LOCATION_ID = 142
+    TARGET_LOCATION_ID = 143
+    ON_BEHALF_OF_LOCATION_ID = 144
+    DELIVER_TO_LOCATION_ID = 145
     EXEC_TYPE = 150
     LEAVES_QTY = 151
     SECURITY_TRADING_STATUS = 326
@@ -56,6 +64,9 @@ class Tag(IntEnum):
     REF_MSG_TYPE = 372
     SESSION_REJECT_REASON = 373
     BUSINESS_REJECT_REASON = 380
+    NEXT_EXPECTED_MSG_SEQ_NUM = 789
+    APPL_VER_ID = 1128
+    DEFAULT_APPL_VER_ID = 1137
 
 
 class MsgType:
@@ -77,26 +88,28 @@ class MsgType:
 ADMIN_TYPES: frozenset[bytes] = frozenset(b"%c" % code for code in b"012345A")
 """Session messages: never sent again, a gap fill takes their place."""
 
-_SINGLE = "06789BCDEFGHJKLMNPQRSTVWXYZabcdefghijklmnopqrstuvwxyz"
-_DOUBLE = [f"A{code}" for code in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"] + [
-    f"B{code}" for code in "ABCDEFGH"
-]
-STANDARD_TYPES: frozenset[bytes] = ADMIN_TYPES | {code.encode() for code in (*_SINGLE, *_DOUBLE)}
-"""Every MsgType of FIX 4.4; one that starts with U is user-defined."""
-
-
 class SessionRejectReason(IntEnum):
     """Values of SessionRejectReason (373)."""
 
     INVALID_TAG_NUMBER = 0
     REQUIRED_TAG_MISSING = 1
+    TAG_NOT_DEFINED_FOR_TYPE = 2
+    UNDEFINED_TAG = 3
     TAG_WITHOUT_VALUE = 4
     VALUE_INCORRECT = 5
     INCORRECT_DATA_FORMAT = 6
+    DECRYPTION_PROBLEM = 7
+    SIGNATURE_PROBLEM = 8
     COMP_ID_PROBLEM = 9
     SENDING_TIME_ACCURACY = 10
     INVALID_MSG_TYPE = 11
+    XML_VALIDATION = 12
     TAG_TWICE = 13
+    TAG_OUT_OF_ORDER = 14
+    GROUP_OUT_OF_ORDER = 15
+    GROUP_COUNT = 16
+    VALUE_HOLDS_SEPARATOR = 17
+    UNSUPPORTED_APPLICATION_VERSION = 18
 
 
 UNSUPPORTED_MESSAGE_TYPE = 3
@@ -131,6 +144,7 @@ FORMATS: Mapping[int, str] = MappingProxyType(
         Tag.REF_TAG_ID: "seqnum",
         Tag.SESSION_REJECT_REASON: "seqnum",
         Tag.BUSINESS_REJECT_REASON: "seqnum",
+        Tag.NEXT_EXPECTED_MSG_SEQ_NUM: "seqnum",
     }
 )
 """Format by tag; a tag that is not here is text."""
@@ -157,6 +171,33 @@ class MessageSpec:
 
 
 _T = Tag
+SINGLE_TAGS: frozenset[int] = frozenset(
+    (_T.BEGIN_SEQ_NO, _T.END_SEQ_NO, _T.MSG_SEQ_NUM, _T.MSG_TYPE, _T.NEW_SEQ_NO, _T.POSS_DUP_FLAG)
+    + (_T.REF_SEQ_NUM, _T.SENDER_COMP_ID, _T.SENDING_TIME, _T.TARGET_COMP_ID, _T.POSS_RESEND)
+    + (_T.ENCRYPT_METHOD, _T.HEART_BT_INT, _T.TEST_REQ_ID, _T.ORIG_SENDING_TIME, _T.GAP_FILL_FLAG)
+    + (_T.RESET_SEQ_NUM_FLAG, _T.SESSION_REJECT_REASON, _T.NEXT_EXPECTED_MSG_SEQ_NUM)
+    + (_T.BEGIN_STRING, _T.BODY_LENGTH, _T.CHECK_SUM, _T.DEFAULT_APPL_VER_ID)
+)
+"""Tags of header and session messages that no repeating group of any message holds: one that comes
+twice is a fault even to a session without a dictionary.
+"""
+
+ROUTES: Mapping[Tag, Tag] = MappingProxyType(
+    {
+        _T.ON_BEHALF_OF_COMP_ID: _T.DELIVER_TO_COMP_ID,
+        _T.ON_BEHALF_OF_SUB_ID: _T.DELIVER_TO_SUB_ID,
+        _T.ON_BEHALF_OF_LOCATION_ID: _T.DELIVER_TO_LOCATION_ID,
+        _T.DELIVER_TO_COMP_ID: _T.ON_BEHALF_OF_COMP_ID,
+        _T.DELIVER_TO_SUB_ID: _T.ON_BEHALF_OF_SUB_ID,
+        _T.DELIVER_TO_LOCATION_ID: _T.ON_BEHALF_OF_LOCATION_ID,
+        _T.SENDER_SUB_ID: _T.TARGET_SUB_ID,
+        _T.SENDER_LOCATION_ID: _T.TARGET_LOCATION_ID,
+        _T.TARGET_SUB_ID: _T.SENDER_SUB_ID,
+        _T.TARGET_LOCATION_ID: _T.SENDER_LOCATION_ID,
+    }
+)
+"""Where a routing field of a message goes in the answer to it (volume 1, message routing)."""
+
 MESSAGES: Mapping[bytes, MessageSpec] = MappingProxyType(
     {
         item.msg_type: item
