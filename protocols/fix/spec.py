@@ -42,6 +42,10 @@ class Tag(IntEnum):
     TARGET_SUB_ID = 57
     TEXT = 58
     TRANSACT_TIME = 60
+    SIGNATURE = 89
+    SECURE_DATA_LEN = 90
+    SECURE_DATA = 91
+    SIGNATURE_LENGTH = 93
     POSS_RESEND = 97
     ENCRYPT_METHOD = 98
     HEART_BT_INT = 108
@@ -59,7 +63,11 @@ class Tag(IntEnum):
     DELIVER_TO_LOCATION_ID = 145
     EXEC_TYPE = 150
     LEAVES_QTY = 151
+    XML_DATA_LEN = 212
+    XML_DATA = 213
     SECURITY_TRADING_STATUS = 326
+    MESSAGE_ENCODING = 347
+    LAST_MSG_SEQ_NUM_PROCESSED = 369
     REF_TAG_ID = 371
     REF_MSG_TYPE = 372
     SESSION_REJECT_REASON = 373
@@ -81,6 +89,7 @@ class MsgType:
     EXECUTION_REPORT = b"8"
     LOGON = b"A"
     NEW_ORDER_SINGLE = b"D"
+    SECURITY_DEFINITION = b"d"
     SECURITY_STATUS = b"f"
     BUSINESS_MESSAGE_REJECT = b"j"
 
@@ -181,6 +190,18 @@ SINGLE_TAGS: frozenset[int] = frozenset(
 """Tags of header and session messages that no repeating group of any message holds: one that comes
 twice is a fault even to a session without a dictionary.
 """
+
+HEADER_TAGS: frozenset[int] = frozenset(
+    (_T.BEGIN_STRING, _T.BODY_LENGTH, _T.MSG_TYPE, _T.MSG_SEQ_NUM, _T.SENDER_COMP_ID)
+    + (_T.SENDING_TIME, _T.TARGET_COMP_ID, _T.POSS_DUP_FLAG, _T.POSS_RESEND, _T.ORIG_SENDING_TIME)
+    + (_T.SENDER_SUB_ID, _T.TARGET_SUB_ID, _T.SENDER_LOCATION_ID, _T.TARGET_LOCATION_ID)
+    + (_T.ON_BEHALF_OF_COMP_ID, _T.ON_BEHALF_OF_SUB_ID, _T.ON_BEHALF_OF_LOCATION_ID)
+    + (_T.DELIVER_TO_COMP_ID, _T.DELIVER_TO_SUB_ID, _T.DELIVER_TO_LOCATION_ID)
+    + (_T.APPL_VER_ID, _T.CHECK_SUM)
+    + (_T.SECURE_DATA_LEN, _T.SECURE_DATA, _T.XML_DATA_LEN, _T.XML_DATA, _T.MESSAGE_ENCODING)
+    + (_T.LAST_MSG_SEQ_NUM_PROCESSED, _T.SIGNATURE_LENGTH, _T.SIGNATURE)
+)
+"""Fields of header and trailer: what is not content of a message."""
 
 ROUTES: Mapping[Tag, Tag] = MappingProxyType(
     {
