@@ -1,31 +1,26 @@
-"""One FIX message of any version: from a frame to fields and back, and the checks that the table in
-`spec.py` asks for.
+"""One FIX message of any version: from a frame to fields and back.
 
-Source: FIX 4.4 volume 1 (fields, data fields, header order), volume 2 (SessionRejectReason).
+What a message must and may hold is said by `protocols.fix.dictionary`; here only what no message
+can be read without. Source: FIX 4.4 volume 1 (fields, data fields, header order), volume 2
+(SessionRejectReason).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from protocols.errors import LocalProtocolError
 from protocols.fix.framing import TRAILER_BYTES, checksum
 from protocols.fix.spec import (
     DATA_TAG_OF_LENGTH,
-    FORMATS,
-    HEADER_REQUIRED,
-    MESSAGES,
     ROUTES,
-    SINGLE_TAGS,
     SessionRejectReason,
     Tag,
 )
-from protocols.fix.times import parse_utc_timestamp
 
 _SOH = b"\x01"
 _SEQ_DIGITS_MAX = 18
 _TAG_DIGITS_MAX = 9
-_DECIMAL = re.compile(rb"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 _KNOWN_TAGS: Mapping[bytes, int] = {b"%d" % tag: int(tag) for tag in Tag}
 _ODD_TAG = re.compile(rb"0|-[1-9][0-9]{0,8}")
 
@@ -77,9 +72,9 @@ def _read_tag(text: bytes) -> int | None:
     return int(text)
 
 
-def decode(frame: bytes) -> FixMessage:
+def decode(frame: bytes, data_tags: Mapping[int, int] = DATA_TAG_OF_LENGTH) -> FixMessage:
     """Fields of a frame that `Framer` gave; a structural fault is noted in the message, never
-    raised.
+    raised. `data_tags` gives the data field that each length field announces.
     """
     fields: list[tuple[int, bytes]] = []
     by_tag: dict[int, bytes] = {}
@@ -105,53 +100,18 @@ def decode(frame: bytes) -> FixMessage:
                 text = f"tag {tag} holds {size} bytes, its length field says {data_bytes}"
                 fault = fault or Fault(SessionRejectReason.INCORRECT_DATA_FORMAT, tag, text)
         data_tag = 0
-        if tag in DATA_TAG_OF_LENGTH and value.isdigit() and len(value) <= _TAG_DIGITS_MAX:
-            data_tag, data_bytes = DATA_TAG_OF_LENGTH[tag], int(value)
+        if tag in data_tags and value.isdigit() and len(value) <= _TAG_DIGITS_MAX:
+            data_tag, data_bytes = data_tags[tag], int(value)
         by_tag.setdefault(tag, value)
         fields.append((tag, value))
     return FixMessage(by_tag.get(Tag.MSG_TYPE, b""), tuple(fields), fault, by_tag)
 
 
-def _is_seqnum(value: bytes) -> bool:
-    return value.isdigit() and len(value) <= _SEQ_DIGITS_MAX
-
-
-_CHECKS: Mapping[str, Callable[[bytes], bool]] = {
-    "seqnum": _is_seqnum,
-    "decimal": lambda value: _DECIMAL.fullmatch(value) is not None,
-    "char": lambda value: len(value) == 1,
-    "boolean": lambda value: value in {b"Y", b"N"},
-    "utc_timestamp": lambda value: parse_utc_timestamp(value) is not None,
-}
-_CHECK_OF_TAG = {int(tag): _CHECKS[name] for tag, name in FORMATS.items()}
-
-
-def find_fault(message: FixMessage) -> Fault | None:
-    """First thing that is wrong with a message by the table: structure, empty and repeated fields,
-    required fields, formats; None when sound. It is what a session without a dictionary asks.
+def join_fields(fields: Iterable[tuple[int, bytes]]) -> bytes:
+    """Body bytes of fields as they were decoded: a data field keeps its separators, an empty field
+    stays empty.
     """
-    if message.fault is not None:
-        return message.fault
-    by_tag = message.by_tag
-    seen: set[int] = set()
-    for tag, value in message.fields:
-        if not value:
-            text = f"tag {tag} has no value"
-            return Fault(SessionRejectReason.TAG_WITHOUT_VALUE, tag, text)
-        if tag in SINGLE_TAGS and tag in seen:
-            return Fault(SessionRejectReason.TAG_TWICE, tag, f"tag {tag} occurs twice")
-        seen.add(tag)
-    known = MESSAGES.get(message.msg_type)
-    for required in HEADER_REQUIRED if known is None else HEADER_REQUIRED + known.required:
-        if required not in by_tag:
-            text = f"required tag {int(required)} missing"
-            return Fault(SessionRejectReason.REQUIRED_TAG_MISSING, int(required), text)
-    for tag, value in message.fields:
-        check = _CHECK_OF_TAG.get(tag)
-        if check is not None and not check(value):
-            text = f"tag {tag}: {value[:32]!r} is no {FORMATS[tag]}"
-            return Fault(SessionRejectReason.INCORRECT_DATA_FORMAT, tag, text)
-    return None
+    return b"".join(b"%d=%b\x01" % field for field in fields)
 
 
 def encode_fields(*fields: tuple[int, bytes | str | int]) -> bytes:

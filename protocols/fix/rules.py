@@ -4,26 +4,19 @@ Source: FIX 4.4 volume 2, standard header and Logon; the session test cases 1c, 
 FIXT 1.1, DefaultApplVerID.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from protocols.errors import LocalProtocolError
-from protocols.fix.message import Fault, FixMessage, Identity, find_fault
+from protocols.fix.dictionary.check import ValidationRules, check_message
+from protocols.fix.dictionary.load import load_dictionary
+from protocols.fix.dictionary.model import Dictionary
+from protocols.fix.message import Fault, FixMessage, Identity
 from protocols.fix.spec import ADMIN_TYPES, MsgType, SessionRejectReason, Tag
 from protocols.fix.times import NS_PER_S, parse_utc_timestamp
 from protocols.fix.versions import Version, version_of
 
-MessageCheck = Callable[[FixMessage, bytes], Fault | None]
-"""First fault of a message; the second argument is the ApplVerID that holds for it, empty for a
-session message and where the transport is the version.
-"""
-
 _TIME_DECIMALS_MAX = 9
-
-
-def check_by_table(message: FixMessage, _appl_ver_id: bytes) -> Fault | None:
-    """The check of a session without a dictionary: `spec.py` alone."""
-    return find_fault(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +24,9 @@ class SessionSettings:
     """How one session behaves; both sides have one.
 
     `application_types` are the MsgTypes that the owner takes; another one of the version gets a
-    BusinessMessageReject. `check` says what is wrong with a message. `logon_body` follows the
-    fields of our Logon (say Username and Password); nothing shows it.
+    BusinessMessageReject. `validation` says what is checked against the dictionaries (session,
+    application): those of the version, unless others are given. `logon_body` follows the fields of our Logon (say Username and
+    Password); nothing shows it.
 
     Numbers start again at 1: with `reset_on_logon` at each Logon (the initiator asks for it by
     ResetSeqNumFlag, the acceptor does it unasked), with `reset_on_logout` when Logouts were
@@ -50,7 +44,8 @@ class SessionSettings:
     is_initiator: bool
     application_types: frozenset[bytes]
     heartbeat_s: int = 30
-    check: MessageCheck = check_by_table
+    validation: ValidationRules = field(default_factory=ValidationRules)
+    dictionaries: tuple[Dictionary, Dictionary] | None = field(default=None, repr=False)
     logon_body: bytes = field(default=b"", repr=False)
     reset_on_logon: bool = False
     reset_on_logout: bool = False
@@ -69,10 +64,19 @@ class SessionSettings:
     kept_messages_max: int = 1_024
     kept_bytes_max: int = 4_194_304
     version: Version = field(init=False, repr=False)
+    books: tuple[Dictionary, Dictionary] = field(init=False, repr=False, compare=False)
+    data_tags: Mapping[int, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Look the version up and refuse what cannot be."""
-        object.__setattr__(self, "version", version_of(self.identity.begin_string))
+        version = version_of(self.identity.begin_string)
+        object.__setattr__(self, "version", version)
+        own = self.dictionaries
+        if own is None:
+            own = (load_dictionary(version.name), load_dictionary(version.application))
+        object.__setattr__(self, "books", own)
+        data_tags = {**own[0].data_tag_of_length, **own[1].data_tag_of_length}
+        object.__setattr__(self, "data_tags", data_tags)
         if self.next_expected and not self.version.has_next_expected:
             raise LocalProtocolError(f"{self.version.name} has no NextExpectedMsgSeqNum (789)")
         if self.resend_chunk < 0:
@@ -90,7 +94,7 @@ def is_reset(message: FixMessage) -> bool:
 def find_header_fault(message: FixMessage, settings: SessionSettings, now_ns: int) -> Fault | None:
     """CompIDs or times that end a session.
 
-    Fields that are missing, empty or unreadable are left to the check, which names them.
+    Fields that are missing, empty or unreadable are left to the dictionary, which names them.
     """
     has_comp_ids = message.get(Tag.SENDER_COMP_ID) and message.get(Tag.TARGET_COMP_ID)
     if has_comp_ids and not _is_ours(message, settings):
@@ -110,19 +114,18 @@ def find_header_fault(message: FixMessage, settings: SessionSettings, now_ns: in
 def find_message_fault(
     message: FixMessage, settings: SessionSettings, peer_appl_ver_id: bytes
 ) -> Fault | None:
-    """What the check says, once it is known which application version it is to use.
+    """What the dictionaries say against a message; None when it is sound.
 
-    That is ApplVerID (1128) of the message, else DefaultApplVerID (1137) of the peer's Logon.
+    The application version of a message is its ApplVerID (1128), else the DefaultApplVerID (1137)
+    of the peer's Logon; only one is served.
     """
     served = settings.version.appl_ver_id
-    if not served or message.msg_type in ADMIN_TYPES:
-        return settings.check(message, b"")
     appl_ver_id = message.get(Tag.APPL_VER_ID) or peer_appl_ver_id
-    if appl_ver_id != served:
+    if served and appl_ver_id != served and message.msg_type not in ADMIN_TYPES:
         text = f"ApplVerID {appl_ver_id[:8]!r} is not served, only {served!r}"
         reason = SessionRejectReason.UNSUPPORTED_APPLICATION_VERSION
         return Fault(reason, Tag.APPL_VER_ID, text)
-    return settings.check(message, appl_ver_id)
+    return check_message(message, *settings.books, settings.validation)
 
 
 def find_first_message_fault(
@@ -140,10 +143,10 @@ def find_first_message_fault(
         return "Logon with a CompID that is not this session's"
     if not _is_time_accurate(message, settings, now_ns):
         return "Logon with a SendingTime too far from our clock"
-    # The number counts before any check may be lenient about it.
+    # Whatever the rules are lenient about: without its number there is no Logon.
     if message.number(Tag.MSG_SEQ_NUM) is None:
         return "malformed Logon: MsgSeqNum missing or no number"
-    fault = settings.check(message, b"")
+    fault = find_message_fault(message, settings, b"")
     return None if fault is None else f"malformed Logon: {fault.text}"
 
 

@@ -125,7 +125,7 @@ class FixSession:
         while not self._events and self.state not in {State.DISCONNECTED, State.CLOSING}:
             kept = self.inbound.take_kept()
             if kept is not None:
-                self._on_sequenced(decode(kept), self.inbound.expected)
+                self._on_sequenced(self._decode(kept), self.inbound.expected)
                 continue
             frame = self.framer.next_frame()
             if frame is not None:
@@ -193,7 +193,7 @@ class FixSession:
     # -- inbound: header ----------------------------------------------------------------------
 
     def _on_frame(self, frame: bytes) -> None:
-        message = decode(frame)
+        message = self._decode(frame)
         self._liveness.heard(self._now_ns)
         if self.state not in LOGGED_ON:
             self._on_first_message(message)
@@ -230,6 +230,9 @@ class FixSession:
         self._reject(message, seq, fault)
         self._begin_logout(fault.text)
         return False
+
+    def _decode(self, frame: bytes) -> FixMessage:
+        return decode(frame, self.settings.data_tags)
 
     def _find_fault(self, message: FixMessage) -> Fault | None:
         return find_message_fault(message, self.settings, self._peer_appl_ver_id)
@@ -288,16 +291,11 @@ class FixSession:
         if handler is not None:
             handler(message, seq)
             return
-        settings, version = self.settings, self.settings.version
-        if message.msg_type in settings.application_types:
+        if message.msg_type in self.settings.application_types:
             flags = (message.flag(Tag.POSS_DUP_FLAG), message.flag(Tag.POSS_RESEND))
             self._events.append(ApplicationMessage(message, seq, *flags))
-        elif message.msg_type in version.types or message.msg_type.startswith(b"U"):
-            self._refuse_type(message, seq)
         else:
-            text = f"MsgType {message.msg_type[:8]!r} is not in {version.application}"
-            reason = SessionRejectReason.INVALID_MSG_TYPE
-            self._reject(message, seq, Fault(reason, 0, text))
+            self._refuse_type(message, seq)
 
     def _refuse_type(self, message: FixMessage, seq: int) -> None:
         text = "Unsupported Message Type"
@@ -398,7 +396,9 @@ class FixSession:
         """Any message proves that the peer lives; a Heartbeat says nothing more."""
 
     def _on_test_request(self, message: FixMessage, _seq: int) -> None:
-        body = encode_fields((Tag.TEST_REQ_ID, message.get(Tag.TEST_REQ_ID)))
+        # Rules may let a request through that has no id.
+        request_id = message.get(Tag.TEST_REQ_ID)
+        body = encode_fields((Tag.TEST_REQ_ID, request_id)) if request_id else b""
         self.outbound.send_admin(MsgType.HEARTBEAT, body, self._now_ns)
 
     def _on_resend_request(self, message: FixMessage, seq: int) -> None:

@@ -1,18 +1,16 @@
-"""FIX as data: tags, message types, field formats, required fields, reject reasons.
+"""The part of FIX that code names: tags, message types, reject reasons, data fields, routing.
 
-Source: FIX 4.4 with errata 20030618, volume 6 (fields), volume 2 (session messages), volumes 3 and
-4 (application messages); FIXT 1.1 for ApplVerID. Only what the session itself and this project's
-own messages need is listed, and it is what a session without a dictionary checks; every field of
-every message is in `protocols.fix.dictionary`. How versions differ: `versions.py`.
+Source: FIX 4.4 with errata 20030618, volume 6 (fields), volume 2 (session messages); FIXT 1.1 for
+ApplVerID. Every field of every message is in `protocols.fix.dictionary`; how versions differ at
+session level: `versions.py`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
 
 class Tag(IntEnum):
-    """Field numbers, named as in volume 6."""
+    """Field numbers that code names, named as in volume 6."""
 
     AVG_PX = 6
     BEGIN_SEQ_NO = 7
@@ -42,10 +40,6 @@ class Tag(IntEnum):
     TARGET_SUB_ID = 57
     TEXT = 58
     TRANSACT_TIME = 60
-    SIGNATURE = 89
-    SECURE_DATA_LEN = 90
-    SECURE_DATA = 91
-    SIGNATURE_LENGTH = 93
     POSS_RESEND = 97
     ENCRYPT_METHOD = 98
     HEART_BT_INT = 108
@@ -63,11 +57,7 @@ class Tag(IntEnum):
     DELIVER_TO_LOCATION_ID = 145
     EXEC_TYPE = 150
     LEAVES_QTY = 151
-    XML_DATA_LEN = 212
-    XML_DATA = 213
     SECURITY_TRADING_STATUS = 326
-    MESSAGE_ENCODING = 347
-    LAST_MSG_SEQ_NUM_PROCESSED = 369
     REF_TAG_ID = 371
     REF_MSG_TYPE = 372
     SESSION_REJECT_REASON = 373
@@ -124,152 +114,26 @@ class SessionRejectReason(IntEnum):
 UNSUPPORTED_MESSAGE_TYPE = 3
 """Value of BusinessRejectReason (380)."""
 
-FORMATS: Mapping[int, str] = MappingProxyType(
-    {
-        Tag.BEGIN_SEQ_NO: "seqnum",
-        Tag.CUM_QTY: "decimal",
-        Tag.END_SEQ_NO: "seqnum",
-        Tag.MSG_SEQ_NUM: "seqnum",
-        Tag.NEW_SEQ_NO: "seqnum",
-        Tag.ORDER_QTY: "decimal",
-        Tag.ORD_STATUS: "char",
-        Tag.ORD_TYPE: "char",
-        Tag.POSS_DUP_FLAG: "boolean",
-        Tag.PRICE: "decimal",
-        Tag.REF_SEQ_NUM: "seqnum",
-        Tag.SENDING_TIME: "utc_timestamp",
-        Tag.SIDE: "char",
-        Tag.TRANSACT_TIME: "utc_timestamp",
-        Tag.POSS_RESEND: "boolean",
-        Tag.ENCRYPT_METHOD: "seqnum",
-        Tag.HEART_BT_INT: "seqnum",
-        Tag.ORIG_SENDING_TIME: "utc_timestamp",
-        Tag.GAP_FILL_FLAG: "boolean",
-        Tag.RESET_SEQ_NUM_FLAG: "boolean",
-        Tag.AVG_PX: "decimal",
-        Tag.EXEC_TYPE: "char",
-        Tag.LEAVES_QTY: "decimal",
-        Tag.SECURITY_TRADING_STATUS: "seqnum",
-        Tag.REF_TAG_ID: "seqnum",
-        Tag.SESSION_REJECT_REASON: "seqnum",
-        Tag.BUSINESS_REJECT_REASON: "seqnum",
-        Tag.NEXT_EXPECTED_MSG_SEQ_NUM: "seqnum",
-    }
-)
-"""Format by tag; a tag that is not here is text."""
-
 DATA_TAG_OF_LENGTH: Mapping[int, int] = MappingProxyType(
     {90: 91, 93: 89, 95: 96, 212: 213, 348: 349, 350: 351, 352: 353, 354: 355, 356: 357, 358: 359}
     | {360: 361, 362: 363, 364: 365, 445: 446, 618: 619, 621: 622}
 )
 """Data fields may hold any byte, the separator too: the length field before each says where it
-ends.
+ends. These are those of FIX 4.4; a session takes them from its dictionaries.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class MessageSpec:
-    """One message: type, name, where it is specified, and the body fields without which it means
-    nothing.
-    """
-
-    msg_type: bytes
-    name: str
-    section: str
-    required: tuple[Tag, ...]
-
-
-_T = Tag
-SINGLE_TAGS: frozenset[int] = frozenset(
-    (_T.BEGIN_SEQ_NO, _T.END_SEQ_NO, _T.MSG_SEQ_NUM, _T.MSG_TYPE, _T.NEW_SEQ_NO, _T.POSS_DUP_FLAG)
-    + (_T.REF_SEQ_NUM, _T.SENDER_COMP_ID, _T.SENDING_TIME, _T.TARGET_COMP_ID, _T.POSS_RESEND)
-    + (_T.ENCRYPT_METHOD, _T.HEART_BT_INT, _T.TEST_REQ_ID, _T.ORIG_SENDING_TIME, _T.GAP_FILL_FLAG)
-    + (_T.RESET_SEQ_NUM_FLAG, _T.SESSION_REJECT_REASON, _T.NEXT_EXPECTED_MSG_SEQ_NUM)
-    + (_T.BEGIN_STRING, _T.BODY_LENGTH, _T.CHECK_SUM, _T.DEFAULT_APPL_VER_ID)
-)
-"""Tags of header and session messages that no repeating group of any message holds: one that comes
-twice is a fault even to a session without a dictionary.
-"""
-
-HEADER_TAGS: frozenset[int] = frozenset(
-    (_T.BEGIN_STRING, _T.BODY_LENGTH, _T.MSG_TYPE, _T.MSG_SEQ_NUM, _T.SENDER_COMP_ID)
-    + (_T.SENDING_TIME, _T.TARGET_COMP_ID, _T.POSS_DUP_FLAG, _T.POSS_RESEND, _T.ORIG_SENDING_TIME)
-    + (_T.SENDER_SUB_ID, _T.TARGET_SUB_ID, _T.SENDER_LOCATION_ID, _T.TARGET_LOCATION_ID)
-    + (_T.ON_BEHALF_OF_COMP_ID, _T.ON_BEHALF_OF_SUB_ID, _T.ON_BEHALF_OF_LOCATION_ID)
-    + (_T.DELIVER_TO_COMP_ID, _T.DELIVER_TO_SUB_ID, _T.DELIVER_TO_LOCATION_ID)
-    + (_T.APPL_VER_ID, _T.CHECK_SUM)
-    + (_T.SECURE_DATA_LEN, _T.SECURE_DATA, _T.XML_DATA_LEN, _T.XML_DATA, _T.MESSAGE_ENCODING)
-    + (_T.LAST_MSG_SEQ_NUM_PROCESSED, _T.SIGNATURE_LENGTH, _T.SIGNATURE)
-)
-"""Fields of header and trailer: what is not content of a message."""
 
 ROUTES: Mapping[Tag, Tag] = MappingProxyType(
     {
-        _T.ON_BEHALF_OF_COMP_ID: _T.DELIVER_TO_COMP_ID,
-        _T.ON_BEHALF_OF_SUB_ID: _T.DELIVER_TO_SUB_ID,
-        _T.ON_BEHALF_OF_LOCATION_ID: _T.DELIVER_TO_LOCATION_ID,
-        _T.DELIVER_TO_COMP_ID: _T.ON_BEHALF_OF_COMP_ID,
-        _T.DELIVER_TO_SUB_ID: _T.ON_BEHALF_OF_SUB_ID,
-        _T.DELIVER_TO_LOCATION_ID: _T.ON_BEHALF_OF_LOCATION_ID,
-        _T.SENDER_SUB_ID: _T.TARGET_SUB_ID,
-        _T.SENDER_LOCATION_ID: _T.TARGET_LOCATION_ID,
-        _T.TARGET_SUB_ID: _T.SENDER_SUB_ID,
-        _T.TARGET_LOCATION_ID: _T.SENDER_LOCATION_ID,
+        Tag.ON_BEHALF_OF_COMP_ID: Tag.DELIVER_TO_COMP_ID,
+        Tag.ON_BEHALF_OF_SUB_ID: Tag.DELIVER_TO_SUB_ID,
+        Tag.ON_BEHALF_OF_LOCATION_ID: Tag.DELIVER_TO_LOCATION_ID,
+        Tag.DELIVER_TO_COMP_ID: Tag.ON_BEHALF_OF_COMP_ID,
+        Tag.DELIVER_TO_SUB_ID: Tag.ON_BEHALF_OF_SUB_ID,
+        Tag.DELIVER_TO_LOCATION_ID: Tag.ON_BEHALF_OF_LOCATION_ID,
+        Tag.SENDER_SUB_ID: Tag.TARGET_SUB_ID,
+        Tag.SENDER_LOCATION_ID: Tag.TARGET_LOCATION_ID,
+        Tag.TARGET_SUB_ID: Tag.SENDER_SUB_ID,
+        Tag.TARGET_LOCATION_ID: Tag.SENDER_LOCATION_ID,
     }
 )
 """Where a routing field of a message goes in the answer to it (volume 1, message routing)."""
-
-MESSAGES: Mapping[bytes, MessageSpec] = MappingProxyType(
-    {
-        item.msg_type: item
-        for item in (
-            MessageSpec(MsgType.HEARTBEAT, "Heartbeat", "vol. 2", ()),
-            MessageSpec(MsgType.TEST_REQUEST, "TestRequest", "vol. 2", (_T.TEST_REQ_ID,)),
-            MessageSpec(
-                MsgType.RESEND_REQUEST, "ResendRequest", "vol. 2", (_T.BEGIN_SEQ_NO, _T.END_SEQ_NO)
-            ),
-            MessageSpec(MsgType.REJECT, "Reject", "vol. 2", (_T.REF_SEQ_NUM,)),
-            MessageSpec(MsgType.SEQUENCE_RESET, "SequenceReset", "vol. 2", (_T.NEW_SEQ_NO,)),
-            MessageSpec(MsgType.LOGOUT, "Logout", "vol. 2", ()),
-            MessageSpec(MsgType.LOGON, "Logon", "vol. 2", (_T.ENCRYPT_METHOD, _T.HEART_BT_INT)),
-            MessageSpec(
-                MsgType.NEW_ORDER_SINGLE,
-                "NewOrderSingle",
-                "vol. 4",
-                (_T.CL_ORD_ID, _T.SYMBOL, _T.SIDE, _T.TRANSACT_TIME, _T.ORD_TYPE),
-            ),
-            MessageSpec(
-                MsgType.EXECUTION_REPORT,
-                "ExecutionReport",
-                "vol. 4",
-                (
-                    _T.ORDER_ID,
-                    _T.EXEC_ID,
-                    _T.EXEC_TYPE,
-                    _T.ORD_STATUS,
-                    _T.SYMBOL,
-                    _T.SIDE,
-                    _T.LEAVES_QTY,
-                    _T.CUM_QTY,
-                    _T.AVG_PX,
-                ),
-            ),
-            MessageSpec(MsgType.SECURITY_STATUS, "SecurityStatus", "vol. 3", (_T.SYMBOL,)),
-            MessageSpec(
-                MsgType.BUSINESS_MESSAGE_REJECT,
-                "BusinessMessageReject",
-                "vol. 3",
-                (_T.REF_MSG_TYPE, _T.BUSINESS_REJECT_REASON),
-            ),
-        )
-    }
-)
-"""What is exchanged, by MsgType."""
-
-HEADER_REQUIRED: tuple[Tag, ...] = (
-    Tag.MSG_SEQ_NUM,
-    Tag.SENDER_COMP_ID,
-    Tag.SENDING_TIME,
-    Tag.TARGET_COMP_ID,
-)
-"""Header fields of every message besides the first three, which the frame guarantees."""

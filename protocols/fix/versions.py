@@ -9,37 +9,20 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from protocols.errors import LocalProtocolError
-from protocols.fix.spec import ADMIN_TYPES, SessionRejectReason
-
-_SINGLE_42 = "6789BCDEFGHJKLMNPQRSTVWXYZabcdefghijklm"
-_SINGLE_44 = f"{_SINGLE_42}nopqrstuvwxyz"
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_DOUBLE_44 = tuple(f"A{code}" for code in _LETTERS) + tuple(f"B{code}" for code in _LETTERS[:8])
-_DOUBLE_50 = (
-    tuple(f"A{code}" for code in _LETTERS)
-    + tuple(f"B{code}" for code in _LETTERS)
-    + tuple(f"C{code}" for code in _LETTERS[:7])
-)
-
-
-def _types(*codes: str) -> frozenset[bytes]:
-    return ADMIN_TYPES | {code.encode() for code in codes}
-
+from protocols.fix.spec import SessionRejectReason
 
 @dataclass(frozen=True, slots=True)
 class Version:
     """One version: the BeginString that names it on the wire, and what its session layer has.
 
     `application` names the application messages; over FIXT, `appl_ver_id` is its ApplVerID (1128,
-    1137), empty where the transport says it. `types` are all its MsgTypes; one that starts with U
-    is user-defined. `reject_reason_max` is its highest SessionRejectReason (373); a reason beyond
-    it is said in Text alone.
+    1137), empty where the transport says it. `reject_reason_max` is its highest SessionRejectReason
+    (373); a reason beyond it is said in Text alone.
     """
 
     begin_string: bytes
     application: str
     appl_ver_id: bytes
-    types: frozenset[bytes]
     reject_reason_max: int
     has_next_expected: bool
 
@@ -57,7 +40,6 @@ VERSIONS: Mapping[bytes, Version] = MappingProxyType(
                 begin_string=b"FIX.4.2",
                 application="FIX.4.2",
                 appl_ver_id=b"",
-                types=_types(*_SINGLE_42),
                 reject_reason_max=SessionRejectReason.INVALID_MSG_TYPE,
                 has_next_expected=False,
             ),
@@ -65,7 +47,6 @@ VERSIONS: Mapping[bytes, Version] = MappingProxyType(
                 begin_string=b"FIX.4.4",
                 application="FIX.4.4",
                 appl_ver_id=b"",
-                types=_types(*_SINGLE_44, *_DOUBLE_44),
                 reject_reason_max=SessionRejectReason.VALUE_HOLDS_SEPARATOR,
                 has_next_expected=True,
             ),
@@ -73,7 +54,6 @@ VERSIONS: Mapping[bytes, Version] = MappingProxyType(
                 begin_string=b"FIXT.1.1",
                 application="FIX.5.0SP2",
                 appl_ver_id=b"9",
-                types=_types(*_SINGLE_44, *_DOUBLE_50),
                 reject_reason_max=SessionRejectReason.UNSUPPORTED_APPLICATION_VERSION,
                 has_next_expected=True,
             ),

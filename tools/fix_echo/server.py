@@ -12,14 +12,14 @@ from contextlib import suppress
 from oms_out.doorway import Doorway, Visitor
 from oms_out.link import Link
 from protocols.fix.events import ApplicationMessage, Event, LoggedOn
-from protocols.fix.message import FixMessage, Identity, encode_fields, reverse_route
+from protocols.fix.message import FixMessage, join_fields, reverse_route
 from protocols.fix.rules import SessionSettings
 from protocols.fix.session import FixSession
-from protocols.fix.spec import HEADER_TAGS, MsgType, Tag
+from protocols.fix.spec import MsgType, Tag
 from protocols.fix.store import MemoryStore
-from protocols.fix.times import NS_PER_S
 
 ECHOED_TYPES = frozenset({MsgType.NEW_ORDER_SINGLE, MsgType.SECURITY_DEFINITION})
+_KEPT_TAGS = (Tag.POSS_RESEND, Tag.APPL_VER_ID)
 _TICK_S = 0.1
 _BACKLOG = 16
 _DOORWAYS_MAX = 16
@@ -29,17 +29,15 @@ _OUTBOUND_CAP_BYTES = 16 * 1024 * 1024
 _STOP_S = 2.0
 
 
-def echo_of(message: FixMessage, identity: Identity) -> bytes:
+def echo_of(message: FixMessage, settings: SessionSettings) -> bytes:
     """Body of the answer: the fields of the message as they came, behind the way back and what of
     the header belongs to the content.
     """
-    kept = [item for item in message.fields if item[0] not in HEADER_TAGS]
-    head = [
-        (tag, value)
-        for tag in (Tag.POSS_RESEND, Tag.APPL_VER_ID)
-        if (value := message.get(tag))
-    ]
-    return encode_fields(*reverse_route(message, identity), *head, *kept)
+    session = settings.books[0]
+    around = {member.tag for member in (*session.header, *session.trailer)}
+    content = [item for item in message.fields if item[0] not in around]
+    head = [(tag, value) for tag in _KEPT_TAGS if (value := message.get(tag))]
+    return join_fields([*reverse_route(message, settings.identity), *head, *content])
 
 
 class EchoServer:
@@ -150,7 +148,7 @@ class EchoServer:
             self._seen_ids.clear()
         elif isinstance(event, ApplicationMessage) and self._is_new(event):
             message = event.message
-            body = echo_of(message, link.session.settings.identity)
+            body = echo_of(message, link.session.settings)
             link.session.send(((message.msg_type, body),), time.time_ns())
             self.echoed_count += 1
 
