@@ -25,8 +25,8 @@ class SessionSettings:
 
     `application_types` are the MsgTypes that the owner takes; another one of the version gets a
     BusinessMessageReject. `validation` says what is checked against the dictionaries (session,
-    application): those of the version, unless others are given. `logon_body` follows the fields of our Logon (say Username and
-    Password); nothing shows it.
+    application): those of the version, unless others are given. `logon_body` follows the fields of
+    our Logon (say Username and Password); nothing shows it.
 
     Numbers start again at 1: with `reset_on_logon` at each Logon (the initiator asks for it by
     ResetSeqNumFlag, the acceptor does it unasked), with `reset_on_logout` when Logouts were

@@ -43,6 +43,7 @@ from protocols.fix.states import LOGGED_ON, TRANSITIONS, State, Step
 from protocols.fix.store import MessageStore
 
 _RESEND_ATTEMPTS_MAX = 5
+_OVER = frozenset({State.DISCONNECTED, State.CLOSING})
 
 
 class FixSession:
@@ -113,16 +114,20 @@ class FixSession:
     # -- the five verbs -----------------------------------------------------------------------
 
     def receive(self, data: bytes, now_ns: int) -> None:
-        """Bytes from the peer; they are looked at when `next_event` is called."""
+        """Bytes from the peer; they are looked at when `next_event` is called.
+
+        Once the session ended they are thrown away: nobody would look at them, and they would grow.
+        """
         self._now_ns = now_ns
-        self.framer.feed(data)
+        if self.state not in _OVER:
+            self.framer.feed(data)
 
     def next_event(self) -> Event | None:
         """The next fact, or None when more bytes are needed. Asking again says that the last
         message was dealt with.
         """
         self.inbound.commit()
-        while not self._events and self.state not in {State.DISCONNECTED, State.CLOSING}:
+        while not self._events and self.state not in _OVER:
             kept = self.inbound.take_kept()
             if kept is not None:
                 self._on_sequenced(self._decode(kept), self.inbound.expected)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from types import MappingProxyType
 
+
 class Tag(IntEnum):
     """Field numbers that code names, named as in volume 6."""
 
@@ -86,6 +87,7 @@ class MsgType:
 
 ADMIN_TYPES: frozenset[bytes] = frozenset(b"%c" % code for code in b"012345A")
 """Session messages: never sent again, a gap fill takes their place."""
+
 
 class SessionRejectReason(IntEnum):
     """Values of SessionRejectReason (373)."""

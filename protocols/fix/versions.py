@@ -11,6 +11,7 @@ from types import MappingProxyType
 from protocols.errors import LocalProtocolError
 from protocols.fix.spec import SessionRejectReason
 
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """One version: the BeginString that names it on the wire, and what its session layer has.

@@ -48,7 +48,9 @@ def test_every_version_has_its_scenarios():
 
 
 def test_every_file_is_played():
-    assert {path.stem for path in FOLDER.iterdir()} == {n for names in FILES.values() for n in names}
+    assert {path.stem for path in FOLDER.iterdir()} == {
+        n for names in FILES.values() for n in names
+    }
 
 
 def test_every_scenario_expects_something():

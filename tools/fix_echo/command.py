@@ -89,11 +89,15 @@ async def _serve(settings: SessionSettings, address: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = EchoServer(settings)
+    server = EchoServer(settings, _say)
     try:
         server.listen(address, port)
     except OSError as error:
         raise bind_error(error, "fix-echo", address, port) from error
-    sys.stdout.write(f"fix-echo: {settings.version.name} on {address}:{server.port}\n")
-    sys.stdout.flush()
+    _say(f"{settings.version.name} on {address}:{server.port}")
     await server.run(stop)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"fix-echo: {line}\n")
+    sys.stdout.flush()

@@ -7,6 +7,7 @@ order that is marked PossResend and was answered is not answered again (session 
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from oms_out.doorway import Doorway, Visitor
@@ -45,11 +46,11 @@ class EchoServer:
     is on the first.
     """
 
-    def __init__(self, settings: SessionSettings) -> None:
-        """Nothing is opened yet."""
+    def __init__(self, settings: SessionSettings, say: Callable[[str], None]) -> None:
+        """Nothing is opened yet; `say` gets a line when a peer comes, goes or is refused."""
+        self._say = say
         self.session = FixSession(settings, MemoryStore())
         self.echoed_count = 0
-        self.refused_count = 0
         self._link: Link | None = None
         self._doorways: dict[Doorway, int] = {}
         self._seen_ids: set[bytes] = set()
@@ -106,7 +107,7 @@ class EchoServer:
             return
         sock.setblocking(False)
         if len(self._doorways) >= _DOORWAYS_MAX:
-            self.refused_count += 1
+            self._say(f"{address[0]}:{address[1]} refused: too many connections wait")
             sock.close()
             return
         doorway = Doorway(
@@ -134,8 +135,8 @@ class EchoServer:
         )
         self._link.start(visitor.received)
 
-    def _refuse(self, doorway: Doorway, _reason: str) -> None:
-        self.refused_count += 1
+    def _refuse(self, doorway: Doorway, reason: str) -> None:
+        self._say(f"{doorway.peer} refused: {reason}")
         doorway.leave()
         self._doorways.pop(doorway, None)
         doorway.sock.close()
@@ -145,6 +146,7 @@ class EchoServer:
     def on_event(self, link: Link, event: Event) -> None:
         """Send an order back, unless it is one that was answered."""
         if isinstance(event, LoggedOn):
+            self._say(f"logged on, heartbeat {event.heartbeat_s} s")
             self._seen_ids.clear()
         elif isinstance(event, ApplicationMessage) and self._is_new(event):
             message = event.message
@@ -157,7 +159,9 @@ class EchoServer:
 
     def on_closed(self, link: Link, reason: str, *, was_clean: bool) -> None:
         """The session waits for its next connection."""
-        self._link = None
+        if link is self._link:
+            self._link = None
+        self._say(f"{'ended' if was_clean else 'cut'}: {reason}")
 
     def _is_new(self, event: ApplicationMessage) -> bool:
         """False for an order that may be a repeat and whose ClOrdID was seen since the Logon."""
