@@ -109,7 +109,13 @@ def _type_fault(message: FixMessage, book: Rulebook) -> Fault:
 
 
 def _fault(book: Rulebook, reason: SessionRejectReason, tag: int, detail: str = "") -> Fault:
-    return Fault(reason, tag, f"{_PHRASES[reason]}: {book.label(tag)}{detail}")
+    return Fault(reason, tag, f"{_PHRASES[reason]}: {_label(book, tag)}{detail}")
+
+
+def _label(book: Rulebook, tag: int) -> str:
+    """Number and name of a field, for people."""
+    field = book.field(tag)
+    return str(tag) if field is None else f"{tag} ({field.name})"
 
 
 class _Walk:
@@ -170,7 +176,8 @@ class _Walk:
     def _walk_group(self, at: int, group: GroupTable, count_tag: int, count: bytes) -> int:
         """Walk over the entries of a group from field `at`; where the group ends.
 
-        A field of a level above ends it. Nested groups go as deep as the dictionary does.
+        A field of a level above ends it, and before the first entry any that is no member. Nested
+        groups go as deep as the dictionary does.
         """
         fields, slots, end = self._fields, group.slots, len(self._fields)
         is_ordered = self._rules.validate_unordered_group_fields
@@ -180,7 +187,7 @@ class _Walk:
             tag, value = fields[at]
             slot = slots.get(tag)
             if slot is None:
-                if any(tag in above for above in self._above):
+                if not entry_count or any(tag in above for above in self._above):
                     break
                 at += 1
                 self._take_unknown(tag, value)
@@ -210,12 +217,16 @@ class _Walk:
     def _close_entry(
         self, group: GroupTable, seen: set[int], count_tag: int, entry_count: int
     ) -> None:
-        """Note what the entry that ends here lacks."""
+        """Note what the entry that ends here lacks. After a field out of order nothing is noted:
+        what seems missing may stand in another entry.
+        """
         if not entry_count or group.required <= seen or self._missing is not None:
             return
-        if self._rules.check_required_fields:
+        found = self._found
+        is_disordered = found is not None and found.reason == SessionRejectReason.GROUP_OUT_OF_ORDER
+        if self._rules.check_required_fields and not is_disordered:
             tag = min(group.required - seen)
-            detail = f" in entry {entry_count} of {self._book.label(count_tag)}"
+            detail = f" in entry {entry_count} of {_label(self._book, count_tag)}"
             reason = SessionRejectReason.REQUIRED_TAG_MISSING
             self._missing = _fault(self._book, reason, tag, detail)
 

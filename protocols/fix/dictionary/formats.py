@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-COUNT_DIGITS_MAX = 18
+_COUNT_DIGITS_MAX = 18
 """Digits of a LENGTH, SEQNUM or NUMINGROUP: what fits 64 bits, leading zeros included."""
 
-FRACTION_DIGITS_MAX = 12
+_FRACTION_DIGITS_MAX = 12
 """Decimals of a second: picoseconds, the finest that FIX 5.0 SP2 knows."""
 
 _YEAR = "[0-9]{4}"
@@ -24,12 +24,12 @@ _DAY = (
     "|(?:0[469]|11)(?:0[1-9]|[12][0-9]|30)"
     f"|02(?:0[1-9]|1[0-9]|2[0-8]))|{_LEAP_YEAR}0229)"
 )
-_FRACTION = f"(?:\\.[0-9]{{1,{FRACTION_DIGITS_MAX}}})?"
+_FRACTION = f"(?:\\.[0-9]{{1,{_FRACTION_DIGITS_MAX}}})?"
 _MINUTE = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 _SECOND = "(?:[0-5][0-9]|60)"
 _ZONE = "(?:Z|[+-](?:0[0-9]|1[0-4])(?::[0-5][0-9])?)?"
 _FLOAT = r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
-_COUNT = f"[0-9]{{1,{COUNT_DIGITS_MAX}}}"
+_COUNT = f"[0-9]{{1,{_COUNT_DIGITS_MAX}}}"
 _ANY = "(?s:.+)"
 
 _PATTERNS = {

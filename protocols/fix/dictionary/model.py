@@ -148,8 +148,3 @@ class Dictionary:
     def by_name(self) -> Mapping[str, FieldDef]:
         """Fields by name."""
         return MappingProxyType({item.name: item for item in self.fields.values()})
-
-    def field_name(self, tag: int) -> str:
-        """Name of a field, its number where the version does not have it."""
-        item = self.fields.get(tag)
-        return str(tag) if item is None else item.name

@@ -13,7 +13,7 @@ from protocols.fix.dictionary.formats import FORMATS, MULTIPLE_TYPES, Check
 from protocols.fix.dictionary.model import Dictionary, FieldDef, GroupDef, Member
 from protocols.fix.spec import Tag
 
-HEADER_RANK, BODY_RANK, TRAILER_RANK = 3, 4, 5
+_HEADER_RANK, _BODY_RANK, _TRAILER_RANK = 3, 4, 5
 _FIXED_RANKS: Mapping[int, int] = {
     Tag.BEGIN_STRING: 0,
     Tag.BODY_LENGTH: 1,
@@ -85,19 +85,19 @@ class Rulebook:
         """A field of either version, None when neither has it."""
         return self._session.fields.get(tag) or self._application.fields.get(tag)
 
-    def label(self, tag: int) -> str:
-        """Number and name of a field, for people."""
+    def name(self, tag: int) -> str:
+        """Name of a field, its number when neither version has it."""
         field = self.field(tag)
-        return str(tag) if field is None else f"{tag} ({field.name})"
+        return str(tag) if field is None else field.name
 
     def _message_table(
         self, home: Dictionary, body: tuple[Member, ...], *, is_open: bool
     ) -> MessageTable:
         header, trailer = self._session.header, self._session.trailer
         parts = (
-            (self._session, header, HEADER_RANK),
-            (self._session, trailer, TRAILER_RANK),
-            (home, body, BODY_RANK),
+            (self._session, header, _HEADER_RANK),
+            (self._session, trailer, _TRAILER_RANK),
+            (home, body, _BODY_RANK),
         )
         slots: dict[int, Slot] = {}
         required: list[int] = []
