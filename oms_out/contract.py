@@ -15,11 +15,20 @@ Message D (NewOrderSingle), an order that a pattern proposes:
 Message f (SecurityStatus), a circuit breaker that changed:
     55 Symbol, 326 SecurityTradingStatus (2 halt, 3 resume), 60 TransactTime, then the tags of
     `SignalTag`.
+
+Either side checks the other's messages by `VALIDATION`.
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
+
+from protocols.fix.dictionary.check import ValidationRules
+
+VALIDATION = ValidationRules(validate_user_defined_fields=False, allow_unknown_message_fields=True)
+"""The dictionary of FIX 4.4 holds, but a message may carry fields beyond it: those of `SignalTag`,
+and whatever an OMS adds to its reports.
+"""
 
 
 class SignalTag(IntEnum):

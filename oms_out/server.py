@@ -17,7 +17,14 @@ import structlog
 
 from feedhandler.core.ring import Ring
 from oms_out.config import OmsConfig
-from oms_out.contract import OmsCount, OmsGauge, OmsMetrics, SessionStatus, SignalTag
+from oms_out.contract import (
+    VALIDATION,
+    OmsCount,
+    OmsGauge,
+    OmsMetrics,
+    SessionStatus,
+    SignalTag,
+)
 from oms_out.doorway import Doorway, Visitor
 from oms_out.encoding import SignalEncoder
 from oms_out.id_set import IdSet
@@ -211,6 +218,7 @@ class OmsServer:
             application_types=frozenset(
                 {MsgType.EXECUTION_REPORT, MsgType.BUSINESS_MESSAGE_REJECT}
             ),
+            validation=VALIDATION,
             heartbeat_s=config.heartbeat_s,
             logon_timeout_ns=config.logon_timeout_s * NS_PER_S,
             logout_timeout_ns=config.logout_timeout_s * NS_PER_S,

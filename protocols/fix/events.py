@@ -21,11 +21,15 @@ class LoggedOn:
 class ApplicationMessage:
     """A message in sequence, seen once; it counts as received when the caller asks for the next
     event.
+
+    `poss_resend`: the peer may have sent the same content under another number; only the owner can
+    tell, by its own ids (volume 2, PossResend).
     """
 
     message: FixMessage
     seq: int
     poss_dup: bool
+    poss_resend: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,11 @@ class ReplayAsked:
 
 @dataclass(frozen=True, slots=True)
 class SequenceReset:
-    """The peer moved the number that we expect, or both sides are back at 1; `cause` says which."""
+    """The peer moved the number that we expect, or both sides are back at 1; `cause` says which.
+
+    The numbers are those of the peer's messages. A reset that came with the end of a connection is
+    told when the next one begins.
+    """
 
     old_seq: int
     new_seq: int

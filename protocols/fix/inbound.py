@@ -1,11 +1,10 @@
 """The receiving half of a session: the expected number, what came above a gap, and the open request
 for it.
 
-Source: FIX 4.4 volume 2, message recovery. Memory is bounded: beyond `kept_messages_max` nothing is
-kept above a gap; it comes again with the replay.
+Source: FIX 4.4 volume 2, message recovery. Memory is bounded: beyond `kept_messages_max` messages
+or `kept_bytes_max` bytes nothing is kept above a gap; it comes again with the replay.
 """
 
-from protocols.fix.message import FixMessage
 from protocols.fix.store import MessageStore
 
 
@@ -14,25 +13,34 @@ class Inbound:
 
     While a gap is open, `gap_end` is its last number as far as is known, and 0 otherwise;
     `asked_ns` is when it was last asked for or last shrank, `attempts` the requests since then that
-    brought nothing.
+    brought nothing. With `chunk` a gap is asked for so many numbers at a time.
     """
 
-    def __init__(self, store: MessageStore, kept_messages_max: int) -> None:
-        """Continue where the store says."""
+    def __init__(
+        self, store: MessageStore, kept_messages_max: int, kept_bytes_max: int, chunk: int
+    ) -> None:
+        """Continue where the store says; `chunk` 0 asks for everything at once."""
         self.expected = store.next_incoming
         self.gap_end = 0
         self.asked_ns = 0
         self.attempts = 0
+        self.kept_bytes = 0
         self._store = store
         self._kept_messages_max = kept_messages_max
-        self._kept: dict[int, FixMessage] = {}
+        self._kept_bytes_max = kept_bytes_max
+        self._chunk = chunk
+        self._asked_end = 0
+        self._dealt_with = 0
+        self._kept: dict[int, bytes] = {}
         self._is_uncommitted = False
 
     def open(self) -> None:
         """A new connection, or numbers that start again: what the store says holds."""
         self.expected = self._store.next_incoming
         self._is_uncommitted = False
+        self._dealt_with = 0
         self._kept.clear()
+        self.kept_bytes = 0
         self.close_gap()
 
     def commit(self) -> None:
@@ -46,6 +54,8 @@ class Inbound:
         old = self.expected
         if seq <= old:
             return
+        if seq == self._dealt_with:
+            seq += 1
         self.expected = seq
         self._is_uncommitted = True
         if self.gap_end:
@@ -56,21 +66,45 @@ class Inbound:
             # Kept messages that came again; only a jump needs a look at all of them.
             passed = (old,) if seq == old + 1 else [kept for kept in self._kept if kept < seq]
             for number in passed:
-                self._kept.pop(number, None)
+                self._forget(number)
 
-    def keep(self, seq: int, message: FixMessage) -> None:
+    def keep(self, seq: int, frame: bytes) -> None:
         """Hold a message above a gap, when there is room."""
-        if len(self._kept) < self._kept_messages_max:
-            self._kept[seq] = message
+        has_room = self.kept_bytes + len(frame) <= self._kept_bytes_max
+        if seq not in self._kept and has_room and len(self._kept) < self._kept_messages_max:
+            self._kept[seq] = frame
+            self.kept_bytes += len(frame)
 
-    def take_kept(self) -> FixMessage | None:
+    def take_kept(self) -> bytes | None:
         """The kept message that is expected now."""
-        return self._kept.pop(self.expected, None) if self._kept else None
+        return self._forget(self.expected) if self._kept else None
 
-    def open_gap(self, last_seq: int) -> None:
+    def skip_later(self, seq: int) -> None:
+        """Number `seq`, above a gap, is dealt with: it is not awaited once the gap is closed."""
+        self._dealt_with = seq
+
+    def open_gap(self, last_seq: int, now_ns: int) -> None:
         """Numbers from the expected one up to `last_seq` are missing."""
-        self.gap_end, self.attempts = last_seq, 0
+        self.gap_end, self.attempts, self.asked_ns = last_seq, 0, now_ns
+
+    def next_request(self, now_ns: int) -> tuple[int, int]:
+        """The range (BeginSeqNo, EndSeqNo) to ask for now; end 0 means all that there is."""
+        self.asked_ns = now_ns
+        if self._chunk:
+            self._asked_end = min(self.expected + self._chunk - 1, self.gap_end)
+        return self.expected, self._asked_end
+
+    @property
+    def is_chunk_done(self) -> bool:
+        """True when the part that was asked for has come, and the gap goes on."""
+        return 0 < self._asked_end < self.expected
 
     def close_gap(self) -> None:
         """Nothing is missing as far as is known."""
-        self.gap_end = self.asked_ns = self.attempts = 0
+        self.gap_end = self.asked_ns = self.attempts = self._asked_end = 0
+
+    def _forget(self, seq: int) -> bytes | None:
+        frame = self._kept.pop(seq, None)
+        if frame is not None:
+            self.kept_bytes -= len(frame)
+        return frame

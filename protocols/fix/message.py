@@ -1,37 +1,36 @@
-"""One FIX message: from a frame to fields and back, and the checks that the table in `spec.py` asks
-for.
+"""One FIX message of any version: from a frame to fields and back.
 
-Source: FIX 4.4 volume 1 (fields, data fields, header order), volume 2 (SessionRejectReason).
+What a message must and may hold is said by `protocols.fix.dictionary`; here only what no message
+can be read without. Source: FIX 4.4 volume 1 (fields, data fields, header order), volume 2
+(SessionRejectReason).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from protocols.errors import LocalProtocolError
 from protocols.fix.framing import TRAILER_BYTES, checksum
 from protocols.fix.spec import (
-    BEGIN_STRING,
     DATA_TAG_OF_LENGTH,
-    FORMATS,
-    HEADER_REQUIRED,
-    MESSAGES,
+    ROUTES,
     SessionRejectReason,
     Tag,
 )
-from protocols.fix.times import parse_utc_timestamp
 
 _SOH = b"\x01"
 _SEQ_DIGITS_MAX = 18
 _TAG_DIGITS_MAX = 9
-_DECIMAL = re.compile(rb"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 _KNOWN_TAGS: Mapping[bytes, int] = {b"%d" % tag: int(tag) for tag in Tag}
-_SINGLE_TAGS = frozenset(int(tag) for tag in Tag)
+_ODD_TAG = re.compile(rb"0|-[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a message is rejected: reason (373), the tag (371) or 0, and a sentence (58)."""
+    """Why a message is rejected: reason (373), the tag (371) or 0, and a sentence (58).
+
+    With INVALID_TAG_NUMBER the tag is the number as it was sent, 0 where it was none at all.
+    """
 
     reason: SessionRejectReason
     tag: int
@@ -73,9 +72,9 @@ def _read_tag(text: bytes) -> int | None:
     return int(text)
 
 
-def decode(frame: bytes) -> FixMessage:
+def decode(frame: bytes, data_tags: Mapping[int, int] = DATA_TAG_OF_LENGTH) -> FixMessage:
     """Fields of a frame that `Framer` gave; a structural fault is noted in the message, never
-    raised.
+    raised. `data_tags` gives the data field that each length field announces.
     """
     fields: list[tuple[int, bytes]] = []
     by_tag: dict[int, bytes] = {}
@@ -88,7 +87,8 @@ def decode(frame: bytes) -> FixMessage:
         tag = _read_tag(tag_text)
         if tag is None or not equals:
             text = f"field {len(fields) + 1} has no tag number: {parts[at - 1][:32]!r}"
-            fault = fault or Fault(SessionRejectReason.INVALID_TAG_NUMBER, 0, text)
+            number = int(tag_text) if _ODD_TAG.fullmatch(tag_text) else 0
+            fault = fault or Fault(SessionRejectReason.INVALID_TAG_NUMBER, number, text)
             continue
         if tag == data_tag:
             size, first = len(value), at
@@ -100,51 +100,18 @@ def decode(frame: bytes) -> FixMessage:
                 text = f"tag {tag} holds {size} bytes, its length field says {data_bytes}"
                 fault = fault or Fault(SessionRejectReason.INCORRECT_DATA_FORMAT, tag, text)
         data_tag = 0
-        if tag in DATA_TAG_OF_LENGTH and value.isdigit() and len(value) <= _TAG_DIGITS_MAX:
-            data_tag, data_bytes = DATA_TAG_OF_LENGTH[tag], int(value)
-        if not value:
-            text = f"tag {tag} has no value"
-            fault = fault or Fault(SessionRejectReason.TAG_WITHOUT_VALUE, tag, text)
-        if tag not in by_tag:
-            by_tag[tag] = value
-        elif tag in _SINGLE_TAGS:
-            fault = fault or Fault(SessionRejectReason.TAG_TWICE, tag, f"tag {tag} occurs twice")
+        if tag in data_tags and value.isdigit() and len(value) <= _TAG_DIGITS_MAX:
+            data_tag, data_bytes = data_tags[tag], int(value)
+        by_tag.setdefault(tag, value)
         fields.append((tag, value))
     return FixMessage(by_tag.get(Tag.MSG_TYPE, b""), tuple(fields), fault, by_tag)
 
 
-def _is_seqnum(value: bytes) -> bool:
-    return value.isdigit() and len(value) <= _SEQ_DIGITS_MAX
-
-
-_CHECKS: Mapping[str, Callable[[bytes], bool]] = {
-    "seqnum": _is_seqnum,
-    "decimal": lambda value: _DECIMAL.fullmatch(value) is not None,
-    "char": lambda value: len(value) == 1,
-    "boolean": lambda value: value in {b"Y", b"N"},
-    "utc_timestamp": lambda value: parse_utc_timestamp(value) is not None,
-}
-_CHECK_OF_TAG = {int(tag): _CHECKS[name] for tag, name in FORMATS.items()}
-
-
-def find_fault(message: FixMessage) -> Fault | None:
-    """First thing that is wrong with a message by the table: structure, required fields, formats;
-    None when sound.
+def join_fields(fields: Iterable[tuple[int, bytes]]) -> bytes:
+    """Body bytes of fields as they were decoded: a data field keeps its separators, an empty field
+    stays empty.
     """
-    if message.fault is not None:
-        return message.fault
-    by_tag = message.by_tag
-    known = MESSAGES.get(message.msg_type)
-    for required in HEADER_REQUIRED if known is None else HEADER_REQUIRED + known.required:
-        if required not in by_tag:
-            text = f"required tag {int(required)} missing"
-            return Fault(SessionRejectReason.REQUIRED_TAG_MISSING, int(required), text)
-    for tag, value in message.fields:
-        check = _CHECK_OF_TAG.get(tag)
-        if check is not None and not check(value):
-            text = f"tag {tag}: {value[:32]!r} is no {FORMATS[tag]}"
-            return Fault(SessionRejectReason.INCORRECT_DATA_FORMAT, tag, text)
-    return None
+    return b"".join(b"%d=%b\x01" % field for field in fields)
 
 
 def encode_fields(*fields: tuple[int, bytes | str | int]) -> bytes:
@@ -160,12 +127,20 @@ def encode_fields(*fields: tuple[int, bytes | str | int]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose messages these are: our CompID, the peer's, and the version."""
+    """Whose messages these are: our CompID, the peer's, the version, and, where a desk or a place
+    is named too, the SubIDs and LocationIDs (empty ones are not sent).
+    """
 
     sender_comp_id: str
     target_comp_id: str
-    begin_string: bytes = BEGIN_STRING
+    begin_string: bytes = b"FIX.4.4"
+    sender_sub_id: str = ""
+    target_sub_id: str = ""
+    sender_location_id: str = ""
+    target_location_id: str = ""
     comp_ids: bytes = field(init=False, repr=False, compare=False)
+    sub_ids: bytes = field(init=False, repr=False, compare=False)
+    sub_tags: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Lay out the header fields that every message of this session shares."""
@@ -173,7 +148,29 @@ class Identity:
             (Tag.SENDER_COMP_ID, self.sender_comp_id),
             (Tag.TARGET_COMP_ID, self.target_comp_id),
         )
+        rest = (
+            (Tag.SENDER_SUB_ID, self.sender_sub_id),
+            (Tag.TARGET_SUB_ID, self.target_sub_id),
+            (Tag.SENDER_LOCATION_ID, self.sender_location_id),
+            (Tag.TARGET_LOCATION_ID, self.target_location_id),
+        )
+        given = [item for item in rest if item[1]]
         object.__setattr__(self, "comp_ids", encode_fields(*pair))
+        object.__setattr__(self, "sub_ids", encode_fields(*given))
+        object.__setattr__(self, "sub_tags", frozenset(int(tag) for tag, _ in given))
+
+
+def reverse_route(message: FixMessage, identity: Identity) -> list[tuple[int, bytes]]:
+    """Routing fields of an answer: where the message came from is where the answer goes.
+
+    They belong to the header; give them to `encode_fields` before the body. Empty ones are left
+    out, and what every message of this identity says anyway.
+    """
+    return [
+        (int(back), value)
+        for tag, back in ROUTES.items()
+        if back not in identity.sub_tags and (value := message.get(tag))
+    ]
 
 
 def encode(
@@ -187,12 +184,7 @@ def encode(
     """A whole message; `orig` (OrigSendingTime) makes it a possible duplicate. `body` comes from
     `encode_fields`.
     """
-    repeat = b"43=Y\x01122=%b\x01" % orig if orig else b""
-    inner = b"35=%b\x0134=%d\x01%b52=%b\x01%b%b" % (
-        msg_type, seq, identity.comp_ids, sending_time, repeat, body
-    )  # fmt: skip
-    whole = b"8=%b\x019=%d\x01%b" % (identity.begin_string, len(inner), inner)
-    return b"%b10=%03d\x01" % (whole, checksum(whole))
+    return _encode(identity, msg_type, seq, sending_time, identity.sub_ids + body, orig)
 
 
 def encode_again(identity: Identity, wire: bytes, sending_time: bytes) -> bytes:
@@ -200,5 +192,17 @@ def encode_again(identity: Identity, wire: bytes, sending_time: bytes) -> bytes:
     OrigSendingTime.
     """
     parts = wire.split(_SOH, 7)
-    body = parts[7][:-TRAILER_BYTES]
-    return encode(identity, parts[2][3:], int(parts[3][3:]), sending_time, body, parts[6][3:])
+    rest = parts[7][:-TRAILER_BYTES]
+    return _encode(identity, parts[2][3:], int(parts[3][3:]), sending_time, rest, parts[6][3:])
+
+
+def _encode(
+    identity: Identity, msg_type: bytes, seq: int, sending_time: bytes, rest: bytes, orig: bytes
+) -> bytes:
+    """`rest` is what follows the header fields that change with each sending."""
+    repeat = b"43=Y\x01122=%b\x01" % orig if orig else b""
+    inner = b"35=%b\x0134=%d\x01%b52=%b\x01%b%b" % (
+        msg_type, seq, identity.comp_ids, sending_time, repeat, rest
+    )  # fmt: skip
+    whole = b"8=%b\x019=%d\x01%b" % (identity.begin_string, len(inner), inner)
+    return b"%b10=%03d\x01" % (whole, checksum(whole))

@@ -23,8 +23,8 @@ class Outbound:
     transport.
     """
 
-    def __init__(self, identity: Identity, store: MessageStore) -> None:
-        """Nothing queued, no connection."""
+    def __init__(self, identity: Identity, store: MessageStore, time_decimals: int = 3) -> None:
+        """Nothing queued, no connection; SendingTime has so many decimals."""
         self.identity = identity
         self.store = store
         self.handed_seq = 0
@@ -33,6 +33,7 @@ class Outbound:
         self.replayed_count = 0
         self.is_live = False
         """Application messages go out at once; set while both sides are logged on."""
+        self._time_decimals = time_decimals
         self._queue: list[bytes] = []
         self._replay_next = 1
         self._replay_end = 0
@@ -60,7 +61,7 @@ class Outbound:
     def send_admin(self, msg_type: bytes, body: bytes, now_ns: int) -> None:
         """Number and queue a session message; only its number is stored."""
         seq = self.store.next_outgoing
-        wire = encode(self.identity, msg_type, seq, format_utc_timestamp(now_ns), body)
+        wire = encode(self.identity, msg_type, seq, self._time_text(now_ns), body)
         self.store.append((b"",))
         self.last_sent_ns = now_ns
         if self._live_next is None:
@@ -71,7 +72,7 @@ class Outbound:
     def send_application(self, messages: Iterable[tuple[bytes, bytes]], now_ns: int) -> int:
         """Number, store and (when live) queue (msg_type, body) pairs; the number of the first."""
         first_seq = self.store.next_outgoing
-        sending_time = format_utc_timestamp(now_ns)
+        sending_time = self._time_text(now_ns)
         wires = [
             encode(self.identity, msg_type, seq, sending_time, body)
             for seq, (msg_type, body) in enumerate(messages, first_seq)
@@ -117,6 +118,9 @@ class Outbound:
             self._live_next = None
         return data
 
+    def _time_text(self, now_ns: int) -> bytes:
+        return format_utc_timestamp(now_ns, self._time_decimals)
+
     def _push(self, wire: bytes) -> None:
         self._queue.append(wire)
         self.queued_bytes += len(wire)
@@ -125,7 +129,7 @@ class Outbound:
         """Up to a chunk of stored messages from `first_seq`; moves the cursor of the phase behind
         what it gave.
         """
-        sending_time = format_utc_timestamp(now_ns)
+        sending_time = self._time_text(now_ns)
         parts: list[bytes] = []
         size, gap_from, seq = 0, 0, first_seq - 1
         last_seq = min(last_seq, first_seq + CHUNK_MESSAGES - 1)

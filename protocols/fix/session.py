@@ -1,14 +1,15 @@
-"""FIX 4.4 session, acceptor and initiator in one state machine, without socket, thread or clock.
+"""FIX session of any version, acceptor and initiator in one state machine, without socket, thread
+or clock.
 
 Bytes come in by `receive`, facts come out by `next_event` (ask until None), bytes go out by
 `data_to_send`. A session outlives its connections: `connected` starts one, `disconnected` ends it,
-numbers and messages stay in the store. Source: FIX 4.4 volume 2 (session protocol) and its appendix
-of session test cases. Times are ns since the epoch.
+numbers and messages stay in the store. States and steps: `states.py`. Source: FIX 4.4 volume 2
+(session protocol) and its appendix of session test cases; FIX 4.2 and FIXT 1.1 where `versions.py`
+says so. Times are ns since the epoch.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from enum import Enum, auto
 
 from protocols.errors import LocalProtocolError
 from protocols.fix.events import (
@@ -24,76 +25,25 @@ from protocols.fix.events import (
 )
 from protocols.fix.framing import Framer
 from protocols.fix.inbound import Inbound
-from protocols.fix.message import Fault, FixMessage, decode, encode_fields, find_fault
+from protocols.fix.liveness import Liveness
+from protocols.fix.message import Fault, FixMessage, decode, encode_fields
 from protocols.fix.outbound import Outbound
+from protocols.fix.replies import business_reject_body, logon_body, reject_body
 from protocols.fix.rules import (
     SessionSettings,
     find_first_message_fault,
     find_header_fault,
     find_logon_conflict,
+    find_message_fault,
     is_reset,
     too_low_text,
 )
-from protocols.fix.spec import (
-    STANDARD_TYPES,
-    UNSUPPORTED_MESSAGE_TYPE,
-    MsgType,
-    SessionRejectReason,
-    Tag,
-)
+from protocols.fix.spec import MsgType, SessionRejectReason, Tag
+from protocols.fix.states import LOGGED_ON, TRANSITIONS, State, Step
 from protocols.fix.store import MessageStore
-from protocols.fix.times import NS_PER_S
 
-
-class State(Enum):
-    """Where a connection stands."""
-
-    DISCONNECTED = auto()
-    AWAITING_LOGON = auto()
-    LOGON_SENT = auto()
-    ACTIVE = auto()
-    LOGOUT_SENT = auto()
-    CLOSING = auto()
-
-
-class Step(Enum):
-    """What moves a session from one state to another."""
-
-    ACCEPTED = auto()
-    DIALLED = auto()
-    LOGON_DONE = auto()
-    LOGOUT_BEGUN = auto()
-    ENDED = auto()
-    LOST = auto()
-
-
-TRANSITIONS: Mapping[State, Mapping[Step, State]] = {
-    State.DISCONNECTED: {
-        Step.ACCEPTED: State.AWAITING_LOGON,
-        Step.DIALLED: State.LOGON_SENT,
-        Step.LOST: State.DISCONNECTED,
-    },
-    State.AWAITING_LOGON: {
-        Step.LOGON_DONE: State.ACTIVE,
-        Step.ENDED: State.CLOSING,
-        Step.LOST: State.DISCONNECTED,
-    },
-    State.LOGON_SENT: {
-        Step.LOGON_DONE: State.ACTIVE,
-        Step.ENDED: State.CLOSING,
-        Step.LOST: State.DISCONNECTED,
-    },
-    State.ACTIVE: {
-        Step.LOGOUT_BEGUN: State.LOGOUT_SENT,
-        Step.ENDED: State.CLOSING,
-        Step.LOST: State.DISCONNECTED,
-    },
-    State.LOGOUT_SENT: {Step.ENDED: State.CLOSING, Step.LOST: State.DISCONNECTED},
-    State.CLOSING: {Step.LOST: State.DISCONNECTED},
-}
-
-_LOGGED_ON = frozenset({State.ACTIVE, State.LOGOUT_SENT})
 _RESEND_ATTEMPTS_MAX = 5
+_OVER = frozenset({State.DISCONNECTED, State.CLOSING})
 
 
 class FixSession:
@@ -109,15 +59,17 @@ class FixSession:
         self.store = store
         self.state = State.DISCONNECTED
         self.framer = Framer(settings.message_bytes_max)
-        self.inbound = Inbound(store, settings.kept_messages_max)
-        self.outbound = Outbound(settings.identity, store)
+        self.inbound = Inbound(
+            store, settings.kept_messages_max, settings.kept_bytes_max, settings.resend_chunk
+        )
+        self.outbound = Outbound(settings.identity, store, settings.time_decimals)
         self.poss_dup_suppressed_count = 0
-        self.heartbeat_s = settings.heartbeat_s
+        self._liveness = Liveness(settings.heartbeat_s)
         self._events: deque[Event] = deque()
+        self._reset_cause = ""
         self._now_ns = 0
         self._state_since_ns = 0
-        self._last_received_ns = 0
-        self._test_request_ns = 0
+        self._peer_appl_ver_id = b""
         self._handlers: Mapping[bytes, Callable[[FixMessage, int], None]] = {
             MsgType.HEARTBEAT: self._on_heartbeat,
             MsgType.TEST_REQUEST: self._on_test_request,
@@ -136,39 +88,49 @@ class FixSession:
 
     def connected(self, now_ns: int) -> None:
         """A connection exists; an initiator says Logon, an acceptor waits for it."""
-        self._step(Step.DIALLED if self.settings.is_initiator else Step.ACCEPTED, now_ns)
+        settings = self.settings
+        self._step(Step.DIALLED if settings.is_initiator else Step.ACCEPTED, now_ns)
         self.framer.clear()
-        self._events.clear()
-        self._last_received_ns, self._test_request_ns = now_ns, 0
-        self.heartbeat_s = self.settings.heartbeat_s
-        if self.settings.is_initiator and self.settings.reset_on_logon:
-            self.store.reset()
+        self._liveness.open(settings.heartbeat_s, now_ns)
         self.inbound.open()
         self.outbound.open(now_ns)
-        if self.settings.is_initiator:
-            self._send_logon(self.heartbeat_s, is_reset=self.settings.reset_on_logon)
+        if settings.is_initiator:
+            if settings.reset_on_logon:
+                self._reset_both("ResetOnLogon")
+            expected = self.inbound.expected
+            self._send_logon(settings.heartbeat_s, expected, is_reset=settings.reset_on_logon)
 
     def disconnected(self, now_ns: int) -> None:
         """The connection is gone, whoever ended it."""
+        was_connected = self.state is not State.DISCONNECTED
         self._step(Step.LOST, now_ns)
         self.outbound.clear()
+        # What was not asked for is of the past; but that numbers were reset must not get lost.
+        self._events = deque(item for item in self._events if isinstance(item, SequenceReset))
+        if was_connected and self.settings.reset_on_disconnect:
+            self._reset_cause = self._reset_cause or "ResetOnDisconnect"
+        self._reset_at_end()
 
     # -- the five verbs -----------------------------------------------------------------------
 
     def receive(self, data: bytes, now_ns: int) -> None:
-        """Bytes from the peer; they are looked at when `next_event` is called."""
+        """Bytes from the peer; they are looked at when `next_event` is called.
+
+        Once the session ended they are thrown away: nobody would look at them, and they would grow.
+        """
         self._now_ns = now_ns
-        self.framer.feed(data)
+        if self.state not in _OVER:
+            self.framer.feed(data)
 
     def next_event(self) -> Event | None:
         """The next fact, or None when more bytes are needed. Asking again says that the last
         message was dealt with.
         """
         self.inbound.commit()
-        while not self._events and self.state not in {State.DISCONNECTED, State.CLOSING}:
+        while not self._events and self.state not in _OVER:
             kept = self.inbound.take_kept()
             if kept is not None:
-                self._on_sequenced(kept, self.inbound.expected)
+                self._on_sequenced(self._decode(kept), self.inbound.expected)
                 continue
             frame = self.framer.next_frame()
             if frame is not None:
@@ -179,7 +141,10 @@ class FixSession:
 
     def data_to_send(self, now_ns: int) -> bytes:
         """Bytes for the peer, a bounded piece at a time; empty when there are none now."""
-        return self.outbound.take(now_ns)
+        data = self.outbound.take(now_ns)
+        if self._reset_cause and not self.outbound.has_output:
+            self._reset_at_end()
+        return data
 
     def timer_ns(self) -> int | None:
         """When `handle_timer` is due, None when nothing is awaited."""
@@ -190,15 +155,11 @@ class FixSession:
             return self._state_since_ns + settings.logout_timeout_ns
         if self.state is not State.ACTIVE:
             return None
-        due = []
-        if self.heartbeat_s:
-            silence_ns = self._silence_ns()
-            if not self._test_request_ns:
-                due.append(self.outbound.last_sent_ns + self.heartbeat_s * NS_PER_S)
-            due.append((self._test_request_ns or self._last_received_ns) + silence_ns)
-        if self.inbound.gap_end:
-            due.append(self.inbound.asked_ns + settings.resend_timeout_ns)
-        return min(due, default=None)
+        due_ns = self._liveness.due_ns(self.outbound.last_sent_ns)
+        if not self.inbound.gap_end:
+            return due_ns
+        ask_ns = self.inbound.asked_ns + settings.resend_timeout_ns
+        return ask_ns if due_ns is None else min(due_ns, ask_ns)
 
     def handle_timer(self, now_ns: int) -> None:
         """Do what is due: heartbeat, test request, another resend request, or give the peer up."""
@@ -210,14 +171,11 @@ class FixSession:
         if self.state is not State.ACTIVE:
             self._end(f"no answer in time while {self.state.name}", was_clean=False)
             return
-        if self.heartbeat_s and not self._check_silence(now_ns):
+        if self._liveness.is_peer_silent(now_ns) and not self._test_peer():
             return
         if inbound.gap_end and now_ns >= inbound.asked_ns + self.settings.resend_timeout_ns:
             self._ask_again()
-        heartbeat_ns = self.heartbeat_s * NS_PER_S
-        # While a test request is open nothing more is said: its answer or the end comes next.
-        is_waiting = self._test_request_ns != 0
-        if heartbeat_ns and not is_waiting and now_ns >= self.outbound.last_sent_ns + heartbeat_ns:
+        if self._liveness.is_heartbeat_due(self.outbound.last_sent_ns, now_ns):
             self.outbound.send_admin(MsgType.HEARTBEAT, b"", now_ns)
 
     # -- sending ------------------------------------------------------------------------------
@@ -225,7 +183,8 @@ class FixSession:
     def send(self, messages: Iterable[tuple[bytes, bytes]], now_ns: int) -> int:
         """Number and keep (msg_type, body) pairs, and queue them when logged on; the first number.
 
-        A peer that is away sees the gap at its next Logon and asks for them.
+        A peer that is away sees the gap at its next Logon and asks for them. A body may begin with
+        header fields of its own: PossResend, ApplVerID, routing.
         """
         return self.outbound.send_application(messages, now_ns)
 
@@ -239,9 +198,9 @@ class FixSession:
     # -- inbound: header ----------------------------------------------------------------------
 
     def _on_frame(self, frame: bytes) -> None:
-        message = decode(frame)
-        self._last_received_ns, self._test_request_ns = self._now_ns, 0
-        if self.state not in _LOGGED_ON:
+        message = self._decode(frame)
+        self._liveness.heard(self._now_ns)
+        if self.state not in LOGGED_ON:
             self._on_first_message(message)
             return
         if message.get(Tag.BEGIN_STRING) != self.settings.identity.begin_string:
@@ -260,7 +219,7 @@ class FixSession:
         elif message.msg_type == MsgType.LOGON and message.flag(Tag.RESET_SEQ_NUM_FLAG):
             self._on_reset_logon(message, seq)
         elif seq > self.inbound.expected:
-            self._on_too_high(message, seq)
+            self._on_too_high(message, seq, frame)
         elif seq < self.inbound.expected:
             self._on_too_low(message, seq)
         else:
@@ -277,31 +236,44 @@ class FixSession:
         self._begin_logout(fault.text)
         return False
 
-    def _on_too_high(self, message: FixMessage, seq: int) -> None:
+    def _decode(self, frame: bytes) -> FixMessage:
+        return decode(frame, self.settings.data_tags)
+
+    def _find_fault(self, message: FixMessage) -> Fault | None:
+        return find_message_fault(message, self.settings, self._peer_appl_ver_id)
+
+    def _on_too_high(self, message: FixMessage, seq: int, frame: bytes) -> None:
         """A gap: ask for it once, keep the message; a resend request is answered now, or two gaps
         would wait for each other.
         """
         if message.msg_type == MsgType.RESEND_REQUEST:
-            if find_fault(message) is None:
+            if self._find_fault(message) is None:
                 self._on_resend_request(message, seq)
         else:
-            self.inbound.keep(seq, message)
+            self.inbound.keep(seq, frame)
         if not self.inbound.gap_end:
-            self._ask_for_gap(seq - 1)
+            self._open_gap(seq - 1)
+            self._send_resend_request()
 
     def _on_too_low(self, message: FixMessage, seq: int) -> None:
         """A repeat when the peer says so, the end otherwise.
 
         A resend request is answered whatever its number: it asks for help with numbers.
         """
-        if message.msg_type == MsgType.RESEND_REQUEST and find_fault(message) is None:
+        if message.msg_type == MsgType.RESEND_REQUEST and self._find_fault(message) is None:
             self._on_resend_request(message, seq)
         elif not message.flag(Tag.POSS_DUP_FLAG):
             self._end_with_logout(too_low_text(self.inbound.expected, seq))
-        elif not message.get(Tag.ORIG_SENDING_TIME) and message.msg_type != MsgType.SEQUENCE_RESET:
+        elif message.msg_type != MsgType.SEQUENCE_RESET and self._lacks_original_time(message):
             self._reject_missing_original(message, seq)
         else:
             self.poss_dup_suppressed_count += 1
+
+    def _lacks_original_time(self, message: FixMessage) -> bool:
+        """A possible duplicate that does not say when it was sent first."""
+        if not (self.settings.requires_orig_sending_time and message.flag(Tag.POSS_DUP_FLAG)):
+            return False
+        return not message.get(Tag.ORIG_SENDING_TIME)
 
     def _reject_missing_original(self, message: FixMessage, seq: int) -> None:
         tag = Tag.ORIG_SENDING_TIME
@@ -312,10 +284,10 @@ class FixSession:
         """The message that was expected: check its fields, then let its type decide."""
         if message.msg_type != MsgType.SEQUENCE_RESET:
             self._advance(seq + 1)
-            if message.flag(Tag.POSS_DUP_FLAG) and not message.get(Tag.ORIG_SENDING_TIME):
+            if self._lacks_original_time(message):
                 self._reject_missing_original(message, seq)
                 return
-        fault = find_fault(message)
+        fault = self._find_fault(message)
         if fault is not None and message.msg_type != MsgType.REJECT:
             self._advance(seq + 1)
             self._reject(message, seq, fault)
@@ -323,72 +295,115 @@ class FixSession:
         handler = self._handlers.get(message.msg_type)
         if handler is not None:
             handler(message, seq)
-        elif message.msg_type in self.settings.application_types:
-            event = ApplicationMessage(message, seq, message.flag(Tag.POSS_DUP_FLAG))
-            self._events.append(event)
-        elif message.msg_type in STANDARD_TYPES or message.msg_type.startswith(b"U"):
-            self._refuse_type(message, seq)
+            return
+        if message.msg_type in self.settings.application_types:
+            flags = (message.flag(Tag.POSS_DUP_FLAG), message.flag(Tag.POSS_RESEND))
+            self._events.append(ApplicationMessage(message, seq, *flags))
         else:
-            text = f"MsgType {message.msg_type[:8]!r} is not in FIX 4.4"
-            reason = SessionRejectReason.INVALID_MSG_TYPE
-            self._reject(message, seq, Fault(reason, 0, text))
+            self._refuse_type(message, seq)
 
     def _refuse_type(self, message: FixMessage, seq: int) -> None:
         text = "Unsupported Message Type"
-        body = encode_fields(
-            (Tag.REF_SEQ_NUM, seq),
-            (Tag.REF_MSG_TYPE, message.msg_type),
-            (Tag.BUSINESS_REJECT_REASON, UNSUPPORTED_MESSAGE_TYPE),
-            (Tag.TEXT, text),
-        )
+        body = business_reject_body(message, seq, text, self.settings.identity)
         self.outbound.send_application(((MsgType.BUSINESS_MESSAGE_REJECT, body),), self._now_ns)
         self._events.append(RejectSent(seq, text))
 
-    # -- inbound: by type ---------------------------------------------------------------------
+    # -- inbound: Logon -----------------------------------------------------------------------
 
     def _on_first_message(self, message: FixMessage) -> None:
         """Before both Logons are exchanged nothing else is answered."""
-        text = find_first_message_fault(message, self.settings, self._now_ns)
+        settings = self.settings
+        text = find_first_message_fault(message, settings, self._now_ns)
         if text is not None:
             self._end(text, was_clean=False)
             return
-        text = find_logon_conflict(message, self.settings, self.inbound.expected)
+        if not settings.is_initiator and settings.reset_on_logon:
+            self._reset_both("ResetOnLogon")
+        next_outgoing = self.store.next_outgoing
+        text = find_logon_conflict(message, settings, self.inbound.expected, next_outgoing)
         if text is not None:
             self._end_with_logout(text)
             return
         self._on_logon(message, message.number(Tag.MSG_SEQ_NUM) or 0)
 
     def _on_logon(self, message: FixMessage, seq: int) -> None:
+        """Answer, then fill or ask for what is missing on either side."""
+        settings, inbound = self.settings, self.inbound
         asks_reset = message.flag(Tag.RESET_SEQ_NUM_FLAG)
-        if not self.settings.is_initiator:
-            if asks_reset:
-                self._reset_both("ResetSeqNumFlag at logon")
-            self._answer_logon(message)
+        if asks_reset and not settings.is_initiator:
+            self._reset_both("ResetSeqNumFlag at logon")
+        self._peer_appl_ver_id = message.get(Tag.DEFAULT_APPL_VER_ID)
+        is_in_sequence, next_outgoing = seq == inbound.expected, self.store.next_outgoing
+        if not settings.is_initiator:
+            self._answer_logon(message, inbound.expected + is_in_sequence)
         self._step(Step.LOGON_DONE, self._now_ns)
-        if seq == self.inbound.expected:
+        if is_in_sequence:
             self._advance(seq + 1)
-        outgoing = self.store.next_outgoing
-        self._events.append(LoggedOn(self.heartbeat_s, outgoing, self.inbound.expected, asks_reset))
-        if seq > self.inbound.expected:
-            self._ask_for_gap(seq)
+        numbers = (self.store.next_outgoing, inbound.expected)
+        self._events.append(LoggedOn(self._liveness.heartbeat_s, *numbers, asks_reset))
+        asked = message.number(Tag.NEXT_EXPECTED_MSG_SEQ_NUM) if settings.next_expected else None
+        if asked is not None and asked < next_outgoing:
+            self._fill_unasked(asked)
+        if not is_in_sequence:
+            self._on_logon_above_gap(seq, is_filled_unasked=asked is not None)
+
+    def _fill_unasked(self, first_seq: int) -> None:
+        """Send again what the peer said it lacks (789), up to our Logon and over it."""
+        last_seq = self.store.next_outgoing - 1
+        if self.outbound.replay(first_seq, last_seq):
+            self._events.append(ReplayAsked(first_seq, last_seq))
+
+    def _on_logon_above_gap(self, seq: int, *, is_filled_unasked: bool) -> None:
+        """Numbers before the Logon are missing.
+
+        A peer that reads our 789 fills them unasked, and does not send its Logon again; when it
+        does not, the timer asks. Any other peer is asked for them and for the Logon, which it gap
+        fills.
+        """
+        if is_filled_unasked:
+            self.inbound.skip_later(seq)
+            self._open_gap(seq - 1)
+        else:
+            self._open_gap(seq)
+            self._send_resend_request()
 
     def _on_reset_logon(self, message: FixMessage, seq: int) -> None:
         """Both sides go back to 1 within the connection; we answer in kind."""
-        if seq != 1 or find_fault(message) is not None:
+        if seq != 1 or self._find_fault(message) is not None:
             self._end_with_logout("ResetSeqNumFlag needs MsgSeqNum 1 and a sound Logon")
             return
         self._reset_both("ResetSeqNumFlag within the session")
         self._advance(2)
-        self._answer_logon(message)
+        self._answer_logon(message, 2)
 
     def _on_second_logon(self, _message: FixMessage, _seq: int) -> None:
         self._end_with_logout("Logon while logged on")
+
+    def _answer_logon(self, message: FixMessage, next_expected: int) -> None:
+        """The same interval and reset flag as the peer's Logon.
+
+        Interval 0 asks for no heartbeats; ours go on at the configured one, or a peer that is gone
+        would stay for ever.
+        """
+        asked_s = message.number(Tag.HEART_BT_INT) or 0
+        self._liveness.heartbeat_s = asked_s or self.settings.heartbeat_s
+        self._send_logon(asked_s, next_expected, is_reset=message.flag(Tag.RESET_SEQ_NUM_FLAG))
+
+    def _send_logon(self, heartbeat_s: int, next_expected: int, *, is_reset: bool) -> None:
+        body = logon_body(
+            self.settings, heartbeat_s, is_reset=is_reset, next_expected=next_expected
+        )
+        self.outbound.send_admin(MsgType.LOGON, body, self._now_ns)
+
+    # -- inbound: by type ---------------------------------------------------------------------
 
     def _on_heartbeat(self, _message: FixMessage, _seq: int) -> None:
         """Any message proves that the peer lives; a Heartbeat says nothing more."""
 
     def _on_test_request(self, message: FixMessage, _seq: int) -> None:
-        body = encode_fields((Tag.TEST_REQ_ID, message.get(Tag.TEST_REQ_ID)))
+        # Rules may let a request through that has no id.
+        request_id = message.get(Tag.TEST_REQ_ID)
+        body = encode_fields((Tag.TEST_REQ_ID, request_id)) if request_id else b""
         self.outbound.send_admin(MsgType.HEARTBEAT, body, self._now_ns)
 
     def _on_resend_request(self, message: FixMessage, seq: int) -> None:
@@ -402,6 +417,7 @@ class FixSession:
             self._reject(message, seq, Fault(SessionRejectReason.VALUE_INCORRECT, tag, text))
 
     def _on_reject(self, message: FixMessage, _seq: int) -> None:
+        """A rejected ResendRequest needs nothing more: its timer asks again, or gives up."""
         reference = message.number(Tag.REF_SEQ_NUM) or 0
         reason = message.number(Tag.SESSION_REJECT_REASON)
         text = message.get(Tag.TEXT).decode("latin-1")
@@ -419,7 +435,7 @@ class FixSession:
         self._advance(new_seq)
 
     def _on_sequence_reset(self, message: FixMessage, seq: int) -> None:
-        fault = find_fault(message)
+        fault = self._find_fault(message)
         if fault is not None:
             self._reject(message, seq, fault)
             return
@@ -438,6 +454,8 @@ class FixSession:
             return
         if seq == self.inbound.expected:
             self._advance(seq + 1)
+        if self.settings.reset_on_logout:
+            self._reset_cause = "ResetOnLogout"
         text = message.get(Tag.TEXT).decode("latin-1")
         if self.state is State.LOGOUT_SENT:
             self._end("both sides logged out", was_clean=True)
@@ -447,10 +465,9 @@ class FixSession:
 
     # -- gaps ---------------------------------------------------------------------------------
 
-    def _ask_for_gap(self, last_seq: int) -> None:
-        self.inbound.open_gap(last_seq)
+    def _open_gap(self, last_seq: int) -> None:
+        self.inbound.open_gap(last_seq, self._now_ns)
         self._events.append(GapDetected(self.inbound.expected, last_seq))
-        self._send_resend_request()
 
     def _ask_again(self) -> None:
         """No progress since the last request: ask from where we are, give up after a few."""
@@ -461,37 +478,33 @@ class FixSession:
         self._send_resend_request()
 
     def _send_resend_request(self) -> None:
-        self.inbound.asked_ns = self._now_ns
-        body = encode_fields((Tag.BEGIN_SEQ_NO, self.inbound.expected), (Tag.END_SEQ_NO, 0))
+        begin_seq, end_seq = self.inbound.next_request(self._now_ns)
+        body = encode_fields((Tag.BEGIN_SEQ_NO, begin_seq), (Tag.END_SEQ_NO, end_seq))
         self.outbound.send_admin(MsgType.RESEND_REQUEST, body, self._now_ns)
 
     def _advance(self, seq: int) -> None:
+        """Expect `seq` next; when that ends a part of a gap, the next part is asked for."""
         self.inbound.advance(seq, self._now_ns)
+        if self.inbound.is_chunk_done:
+            self._send_resend_request()
 
     # -- timers -------------------------------------------------------------------------------
 
-    def _silence_ns(self) -> int:
-        """The heartbeat interval "plus a reasonable transmission time": a fifth of it."""
-        return self.heartbeat_s * NS_PER_S * 6 // 5
-
     def _follow_clock_back(self, now_ns: int) -> None:
-        """A clock that was set back must not stop the heartbeats until it has caught up."""
-        self._last_received_ns = min(self._last_received_ns, now_ns)
-        self._test_request_ns = min(self._test_request_ns, now_ns)
+        """A clock that was set back must not stop the timers until it has caught up."""
+        self._liveness.follow_clock_back(now_ns)
         self._state_since_ns = min(self._state_since_ns, now_ns)
         self.inbound.asked_ns = min(self.inbound.asked_ns, now_ns)
         self.outbound.last_sent_ns = min(self.outbound.last_sent_ns, now_ns)
 
-    def _check_silence(self, now_ns: int) -> bool:
+    def _test_peer(self) -> bool:
         """Test request after one silent interval, the end after a second; False when it ended."""
-        if now_ns < (self._test_request_ns or self._last_received_ns) + self._silence_ns():
-            return True
-        if self._test_request_ns:
+        if self._liveness.test_request_ns:
             self._end("test request was not answered", was_clean=False)
             return False
-        self._test_request_ns = now_ns
+        self._liveness.test_request_ns = self._now_ns
         body = encode_fields((Tag.TEST_REQ_ID, b"TEST"))
-        self.outbound.send_admin(MsgType.TEST_REQUEST, body, now_ns)
+        self.outbound.send_admin(MsgType.TEST_REQUEST, body, self._now_ns)
         return True
 
     def _has_too_much_garbage(self) -> bool:
@@ -499,7 +512,7 @@ class FixSession:
         garbled_bytes = self.framer.garbled_bytes_in_row
         if garbled_bytes == 0:
             return False
-        if self.state in _LOGGED_ON and garbled_bytes <= self.settings.message_bytes_max:
+        if self.state in LOGGED_ON and garbled_bytes <= self.settings.message_bytes_max:
             return False
         self._end(f"{garbled_bytes} bytes of garbage", was_clean=False)
         return True
@@ -514,35 +527,25 @@ class FixSession:
         self.outbound.is_live = following is State.ACTIVE
         self._now_ns = self._state_since_ns = now_ns
 
-    def _answer_logon(self, message: FixMessage) -> None:
-        """The same interval and reset flag as the peer's Logon.
-
-        Interval 0 asks for no heartbeats; ours go on at the configured one, or a peer that is gone
-        would stay for ever.
-        """
-        asked_s = message.number(Tag.HEART_BT_INT) or 0
-        self.heartbeat_s = asked_s or self.settings.heartbeat_s
-        self._send_logon(asked_s, is_reset=message.flag(Tag.RESET_SEQ_NUM_FLAG))
-
-    def _send_logon(self, heartbeat_s: int, *, is_reset: bool) -> None:
-        body = encode_fields((Tag.ENCRYPT_METHOD, 0), (Tag.HEART_BT_INT, heartbeat_s))
-        reset = encode_fields((Tag.RESET_SEQ_NUM_FLAG, b"Y")) if is_reset else b""
-        self.outbound.send_admin(MsgType.LOGON, body + reset, self._now_ns)
-
     def _reset_both(self, cause: str) -> None:
-        self._events.append(SequenceReset(self.inbound.expected, 1, cause))
+        """Both sides start at 1 again, and what is queued for the old numbers is dropped."""
         self.outbound.clear()
+        self._reset_numbers(cause)
+
+    def _reset_at_end(self) -> None:
+        """The reset that was due when the session ends, once everything has been sent."""
+        if self._reset_cause:
+            self._reset_numbers(self._reset_cause)
+            self._reset_cause = ""
+
+    def _reset_numbers(self, cause: str) -> None:
+        self._events.append(SequenceReset(self.inbound.expected, 1, cause))
         self.store.reset()
         self.inbound.open()
 
     def _reject(self, message: FixMessage, seq: int, fault: Fault) -> None:
-        fields: list[tuple[int, bytes | str | int]] = [(Tag.REF_SEQ_NUM, seq)]
-        if fault.tag:
-            fields.append((Tag.REF_TAG_ID, fault.tag))
-        if message.msg_type:
-            fields.append((Tag.REF_MSG_TYPE, message.msg_type))
-        fields += [(Tag.SESSION_REJECT_REASON, int(fault.reason)), (Tag.TEXT, fault.text)]
-        self.outbound.send_admin(MsgType.REJECT, encode_fields(*fields), self._now_ns)
+        body = reject_body(message, seq, fault, self.settings)
+        self.outbound.send_admin(MsgType.REJECT, body, self._now_ns)
         self._events.append(RejectSent(seq, fault.text))
 
     def _begin_logout(self, text: str) -> None:

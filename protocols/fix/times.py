@@ -1,5 +1,5 @@
 """UTCTimestamp (FIX 4.4 volume 6): `YYYYMMDD-HH:MM:SS` with none to nine decimals, to and from ns
-since the epoch.
+since the epoch. Up to twelve decimals (FIX 5.0 SP2, picoseconds) are read; those below ns are cut.
 
 Integers only; days by the proleptic Gregorian calendar, in eras of 400 years that start on 1 March.
 """
@@ -13,7 +13,7 @@ _DAYS_PER_ERA = 146_097
 _ERA_START_TO_EPOCH_DAYS = 719_468
 _PATTERN = re.compile(
     rb"([0-9]{4})(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])"
-    rb"-([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)(?:\.([0-9]{1,9}))?"
+    rb"-([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)(?:\.([0-9]{1,12}))?"
 )
 
 
@@ -48,10 +48,14 @@ def _second_text(epoch_second: int) -> bytes:
     )  # fmt: skip
 
 
-def format_utc_timestamp(time_ns: int) -> bytes:
-    """UTCTimestamp with milliseconds, what every FIX 4.4 peer reads; digits below are cut off."""
+def format_utc_timestamp(time_ns: int, decimals: int = 3) -> bytes:
+    """UTCTimestamp, with milliseconds unless asked otherwise: what every peer reads. `decimals` is
+    0 to 9; digits below are cut off.
+    """
     epoch_second, rest_ns = divmod(time_ns, NS_PER_S)
-    return b"%b.%03d" % (_second_text(epoch_second), rest_ns // 1_000_000)
+    if decimals == 0:
+        return _second_text(epoch_second)
+    return b"%b.%0*d" % (_second_text(epoch_second), decimals, rest_ns // 10 ** (9 - decimals))
 
 
 @lru_cache(maxsize=64)
@@ -68,4 +72,4 @@ def parse_utc_timestamp(text: bytes) -> int | None:
     if _date_of(epoch_day) != (year, month, day):
         return None
     epoch_second = epoch_day * _S_PER_DAY + hour * 3600 + minute * 60 + second
-    return epoch_second * NS_PER_S + int((match[7] or b"0").ljust(9, b"0"))
+    return epoch_second * NS_PER_S + int((match[7] or b"0")[:9].ljust(9, b"0"))

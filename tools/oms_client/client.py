@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from oms_out.contract import VALIDATION
 from oms_out.link import Link
 from oms_out.store import FileStore
 from protocols.fix.events import (
@@ -76,6 +77,7 @@ class OmsClient:
                 identity=Identity(settings.sender, settings.target),
                 is_initiator=True,
                 application_types=frozenset({MsgType.NEW_ORDER_SINGLE, MsgType.SECURITY_STATUS}),
+                validation=VALIDATION,
                 heartbeat_s=settings.heartbeat_s,
                 reset_on_logon=settings.reset_seq,
             ),

@@ -5,9 +5,12 @@ import pytest
 import simplefix
 
 from feedhandler.core.events import BreakerLevel, SignalKind
+from oms_out.contract import VALIDATION
 from oms_out.encoding import SignalEncoder, format_price_e9
 from protocols.errors import LocalProtocolError
-from protocols.fix.message import Identity, decode, encode, find_fault
+from protocols.fix.dictionary.check import check_message
+from protocols.fix.dictionary.load import load_dictionary
+from protocols.fix.message import Identity, decode, encode
 from tests.unit.oms_out.support import SOURCES, signal_row
 
 ENCODER = SignalEncoder(lambda at: f"SYM{at}", SOURCES)
@@ -24,7 +27,8 @@ def through_simplefix(row: tuple[int, ...]) -> dict[int, bytes]:
     parser.append_buffer(wire)
     message = parser.get_message()
     assert message.encode() == wire
-    assert find_fault(decode(wire)) is None
+    dictionary = load_dictionary("FIX.4.4")
+    assert check_message(decode(wire), dictionary, dictionary, VALIDATION) is None
     return {int(tag): value for tag, value in message.pairs}
 
 

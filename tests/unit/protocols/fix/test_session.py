@@ -13,7 +13,8 @@ from protocols.fix.events import ApplicationMessage, Disconnect, Event, LoggedOn
 from protocols.fix.framing import Framer
 from protocols.fix.message import Identity, decode, encode, encode_fields
 from protocols.fix.rules import SessionSettings
-from protocols.fix.session import TRANSITIONS, FixSession, State, Step
+from protocols.fix.session import FixSession
+from protocols.fix.states import TRANSITIONS, State, Step
 from protocols.fix.store import MemoryStore
 from protocols.fix.times import NS_PER_S, format_utc_timestamp
 
@@ -28,7 +29,7 @@ def make_session(is_initiator: bool, **changes: Any) -> FixSession:
 
 
 def news(text: str) -> tuple[bytes, bytes]:
-    return b"B", encode_fields((148, text))
+    return b"B", encode_fields((148, text), (33, 1), (58, "text"))
 
 
 @dataclass

@@ -50,7 +50,7 @@ def test_known_moments_are_read_with_any_number_of_decimals(text: bytes, time_ns
         b"20260921-12:60:00",
         b"20260921-12:00:61",
         b"20260921-12:00:00.",
-        b"20260921-12:00:00.1234567890",
+        b"20260921-12:00:00.1234567890123",
         b"20260921 12:00:00",
         b"2026092a-12:00:00",
     ],
@@ -61,3 +61,23 @@ def test_what_is_no_moment_is_none(text: bytes):
 
 def test_milliseconds_are_cut_off_never_rounded_into_the_next_second():
     assert format_utc_timestamp(1_789_992_000_999_999_999) == b"20260921-12:00:00.999"
+
+
+@pytest.mark.parametrize(
+    ("decimals", "text"),
+    [
+        (0, b"20260921-12:00:00"),
+        (3, b"20260921-12:00:00.012"),
+        (6, b"20260921-12:00:00.012345"),
+        (9, b"20260921-12:00:00.012345678"),
+    ],
+)
+def test_a_moment_is_written_with_as_many_decimals_as_asked(decimals: int, text: bytes):
+    time_ns = parse_utc_timestamp(b"20260921-12:00:00.012345678")
+    assert time_ns is not None
+    assert format_utc_timestamp(time_ns, decimals) == text
+
+
+def test_picoseconds_are_read_and_cut():
+    ps = parse_utc_timestamp(b"20260921-12:00:00.123456789999")
+    assert ps == parse_utc_timestamp(b"20260921-12:00:00.123456789")
