@@ -4,7 +4,8 @@ import re
 
 import msgspec
 
-_COMP_ID = re.compile(r"[!-<>-~]{1,64}")
+COMP_ID = re.compile(r"[!-<>-~]{1,64}")
+COMP_ID_RULE = "1 to 64 printable ASCII characters without blank or '='"
 _PORT_MAX = 65_535
 
 
@@ -33,10 +34,8 @@ class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def __post_init__(self) -> None:
         """Refuse what could not work, by name."""
         for comp_id in (self.sender_comp_id, *self.allowed):
-            if not _COMP_ID.fullmatch(comp_id):
-                raise ValueError(
-                    f"CompID {comp_id!r}: 1 to 64 printable ASCII characters without blank or '='"
-                )
+            if not COMP_ID.fullmatch(comp_id):
+                raise ValueError(f"CompID {comp_id!r}: {COMP_ID_RULE}")
         if not self.allowed:
             raise ValueError("allowed: name at least one CompID that may log on")
         if len(set(self.allowed)) != len(self.allowed):

@@ -30,8 +30,11 @@ _PACKAGES = ("protocols", "feedhandler", "adapters", "oms_out", "tools")
 
 
 def _source_digest() -> str:
-    """Short digest of every source file whose kernels may be inlined into each other."""
-    digest = hashlib.sha256()
+    """Short digest of every source file whose kernels may be inlined into each other, and of the
+    folder that they lie in: Numba finds what it compiled by the path of its source, so nothing that
+    another copy of the same source compiled is of use to this one.
+    """
+    digest = hashlib.sha256(bytes(_ROOT))
     for package in _PACKAGES:
         for path in sorted((_ROOT / package).rglob("*.py")):
             digest.update(str(path.relative_to(_ROOT)).encode())
@@ -40,8 +43,9 @@ def _source_digest() -> str:
 
 
 def _cache_directory() -> Path:
-    """Where compiled kernels of exactly this source are kept: Numba itself notices a change of one
-    file only, not of another one that was inlined, so the directory carries the digest.
+    """Where compiled kernels of exactly this copy of this source are kept: Numba itself notices a
+    change of one file only, not of another one that was inlined, so the directory carries the
+    digest.
     """
     base = config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     found = Path(base) / "feedhandler" / f"kernels-{_source_digest()}"

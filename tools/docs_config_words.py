@@ -148,7 +148,7 @@ EXCHANGE_WORDS: Words = {
         "rate": "messages sent in a second",
         "simulated_rate": "messages in a second of the session's own clock",
         "messages": "messages in all; 0: `rate` times `seconds`",
-        "seconds": "length; with `messages` 0 as well: until SIGTERM",
+        "seconds": "length; with `messages` 0 as well: until SIGTERM, or its clock's midnight",
         "orders_per_symbol": "orders around which each book hovers",
         "start_delay_ms": "heartbeats only, for receivers to be there",
         "halt_interval_ms": "mean simulated time between trading halts",

@@ -272,6 +272,7 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._refuse_reload)
         oms = self._config.oms
         try:
             await self._oms.start()
@@ -298,6 +299,10 @@ class Server:
         await self._stop.wait()
         watcher.cancel()
         return await self._drain()
+
+    def _refuse_reload(self) -> None:
+        """SIGHUP asks many a daemon to read its configuration again; here it must not end one."""
+        self._log.warning("reload_refused", remedy="restart to read the configuration again")
 
     def _on_control(self) -> None:
         os.eventfd_read(self._control_fd)

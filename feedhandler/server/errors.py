@@ -81,6 +81,9 @@ _ERRNO_CODES: Mapping[int, ExitCode] = {
     errno.ETIMEDOUT: ExitCode.UNAVAILABLE,
     errno.ENOENT: ExitCode.DATA,
     errno.EISDIR: ExitCode.DATA,
+    errno.ENOTDIR: ExitCode.DATA,
+    errno.ENAMETOOLONG: ExitCode.DATA,
+    errno.EEXIST: ExitCode.CANNOT_WRITE,
     errno.ENOSPC: ExitCode.CANNOT_WRITE,
     errno.EROFS: ExitCode.CANNOT_WRITE,
     errno.EACCES: ExitCode.NO_PERMISSION,
@@ -104,6 +107,12 @@ def bind_error(error: OSError, what: str, address: str, port: int) -> OsLimitErr
         f"{text}; {remedy}" if remedy else text,
         _ERRNO_CODES.get(error.errno or 0, ExitCode.OS_LIMIT),
     )
+
+
+def send_error(error: OSError, what: str, address: str, port: int) -> UserError:
+    """The error to raise when `what` (say "line_a") cannot be sent to its address."""
+    text = f"{what}: cannot send to {address}:{port}: {_plain_reason(error)}"
+    return UserError(text, _ERRNO_CODES.get(error.errno or 0, ExitCode.OS_LIMIT))
 
 
 def run_cli(main: Callable[[], Any], program: str = "feedhandler") -> int:

@@ -30,7 +30,7 @@ class Inbound:
         self._kept_bytes_max = kept_bytes_max
         self._chunk = chunk
         self._asked_end = 0
-        self._dealt_with = 0
+        self._dealt_with: set[int] = set()
         self._kept: dict[int, bytes] = {}
         self._is_uncommitted = False
 
@@ -38,7 +38,7 @@ class Inbound:
         """A new connection, or numbers that start again: what the store says holds."""
         self.expected = self._store.next_incoming
         self._is_uncommitted = False
-        self._dealt_with = 0
+        self._dealt_with.clear()
         self._kept.clear()
         self.kept_bytes = 0
         self.close_gap()
@@ -54,7 +54,7 @@ class Inbound:
         old = self.expected
         if seq <= old:
             return
-        if seq == self._dealt_with:
+        while seq in self._dealt_with:
             seq += 1
         self.expected = seq
         self._is_uncommitted = True
@@ -62,6 +62,8 @@ class Inbound:
             self.asked_ns, self.attempts = now_ns, 0
             if seq > self.gap_end:
                 self.close_gap()
+        if self._dealt_with:
+            self._dealt_with = {number for number in self._dealt_with if number > seq}
         if self._kept:
             # Kept messages that came again; only a jump needs a look at all of them.
             passed = (old,) if seq == old + 1 else [kept for kept in self._kept if kept < seq]
@@ -80,8 +82,13 @@ class Inbound:
         return self._forget(self.expected) if self._kept else None
 
     def skip_later(self, seq: int) -> None:
-        """Number `seq`, above a gap, is dealt with: it is not awaited once the gap is closed."""
-        self._dealt_with = seq
+        """Number `seq`, above a gap, is dealt with: it is not awaited once the gap is closed.
+
+        Two sides that ask for parts of each other's gaps would else ask for their requests, for
+        ever.
+        """
+        if len(self._dealt_with) < self._kept_messages_max:
+            self._dealt_with.add(seq)
 
     def open_gap(self, last_seq: int, now_ns: int) -> None:
         """Numbers from the expected one up to `last_seq` are missing."""

@@ -32,10 +32,11 @@ class SessionSettings:
     ResetSeqNumFlag, the acceptor does it unasked), with `reset_on_logout` when Logouts were
     exchanged, with `reset_on_disconnect` when a connection ends for whatever reason.
 
-    `next_expected` exchanges NextExpectedMsgSeqNum (789) at Logon and fills gaps without a
-    ResendRequest. `resend_chunk` bounds each ResendRequest of ours; 0 asks for everything at once.
-    `check_latency` holds SendingTime to `time_accuracy_ns` around our clock, `check_comp_id` the
-    CompIDs to the identity, `requires_orig_sending_time` a possible duplicate to its first time.
+    With `next_expected` our Logon says NextExpectedMsgSeqNum (789), and a peer that says it too
+    fills our gap without a ResendRequest; a peer's own 789 is always served. `resend_chunk` bounds
+    each ResendRequest of ours; 0 asks for everything at once. `check_latency` holds SendingTime to
+    `time_accuracy_ns` around our clock, `check_comp_id` the CompIDs to the identity,
+    `requires_orig_sending_time` a possible duplicate to its first time.
     Beyond `kept_messages_max` messages or `kept_bytes_max` bytes nothing is kept above a gap; it
     comes again with the replay. LocalProtocolError for settings that the version cannot have.
     """
@@ -172,10 +173,18 @@ def find_logon_conflict(
         return None
     if seq < expected_seq:
         return too_low_text(expected_seq, seq)
-    asked = message.number(Tag.NEXT_EXPECTED_MSG_SEQ_NUM)
-    if settings.next_expected and asked is not None and asked > next_outgoing:
+    asked = next_expected_of(message, settings.version)
+    if asked is not None and asked > next_outgoing:
         return f"NextExpectedMsgSeqNum too high, expecting {next_outgoing} but received {asked}"
     return None
+
+
+def next_expected_of(logon: FixMessage, version: Version) -> int | None:
+    """What the peer expects next (789), None when it does not say.
+
+    Whoever says it waits to be filled unasked, whether or not we say it too.
+    """
+    return logon.number(Tag.NEXT_EXPECTED_MSG_SEQ_NUM) if version.has_next_expected else None
 
 
 def too_low_text(expected_seq: int, seq: int) -> str:

@@ -36,6 +36,7 @@ from protocols.fix.rules import (
     find_logon_conflict,
     find_message_fault,
     is_reset,
+    next_expected_of,
     too_low_text,
 )
 from protocols.fix.spec import MsgType, SessionRejectReason, Tag
@@ -249,6 +250,7 @@ class FixSession:
         if message.msg_type == MsgType.RESEND_REQUEST:
             if self._find_fault(message) is None:
                 self._on_resend_request(message, seq)
+                self.inbound.skip_later(seq)
         else:
             self.inbound.keep(seq, frame)
         if not self.inbound.gap_end:
@@ -341,11 +343,12 @@ class FixSession:
             self._advance(seq + 1)
         numbers = (self.store.next_outgoing, inbound.expected)
         self._events.append(LoggedOn(self._liveness.heartbeat_s, *numbers, asks_reset))
-        asked = message.number(Tag.NEXT_EXPECTED_MSG_SEQ_NUM) if settings.next_expected else None
+        asked = next_expected_of(message, settings.version)
         if asked is not None and asked < next_outgoing:
             self._fill_unasked(asked)
         if not is_in_sequence:
-            self._on_logon_above_gap(seq, is_filled_unasked=asked is not None)
+            both_say = settings.next_expected and asked is not None
+            self._on_logon_above_gap(seq, is_filled_unasked=both_say)
 
     def _fill_unasked(self, first_seq: int) -> None:
         """Send again what the peer said it lacks (789), up to our Logon and over it."""

@@ -2,9 +2,9 @@
 
 Source: Nasdaq GLIMPSE 5.0. Over SoupBinTCP, the client asks for sequence number 1. The server
         sends, each as one sequenced packet in the layout of TotalView-ITCH 5.0: S for the system
-        events so far, R for every symbol, H with its trading state, then A or F for every live
-        order in time priority at each price, then exactly one G with the number N of the next live
-        message.
+        events so far, R for every symbol, H with its trading state, Y with its short sale
+        restriction, N and h where they apply, then A or F for every live order in time priority at
+        each price, then exactly one G with the number N of the next live message.
 
 The splice: keep the live feed's messages while the snapshot loads; on G with N drop those below N
 and apply from N on. When the oldest kept is above N, the messages N up to it are missing: ask for

@@ -116,7 +116,7 @@ class Scene:
 
     def stored_signals(self) -> list[tuple[int, int, int]]:
         """(FIX number, signal id, feed sequence number) of every signal kept; server stopped."""
-        store = FileStore(self.plan.folder / "oms-store" / "session-OMS1")
+        store = FileStore(self.plan.store / "session-OMS1")
         try:
             kept = [(seq, decode(raw)) for seq, raw in store.read(1, store.next_outgoing) if raw]
         finally:

@@ -31,8 +31,8 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_the_feed_goes_on_and_lost_signals_are_counted(tmp_path: Path, tiny_disk: Path):
-    with scene(tmp_path, seconds=3, rate=RATE) as run:
-        (tmp_path / "oms-store").symlink_to(tiny_disk)
+    with scene(tmp_path / "demo", seconds=3, rate=RATE) as run:
+        run.plan.store.symlink_to(tiny_disk)
         run.start_all()
         run.wait_for_end()
         unstored = run.value("signals_unstored")

@@ -63,7 +63,7 @@ def test_a_server_that_is_killed_goes_on_with_its_numbers_and_finds_its_books_ag
         report = run.stop_all()
         server, client = run.report("server"), run.report("oms-client")
         kept = run.stored_signals()
-        store = FileStore(tmp_path / "oms-store" / "session-OMS1")
+        store = FileStore(run.plan.store / "session-OMS1")
         next_outgoing = store.next_outgoing
         store.close()
     assert report["books_equal"] is True

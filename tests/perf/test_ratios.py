@@ -1,4 +1,4 @@
-"""Guards against a hot path that becomes twice as slow, as ratios against a loop in the same run.
+"""Guards against a hot path that takes 1.7 times as long as it did, by ratios to a loop beside it.
 
 A ratio does not depend on how fast the machine is, only a little on which kind it is. Input: a
 session of 300,000 messages of the synthetic exchange, 100 symbols, seed 1; loops of 2 million. The

@@ -2,12 +2,14 @@
 was right.
 """
 
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 from cyclopts import App, Parameter
@@ -31,6 +33,9 @@ _STEP_S = 0.5
 _CATCH_UP_S = 30
 _STOP_S = 10
 _LINE_EVERY = 4
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_SIGNALLED = 128
+"""What a shell adds to the number of the signal that ended a command."""
 _DEFAULTS = Options()
 
 
@@ -48,20 +53,38 @@ def demo(
     as_json
         Print the report as one JSON object on the last line.
     keep
-        Folder for configurations, logs and reports, which are otherwise deleted.
+        Folder for configurations, logs and reports, which are otherwise deleted; new, empty, or
+        an earlier demo's.
     """
     warm_up()
-    if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
-        report = _run(make_plan(keep, options), is_quiet=as_json)
-    else:
-        with tempfile.TemporaryDirectory(prefix="feedhandler-demo-") as folder:
-            report = _run(make_plan(Path(folder), options), is_quiet=as_json)
+    with _signals_unwind():
+        if keep is not None:
+            report = _run(make_plan(keep, options), is_quiet=as_json)
+        else:
+            with tempfile.TemporaryDirectory(prefix="feedhandler-demo-") as folder:
+                report = _run(make_plan(Path(folder), options), is_quiet=as_json)
     if as_json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     else:
         _print_report(report)
     return ExitCode.OK if report["clean"] else ExitCode.VERIFICATION_FAILED
+
+
+@contextmanager
+def _signals_unwind() -> Iterator[None]:
+    """Inside, SIGTERM and SIGHUP leave by way of every context, so that children and files go."""
+
+    def leave(number: int, _frame: object) -> NoReturn:
+        for later in _ENDING_SIGNALS:
+            signal.signal(later, signal.SIG_IGN)
+        sys.exit(_SIGNALLED + number)
+
+    before = {number: signal.signal(number, leave) for number in _ENDING_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(plan: Plan, *, is_quiet: bool) -> dict[str, Any]:

@@ -1,5 +1,8 @@
-"""The processes of a demo: started, watched, ended. Nothing else is ever signalled."""
+"""The processes of a demo: started, watched, ended. Nothing else is ever signalled, and none
+outlives the demo, whatever ends that.
+"""
 
+import os
 import signal
 import subprocess
 import sys
@@ -70,7 +73,8 @@ class Processes:
         self._start("garbage", f"--count={count}", *targets)
 
     def _start(self, name: str, *arguments: str, has_input: bool = False) -> None:
-        command = [sys.executable, "-m", _MODULES[name], *arguments]
+        tied = ["tools.demo.child", str(os.getpid())]
+        command = [sys.executable, "-m", *tied, _MODULES[name], *arguments]
         given = subprocess.PIPE if has_input else subprocess.DEVNULL
         with self._plan.log(name).open("ab") as log:
             self._children[name] = subprocess.Popen(command, stdin=given, stdout=log, stderr=log)

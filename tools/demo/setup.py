@@ -9,6 +9,13 @@ from typing import Annotated, Any, Literal, NamedTuple
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from feedhandler.server.errors import ExitCode, UserError
+from tools.exchange.layout import SESSION_S_MAX
+
+_MARKER = ".feedhandler-demo"
+"""A file that says: this folder is a demo's, and what is named as below is its own to delete."""
+_MARKER_TEXT = "feedhandler demo --keep wrote this folder, and overwrites its own files in it.\n"
+_PROCESSES = ("server", "exchange", "oms-client", "garbage")
 _PORT_NAMES = ("line_a", "line_b", "rerequest", "glimpse", "oms", "metrics")
 _SESSION = "FHDEMO0001"
 _NS_PER_S = 1_000_000_000
@@ -25,7 +32,7 @@ def _option(help_text: str, low: float, high: float, name: str | None = None) ->
 class Options:
     """What the user asked for; faults apply to the lines as the exchange sends them."""
 
-    seconds: Annotated[int, _option("How long the exchange sends.", 1, _DAY_S)] = 20
+    seconds: Annotated[int, _option("How long the exchange sends.", 1, SESSION_S_MAX)] = 20
     rate: Annotated[int, _option("Messages a second.", 1, 10_000_000)] = 100_000
     loss: Annotated[
         float, _option("Share of packets lost on each line, independently.", 0, 0.99)
@@ -84,6 +91,11 @@ class Plan(NamedTuple):
         """What the exchange says of itself, several times a second."""
         return self.folder / "exchange-status.json"
 
+    @property
+    def store(self) -> Path:
+        """The server's store of signals; named so that it is never taken for that of a desk."""
+        return self.folder / "demo-oms-store"
+
     def report(self, process: str) -> Path:
         """Final report of `server`, `exchange` or `oms-client`."""
         return self.folder / f"{process}-report.json"
@@ -94,11 +106,11 @@ class Plan(NamedTuple):
 
 
 def make_plan(folder: Path, options: Options) -> Plan:
-    """Choose free ports and write both configurations; what an earlier run left there goes."""
-    shutil.rmtree(folder / "oms-store", ignore_errors=True)
-    for pattern in ("*.counters", "*.json", "*.log"):
-        for stale in folder.glob(pattern):
-            stale.unlink()
+    """Choose free ports and write both configurations; what an earlier demo left there goes.
+
+    UserError when the folder holds something and is no demo's: nothing in it is touched.
+    """
+    _claim(folder)
     ports = dict(zip(_PORT_NAMES, free_ports(len(_PORT_NAMES)), strict=True))
     if options.metrics_port:
         ports["metrics"] = options.metrics_port
@@ -106,9 +118,32 @@ def make_plan(folder: Path, options: Options) -> Plan:
         # Where the shipped scrape configuration looks.
         ports["metrics"] = _USUAL_METRICS_PORT
     plan = Plan(folder, ports, options)
+    _clear(plan)
     plan.server_config.write_text(_server_toml(plan))
     plan.exchange_config.write_text(_exchange_toml(plan))
     return plan
+
+
+def _claim(folder: Path) -> None:
+    """Make the folder and mark it as a demo's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    marker = folder / _MARKER
+    if not marker.is_file() and any(folder.iterdir()):
+        raise UserError(
+            f"{folder} is not empty and no demo made it; name a folder that is new or empty",
+            ExitCode.CANNOT_WRITE,
+        )
+    marker.write_text(_MARKER_TEXT)
+
+
+def _clear(plan: Plan) -> None:
+    """Delete what an earlier demo left, by the exact names that a demo gives its files."""
+    shutil.rmtree(plan.store, ignore_errors=True)
+    files = [plan.counters, plan.exchange_status]
+    for process in _PROCESSES:
+        files += [plan.report(process), plan.log(process)]
+    for stale in files:
+        stale.unlink(missing_ok=True)
 
 
 def free_ports(count: int) -> list[int]:
@@ -168,7 +203,7 @@ def _server_toml(plan: Plan) -> str:
         **{name: {"port": ports[name]} for name in ("line_a", "line_b", "rerequest", "glimpse")},
     }
     engine = {"topology": options.topology, "idle": options.idle, "instruments": 16_384}
-    oms = {"store_dir": plan.folder / "oms-store", "allowed": ["OMS1"], "port": ports["oms"]}
+    oms = {"store_dir": plan.store, "allowed": ["OMS1"], "port": ports["oms"]}
     breaker = {
         "name": "price_band",
         "function": "feedhandler.core.breakers:price_band",

@@ -14,7 +14,7 @@ from feedhandler.server.configfile import check_writable, load_config
 from feedhandler.server.errors import ExitCode, UserError, run_cli
 from tools.exchange.config import ExchangeConfig
 from tools.exchange.generate import generate_file
-from tools.exchange.layout import NS_PER_S, FlowSettings
+from tools.exchange.layout import NS_PER_S, SESSION_S_MAX, FlowSettings
 from tools.exchange.runner import run_exchange
 from tools.exchange.symbols import SYMBOLS_MAX
 
@@ -46,14 +46,16 @@ def run(
     settings = load_config(config, ExchangeConfig)
     check_writable(settings.status_file, "status_file")
     check_writable(settings.report_file)
-    report = uvloop.run(run_exchange(settings, is_waiting=wait))
+    report, faults = uvloop.run(run_exchange(settings, is_waiting=wait))
     _print_result(report, as_json=json)
+    if faults:
+        raise UserError("; ".join(faults), ExitCode.CANNOT_WRITE)
 
 
 @app.command
 def generate(
     *,
-    messages: Annotated[int, Parameter(validator=Number(gte=1))],
+    messages: Annotated[int, Parameter(validator=Number(gte=1, lte=SESSION_S_MAX * NS_PER_S))],
     out: Path,
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 1,
     symbols: Annotated[int, Parameter(validator=Number(gte=1, lte=SYMBOLS_MAX))] = 100,
@@ -102,7 +104,9 @@ def _run_command() -> int:
 
 
 def main() -> None:
-    """Entry point: exits 0, 2 for wrong usage, 71 for a taken port, 78 for a bad configuration."""
+    """Entry point: exits 0, 2 for wrong usage, 71 for a taken port, 73 for a report or status that
+    could not be written at the end, 78 for a bad configuration.
+    """
     sys.exit(run_cli(_run_command, "exchange"))
 
 

@@ -4,12 +4,14 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from tools.exchange.layout import NS_PER_S, SESSION_S_MAX, fits_a_day
 from tools.exchange.lines import LineFaults
 from tools.exchange.symbols import SYMBOLS_MAX
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
 HISTORY_MESSAGES_MIN = 4096
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 DELAY_US_MAX = 1_000_000
 
 
@@ -19,7 +21,7 @@ class Session(Struct, frozen=True, forbid_unknown_fields=True):
     id: Annotated[str, Meta(min_length=1, max_length=10, pattern="^[0-9A-Za-z]+$")] = "FH00000001"
     heartbeat_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1000
     """Idle time of a line after which it carries a heartbeat."""
-    end_linger_s: Annotated[float, Meta(ge=0, le=86_400)] = 10.0
+    end_linger_s: Seconds = 10.0
     """How long requests and snapshots are still answered after the last message."""
 
 
@@ -34,21 +36,34 @@ class Flow(Struct, frozen=True, forbid_unknown_fields=True):
     """Messages in a second of the session's own clock: with seed, symbols, orders_per_symbol and
     the number of messages it decides every byte, whatever `rate` is.
     """
-    messages: Annotated[int, Meta(ge=0)] = 0
+    messages: Annotated[int, Meta(ge=0, le=SESSION_S_MAX * NS_PER_S)] = 0
     """Total; 0: rate times seconds, or without an end when `seconds` is 0 too."""
-    seconds: Annotated[float, Meta(ge=0)] = 0.0
+    seconds: Seconds = 0.0
     orders_per_symbol: Annotated[int, Meta(ge=4, le=10_000)] = 200
     start_delay_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 500
     """Time for receivers to be there before the first message; heartbeats are sent meanwhile."""
     halt_interval_ms: Annotated[int, Meta(ge=1, le=86_400_000)] = 2000
     """Mean simulated time between trading halts, over all symbols."""
 
+    def __post_init__(self) -> None:
+        """Refuse a session that its own clock does not end before midnight."""
+        if not fits_a_day(self.total, self.simulated_rate):
+            raise ValueError(
+                f"{self.total} messages at a simulated_rate of {self.simulated_rate} last beyond"
+                f" midnight: {SESSION_S_MAX * self.simulated_rate} at most, or a higher rate"
+            )
+
+    @property
+    def total(self) -> int:
+        """Messages in all; 0 without an end."""
+        return self.messages or round(self.rate * self.seconds)
+
 
 class Cut(Struct, frozen=True, forbid_unknown_fields=True):
     """A window in which nothing leaves the line, counted from the first message."""
 
-    start_s: Annotated[float, Meta(ge=0)]
-    duration_s: Annotated[float, Meta(gt=0)]
+    start_s: Seconds
+    duration_s: Annotated[float, Meta(gt=0, le=86_400)]
 
 
 class Line(Struct, frozen=True, forbid_unknown_fields=True):

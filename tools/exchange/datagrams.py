@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.libc import IOVEC, MMSGHDR, errno_now, sendmmsg
+from feedhandler.core.libc import IOVEC, MMSGHDR, MSG_DONTWAIT, errno_now, sendmmsg
 from protocols.jit import kernel, outline_kernel
 from protocols.moldudp64.kernels import HEADER_BYTES, write_header_nb
 from protocols.wire import Bytes
@@ -66,7 +66,8 @@ def put_packet_nb(
 
 @outline_kernel
 def send_packets_nb(descriptor: int, packets: PacketBatch, count: int) -> int:
-    """Send the first `count` packets; returns how many the system refused.
+    """Send the first `count` packets, whatever mode the socket is in; returns how many the system
+    refused.
 
     A refusal that was caused by an earlier packet is tried again once; any other packet that the
     system does not take is left out, so this never waits and never loops.
@@ -76,7 +77,7 @@ def send_packets_nb(descriptor: int, packets: PacketBatch, count: int) -> int:
     tries = 0
     while sent < count:
         at = packets.headers_at[0] + sent * MMSGHDR_BYTES
-        taken = np.int64(sendmmsg(descriptor, at, count - sent, 0))
+        taken = np.int64(sendmmsg(descriptor, at, count - sent, MSG_DONTWAIT))
         if taken > 0:
             sent += taken
             tries = 0

@@ -23,6 +23,8 @@ from tools.exchange.layout import (
     BEST,
     BUY,
     CLOCK_NS,
+    CLOSING_COUNT,
+    CLOSING_NS,
     EMITTED,
     FAIR,
     FAIR_SHIFT,
@@ -72,12 +74,11 @@ from tools.exchange.rng import random_nb
 
 OPENING_EVENTS = tuple(b"OSQ")
 CLOSING_EVENTS = tuple(b"MEC")
-CLOSING_COUNT = len(CLOSING_EVENTS)
 EVENT_CODES = OPENING_EVENTS + CLOSING_EVENTS
 HALT_NS = NS_PER_S
 """Simulated time from a halt on; the symbol resumes with the first message for it after that."""
 
-_EVERY = 8
+SHORT_SALE_EVERY = 8
 """Every eighth symbol has a short sale and a participant message in the opening."""
 _TRADING = np.int64(ord("T"))
 _STATE_HALTED = np.int64(ord("H"))
@@ -116,7 +117,7 @@ def below_nb(engine: Engine, limit: int) -> int:
 def opening_count_nb(engine: Engine) -> int:
     """Messages of the opening: O, R and H for all, Y and L for every eighth, V, S, Q."""
     count = engine.symbols.shape[0]
-    return 4 + 2 * count + 2 * ((count + _EVERY - 1) // _EVERY)
+    return 4 + 2 * count + 2 * ((count + SHORT_SALE_EVERY - 1) // SHORT_SALE_EVERY)
 
 
 @outline_kernel
@@ -124,8 +125,11 @@ def emit_next_nb(engine: Engine, out: Bytes, at: int) -> int:
     """Make the next message of the session and write it as a block to `out[at:]`.
 
     `out` has MAX_BLOCK_BYTES free at `at`. Returns the bytes written, 0 after the last message.
+    A session whose clock comes near midnight closes by itself.
     """
     state = engine.state
+    if state[CLOCK_NS] >= state[CLOSING_NS]:
+        finish_early_nb(engine)
     emitted = state[EMITTED]
     if emitted >= state[TOTAL]:
         return 0
@@ -211,6 +215,14 @@ def write_symbol_directory_nb(engine: Engine, out: Bytes, at: int, symbol: int) 
 
 
 @kernel
+def write_symbol_reg_sho_nb(engine: Engine, out: Bytes, at: int, symbol: int) -> int:
+    """Y of the symbol; those that have one are every SHORT_SALE_EVERY-th."""
+    stock = engine.symbols[symbol, TICKER]
+    clock_ns = engine.state[CLOCK_NS]
+    return itch.write_reg_sho_nb(out, at, symbol + 1, clock_ns, stock, _REG_SHO_NONE)
+
+
+@kernel
 def price4_nb(engine: Engine, symbol: int, level: int) -> int:
     """Price of a level in 1e-4."""
     return (engine.symbols[symbol, BASE_TICK] + level) * TICK_PRICE4
@@ -227,7 +239,7 @@ def _system_event_nb(engine: Engine, out: Bytes, at: int, event: int) -> int:
 def _opening_nb(engine: Engine, out: Bytes, at: int, index: int) -> int:
     """Message `index` of the opening script."""
     count = engine.symbols.shape[0]
-    few = (count + _EVERY - 1) // _EVERY
+    few = (count + SHORT_SALE_EVERY - 1) // SHORT_SALE_EVERY
     ts_ns = engine.state[CLOCK_NS]
     if index == 0:
         return _system_event_nb(engine, out, at, index)
@@ -239,12 +251,10 @@ def _opening_nb(engine: Engine, out: Bytes, at: int, index: int) -> int:
         return write_symbol_state_nb(engine, out, at, index)
     index -= count
     if index < few:
-        symbol = index * _EVERY
-        stock = engine.symbols[symbol, TICKER]
-        return itch.write_reg_sho_nb(out, at, symbol + 1, ts_ns, stock, _REG_SHO_NONE)
+        return write_symbol_reg_sho_nb(engine, out, at, index * SHORT_SALE_EVERY)
     index -= few
     if index < few:
-        symbol = index * _EVERY
+        symbol = index * SHORT_SALE_EVERY
         stock = engine.symbols[symbol, TICKER]
         mpid = _ATTRIBUTIONS[index % len(_ATTRIBUTIONS)]
         return itch.write_participant_nb(out, at, symbol + 1, ts_ns, stock, mpid)
@@ -260,14 +270,14 @@ def _flow_nb(engine: Engine, out: Bytes, at: int) -> int:
     state = engine.state
     now_ns = state[CLOCK_NS]
     if now_ns >= state[NEXT_HALT_NS]:
-        state[NEXT_HALT_NS] = now_ns + _interval_nb(engine)
+        state[NEXT_HALT_NS] = now_ns + halt_interval_nb(engine)
         symbol = below_nb(engine, engine.symbols.shape[0])
         if engine.symbols[symbol, HALTED] == 0:
             engine.symbols[symbol, HALTED] = 1
             engine.symbols[symbol, RESUME_NS] = now_ns + HALT_NS
             return write_symbol_state_nb(engine, out, at, symbol)
     if now_ns >= state[NEXT_BROKEN_NS] and state[NEXT_MATCH] > 1:
-        state[NEXT_BROKEN_NS] = now_ns + _interval_nb(engine)
+        state[NEXT_BROKEN_NS] = now_ns + halt_interval_nb(engine)
         # The latest match: nothing else that was reported hangs on it.
         return itch.write_broken_trade_nb(
             out, at, state[MATCH_SYMBOL] + 1, now_ns, state[NEXT_MATCH] - 1
@@ -283,10 +293,14 @@ def _flow_nb(engine: Engine, out: Bytes, at: int) -> int:
 
 
 @kernel
-def _interval_nb(engine: Engine) -> int:
+def halt_interval_nb(engine: Engine) -> int:
     """Half to one and a half times the mean interval of halts."""
     interval_us = engine.state[HALT_INTERVAL_NS] // 1000
-    return (interval_us // 2 + ((random_nb(engine.state, RANDOM) * interval_us) >> 32)) * 1000
+    draw = random_nb(engine.state, RANDOM)
+    # draw * interval_us >> 32, in two parts: a day has more microseconds than 64 bits leave for.
+    upper = draw * (interval_us >> 16)
+    lower = draw * (interval_us & 0xFFFF)
+    return (interval_us // 2 + ((upper + (lower >> 16)) >> 16)) * 1000
 
 
 @kernel

@@ -11,8 +11,14 @@ import msgspec
 import numpy as np
 
 from feedhandler.server.errors import ExitCode, UserError
-from tools.exchange.flow import CLOSING_COUNT, generate_nb
-from tools.exchange.layout import FlowSettings, allocate_engine
+from tools.exchange.flow import generate_nb
+from tools.exchange.layout import (
+    CLOSING_COUNT,
+    SESSION_S_MAX,
+    FlowSettings,
+    allocate_engine,
+    fits_a_day,
+)
 from tools.exchange.truth import summary
 
 _BUFFER_BYTES = 4 << 20
@@ -25,12 +31,19 @@ _COMPRESSION = 1
 def generate_file(settings: FlowSettings, path: Path) -> dict[str, Any]:
     """Write the session to `path`, gzipped when so named, and its truth beside it; returns that.
 
-    UserError when the session is too short to hold its own end; OSError from the disk.
+    UserError when the session is too short to hold its own end, or too long for a day; OSError from
+    the disk.
     """
     if settings.messages < CLOSING_COUNT:
         raise UserError(
             f"--messages {settings.messages}: a session ends with {CLOSING_COUNT} messages, "
             f"so it has at least as many",
+            ExitCode.USAGE,
+        )
+    if not fits_a_day(settings.messages, settings.simulated_rate):
+        raise UserError(
+            f"--messages {settings.messages}: at --simulated-rate {settings.simulated_rate} they"
+            f" last beyond midnight; {SESSION_S_MAX * settings.simulated_rate} at most",
             ExitCode.USAGE,
         )
     with path.open("wb") as raw:

@@ -2,10 +2,12 @@
 
     orders   i64[1 + symbols * slots, 8]       one cache line an order; slot 0 means "none"
     members  i32[symbols, slots]               a permutation of the symbol's slots: the first LIVE
-    of them hold live orders levels   i32[symbols * LEVELS, 2]          first and last order of the
-    queue at each price; 0 = empty symbols  i64[symbols, 16]                  best prices, counts,
-    fair value, halt state    i64[32]                           clock, counters, random numbers, the
-    aggressive order that is being matched
+                                               of them hold live orders
+    levels   i32[symbols * LEVELS, 2]          first and last order of the queue at each price;
+                                               0 = empty
+    symbols  i64[symbols, 16]                  best prices, counts, fair value, halt
+    state    i64[32]                           clock, counters, random numbers, the aggressive order
+                                               that is being matched
 
 A level belongs to one side at a time, because a book is never crossed. Its number is a tick index:
 price = (BASE_TICK + index) * 0.01. One thread owns all of this.
@@ -22,6 +24,14 @@ from tools.exchange.symbols import SYMBOLS_MAX, activity_table, first_price_tick
 NS_PER_S = 1_000_000_000
 OPEN_NS = (9 * 60 + 30) * 60 * NS_PER_S
 """09:30:00 as nanoseconds since midnight."""
+MIDNIGHT_NS = 24 * 3600 * NS_PER_S
+"""What a stamp of ITCH, nanoseconds since midnight, does not reach."""
+SESSION_S_MAX = 50_000
+"""Longest session on its own clock: until 23:23, as its steps are random and only their mean is
+known beforehand.
+"""
+CLOSING_COUNT = 3
+"""System events that close a session."""
 TICK_PRICE4 = 100
 """A tick is one cent."""
 LEVELS = 4096
@@ -80,6 +90,8 @@ SWEEP_LEVEL = 13
 SWEEP_QUANTITY = 14
 SWEEP_POSTS = 15
 MATCH_SYMBOL = 16
+CLOSING_NS = 17
+"""When the closing events are due at the latest, so that they still come before midnight."""
 _STATE_WORDS = 32
 
 NO_BID = -1
@@ -141,19 +153,25 @@ def allocate_engine(settings: FlowSettings) -> Engine:
         symbols[index, TREND] = 1
         symbols[index, TICKER] = ticker_word(index)
     first_slots = 1 + np.arange(count, dtype=np.int32)[:, np.newaxis] * np.int32(slots)
+    step_ns = _step_table(settings.simulated_rate)
     return Engine(
         orders=np.zeros((1 + count * slots, 8), np.int64),
         members=first_slots + np.arange(slots, dtype=np.int32),
         levels=np.zeros((count * LEVELS, 2), np.int32),
         symbols=symbols,
-        state=_first_state(settings, int(random_words[0])),
+        state=_first_state(settings, int(random_words[0]), int(step_ns.max())),
         activity=activity_table(count),
-        step_ns=_step_table(settings.simulated_rate),
+        step_ns=step_ns,
         type_counts=np.zeros(256, np.int64),
     )
 
 
-def _first_state(settings: FlowSettings, random_state: int) -> NDArray[np.int64]:
+def fits_a_day(messages: int, simulated_rate: int) -> bool:
+    """Whether a session of so many messages ends before the midnight of its own clock."""
+    return messages <= SESSION_S_MAX * simulated_rate
+
+
+def _first_state(settings: FlowSettings, random_state: int, step_ns_max: int) -> NDArray[np.int64]:
     state = np.zeros(_STATE_WORDS, np.int64)
     state[RANDOM] = random_state
     state[CLOCK_NS] = OPEN_NS
@@ -164,6 +182,8 @@ def _first_state(settings: FlowSettings, random_state: int) -> NDArray[np.int64]
     state[NEXT_HALT_NS] = OPEN_NS + state[HALT_INTERVAL_NS]
     state[NEXT_BROKEN_NS] = OPEN_NS + state[HALT_INTERVAL_NS] // 2
     state[TARGET_LIVE] = settings.orders_per_symbol
+    # The message that passes this time takes a step more, then each of the closing ones.
+    state[CLOSING_NS] = MIDNIGHT_NS - (1 + CLOSING_COUNT) * step_ns_max
     return state
 
 

@@ -82,9 +82,10 @@ COUNTER_NAMES = (
     "packets_refused",
     "packets_expired",
 )
-"""Counters of a line. Sent and cut count every packet that left, or would have, doubles included.
+"""Counters of a line. Sent and cut count every packet that was handed to the system, or would have
+been: doubles, heartbeats and ends of session included.
 
-Refused by the system; expired: held back for longer than the history lasts.
+Refused by the system, out of those sent; expired: held back for longer than the history lasts.
 """
 (
     PACKETS_SENT,

@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from feedhandler.server.errors import bind_error
+from feedhandler.server.errors import bind_error, send_error
 from protocols.moldudp64.spec import SESSION_BYTES
 from tools.exchange import lines, rerequests
 from tools.exchange import sender as sending
@@ -57,10 +58,12 @@ class Sockets:
 
 @contextlib.contextmanager
 def open_sockets(config: ExchangeConfig) -> Iterator[Sockets]:
-    """The sockets that `config` asks for; OsLimitError when the request port cannot be had."""
+    """The sockets that `config` asks for; UserError when the request port cannot be had, or a line
+    cannot be sent to.
+    """
     with contextlib.ExitStack() as stack:
-        line_a = stack.enter_context(_line_socket(config.line_a))
-        line_b = stack.enter_context(_line_socket(config.line_b))
+        line_a = stack.enter_context(_line_socket("line_a", config.line_a))
+        line_b = stack.enter_context(_line_socket("line_b", config.line_b))
         rerequest = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         place = config.rerequest
         try:
@@ -71,14 +74,14 @@ def open_sockets(config: ExchangeConfig) -> Iterator[Sockets]:
         yield Sockets(line_a, line_b, rerequest)
 
 
-def _line_socket(line: Line) -> socket.socket:
+def _line_socket(name: str, line: Line) -> socket.socket:
     connected = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         connected.connect((line.address, line.port))
     except OSError as error:
         connected.close()
-        raise bind_error(error, "line", line.address, line.port) from None
+        raise send_error(error, name, line.address, line.port) from None
     return connected
 
 
@@ -89,7 +92,7 @@ def flow_settings(config: ExchangeConfig) -> FlowSettings:
         seed=flow.seed,
         symbols=flow.symbols,
         simulated_rate=flow.simulated_rate,
-        messages=flow.messages or round(flow.rate * flow.seconds),
+        messages=flow.total,
         orders_per_symbol=flow.orders_per_symbol,
         halt_interval_ms=flow.halt_interval_ms,
     )
@@ -124,6 +127,7 @@ class Exchange:
     ) -> None:
         self.sender = allocate_sender(config, sockets)
         self.glimpse = GlimpseServer(self.sender, config.session.id, config.glimpse.clients_max)
+        self.faults: list[str] = []
         self.ports = {
             "rerequest": sockets.rerequest.getsockname()[1],
             "glimpse": config.glimpse.port,
@@ -136,6 +140,7 @@ class Exchange:
             self._may_begin.set()
         self._stopped_early = False
         self._truth: dict[str, Any] = {}
+        self._status_fault = ""
 
     def begin(self) -> None:
         """End the wait of an exchange that was told to: the first message is due `start_delay_ms`
@@ -148,7 +153,10 @@ class Exchange:
         self._stop_wanted.set()
 
     async def run(self) -> dict[str, Any]:
-        """Run until the session has ended and lingered, or `stop`; returns the report."""
+        """Run until the session has ended and lingered, or `stop`; returns the report.
+
+        `faults` then says which of its files are not what they should be.
+        """
         place = self._config.glimpse
         try:
             self.ports["glimpse"] = await self.glimpse.start(place.address, place.port)
@@ -166,9 +174,37 @@ class Exchange:
             status.cancel()
             await self.glimpse.stop()
         report = self.report()
-        write_json(self._config.report_file, report)
-        write_json(self._config.status_file, self.status())
+        self.faults = [
+            f"{key}: cannot write {path}: {fault}"
+            for key, path, fault in (
+                ("report_file", self._config.report_file, self._save_report(report)),
+                ("status_file", self._config.status_file, self._save_status()),
+            )
+            if fault
+        ]
         return report
+
+    def _save_report(self, report: dict[str, Any]) -> str:
+        try:
+            write_json(self._config.report_file, report)
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
+
+    def _save_status(self) -> str:
+        """What keeps the status file from being written, told when it changes: the session is more
+        than what is said of it, so it goes on.
+        """
+        fault = ""
+        try:
+            write_json(self._config.status_file, self.status())
+        except OSError as error:
+            fault = error.strerror or str(error)
+        if fault and fault != self._status_fault:
+            path = self._config.status_file
+            sys.stderr.write(f"exchange: status_file: cannot write {path}: {fault}; going on\n")
+        self._status_fault = fault
+        return fault
 
     def phase(self) -> int:
         """The sender's phase now."""
@@ -213,7 +249,7 @@ class Exchange:
             await _wait_until(lambda: self.phase() == sending.ENDED)
         # The books rest from here on: the sender only repeats the end of the session.
         self._truth = summary(self.sender.engine)
-        write_json(self._config.status_file, self.status())
+        self._save_status()
         if not self._stop_wanted.is_set():
             await self._sleep_or_stop(self._config.session.end_linger_s)
         await asyncio.sleep(ENDS_S)
@@ -225,12 +261,12 @@ class Exchange:
 
     async def _write_status(self) -> None:
         while True:
-            write_json(self._config.status_file, self.status())
+            self._save_status()
             await asyncio.sleep(STATUS_S)
 
     def _send(self) -> None:
         """Body of the sender's thread."""
-        # The default lets a sleep end 50 µs late, as long as the shortest one here.
+        # The default lets a sleep end 50 µs late: half of SLEEP_US_MIN.
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, _TIMER_SLACK_NS, 0, 0, 0)
         settings, slice_ns = self.sender.settings, WAITING_SLICE_NS
         while not sending.read_word_nb(self.sender.control, sending.LEAVE):
@@ -273,8 +309,13 @@ def write_json(path: str, value: dict[str, Any]) -> None:
     if not path:
         return
     beside = Path(f"{path}.{os.getpid()}.part")
-    beside.write_bytes(msgspec.json.encode(value) + b"\n")
-    beside.replace(path)
+    try:
+        beside.write_bytes(msgspec.json.encode(value) + b"\n")
+        beside.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
 
 
 def _begin_on_input(exchange: Exchange) -> None:
@@ -285,9 +326,12 @@ def _begin_on_input(exchange: Exchange) -> None:
     exchange.begin()
 
 
-async def run_exchange(config: ExchangeConfig, *, is_waiting: bool) -> dict[str, Any]:
-    """Run an exchange until it's over or a SIGTERM or SIGINT comes; returns the report. One that
-    `is_waiting` begins when a line comes on standard input.
+async def run_exchange(
+    config: ExchangeConfig, *, is_waiting: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Run an exchange until it's over or a SIGTERM or SIGINT comes; returns the report, and which
+    of its files could not be written at the end. One that `is_waiting` begins when a line comes on
+    standard input.
     """
     loop = asyncio.get_running_loop()
     with open_sockets(config) as sockets:
@@ -297,7 +341,7 @@ async def run_exchange(config: ExchangeConfig, *, is_waiting: bool) -> dict[str,
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, exchange.stop)
         try:
-            return await exchange.run()
+            return await exchange.run(), exchange.faults
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)

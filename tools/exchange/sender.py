@@ -162,6 +162,8 @@ def _send_due_nb(sender: Sender, now_ns: int, stopping: int) -> int:
     if emitted == 0:
         store_release(sender.control, PHASE, RUNNING)
     extend_history_nb(engine, sender.history, last)
+    # Fewer when the session came near midnight, and closed by itself.
+    last = min(last, np.int64(engine.state[EMITTED]))
     sequence = emitted + 1
     while sequence <= last:
         count, offset, size = packet_slice_nb(sender.history, sequence, last, PAYLOAD_BYTES_MAX)
@@ -231,7 +233,7 @@ def _behind_nb(sender: Sender, now_ns: int) -> int:
 
 @kernel
 def _sleep_nb(sender: Sender) -> None:
-    """Sleep until the next message is due, but 50 µs at least and 200 µs at most.
+    """Sleep until the next message is due, but SLEEP_US_MIN at least and SLEEP_US_MAX at most.
 
     The least keeps a fast session to few system calls, the most keeps requests answered soon.
     """

@@ -1,7 +1,7 @@
 """A snapshot of the market at a message boundary, as SoupBinTCP sequenced packets.
 
 The thread that generates takes it, between two messages; the GLIMPSE server adds the last message
-and sends it. In the order of the specification: S, R, H, and A or F by price, then time.
+and sends it. In the order of the specification: S, R, H, Y, and A or F by price, then time.
 """
 
 import numpy as np
@@ -12,8 +12,10 @@ from protocols.wire import Bytes, read_u16_nb, write_u16_nb
 from tools.exchange import itch_writer as itch
 from tools.exchange.flow import (
     EVENT_CODES,
+    SHORT_SALE_EVERY,
     write_order_nb,
     write_symbol_directory_nb,
+    write_symbol_reg_sho_nb,
     write_symbol_state_nb,
 )
 from tools.exchange.layout import (
@@ -33,7 +35,7 @@ _ROOM_PER_MESSAGE = itch.MAX_BLOCK_BYTES + TYPE_BYTES
 
 def allocate_snapshot(engine: Engine) -> Bytes:
     """A buffer that any snapshot of the engine fits in; touched as far as it is used."""
-    messages = _EVENT_COUNT + 2 * len(engine.symbols) + len(engine.orders)
+    messages = _EVENT_COUNT + 3 * len(engine.symbols) + len(engine.orders)
     return np.zeros(messages * _ROOM_PER_MESSAGE, np.uint8)
 
 
@@ -67,6 +69,10 @@ def write_snapshot_nb(engine: Engine, out: Bytes) -> tuple[int, int]:
         messages += 1
     for symbol in range(engine.symbols.shape[0]):
         write_symbol_state_nb(engine, out, at + TYPE_BYTES, symbol)
+        at += _frame_nb(out, at)
+        messages += 1
+    for symbol in range(0, engine.symbols.shape[0], SHORT_SALE_EVERY):
+        write_symbol_reg_sho_nb(engine, out, at + TYPE_BYTES, symbol)
         at += _frame_nb(out, at)
         messages += 1
     for symbol in range(engine.symbols.shape[0]):

@@ -20,10 +20,12 @@ import uvloop
 
 from feedhandler import __version__
 from feedhandler.server.errors import ExitCode, run_cli
+from oms_out.config import COMP_ID, COMP_ID_RULE
 from oms_out.store import StoreError
 from tools.oms_client.client import ClientSettings, NeverConnectedError, OmsClient
 
 EXIT_UNAVAILABLE = 69
+_SECONDS_MAX = 10_000_000
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,9 +51,26 @@ def _seconds(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text}: seconds above 0")
+    if not 0 < value <= _SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text}: seconds above 0, {_SECONDS_MAX} at most")
     return value
+
+
+def _comp_id(text: str) -> str:
+    if not COMP_ID.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: {COMP_ID_RULE}")
+    return text
+
+
+def _host(text: str) -> str:
+    """A name that can be looked up; whether it is found is another matter."""
+    try:
+        is_name = bool(text.encode("idna"))
+    except UnicodeError:
+        is_name = False
+    if not is_name:
+        raise argparse.ArgumentTypeError(f"{text!r}: no name or address of a host")
+    return text
 
 
 def _new_file(text: str) -> Path:
@@ -65,10 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     description = "A sample OMS: logs on, prints the signals, acknowledges each."
     parser = _Parser(prog="oms-client", description=description)
     parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("--host", default="127.0.0.1", help="where the server listens")
+    parser.add_argument("--host", type=_host, default="127.0.0.1", help="where the server listens")
     parser.add_argument("--port", type=_whole_number(1, 65_535), required=True, help="its FIX port")
-    parser.add_argument("--sender", default="OMS1", help="our CompID")
-    parser.add_argument("--target", default="FEEDHANDLER", help="the server's CompID")
+    parser.add_argument("--sender", type=_comp_id, default="OMS1", help="our CompID")
+    parser.add_argument(
+        "--target", type=_comp_id, default="FEEDHANDLER", help="the server's CompID"
+    )
     parser.add_argument("--store", type=Path, help="folder for numbers and sent messages")
     parser.add_argument("--report", type=_new_file, help="write counts here as JSON at the end")
     parser.add_argument("--seconds", type=_seconds, help="stop after this time")
@@ -91,11 +112,17 @@ def _write_report(path: Path, report: dict[str, int | bool]) -> None:
 
 
 def _say(line: str) -> None:
-    """Print a signal; a reader who went away (`| head`) ends the printing, not the session."""
+    """Print a signal at once, into a pipe or file too; a reader who went away (`| head`) ends the
+    printing, not the session.
+    """
     try:
         sys.stdout.write(line + "\n")
+        sys.stdout.flush()
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for good
+        # The descriptor itself, because what is still in the buffer is flushed into it at the end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 async def _run(arguments: argparse.Namespace, store_dir: Path) -> int:

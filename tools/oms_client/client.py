@@ -98,7 +98,8 @@ class OmsClient:
             await self._connect_once(stop)
             backoff_s = _BACKOFF_S_MIN if self.logons > logons else backoff_s
             waited_s = time.monotonic() - started_s
-            if self.logons == 0 and waited_s >= self._settings.connect_timeout_s:
+            is_late = waited_s >= self._settings.connect_timeout_s
+            if self.logons == 0 and is_late and not stop.is_set():
                 raise NeverConnectedError(self._last_problem)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), backoff_s)
@@ -122,16 +123,10 @@ class OmsClient:
 
     async def _connect_once(self, stop: asyncio.Event) -> None:
         """One connection from dialling to its end."""
-        settings = self._settings
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
-        loop = asyncio.get_running_loop()
-        try:
-            dial = loop.sock_connect(sock, (settings.host, settings.port))
-            await asyncio.wait_for(dial, settings.connect_timeout_s)
-        except (OSError, TimeoutError) as error:
+        if not await self._dial(sock, stop):
             sock.close()
-            self._note(f"cannot reach {settings.host}:{settings.port}: {error or 'no answer'}")
             return
         self._closed.clear()
         link = Link(
@@ -154,6 +149,31 @@ class OmsClient:
             await self._wait_a_tick(stop)
             if not link.is_closed:
                 link.tick(time.time_ns())
+
+    async def _dial(self, sock: socket.socket, stop: asyncio.Event) -> bool:
+        """Connect within the connect timeout; False when that failed, or `stop` came before."""
+        place = (self._settings.host, self._settings.port)
+        dial = asyncio.ensure_future(asyncio.get_running_loop().sock_connect(sock, place))
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait(
+            (dial, stopping),
+            timeout=self._settings.connect_timeout_s,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        is_over = dial.done()
+        for task in (dial, stopping):
+            task.cancel()
+        # Nothing waits for the socket any more when this returns.
+        result, _ = await asyncio.gather(dial, stopping, return_exceptions=True)
+        if not is_over:
+            reason = "" if stop.is_set() else "no answer"
+        elif isinstance(result, OSError):
+            reason = str(result) or "no answer"
+        else:
+            return True
+        if reason:
+            self._note(f"cannot reach {place[0]}:{place[1]}: {reason}")
+        return False
 
     async def _wait_a_tick(self, stop: asyncio.Event) -> None:
         """Until the next tick, or sooner when the connection ends or the stop comes."""

@@ -17,10 +17,13 @@ from protocols.binaryfile.reader import DataFileError
 from protocols.pcap.sniff import sniff_format
 from tools.output import open_output
 from tools.replay.outcome import Outcome
-from tools.replay.pace import Pace
+from tools.replay.pace import SPEED_MAX, Pace
 from tools.replay.replay import Replay
 
 app = App(name="replay", help="Replay a BinaryFILE (.gz too), pcap or pcapng through the engine.")
+
+_SPEED_DIGITS_MAX = 32
+_SHOWN_MAX = 40
 
 
 @app.default
@@ -40,7 +43,7 @@ def replay(
     file
         BinaryFILE, pcap or pcapng; each may be compressed with gzip.
     speed
-        `max`, or a whole multiple of the recorded pace.
+        `max`, or a whole multiple of the recorded pace, 1,000,000 at most.
     config
         A server's configuration: sizes, priorities, breakers and patterns. Without it only books
         and ticks are made.
@@ -73,10 +76,14 @@ def replay(
 def _parse_speed(speed: str) -> Pace | None:
     if speed == "max":
         return None
-    # isdecimal alone takes the digits of every script.
-    if speed.isascii() and speed.isdecimal() and int(speed) > 0:
+    # isdecimal alone takes the digits of every script, int alone thousands of them.
+    is_number = speed.isascii() and speed.isdecimal() and len(speed) <= _SPEED_DIGITS_MAX
+    if is_number and 1 <= int(speed) <= SPEED_MAX:
         return Pace(int(speed))
-    raise UserError(f"--speed is 'max' or a whole number above 0, not {speed!r}", ExitCode.USAGE)
+    shown = speed if len(speed) <= _SHOWN_MAX else f"{speed[:_SHOWN_MAX]}…"
+    raise UserError(
+        f"--speed is 'max' or a whole number from 1 to {SPEED_MAX}, not {shown!r}", ExitCode.USAGE
+    )
 
 
 def _check_outputs(file: Path, outputs: dict[str, Path | None]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.api import Venue
+from feedhandler.core.api import Packet, Venue
 from feedhandler.core.engine import CHUNK, Setting, Shard, apply_blocks_nb, fill_stash_nb
 from feedhandler.core.events import Kind
 from feedhandler.core.receive import (
@@ -54,6 +54,34 @@ CURSOR_WORDS = 8
 ROWS_A_ROUND_MAX = 50_000
 """Best prices recorded in one round at most: 16 datagrams (BATCH of `feedhandler.core.receive`) of
 65,507 bytes, full of the shortest message that changes a book (D, 21 bytes as a block)."""
+
+
+@kernel
+def number_lines_nb(
+    venue: Venue,
+    buf: Bytes,
+    packets: NDArray[np.int64],
+    session: Bytes,
+    parsed: NDArray[np.int64],
+    lines: NDArray[np.int64],
+) -> int:
+    """Number the flows of a capture that carry the session, by their first packet of it; how many
+    they are. What else was captured on the way is no line.
+
+    Shapes:  packets i64[4, n], rows ts_ns, at, size, flow; session as in `Receiver`, filled by the
+             first packet that is well formed where it is empty; parsed scratch, as there;
+             lines i64[flows], -1 at the start, and after it for a flow without such a packet.
+    """
+    count = 0
+    for i in range(packets.shape[1]):
+        flow = packets[3, i]
+        if lines[flow] >= 0:
+            continue
+        code = venue.parse_packet(buf, packets[1, i], packets[2, i], session, parsed)
+        if code < Packet.WRONG_SESSION:
+            lines[flow] = count
+            count += 1
+    return count
 
 
 @kernel

@@ -3,6 +3,9 @@
 import time
 from collections.abc import Callable
 
+from tools.replay.kernels import FOREVER_NS
+
+SPEED_MAX = 1_000_000
 _NS_PER_S = 1_000_000_000
 _NAP_NS_MAX = 50_000_000
 """The longest single sleep: a clock that is set back, or a hole of hours in the recording, does not
@@ -18,7 +21,9 @@ class Pace:
         now_ns: Callable[[], int] = time.monotonic_ns,
         sleep_s: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`speed` times as fast as recorded; `now_ns` and `sleep_s` are replaced in tests."""
+        """`speed` times as fast as recorded, 1 to SPEED_MAX; `now_ns` and `sleep_s` are replaced in
+        tests.
+        """
         self._speed = speed
         self._now_ns = now_ns
         self._sleep_s = sleep_s
@@ -40,4 +45,6 @@ class Pace:
         return due_ns
 
     def _due_ns(self, started_ns: int) -> int:
-        return self._first_event_ns + (self._now_ns() - started_ns) * self._speed
+        due_ns = self._first_event_ns + (self._now_ns() - started_ns) * self._speed
+        # All events are below it, and the kernels' integers have 64 bits.
+        return min(due_ns, FOREVER_NS - 1)

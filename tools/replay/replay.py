@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from feedhandler.core.book.views import levels, live_instruments
 from feedhandler.core.engine import CHUNK, Setting, Shard, allocate_shard
 from feedhandler.core.events import SIGNAL, symbol_text
-from feedhandler.core.receive import Receiver, allocate_receiver
+from feedhandler.core.receive import RECOVERY, Receiver, allocate_receiver
 from feedhandler.core.ring import ring_take_rows_nb
 from feedhandler.core.sequence import State
 from feedhandler.server.assemble import (
@@ -26,7 +26,7 @@ from feedhandler.server.assemble import (
 from feedhandler.server.config import BudgetConfig, EngineConfig, PriorityConfig, ServerConfig
 from protocols.binaryfile.reader import DataFileError, load_readable_bytes
 from protocols.errors import Status
-from protocols.pcap.reader import open_capture
+from protocols.pcap.reader import Capture, open_capture
 from protocols.pcap.sniff import FileFormat
 from protocols.wire import Bytes
 from tools.replay.csv_kernels import (
@@ -38,6 +38,7 @@ from tools.replay.kernels import (
     FOREVER_NS,
     Cursor,
     finish_datagrams_nb,
+    number_lines_nb,
     replay_blocks_nb,
     replay_datagrams_nb,
 )
@@ -143,7 +144,8 @@ class Replay:
         capture = open_capture(path)
         # A damaged stamp must neither lie beyond every due time nor overflow a sum.
         ts_ns = np.clip(capture.ts_ns, 0, FOREVER_NS - 1)
-        packets = np.stack([ts_ns, capture.at, capture.size, np.minimum(capture.flow, 1)])
+        packets = np.stack([ts_ns, capture.at, capture.size, capture.flow])
+        packets[3] = self._lines_of_flows(capture, packets)[capture.flow]
         self._cursor[Cursor.STOP] = packets.shape[1]
         self._cursor[Cursor.IS_SETTLED] = 1
         _touch(capture.buf)
@@ -169,6 +171,15 @@ class Replay:
             reason = f"none of its {packets.shape[1]} UDP datagrams is a packet of this venue"
             outcome.fault = DataFileError(path, None, reason)
         return outcome
+
+    def _lines_of_flows(self, capture: Capture, packets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Line of each flow of the capture: the first to carry the session is line a, the others
+        line b; what carries something else is neither, so that it is not in their figures.
+        """
+        numbers = np.full(len(capture.flows), -1, np.int64)
+        session = self._rx.session.copy()
+        number_lines_nb(self._venue, capture.buf, packets, session, self._rx.parsed, numbers)
+        return np.where(numbers < 0, RECOVERY, np.minimum(numbers, 1))
 
     def _run_slices(self, run_slice: Callable[[], int]) -> int:
         """Call a replay loop until it has an end, in the pace asked for; its last Status."""

@@ -12,6 +12,7 @@ from tools.replay.csv_kernels import SYMBOL_BYTES_MAX, format_bbo_nb, write_symb
 from tools.replay.kernels import (
     CURSOR_WORDS,
     finish_datagrams_nb,
+    number_lines_nb,
     replay_blocks_nb,
     replay_datagrams_nb,
 )
@@ -32,6 +33,8 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
 
     def datagrams() -> None:
         packets = np.zeros((4, 1), np.int64)
+        lines = np.full(1, -1, np.int64)
+        number_lines_nb(venue, buf, packets, rx.session.copy(), rx.parsed, lines)
         replay_datagrams_nb(shard, rx, venue, pair, buf, packets, cursor)
         finish_datagrams_nb(shard, rx, venue, pair, cursor)
         format_bbo_nb(shard.bbo, 0, shard.instruments, buf)

@@ -18,6 +18,7 @@ from tools.top.render import Sample, render_table, take_sample
 
 PLAIN_WIDTH = 120
 MIN_INTERVAL_S = 0.05
+MAX_INTERVAL_S = 3_600
 
 app = App(name="top", help="Show the counters of a running server as a live table.")
 
@@ -38,10 +39,10 @@ def top(
     once
         Show one interval and end.
     interval
-        Seconds between two samples.
+        Seconds between two samples, from 0.05 to 3,600.
     """
-    if not interval >= MIN_INTERVAL_S:
-        message = f"--interval {interval}: choose {MIN_INTERVAL_S} seconds or more"
+    if not MIN_INTERVAL_S <= interval <= MAX_INTERVAL_S:
+        message = f"--interval {interval}: from {MIN_INTERVAL_S} to {MAX_INTERVAL_S} seconds"
         raise UserError(message, ExitCode.USAGE)
     tables = watch(counters or default_counter_path(), interval)
     if not sys.stdout.isatty():

@@ -17,10 +17,10 @@ from rich.text import Text
 
 from feedhandler.core.counters import CounterFile, CounterSpec, HistogramSpec
 from feedhandler.core.latency import format_ns, since, summary
+from feedhandler.core.sequence import State
 
 _NS_PER_S = 1_000_000_000
-
-CHANNEL_STATES = ("DOWN", "SYNCING", "LIVE", "GAP", "RECOVERING", "STALE")
+_CHANNEL_STATES = {int(state): state.name for state in State}
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Lanes", ("lane_",)),
@@ -85,8 +85,8 @@ def rate_per_s(now: int, before: int, elapsed_ns: int) -> int:
 
 def format_value(spec: CounterSpec, value: int, now_ns: int) -> str:
     """A value as a person reads it: states as words, times as durations, points in time as ages."""
-    if spec.name == "channel_state" and 0 <= value < len(CHANNEL_STATES):
-        return CHANNEL_STATES[value]
+    if spec.name == "channel_state" and value in _CHANNEL_STATES:
+        return _CHANNEL_STATES[value]
     if spec.unit != "ns":
         return format_count(value)
     if "timestamp" in spec.name:

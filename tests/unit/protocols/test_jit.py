@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from protocols import jit
 from protocols.jit import JIT_ENABLED, kernel, outline_kernel
 from protocols.wire import read_u16_nb
 
@@ -37,6 +38,20 @@ def test_kernels_run_as_plain_python_with_the_jit_off():
     command = [sys.executable, "-c", source]
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert output.stdout.split() == ["function", str(0xFFFE)]
+
+
+def test_each_copy_of_the_source_has_a_cache_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    found = []
+    for name in ("one", "two"):
+        (tmp_path / name / "protocols").mkdir(parents=True)
+        (tmp_path / name / "protocols" / "wire.py").write_text("same")
+        monkeypatch.setattr(jit, "_ROOT", tmp_path / name)
+        found += [jit._source_digest(), jit._source_digest()]
+    assert found[0] == found[1]
+    assert found[2] == found[3]
+    assert found[0] != found[2]
 
 
 @pytest.mark.compiled_only

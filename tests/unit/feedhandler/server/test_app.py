@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from msgspec import structs
 
 from feedhandler.core.counters import CounterFile
@@ -181,6 +182,23 @@ async def test_a_server_shows_the_book_that_it_was_sent_and_reports_it(
     assert report["latency_ns"]["count"] == 4
     counters = CounterFile.open(tmp_path / "counters")
     assert counters.value("messages_applied", channel="itch") == 4
+
+
+async def test_a_server_that_is_asked_to_reload_says_that_it_takes_a_restart_and_goes_on(
+    tmp_path: Path,
+):
+    with structlog.testing.capture_logs() as logged:
+        async with running(make_config(tmp_path)) as run:
+            signal.raise_signal(signal.SIGHUP)
+            for _ in range(500):
+                if any(entry["event"] == "reload_refused" for entry in logged):
+                    break
+                await asyncio.sleep(0.01)
+            assert (await run.get("/livez"))[0] == 200
+    refused = [entry for entry in logged if entry["event"] == "reload_refused"]
+    assert [(entry["log_level"], "restart" in entry["remedy"]) for entry in refused] == [
+        ("warning", True)
+    ]
 
 
 async def test_an_engine_that_does_not_answer_makes_the_book_page_say_so(tmp_path: Path):

@@ -15,6 +15,7 @@ from feedhandler.server.errors import (
     UserError,
     bind_error,
     run_cli,
+    send_error,
 )
 
 
@@ -41,6 +42,9 @@ def raising(error: BaseException):
         (PermissionError(errno.EACCES, "what", "file"), 77),
         (ConnectionRefusedError(errno.ECONNREFUSED, "what"), 69),
         (OSError(errno.ENOSPC, "what"), 73),
+        (FileExistsError(errno.EEXIST, "what", "file"), 73),
+        (NotADirectoryError(errno.ENOTDIR, "what", "file"), 65),
+        (OSError(errno.ENAMETOOLONG, "what", "file"), 65),
     ],
 )
 def test_an_expected_error_is_one_line_and_its_exit_code(
@@ -98,6 +102,12 @@ def test_a_taken_port_is_named_with_its_remedy():
     assert str(error).startswith(f"metrics: cannot listen on 127.0.0.1:{port}: ")
     assert "choose another port" in str(error)
     assert error.exit_code == ExitCode.OS_LIMIT
+
+
+def test_an_address_that_cannot_be_sent_to_is_named_as_such():
+    error = send_error(OSError(errno.ENETUNREACH, "no way"), "line_b", "10.0.0.1", 80)
+    assert str(error) == "line_b: cannot send to 10.0.0.1:80: no way"
+    assert error.exit_code == ExitCode.UNAVAILABLE
 
 
 def test_a_port_that_needs_rights_has_the_exit_code_for_it():

@@ -244,3 +244,13 @@ def test_a_sequence_number_of_too_many_digits_ends_the_session():
     inner = frame[frame.index(b"35=") : -7]
     whole = b"8=FIX.4.4\x019=%d\x01%b" % (len(inner), inner)
     assert is_over(hear(session, whole + b"10=%03d\x01" % framing.checksum(whole)))
+
+
+def test_requests_above_a_gap_are_remembered_up_to_a_bound():
+    session = logged_on(kept_messages_max=10)
+    storm = b"".join(say(seq, b"2", b"7=1\x0116=1\x01") for seq in range(5, 105))
+    hear(session, storm)
+    assert len(session.inbound._dealt_with) == 10
+    hear(session, say(2, b"4", b"123=Y\x0136=5\x01"))
+    assert session.inbound.expected == 15
+    assert not session.inbound._dealt_with

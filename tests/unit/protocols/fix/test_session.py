@@ -22,9 +22,11 @@ START_NS = 1_790_000_000 * NS_PER_S
 TYPES = frozenset({b"B"})
 
 
-def make_session(is_initiator: bool, **changes: Any) -> FixSession:
+def make_session(
+    is_initiator: bool, begin_string: bytes = b"FIX.4.4", **changes: Any
+) -> FixSession:
     names = ("LEFT", "RIGHT") if is_initiator else ("RIGHT", "LEFT")
-    settings = SessionSettings(Identity(*names), is_initiator, TYPES, **changes)
+    settings = SessionSettings(Identity(*names, begin_string), is_initiator, TYPES, **changes)
     return FixSession(settings, MemoryStore())
 
 
@@ -103,9 +105,23 @@ class Pair:
         self.exchange()
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_every_message_arrives_once_and_in_order_over_a_link_that_loses_messages(seed: int):
-    pair = Pair(seed)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"begin_string": b"FIX.4.2"},
+        {"begin_string": b"FIX.4.4"},
+        {"begin_string": b"FIXT.1.1", "resend_chunk": 3},
+        {"resend_chunk": 1, "kept_messages_max": 2},
+        {"next_expected": True},
+        {"begin_string": b"FIXT.1.1", "next_expected": True, "resend_chunk": 5},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("seed", range(8))
+def test_every_message_arrives_once_and_in_order_over_a_link_that_loses_messages(
+    seed: int, changes: dict[str, Any]
+):
+    pair = Pair(seed, **changes)
     sent: dict[str, list[str]] = {"left": [], "right": []}
     for number in range(300):
         pair.loss = pair.rng.choice((0.0, 0.1, 0.4))
@@ -253,6 +269,57 @@ def test_reset_on_logon_starts_both_sides_at_1():
     assert [(event.old_seq, event.new_seq) for event in resets] == [(1, 1)]
     logons = [event for event in pair.left.events if isinstance(event, LoggedOn)]
     assert (logons[0].next_outgoing, logons[0].next_incoming, logons[0].was_reset) == (2, 2, True)
+
+
+def test_with_next_expected_both_sides_catch_up_at_the_logon_without_a_request():
+    pair = Pair(next_expected=True)
+    pair.connect()
+    for round_number in range(5):
+        pair.disconnect()
+        pair.send(pair.left, f"to right {round_number}")
+        pair.send(pair.right, f"to left {round_number}")
+        pair.connect()
+    assert pair.right.received == [f"to right {number}" for number in range(5)]
+    assert pair.left.received == [f"to left {number}" for number in range(5)]
+    for side in (pair.left, pair.right):
+        assert side.session.inbound.gap_end == 0
+        # A Logon and a message for each round: no ResendRequest took a number.
+        assert side.session.store.next_outgoing == 1 + 1 + 2 * 5
+
+
+@pytest.mark.parametrize("setting", ["reset_on_logout", "reset_on_disconnect"])
+def test_resets_at_the_end_leave_both_sides_at_1(setting: str):
+    pair = Pair(**{setting: True})
+    for number in range(3):
+        pair.connect()
+        pair.send(pair.right, f"n{number}")
+        pair.left.session.logout("enough", pair.now_ns)
+        pair.exchange()
+        assert not pair.is_connected
+        for side in (pair.left, pair.right):
+            assert (side.session.store.next_outgoing, side.session.store.next_incoming) == (1, 1)
+    assert pair.left.received == ["n0", "n1", "n2"]
+
+
+def test_a_reset_at_logout_waits_until_the_replay_before_it_is_sent():
+    pair = Pair(reset_on_logout=True)
+    pair.right.session.send([news(f"n{number}") for number in range(1500)], pair.now_ns)
+    pair.connect()
+    pair.disconnect()
+    pair.connect()
+    right = pair.right.session
+    assert right.outbound.replay(1, 0)
+    stamp = format_utc_timestamp(pair.now_ns)
+    seq = right.inbound.expected
+    right.receive(encode(Identity("LEFT", "RIGHT"), b"5", seq, stamp, b""), pair.now_ns)
+    assert pair.right.take_events()
+    sent = b""
+    while data := right.data_to_send(pair.now_ns):
+        sent += data
+        assert right.outbound.has_output == (right.store.next_outgoing > 1)
+    assert sent.count(b"\x0143=Y\x01") >= 1500
+    assert sent.count(b"\x0135=5\x01") == 1
+    assert not right.outbound.has_output
 
 
 def test_a_clock_that_is_set_back_does_not_stop_the_heartbeats():

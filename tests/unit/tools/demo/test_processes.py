@@ -121,8 +121,9 @@ def test_leaving_the_context_ends_whoever_still_lives(
 ):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(processes, "_MODULES", {"server": "child"})
+    plan = make_plan(tmp_path, Options())
     (tmp_path / "child.py").write_text(STUBBORN)
-    with Processes(make_plan(tmp_path, Options())) as found:
+    with Processes(plan) as found:
         found.start_server()
         wait_until_ready(tmp_path)
     assert not found.is_running("server")

@@ -7,6 +7,7 @@ import pytest
 
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
+from feedhandler.server.errors import ExitCode, UserError, run_cli
 from tools.demo.setup import Options, Plan, free_ports, make_plan
 from tools.exchange.config import Cut, ExchangeConfig
 
@@ -73,17 +74,48 @@ def test_a_folder_may_have_any_name(tmp_path: Path, name: str):
     folder = tmp_path / name
     folder.mkdir()
     server, exchange = read(make_plan(folder, Options()))
-    assert server.oms.store_dir == str(folder / "oms-store")
+    assert server.oms.store_dir == str(folder / "demo-oms-store")
     assert exchange.report_file == str(folder / "exchange-report.json")
 
 
-def test_what_an_earlier_run_left_is_gone_and_nothing_else(tmp_path: Path):
+def test_what_an_earlier_demo_left_is_gone_and_nothing_else(tmp_path: Path):
+    plan = make_plan(tmp_path, Options())
+    plan.store.mkdir()
+    own = [plan.store / "session", plan.report("server"), plan.counters, plan.exchange_status]
+    others = ["x.counters", "notes.txt", "my.json", "my.log", "oms-store/kept"]
     (tmp_path / "oms-store").mkdir()
-    for name in ("oms-store/kept", "server-report.json", "x.counters", "server.log", "notes.txt"):
-        (tmp_path / name).write_text("old")
+    for path in [*own, plan.log("garbage"), *(tmp_path / name for name in others)]:
+        path.write_text("old")
     make_plan(tmp_path, Options())
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == ["exchange.toml", "notes.txt", "server.toml"]
+    assert not any(path.exists() for path in [*own, plan.log("garbage"), plan.store])
+    assert all((tmp_path / name).read_text() == "old" for name in others)
+
+
+def test_a_folder_that_holds_something_and_is_no_demos_is_refused_untouched(tmp_path: Path):
+    (tmp_path / "oms-store").mkdir()
+    for name in ("oms-store/kept", "server-report.json", "feedhandler.counters", "server.toml"):
+        (tmp_path / name).write_text("the user's")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match="is not empty and no demo made it") as caught:
+        make_plan(tmp_path, Options())
+    assert caught.value.exit_code == ExitCode.CANNOT_WRITE
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "server.toml").read_text() == "the user's"
+
+
+def test_a_folder_that_is_not_there_yet_is_made(tmp_path: Path):
+    assert make_plan(tmp_path / "new" / "folder", Options()).server_config.is_file()
+
+
+@pytest.mark.parametrize(("name", "code"), [("file", 73), ("file/below", 65), ("x" * 300, 65)])
+def test_a_folder_that_cannot_be_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, code: int
+):
+    (tmp_path / "file").write_text("")
+    assert run_cli(lambda: make_plan(tmp_path / name, Options())) == code
+    message = capsys.readouterr().err
+    assert message.startswith(f"feedhandler: error: {tmp_path / name}: ")
+    assert message.count("\n") == 1
 
 
 def test_free_ports_differ_and_can_be_had_for_both_protocols():

@@ -10,8 +10,20 @@ import pytest
 
 from protocols.jit import JIT_ENABLED
 from tests.reference.exchange_checker import blocks, check
-from tools.exchange.flow import generate_nb
-from tools.exchange.layout import LIVE, FlowSettings, allocate_engine
+from tools.exchange.flow import CLOSING_EVENTS, generate_nb, halt_interval_nb
+from tools.exchange.layout import (
+    CLOCK_NS,
+    CLOSING_COUNT,
+    LIVE,
+    MIDNIGHT_NS,
+    NS_PER_S,
+    RANDOM,
+    SESSION_S_MAX,
+    FlowSettings,
+    allocate_engine,
+    fits_a_day,
+)
+from tools.exchange.rng import random_nb
 
 FLOW = FlowSettings(7, 3, 50_000, 400, 12, 5)
 DIGEST_SCRIPT = """
@@ -30,6 +42,10 @@ def session(flow: FlowSettings) -> bytes:
     count, size = generate_nb(allocate_engine(flow), buffer, flow.messages)
     assert count == flow.messages
     return buffer[:size].tobytes()
+
+
+def test_as_much_time_is_left_for_the_closing_events_as_there_are():
+    assert len(CLOSING_EVENTS) == CLOSING_COUNT
 
 
 def test_the_same_seed_gives_the_same_bytes():
@@ -92,3 +108,39 @@ def test_a_buffer_that_is_full_ends_a_batch_and_nothing_is_lost():
             break
         data += buffer[:size].tobytes()
     assert data == session(FLOW)
+
+
+@pytest.mark.parametrize("interval_ms", [1, 2_000, 2_147_483, 2_147_484, 10_000_000, 86_400_000])
+def test_the_time_between_halts_is_half_to_one_and_a_half_times_the_mean(interval_ms: int):
+    engine = allocate_engine(FLOW._replace(halt_interval_ms=interval_ms))
+    for _ in range(200):
+        twin = engine.state[RANDOM : RANDOM + 1].copy()
+        draw, mean_us = int(random_nb(twin, 0)), interval_ms * 1_000
+        expected_ns = (mean_us // 2 + (draw * mean_us >> 32)) * 1_000
+        assert halt_interval_nb(engine) == expected_ns
+        assert interval_ms * 500_000 <= expected_ns <= interval_ms * 1_500_000
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_session_without_an_end_closes_properly_before_midnight(seed: int):
+    engine = allocate_engine(FlowSettings(seed, 2, 1, orders_per_symbol=10))
+    # An hour before, so that a test need not live through the day.
+    engine.state[CLOCK_NS] = MIDNIGHT_NS - 3_600 * NS_PER_S
+    buffer = np.zeros(1 << 20, np.uint8)
+    count, size = generate_nb(engine, buffer, 10_000)
+    assert 3_000 < count < 4_000
+    assert generate_nb(engine, buffer[size:], 10_000) == (0, 0)
+    checker = check(blocks(buffer[:size].tobytes()))
+    assert checker.events[-3:] == ["M", "E", "C"]
+    assert MIDNIGHT_NS - 60 * NS_PER_S < checker.ts_ns < MIDNIGHT_NS
+
+
+@pytest.mark.skipif(not JIT_ENABLED, reason="takes too long interpreted")
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_longest_session_has_all_of_its_messages_before_midnight(seed: int):
+    flow = FlowSettings(seed, 2, 1, SESSION_S_MAX, 10)
+    assert fits_a_day(flow.messages, flow.simulated_rate)
+    assert not fits_a_day(flow.messages + 1, flow.simulated_rate)
+    checker = check(blocks(session(flow)))
+    assert checker.types.total() == flow.messages
+    assert checker.ts_ns < MIDNIGHT_NS

@@ -72,6 +72,8 @@ def test_the_command_prints_the_truth_as_json(
         ("generate", "--messages", "0", "--out", "f"),
         ("generate", "--messages", "9", "--out", "f", "--symbols", "10001"),
         ("generate", "--messages", "2", "--out", "f"),
+        ("generate", "--messages", "9" * 20, "--out", "f"),
+        ("generate", "--messages", "50001", "--simulated-rate", "1", "--out", "f"),
         ("run",),
         ("nonsense",),
     ],
@@ -83,9 +85,44 @@ def test_wrong_usage_exits_with_2(
     assert run_command(monkeypatch, *arguments) == 2
 
 
+def test_a_session_that_does_not_end_before_midnight_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ("--messages", "300000", "--simulated-rate", "1", "--out", str(tmp_path / "day.bin"))
+    assert run_command(monkeypatch, "generate", *words) == 2
+    assert capsys.readouterr().err == (
+        "exchange: error: --messages 300000: at --simulated-rate 1 they last beyond midnight;"
+        " 50000 at most\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_whose_name_is_too_long_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = str(tmp_path / ("x" * 300))
+    assert run_command(monkeypatch, "generate", "--messages", "9", "--out", out) == 65
+    error = capsys.readouterr().err
+    assert error.startswith(f"exchange: error: {out}: ")
+    assert error.count("\n") == 1
+
+
+LINES = "[line_a]\nport = 1\n[line_b]\nport = 2\n"
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
+        (LINES + "[flow]\nseconds = inf\n", "seconds"),
+        (LINES + "[flow]\nseconds = nan\n", "seconds"),
+        (LINES + "[flow]\nseconds = 1e300\n", "seconds"),
+        (LINES + "[flow]\nmessages = 9223372036854775808\n", "messages"),
+        (LINES + "[flow]\nmessages = 5000000001\n", "5000000000 at most"),
+        (LINES + "[flow]\nrate = 10000000\nseconds = 501.0\n", "5000000000 at most"),
+        (LINES + "[session]\nend_linger_s = inf\n", "end_linger_s"),
+        (LINES.replace("2", "2\ncuts = [{ start_s = inf, duration_s = 1.0 }]"), "start_s"),
+        (LINES.replace("2", "2\ncuts = [{ start_s = nan, duration_s = 1.0 }]"), "start_s"),
+        (LINES.replace("2", "2\ncuts = [{ start_s = 1.0, duration_s = 1e300 }]"), "duration_s"),
         ("[line_a]\nport = 1\nlos = 0.1\n[line_b]\nport = 2\n", "did you mean 'loss'"),
         ("[line_a]\nport = 1\n", "line_b"),
         ("[line_a]\nport = 1\nloss = 1.5\n[line_b]\nport = 2\n", "loss"),
@@ -104,4 +141,5 @@ def test_a_bad_configuration_exits_with_78_and_one_line(
     assert run_command(monkeypatch, "run", "--config", str(path)) == 78
     error = capsys.readouterr().err
     assert named in error
+    assert "Traceback" not in error
     assert error.count("\n") == 1

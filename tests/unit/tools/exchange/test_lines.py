@@ -1,7 +1,9 @@
 """Lines and their faults, re-requests and history, over real sockets on loopback."""
 
 import socket
+import threading
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from protocols.moldudp64.codec import Packet, Request, decode_packet, encode_request
 from protocols.moldudp64.spec import END_OF_SESSION
 from tools.exchange import lines, rerequests
-from tools.exchange.datagrams import send_packets_nb
+from tools.exchange.datagrams import allocate_packets, put_packet_nb, send_packets_nb
 from tools.exchange.flow import generate_nb
 from tools.exchange.history import (
     allocate_history,
@@ -24,6 +26,8 @@ SESSION = "FHTEST"
 SESSION_BYTES = np.frombuffer(SESSION.encode().ljust(10), np.uint8)
 FLOW = FlowSettings(5, 2, messages=600, orders_per_symbol=10)
 MS = 1_000_000
+BATCH = 64
+README = (Path(lines.__file__).parent / "README.md").read_text(encoding="utf-8")
 
 
 def session_messages() -> list[bytes]:
@@ -322,3 +326,56 @@ class TestRerequests:
 
     def test_nothing_is_done_when_nobody_asks(self, bench: Bench):
         assert rerequests.serve_rerequests_nb(bench.server, bench.engine, bench.history) == 0
+
+
+def test_every_packet_and_double_is_counted_once_as_the_readme_says():
+    cuts = ((100 * MS, 120 * MS),)
+    faults = {"loss": 0.2, "duplicate": 0.3, "reorder": 0.2, "delay_ns": 3 * MS, "cuts_ns": cuts}
+    with Bench(**faults) as bench:
+        bench.send(3)
+        made = FLOW.messages // 3
+        for count in (0, END_OF_SESSION):
+            lines.offer_notice_nb(bench.line, FLOW.messages + 1, count, bench.now_ns)
+            made += 1
+        # In a cut, so that a notice is cut too.
+        bench.line.cuts_ns[0] = (bench.now_ns + 3 * MS, bench.now_ns + 4 * MS)
+        bench.now_ns += 3 * MS
+        bench.flush()
+        bench.now_ns += 30 * MS
+        bench.flush()
+        assert lines.is_drained_nb(bench.line) == 1
+        counters = bench.counters
+    assert "made + packets_duplicated = packets_sent + packets_dropped + packets_cut" in README
+    found = sum(counters[f"packets_{name}"] for name in ("sent", "dropped", "cut", "expired"))
+    assert made + counters["packets_duplicated"] == found
+    assert all(counters[f"packets_{name}"] > 0 for name in ("sent", "dropped", "cut", "duplicated"))
+
+
+def test_what_the_system_refuses_is_counted_among_what_was_sent():
+    with Bench() as bench:
+        bench.line.settings[lines.DESCRIPTOR] = 1 << 20
+        bench.send(10)
+        counters = bench.counters
+    assert counters["packets_refused"] == counters["packets_sent"] == FLOW.messages // 10
+
+
+def test_a_socket_that_takes_no_more_is_not_waited_for():
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    batch = allocate_packets(BATCH)
+    for index in range(BATCH):
+        put_packet_nb(batch, index, SESSION_BYTES, (1, 0), (0, 0))
+    refused: list[int] = []
+
+    def send_all() -> None:
+        refused.extend(send_packets_nb(near.fileno(), batch, BATCH) for _ in range(BATCH))
+
+    sender = threading.Thread(target=send_all, daemon=True)
+    sender.start()
+    sender.join(20)
+    is_waiting = sender.is_alive()
+    # Whoever waits is let go.
+    far.close()
+    sender.join(20)
+    near.close()
+    assert not is_waiting
+    assert refused[-1] == BATCH

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from protocols.jit import JIT_ENABLED
 from protocols.moldudp64.codec import Request, decode_packet, encode_request
 from protocols.soupbintcp import session as soup
 from tests.reference.exchange_checker import Checker, check
+from tools.exchange import __main__ as command
 from tools.exchange import sender as sending
 from tools.exchange.config import (
     Cut,
@@ -105,6 +108,15 @@ async def reached(exchange: Exchange, phase: int) -> None:
             return
         await asyncio.sleep(0.01)
     raise TimeoutError(f"the exchange did not reach phase {phase}")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition; the test fails when it does not come true."""
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("the awaited condition did not come true")
 
 
 async def fetch_snapshot(exchange: Exchange):
@@ -205,9 +217,9 @@ async def test_standard_input_ends_the_wait(words: bytes, monkeypatch: pytest.Mo
         assert not receiver.messages(0)
         os.write(writing, words)
         os.close(writing)
-        report = await task
+        report, faults = await task
     os.close(reading)
-    assert (report["state"], report["sent"]) == ("ended", 1000)
+    assert (report["state"], report["sent"], faults) == ("ended", 1000, [])
 
 
 async def test_a_snapshot_and_the_live_feed_from_its_number_on_make_the_same_books():
@@ -357,6 +369,79 @@ async def test_more_clients_than_allowed_are_refused_and_the_session_ends_for_th
         report, tail = await run_with(config, receiver, visit)
     assert report["glimpse"]["clients_refused"] == 1
     assert tail.endswith(b"\x00\x01Z")
+
+
+async def test_a_status_file_that_cannot_be_written_for_a_while_ends_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    flow = Flow(symbols=3, rate=5000, messages=4000, orders_per_symbol=20, start_delay_ms=10)
+    status = tmp_path / "sub" / "status.json"
+    status.parent.mkdir()
+
+    async def visit(exchange: Exchange) -> None:
+        await reached(exchange, sending.RUNNING)
+        status.unlink()
+        status.parent.rmdir()
+        await until(lambda: "going on" in capsys.readouterr().err)
+        status.parent.mkdir()
+        await until(status.exists)
+        assert exchange.status()["state"] == "running"
+
+    with Receiver() as receiver:
+        config = receiver.config(flow, Session(end_linger_s=0.0), status_file=str(status))
+        report, _ = await run_with(config, receiver, visit)
+        assert sorted(receiver.messages(0)) == list(range(1, 4001))
+    assert report["state"] == "ended"
+    assert json.loads(status.read_text())["books_digest"] == report["books_digest"]
+
+
+def test_files_that_cannot_be_written_at_the_end_are_code_73_after_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    report_file = tmp_path / "report.json"
+    config = tmp_path / "exchange.toml"
+
+    def run(port: int, top: str) -> tuple[int, dict[str, Any], str]:
+        config.write_text(
+            f"{top}[line_a]\nport = {port}\n[line_b]\nport = {port}\n"
+            "[session]\nend_linger_s = 0.0\n"
+            "[flow]\nsymbols = 2\nmessages = 200\nrate = 1000\nstart_delay_ms = 200\n"
+        )
+        folder.mkdir(exist_ok=True)
+        timer = threading.Timer(0.1, lambda: shutil.rmtree(folder))
+        monkeypatch.setattr("sys.argv", ["exchange", "run", "--config", str(config), "--json"])
+        timer.start()
+        with pytest.raises(SystemExit) as caught:
+            command.main()
+        timer.join()
+        said = capsys.readouterr()
+        return int(str(caught.value.code)), json.loads(said.out), said.err
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
+        sink.bind(("127.0.0.1", 0))
+        port = sink.getsockname()[1]
+        files = f'status_file = "{folder}/status"\nreport_file = "{report_file}"\n'
+        code, printed, error = run(port, files)
+        assert (code, printed["state"], printed["sent"]) == (73, "ended", 200)
+        assert json.loads(report_file.read_text()) == printed
+        line = (
+            f"exchange: error: status_file: cannot write {folder}/status: No such file or directory"
+        )
+        assert error.splitlines()[-1] == line
+        code, printed, error = run(port, f'report_file = "{folder}/report"\n')
+        assert (code, printed["sent"]) == (73, 200)
+        assert f"report_file: cannot write {folder}/report" in error
+
+
+@pytest.mark.parametrize("name", ["line_a", "line_b"])
+def test_a_line_that_cannot_be_sent_to_is_named(name: str):
+    lines = {"line_a": Line(port=9), "line_b": Line(port=9)}
+    lines[name] = Line(port=9, address="255.255.255.255")
+    told = f"^{name}: cannot send to 255.255.255.255:9: Permission denied$"
+    with pytest.raises(UserError, match=told), open_sockets(ExchangeConfig(**lines)):
+        pytest.fail("a line to everybody was opened")
 
 
 async def test_a_taken_port_is_one_clear_error():

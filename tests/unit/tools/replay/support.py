@@ -32,7 +32,13 @@ from tools.replay.replay import Replay
 
 SESSION = "REPLAY"
 SOURCE = Endpoint(0x0A000001, 40_000)
-LINES = (Endpoint(0xE0000001, 26_400), Endpoint(0xE0000002, 26_400))
+STRANGER = 2
+LINES = (
+    Endpoint(0xE0000001, 26_400),
+    Endpoint(0xE0000002, 26_400),
+    # No line: something else that was captured, with an address below theirs.
+    Endpoint(0x0A000009, 53),
+)
 START_NS = 1_700_000_000_000_000_000
 INTERVAL_NS = 1_000_000
 """Between two packets of a capture: fifty of them pass before a hole is given up."""
@@ -41,7 +47,7 @@ SMALL = EngineConfig(instruments=64, order_pages=256, levels=4_096, level_arena=
 
 
 class Datagram(NamedTuple):
-    """A UDP payload on a line, 0 or 1."""
+    """A UDP payload on a line, 0 or 1, or to a STRANGER."""
 
     line: int
     payload: bytes

@@ -13,6 +13,7 @@ from tests.unit.tools.replay.support import (
     SESSION,
     SOURCE,
     START_NS,
+    STRANGER,
     Datagram,
     end_of_session,
     make_session,
@@ -210,6 +211,22 @@ def test_other_traffic_is_counted_and_changes_nothing(
     assert outcome.packets["malformed"] == outcome.malformed == 2
     assert outcome.packets["other_session"] == 1
     assert outcome.fault is None
+
+
+def test_a_flow_of_something_else_is_on_neither_line(
+    messages: list[bytes], digest: str, capture: Path
+):
+    packets = packets_of(messages)
+    other = encode_packet(Packet("OTHER", 1, (messages[0],)))
+    strangers = [Datagram(STRANGER, b"no packet"), Datagram(0, packets[0])]
+    strangers += [Datagram(STRANGER, other)] * 2
+    some_of_b = [Datagram(1, packet) for packet in packets[:10]]
+    rest_of_a = [Datagram(0, packet) for packet in packets[1:]]
+    write_capture(capture, [*strangers, *some_of_b, *rest_of_a])
+    outcome = replay_file(capture)
+    assert outcome.books_digest == digest
+    assert (outcome.packets["line_a"], outcome.packets["line_b"]) == (len(packets), 10)
+    assert (outcome.packets["malformed"], outcome.packets["other_session"]) == (1, 2)
 
 
 def test_a_capture_of_other_traffic_alone_is_a_fault(capture: Path):

@@ -144,11 +144,25 @@ def test_what_cannot_be_read_is_one_line_and_65(run: Run, tmp_path: Path, name: 
     assert not (tmp_path / "bbo.csv").exists()
 
 
-@pytest.mark.parametrize("speed", ["0", "-1", "1.5", "fast", "", "\N{ARABIC-INDIC DIGIT THREE}"])
+@pytest.mark.parametrize(
+    "speed",
+    [
+        "0",
+        "-1",
+        "1.5",
+        "fast",
+        "",
+        "\N{ARABIC-INDIC DIGIT THREE}",
+        "1000001",
+        "1000000000000000000",
+        "7" * 5_000,
+    ],
+)
 def test_a_speed_that_is_no_whole_number_is_wrong_usage(run: Run, session: Path, speed: str):
     code, _, error = run(session, f"--speed={speed}")
     assert code == 2
-    assert "--speed" in error
+    assert "--speed is 'max' or a whole number from 1 to 1000000" in error
+    assert len(error) < 200
 
 
 def test_an_output_never_overwrites_the_input_or_the_other_output(

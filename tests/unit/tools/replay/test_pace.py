@@ -17,7 +17,8 @@ from tests.unit.tools.replay.support import (
     session_messages,
     write_capture,
 )
-from tools.replay.pace import Pace
+from tools.replay.kernels import FOREVER_NS
+from tools.replay.pace import SPEED_MAX, Pace
 from tools.replay.replay import Replay
 
 SECOND_NS = 1_000_000_000
@@ -112,3 +113,12 @@ def test_a_paced_capture_takes_the_captured_time(tmp_path: Path):
     assert reached[0] == START_NS
     assert reached == sorted(reached)
     assert paced.books_digest == replay_file(capture).books_digest
+
+
+def test_what_is_due_after_days_at_the_highest_speed_fits_the_kernels(clock: Clock):
+    one = pace(clock, SPEED_MAX)
+    one.wait_for(START_NS)
+    clock.now += 365 * 86_400 * SECOND_NS
+    due_ns = one.wait_for(START_NS + 1)
+    assert START_NS < due_ns < FOREVER_NS
+    assert one.wait_for(FOREVER_NS - 1) == FOREVER_NS - 1

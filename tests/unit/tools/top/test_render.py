@@ -7,7 +7,8 @@ from rich.console import Console, RenderableType
 
 from feedhandler.core.counters import CounterFile, CounterSpec, HistogramSpec, add_nb, set_nb
 from feedhandler.core.latency import record_nb
-from feedhandler.server.errors import UserError
+from feedhandler.core.sequence import State
+from feedhandler.server.errors import ExitCode, UserError
 from tools.top.command import is_running, top, watch
 from tools.top.render import format_value, group_of, rate_per_s, render_table, take_sample
 
@@ -149,6 +150,13 @@ def test_running_is_asked_of_the_system(monkeypatch: pytest.MonkeyPatch):
     assert not is_running(os.getpid())
 
 
-def test_an_interval_that_makes_no_sense_is_refused():
-    with pytest.raises(UserError, match="--interval"):
-        top(interval=0.0)
+@pytest.mark.parametrize("interval", [0.0, -1.0, float("nan"), float("inf"), 1e11, 3_601.0])
+def test_an_interval_that_makes_no_sense_is_refused(interval: float):
+    with pytest.raises(UserError, match=r"--interval .*: from 0\.05 to 3600 seconds") as caught:
+        top(interval=interval)
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_of_a_channel_has_its_name(state: State):
+    assert format_value(COUNTERS[1], int(state), 0) == state.name
