@@ -9,7 +9,6 @@ configuration (key names and meanings), QuickFIX/J's for the keys marked so.
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -260,9 +259,7 @@ def _days(text: str) -> frozenset[int]:
     return frozenset(parse_day(part) for part in text.split(","))
 
 
-def _zone(text: str) -> tzinfo:
-    if text == "UTC":
-        return UTC
+def _zone(text: str) -> ZoneInfo:
     try:
         return ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
