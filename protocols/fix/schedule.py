@@ -12,7 +12,8 @@ windows are in different sessions. Source: the session times of QuickFIX's confi
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
+from zoneinfo import ZoneInfo
 
 from protocols.errors import LocalProtocolError
 from protocols.fix.times import NS_PER_S
@@ -20,6 +21,7 @@ from protocols.fix.times import NS_PER_S
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _ONE_DAY = timedelta(days=1)
 _DAYS_A_WEEK = 7
+_UTC = ZoneInfo("UTC")
 _ALL_DAYS = frozenset(range(_DAYS_A_WEEK))
 _ABBREVIATION = 2
 
@@ -47,7 +49,7 @@ class Schedule:
     start_day: int | None = None
     end_day: int | None = None
     weekdays: frozenset[int] = _ALL_DAYS
-    zone: tzinfo = UTC
+    zone: tzinfo = _UTC
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning."""

@@ -157,7 +157,10 @@ def settings(version: str, *, is_initiator: bool) -> SessionSettings:
 
 @contextlib.asynccontextmanager
 async def echo_server(version: str) -> AsyncIterator[EchoServer]:
-    server, stop = EchoServer(settings(version, is_initiator=False)), asyncio.Event()
+    server, stop = (
+        EchoServer(settings(version, is_initiator=False), lambda _line: None),
+        asyncio.Event(),
+    )
     server.listen("127.0.0.1", 0)
     task = asyncio.create_task(server.run(stop))
     yield server

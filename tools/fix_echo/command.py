@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -10,7 +11,9 @@ from cyclopts import App, Parameter
 from feedhandler.server.errors import ExitCode, UserError, bind_error
 from protocols.errors import LocalProtocolError
 from protocols.fix.message import Identity
+from protocols.fix.quickfix import SessionPlan, plan_session, read_cfg
 from protocols.fix.rules import SessionSettings
+from protocols.fix.schedule import Schedule
 from protocols.fix.versions import version_of
 from tools.fix_echo.server import ECHOED_TYPES, EchoServer
 
@@ -20,7 +23,8 @@ app = App(name="fix-echo", help="Accept one FIX session and send every order bac
 @app.default
 def fix_echo(  # noqa: PLR0913 - an option each
     *,
-    port: int,
+    port: int | None = None,
+    config: Path | None = None,
     address: str = "127.0.0.1",
     begin: str = "FIX.4.4",
     appl: Annotated[str | None, Parameter(name="--appl")] = None,
@@ -40,7 +44,9 @@ def fix_echo(  # noqa: PLR0913 - an option each
     Parameters
     ----------
     port
-        TCP port to listen on; 0 takes a free one and prints it.
+        TCP port to listen on; 0 takes a free one and prints it. Needed without `config`.
+    config
+        QuickFIX configuration: its first session decides everything but `port`, if that is given.
     address
         Address to listen on.
     begin
@@ -62,6 +68,14 @@ def fix_echo(  # noqa: PLR0913 - an option each
     check_latency
         Refuse a SendingTime that is more than two minutes off.
     """
+    if config is not None:
+        plan = _plan(config)
+        asyncio.run(
+            _serve(plan.settings, plan.schedule, plan.host, plan.port if port is None else port)
+        )
+        return ExitCode.OK
+    if port is None:
+        raise UserError("--port or --config is needed", ExitCode.USAGE)
     try:
         version = version_of(begin.encode())
         if appl is not None and appl != version.application:
@@ -79,17 +93,30 @@ def fix_echo(  # noqa: PLR0913 - an option each
         )
     except LocalProtocolError as error:
         raise UserError(str(error), ExitCode.USAGE) from error
-    asyncio.run(_serve(settings, address, port))
+    asyncio.run(_serve(settings, Schedule(), address, port))
     return ExitCode.OK
 
 
-async def _serve(settings: SessionSettings, address: str, port: int) -> None:
+def _plan(path: Path) -> SessionPlan:
+    """The first session of a QuickFIX configuration, as an acceptor."""
+    try:
+        plan = plan_session(read_cfg(path.read_text())[0], ECHOED_TYPES)
+    except (LocalProtocolError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}", ExitCode.CONFIG) from error
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}", ExitCode.CONFIG) from error
+    if plan.settings.is_initiator:
+        raise UserError(f"{path}: ConnectionType: an acceptor is needed", ExitCode.CONFIG)
+    return plan
+
+
+async def _serve(settings: SessionSettings, schedule: Schedule, address: str, port: int) -> None:
     """Listen, say where, and stop in an orderly way at the first signal."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = EchoServer(settings, _say)
+    server = EchoServer(settings, _say, schedule)
     try:
         server.listen(address, port)
     except OSError as error:

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from oms_out.doorway import Doorway, Visitor
+from oms_out.hours import CLOSED, Hours
 from oms_out.link import Link
 from protocols.fix.events import ApplicationMessage, Event, LoggedOn
 from protocols.fix.message import FixMessage, join_fields, reverse_route
 from protocols.fix.rules import SessionSettings
+from protocols.fix.schedule import Schedule
 from protocols.fix.session import FixSession
 from protocols.fix.spec import MsgType, Tag
 from protocols.fix.store import MemoryStore
@@ -28,6 +30,7 @@ _IDS_MAX = 65_536
 _PRE_LOGON_CAP_BYTES = 4_096
 _OUTBOUND_CAP_BYTES = 16 * 1024 * 1024
 _STOP_S = 2.0
+_ALWAYS = Schedule()
 
 
 def echo_of(message: FixMessage, settings: SessionSettings) -> bytes:
@@ -46,10 +49,16 @@ class EchoServer:
     is on the first.
     """
 
-    def __init__(self, settings: SessionSettings, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: SessionSettings,
+        say: Callable[[str], None],
+        schedule: Schedule = _ALWAYS,
+    ) -> None:
         """Nothing is opened yet; `say` gets a line when a peer comes, goes or is refused."""
         self._say = say
         self.session = FixSession(settings, MemoryStore())
+        self._hours = Hours(schedule, self.session.store, 0)
         self.echoed_count = 0
         self._link: Link | None = None
         self._doorways: dict[Doorway, int] = {}
@@ -98,7 +107,16 @@ class EchoServer:
             if now_ns >= deadline_ns:
                 self._refuse(doorway, "no Logon in time")
         if self._link is not None:
-            self._link.tick(now_ns)
+            self._tick_link(self._link, now_ns)
+
+    def _tick_link(self, link: Link, now_ns: int) -> None:
+        """Move its timers, or log it out when the hours are over."""
+        if self._hours.are_open(now_ns):
+            self._hours.note_use(now_ns)
+        elif self.session.is_logged_on:
+            link.log_out(CLOSED)
+        if not link.is_closed:
+            link.tick(now_ns)
 
     def _on_acceptable(self) -> None:
         try:
@@ -124,6 +142,12 @@ class EchoServer:
         if self._link is not None:
             self._refuse(doorway, "logged on already")
             return
+        now_ns = time.time_ns()
+        if not self._hours.are_open(now_ns):
+            self._refuse(doorway, CLOSED)
+            return
+        if self._hours.begin(now_ns):
+            self._say("first logon of these hours: numbers start at 1")
         doorway.leave()
         del self._doorways[doorway]
         self._link = Link(

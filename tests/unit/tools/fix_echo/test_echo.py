@@ -283,3 +283,82 @@ def test_the_command_listens_and_ends_at_sigterm():
     finally:
         process.kill()
         process.stdout.close()
+
+
+async def test_outside_of_its_hours_nobody_logs_on(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rig.server._hours, "are_open", lambda _now_ns: False)
+    peer = await rig.dial()
+    await peer.say(b"A", (98, 0), (108, 30))
+    assert await peer.hear() is None
+    assert "outside of the session's hours" in rig.lines[-1]
+
+
+async def test_a_session_is_logged_out_when_its_hours_are_over(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    peer = await rig.dial()
+    await peer.log_on()
+    monkeypatch.setattr(rig.server._hours, "are_open", lambda _now_ns: False)
+    goodbye = await peer.hear()
+    assert (goodbye.msg_type, goodbye.get(58)) == (b"5", b"outside of the session's hours")
+    await peer.say(b"5")
+    assert await peer.hear() is None
+
+
+async def test_the_first_logon_of_a_window_starts_the_numbers_at_1(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(rig.server._hours, "begin", lambda _now_ns: True)
+    peer = await rig.dial()
+    await peer.log_on()
+    assert "first logon of these hours: numbers start at 1" in rig.lines
+
+
+CFG = "[DEFAULT]\nConnectionType=acceptor\n[SESSION]\nSenderCompID=ISLD\nTargetCompID=TW44\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (CFG + "ResetOnLogin=Y\n", "unknown key ResetOnLogin; ResetOnLog"),
+        (CFG.replace("acceptor", "initiator"), "an acceptor is needed"),
+        ("\xff", "a.cfg: "),
+        (None, "a.cfg: No such file"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line(text: str | None, named: str, tmp_path: Path):
+    path = tmp_path / "a.cfg"
+    if text is not None:
+        path.write_bytes(text.encode("latin-1"))
+    done = run_command("--config", str(path))
+    assert done.returncode == 78
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_neither_port_nor_configuration_is_a_mistake_of_usage():
+    done = run_command()
+    assert (done.returncode, done.stderr) == (
+        2,
+        "fix-echo: error: --port or --config is needed\n",
+    )
+
+
+def test_a_quickfix_configuration_decides_version_and_names(tmp_path: Path):
+    path = tmp_path / "a.cfg"
+    path.write_text(CFG + "BeginString=FIX.4.2\nSocketAcceptPort=0\n")
+    command = [sys.executable, "-m", "tools.fix_echo", "--config", str(path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("fix-echo: FIX.4.2 on 127.0.0.1:")
+        with socket.create_connection(("127.0.0.1", int(line.rpartition(":")[2]))) as sock:
+            stamp = format_utc_timestamp(time.time_ns())
+            body = encode_fields((98, 0), (108, 30))
+            sock.sendall(encode(Identity("TW44", "ISLD", b"FIX.4.2"), b"A", 1, stamp, body))
+            assert b"\x0149=ISLD\x01" in sock.recv(4096)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        process.stdout.close()
