@@ -222,19 +222,25 @@ class Codec:
 
     name: str
     by_type: Mapping[str, Message]
+    _by_first_byte: dict[bytes, Message] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Index the messages as they are looked up."""
+        by_first_byte = {code.encode("latin-1"): item for code, item in self.by_type.items()}
+        object.__setattr__(self, "_by_first_byte", by_first_byte)
 
     def find(self, data: bytes) -> Message:
         """The entry of a message by its first byte; MessageError when there is none."""
+        message = self._by_first_byte.get(data[:1])
+        if message is not None:
+            return message
         if not data:
             raise MessageError(
                 f"a message of {self.name} has a type, this one 0 bytes", Status.BAD_LENGTH, 0
             )
-        message = self.by_type.get(chr(data[0]))
-        if message is None:
-            known = len(self.by_type)
-            text = f"message type {data[:1]!r} at byte 0 is none of the {known} of {self.name}"
-            raise MessageError(text, Status.UNKNOWN_TYPE, 0)
-        return message
+        known = len(self.by_type)
+        text = f"message type {data[:1]!r} at byte 0 is none of the {known} of {self.name}"
+        raise MessageError(text, Status.UNKNOWN_TYPE, 0)
 
     def decode(self, data: bytes) -> tuple[Message, dict[str, Value]]:
         """The message's entry in the table and its values by field name (see `Message.decode`).

@@ -29,8 +29,8 @@ _OUCH42 = f"""\
 
 Written by `python -m tools.docs_tables ouch42` from `protocols/ouch42/spec.py`; do not edit.
 
-{_TYPES}Sections are the chapters of the edition of July 2019. Clients send SoupBinTCP Unsequenced Data, the
-host sends Sequenced Data; a letter may be another message each way.
+{_TYPES}Sections are the chapters of the edition of July 2019. Clients send SoupBinTCP Unsequenced
+Data, the host sends Sequenced Data; a letter may be another message each way.
 """
 
 

@@ -162,9 +162,7 @@ OUTBOUND = (
         Field("reference_price", "price4"),
         Field("reference_price_type", "alpha", "", 1),
     ),
-    _outbound(
-        "F", "Trade Correction", 41, *_HEADER, *_EXECUTION, Field("reason", "alpha", "", 1)
-    ),
+    _outbound("F", "Trade Correction", 41, *_HEADER, *_EXECUTION, Field("reason", "alpha", "", 1)),
     _outbound("J", "Rejected Order", 24, *_HEADER, Field("rejected_order_reason", "alpha", "", 1)),
     _outbound("P", "Cancel Pending", 23, *_HEADER),
     _outbound("I", "Cancel Reject", 23, *_HEADER),
