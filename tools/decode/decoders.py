@@ -166,10 +166,11 @@ class SoupDecoder:
         name = _PACKET_NAMES.get(kind)
         if name is None:
             text = f"packet type {packet[:1]!r} is none of SoupBinTCP"
-            return Entry(None, offset, packet, Fault(UNKNOWN_TYPE, text))
+            return Entry(None, offset + LENGTH_BYTES, packet, Fault(UNKNOWN_TYPE, text))
         problem = self._check(kind, packet)
         if problem:
-            return Entry(None, offset, packet, Fault(MALFORMED_PACKET, f"{name}: {problem}"))
+            fault = Fault(MALFORMED_PACKET, f"{name}: {problem}")
+            return Entry(None, offset + LENGTH_BYTES, packet, fault)
         self.counts[name] += 1
         return None
 

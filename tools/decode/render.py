@@ -41,7 +41,7 @@ def text_line(entry: Entry, row: Row, ts_ns: int | None, flow: str) -> bytes:
     if flow:
         parts.append(f"{flow:<21}")
     seq = "-" if entry.seq is None else str(entry.seq)
-    time = entry.reader.time(row.values)
+    time = _shown(entry.reader.time(row.values))
     parts.append(f"{seq:>9}  {time:<18}  {_shown(row.type):<2} {row.name:<26}")
     parts += [
         f"{name}={_shown(value)}" for name, value in row.values.items() if name not in _IN_COLUMNS

@@ -68,10 +68,14 @@ def open_source(path: Path, port: int | None = None) -> Source:
     head, pieces = _peek(path, _standard_input() if is_standard_input else read_pieces(path))
     if head[:4] not in _CAPTURE_MAGICS:
         return Source(path, head, is_capture=False, chunks=_stream(pieces))
-    capture = _spool_capture(pieces) if is_standard_input else open_capture(path)
+    # What is said of a capture from standard input must not name the file that it was spooled to.
+    try:
+        capture = _spool_capture(pieces) if is_standard_input else open_capture(path)
+    except DataFileError as error:
+        raise DataFileError(path, error.offset, error.reason) from None
     source = Source(path, head, is_capture=True, chunks=iter(()), port=port)
     source.counts.update({name: count for name, count in capture.skipped.items() if count})
-    source.chunks = _datagrams(capture, port, source.counts)
+    source.chunks = _datagrams(capture, source)
     return source
 
 
@@ -118,14 +122,12 @@ def _spool_capture(pieces: Iterator[bytes]) -> Capture:
         for piece in pieces:
             file.write(piece)
         file.flush()
-        try:
-            return open_capture(Path(file.name))
-        except DataFileError as error:
-            raise DataFileError(STANDARD_INPUT, error.offset, error.reason) from None
+        return open_capture(Path(file.name))
 
 
-def _datagrams(capture: Capture, port: int | None, counts: Counter[str]) -> Iterator[Chunk]:
+def _datagrams(capture: Capture, source: Source) -> Iterator[Chunk]:
     """The UDP datagrams of a capture, in its order."""
+    port = source.port
     names = [f"{_address(ip)}:{number}" for ip, number in capture.flows]
     columns = zip(
         capture.ts_ns.tolist(),
@@ -136,11 +138,11 @@ def _datagrams(capture: Capture, port: int | None, counts: Counter[str]) -> Iter
     )
     for ts_ns, flow, at, size in columns:
         if port is not None and capture.flows[flow][1] != port:
-            counts["other_port"] += 1
+            source.counts["other_port"] += 1
             continue
         yield Chunk(ts_ns, names[flow], capture.buf[at : at + size].tobytes(), is_datagram=True)
     if capture.fault is not None:
-        raise capture.fault
+        raise DataFileError(source.path, capture.fault.offset, capture.fault.reason)
 
 
 def _address(ip: int) -> str:

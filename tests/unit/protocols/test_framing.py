@@ -1,5 +1,7 @@
 """Blocks behind their lengths, however the stream is split."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,7 +20,7 @@ def framed(blocks: list[bytes]) -> bytes:
 
 def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
     edges = [0, *sorted(cut for cut in cuts if cut <= len(data)), len(data)]
-    return [data[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    return [data[start:stop] for start, stop in itertools.pairwise(edges)]
 
 
 @given(BLOCKS, st.binary(max_size=1), st.lists(st.integers(0, 500), max_size=8))
