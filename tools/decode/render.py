@@ -59,9 +59,8 @@ def _shown(value: Any) -> str:
     """
     if isinstance(value, int):
         return str(value)
-    if isinstance(value, str):
-        is_plain = value.isascii() and value.isprintable() and " " not in value
-        return value if is_plain else ascii(value)
     if isinstance(value, list):
         return ",".join(_shown(item) for item in value)
-    return str(value)
+    if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
+        return value
+    return ascii(value)
