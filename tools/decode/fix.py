@@ -22,6 +22,10 @@ _HEADER = re.compile(rb"8=FIX[.0-9A-Z]{1,8}\x019=([0-9]{1,9})\x01")
 _TRAILER = re.compile(rb"\x0110=([0-9]{3})(?:\x01|$)")
 LINE_SEPARATOR = re.compile(rb"8=FIX[.0-9A-Z]{1,8}(\x01|\||\^A)9=")
 """The start of a message in a log, and what separates its fields there."""
+BODY_LINE = re.compile(rb"35=[0-9A-Za-z]{1,8}(\x01|\||\^A)")
+"""The start of a line that is a message without header and trailer: files of security definitions
+have them.
+"""
 
 
 class FixNames(Protocol):
@@ -77,17 +81,20 @@ def fix_text(raw: bytes) -> str:
 
 class FixReader:
     """Reads a FIX message with SOH separators; what contradicts the standard is said beside the
-    fields.
+    fields. With `is_bare` there is no header and no trailer to check.
     """
 
-    def __init__(self, names: FixNames) -> None:
+    def __init__(self, names: FixNames, *, is_bare: bool = False) -> None:
+        self._is_bare = is_bare
         self.symbol_fields = SymbolFields(names.key(_SYMBOL))
         self._names = names
 
     def read(self, raw: bytes) -> Row:
         """Type, name and fields of the message."""
         message = decode(raw)
-        text = _frame_problem(raw) or (message.fault.text if message.fault else "")
+        text = "" if self._is_bare else _frame_problem(raw)
+        if not text and message.fault:
+            text = message.fault.text
         name = self._names.message_name(message.msg_type)
         values = self._names.values(message.fields)
         return Row(fix_text(message.msg_type), name, values, INVALID_FIX if text else "", text)
@@ -160,6 +167,7 @@ class FixLinesDecoder:
     def __init__(self, names: FixNames) -> None:
         self.counts: Counter[str] = Counter()
         self._reader = FixReader(names)
+        self._bare_reader = FixReader(names, is_bare=True)
         self._rest = bytearray()
         self._offset = 0
         self._searched_bytes = 0
@@ -207,10 +215,13 @@ class FixLinesDecoder:
 
     def _add(self, entries: list[Entry], line: bytes, offset: int) -> None:
         start = line.find(_START)
+        separator, reader = LINE_SEPARATOR.match(line, max(start, 0)), self._reader
         if start < 0:
-            self.counts["line_without_message"] += 1
-            return
-        separator = LINE_SEPARATOR.match(line, start)
+            separator, reader = BODY_LINE.match(line), self._bare_reader
+            if separator is None:
+                self.counts["line_without_message"] += 1
+                return
+            start = 0
         raw = line[start:].rstrip(b"\r")
         if separator is not None:
             raw = raw.replace(separator[1], _SOH)
@@ -219,7 +230,7 @@ class FixLinesDecoder:
             raw = raw[: trailer.end()]
         if not raw.endswith(_SOH):
             raw += _SOH
-        entries.append(Entry(_seq_of(raw), offset + start, raw, self._reader))
+        entries.append(Entry(_seq_of(raw), offset + start, raw, reader))
 
 
 def _seq_of(frame: bytes) -> int | None:

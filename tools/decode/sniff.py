@@ -11,7 +11,7 @@ from tools.decode.decoders import (
     OUCH_READER,
     SNAPSHOT_READER,
 )
-from tools.decode.fix import LINE_SEPARATOR
+from tools.decode.fix import BODY_LINE, LINE_SEPARATOR
 
 Protocol = Literal["itch50", "ouch42", "fix"]
 Framing = Literal["binaryfile", "soupbintcp", "stream", "lines"]
@@ -30,7 +30,8 @@ def sniff(head: bytes, protocol: Protocol | None) -> tuple[Protocol | None, Fram
     with `head`, up to HEAD_BYTES of it; `protocol` is what the user said. None when it is nothing
     of ours.
     """
-    if protocol == "fix" or (protocol is None and LINE_SEPARATOR.search(head)):
+    is_fix = LINE_SEPARATOR.search(head) or BODY_LINE.match(head)
+    if protocol == "fix" or (protocol is None and is_fix):
         return "fix", _fix_framing(head)
     if protocol == "ouch42":
         return protocol, "soupbintcp"

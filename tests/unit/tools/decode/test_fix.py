@@ -148,6 +148,17 @@ def test_lines_without_a_message_are_counted():
     assert sound(found) == MESSAGES
 
 
+@pytest.mark.parametrize("separator", ["|", "^A", "\x01"])
+def test_a_line_without_header_and_trailer_is_a_message_of_a_definition_file(separator: str):
+    line = "35=d|48=736|55=ESM9|\r\n".replace("|", separator).encode()
+    found = run(lines(), [line, b"x" + line])
+    assert found.counts == {"line_without_message": 1}
+    assert found.entries == [(None, 0, b"35=d\x0148=736\x0155=ESM9\x01")]
+    assert found.rows[0].values == {"35": "d", "48": "736", "55": "ESM9"}
+    assert (found.rows[0].type, found.rows[0].fault) == ("d", "")
+    assert run(lines(), [b"35=d|55=|"]).rows[0].text == "tag 55 has no value"
+
+
 @pytest.mark.parametrize(
     ("line", "text"),
     [

@@ -39,6 +39,7 @@ PIPES = FIX.replace(b"\x01", b"|")
         (b"09:30 " + FIX, ("fix", "lines")),
         (PIPES, ("fix", "lines")),
         (PIPES.replace(b"|", b"^A"), ("fix", "lines")),
+        (b"35=d\x0148=736\x0155=ESM9\x01\n", ("fix", "lines")),
         (b"\0", None),
         (b"some text, and nothing of ours\n" * 10, None),
         (bytes(range(256)), None),
