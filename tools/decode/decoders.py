@@ -17,6 +17,7 @@ from protocols.moldudp64.spec import BLOCK_LENGTH_BYTES, HEADER_BYTES
 from protocols.ouch42.codec import INBOUND, OUTBOUND
 from protocols.soupbintcp import spec as soup
 from tools.decode.entries import (
+    GARBLED,
     MALFORMED_PACKET,
     UNKNOWN_TYPE,
     Entry,
@@ -24,6 +25,7 @@ from tools.decode.entries import (
     Incomplete,
     TableReader,
 )
+from tools.decode.resync import PacketFinder
 
 TableProtocol = Literal["itch50", "ouch42"]
 
@@ -128,27 +130,47 @@ class SoupDecoder:
 
     `seq` is the number that Login Accepted announced and every sequenced message raises (from 1
     where the stream begins later); unsequenced messages have none. Without `protocol` the first
-    message tells ITCH from OUCH: no type has the same length in both.
+    message tells ITCH from OUCH: no type has the same length in both. A stream that may have been
+    joined in its middle is searched for its first packet (`finder`).
     """
 
-    def __init__(self, protocol: TableProtocol | None = None) -> None:
+    def __init__(
+        self, protocol: TableProtocol | None = None, finder: PacketFinder | None = None
+    ) -> None:
         self.counts: Counter[str] = Counter()
         self._protocol = protocol
+        self._finder = finder
         self._framer = BlockFramer()
+        self._skipped_bytes = 0
         self._seq = 1
 
     def feed(self, data: bytes) -> list[Entry]:
         """The messages that are whole now."""
-        entries = []
-        for offset, packet in self._framer.feed(data):
-            entry = self._entry(offset, packet)
-            if entry is not None:
-                entries.append(entry)
-        return entries
+        return self._find_start(data) if self._finder else self._entries(data)
 
     def finish(self) -> tuple[list[Entry], Incomplete | None]:
         """A packet that is cut off, if there is one."""
-        return [], _incomplete(self._framer, "packet")
+        entries = self._find_start(b"", is_end=True) if self._finder else []
+        return entries, _incomplete(self._framer, "packet", self._skipped_bytes)
+
+    def _find_start(self, data: bytes, *, is_end: bool = False) -> list[Entry]:
+        found = self._finder.find(data, is_end=is_end) if self._finder else None
+        if found is None:
+            return []
+        self._finder = None
+        self._skipped_bytes, data = found
+        if not self._skipped_bytes:
+            return self._entries(data)
+        text = f"{self._skipped_bytes} bytes before the first packet"
+        return [Entry(None, 0, b"", Fault(GARBLED, text)), *self._entries(data)]
+
+    def _entries(self, data: bytes) -> list[Entry]:
+        entries = []
+        for offset, packet in self._framer.feed(data):
+            entry = self._entry(self._skipped_bytes + offset, packet)
+            if entry is not None:
+                entries.append(entry)
+        return entries
 
     def _entry(self, offset: int, packet: bytes) -> Entry | None:
         if not packet:
@@ -198,9 +220,9 @@ class SoupDecoder:
         return ""
 
 
-def _incomplete(framer: BlockFramer, what: str) -> Incomplete | None:
+def _incomplete(framer: BlockFramer, what: str, skipped_bytes: int = 0) -> Incomplete | None:
     if not framer.pending_bytes:
         return None
     missing = framer.missing_bytes
     reason = f"ends within a {what}: {framer.pending_bytes} bytes of it, {missing} or more missing"
-    return Incomplete(framer.offset, reason)
+    return Incomplete(skipped_bytes + framer.offset, reason)

@@ -10,6 +10,7 @@ from protocols.message import Codec, MessageError
 UNKNOWN_TYPE = "unknown_type"
 WRONG_LENGTH = "wrong_length"
 MALFORMED_PACKET = "malformed_packet"
+GARBLED = "garbled"
 
 _FAULT_OF_STATUS = {Status.UNKNOWN_TYPE: UNKNOWN_TYPE, Status.BAD_LENGTH: WRONG_LENGTH}
 _NS_PER_S = 1_000_000_000

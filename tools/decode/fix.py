@@ -8,9 +8,8 @@ from typing import Any, Protocol
 from protocols.fix.framing import TRAILER_BYTES, Framer, checksum
 from protocols.fix.message import decode
 from protocols.fix.spec import MESSAGES, Tag
-from tools.decode.entries import Entry, Fault, Incomplete, Row, SymbolFields
+from tools.decode.entries import GARBLED, Entry, Fault, Incomplete, Row, SymbolFields
 
-GARBLED = "garbled"
 INVALID_FIX = "invalid_fix"
 _MESSAGE_BYTES_MAX = 1 << 20
 _LINE_BYTES_MAX = 1 << 20

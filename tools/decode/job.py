@@ -13,6 +13,7 @@ from tools.decode.sniff import Framing, Protocol
 from tools.decode.sources import Chunk, Source
 from tools.decode.streams import stream_decoder
 
+LOST_BYTES = "lost_bytes"
 _BATCH_LINES = 4096
 
 
@@ -38,6 +39,7 @@ class Job:
         self._render = render
         self._flows: dict[str, tuple[Decoder, Selection]] = {}
         self._faults: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter()
         self.messages = 0
         self.shown = 0
         self.fault: DataFileError | None = None
@@ -57,7 +59,7 @@ class Job:
 
     def counts(self) -> Counter[str]:
         """Everything that was in the source and is no readable message, by name."""
-        total = self._faults + self._source.counts
+        total = self._faults + self._source.counts + self._ended
         for decoder, _ in self._flows.values():
             total += decoder.counts
         return total
@@ -93,15 +95,26 @@ class Job:
                 if chunk.is_datagram and self._protocol not in {None, "itch50"}:
                     self._source.counts[OTHER_DATAGRAM] += 1
                     continue
+                if chunk.lost_bytes and chunk.flow in self._flows:
+                    yield self._end(chunk)
                 decoder, selection = self._flow(chunk)
                 yield chunk, decoder.feed(chunk.data), selection
         except DataFileError as error:
             self.fault = error
-        for flow, (decoder, selection) in self._flows.items():
-            entries, incomplete = decoder.finish()
-            yield Chunk(None, flow, b"", is_datagram=False), entries, selection
-            if incomplete is not None:
-                self._note_incomplete(incomplete)
+        for flow in list(self._flows):
+            yield self._end(Chunk(None, flow, b"", is_datagram=False))
+
+    def _end(self, chunk: Chunk) -> tuple[Chunk, list[Entry], Selection]:
+        """What the end of a flow reveals: of all of it, or of what came before a hole."""
+        decoder, selection = self._flows[chunk.flow]
+        entries, incomplete = decoder.finish()
+        if incomplete is not None:
+            self._note_incomplete(incomplete)
+        self._ended += decoder.counts
+        self._ended[LOST_BYTES] += chunk.lost_bytes
+        # Behind a hole nothing says where a message begins: a new decoder has to find out.
+        self._flows[chunk.flow] = self._decoder(chunk), selection
+        return chunk, entries, selection
 
     def _note_incomplete(self, incomplete: Incomplete) -> None:
         """A file that ends within a message is damaged; a capture just ended."""

@@ -29,13 +29,14 @@ class Chunk(NamedTuple):
     """A whole datagram, or the next piece of a stream.
 
     `ts_ns` is when it was captured (ns since the epoch), None in a plain file; `flow` names where
-    it went, "" in a plain file.
+    it went, "" in a plain file; `lost_bytes` of the stream are missing in front of it.
     """
 
     ts_ns: int | None
     flow: str
     data: bytes
     is_datagram: bool
+    lost_bytes: int = 0
 
 
 @dataclass(slots=True)

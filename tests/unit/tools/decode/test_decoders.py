@@ -14,6 +14,7 @@ from tests.unit.tools.decode.support import (
     OUCH_OUT,
     binary_file,
     bytes_of,
+    fix_message,
     flipped,
     login_accepted,
     run,
@@ -207,9 +208,19 @@ def test_a_datagram_cut_at_every_byte_or_with_any_byte_wrong_is_shown_or_counted
             assert len(found.entries) == len(ITCH)
 
 
-def test_a_connection_that_shows_too_little_is_incomplete():
+def test_a_connection_of_few_bytes_is_decided_at_its_end():
     names = TagNumbers()
     assert run(ConnectionDecoder(names), []).incomplete is None
     found = run(ConnectionDecoder(names), [b"8=F"])
-    assert found.incomplete == Incomplete(0, "ends after 3 bytes of a message")
+    assert found.incomplete == Incomplete(0, "ends within a message, 3 bytes of it")
     assert not found.entries
+    found = run(ConnectionDecoder(names), [soup_packet("S", ITCH[0])])
+    assert [raw for _, _, raw in found.entries] == ITCH[:1]
+
+
+def test_a_connection_joined_within_a_fix_message_goes_on_with_the_next():
+    data = fix_message(1) + fix_message(2)
+    for start in range(1, len(fix_message(1)) - 7):
+        found = run(ConnectionDecoder(TagNumbers()), [data[start:]])
+        assert [row.fault for row in found.rows] == ["garbled", ""]
+        assert found.entries[1][2] == fix_message(2)

@@ -92,3 +92,21 @@ def test_garbage_behind_the_last_message_is_shown_at_the_end():
     rows = rows_of(job)
     assert (rows[-1]["name"], rows[-1]["offset"]) == ("garbled", len(FLOWS["fix"]))
     assert job.counts() == {"garbled": 1}
+
+
+def test_a_hole_in_a_connection_costs_the_messages_around_it_and_no_other():
+    fix, feed = FLOWS["fix"], FLOWS["feed"]
+    for name, data, rest in (("fix", fix, fix[150:]), ("feed", feed, feed[150:])):
+        whole = rows_of(make_job(iter([Chunk(1, name, data, is_datagram=False)])))
+        chunks = [
+            Chunk(1, name, data[:140], is_datagram=False),
+            Chunk(2, name, rest, is_datagram=False, lost_bytes=10),
+        ]
+        job = make_job(iter(chunks))
+        rows = rows_of(job)
+        sound = [row["type"] for row in rows if "fault" not in row]
+        assert sound[-1] == whole[-1]["type"]
+        assert len(whole) - 2 <= len(sound) < len(whole)
+        assert job.counts()["lost_bytes"] == 10
+        assert job.counts()["incomplete"] == 1
+        assert job.fault is None
