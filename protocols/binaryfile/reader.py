@@ -25,6 +25,11 @@ GZIP_MAGIC = b"\x1f\x8b\x08"
 to begin with a message of 8,075 bytes."""
 
 _CHUNK_BYTES = 1 << 20
+PIECE_BYTES = 1 << 14
+"""Bytes of a piece of a file that is not read as a whole: what is made from one stays in the cache
+(`feedhandler decode --json` did 340 k messages/s, with pieces of 1 MiB 230 k, on 2 cores of an AMD
+EPYC).
+"""
 
 
 class DataFileError(ProtocolError):
@@ -109,14 +114,48 @@ def _decompress(
     data = bytearray()
     fault = None
     try:
-        with gzip.GzipFile(fileobj=file) as unzipped:
-            while len(data) < enough_bytes and (chunk := unzipped.read1(_CHUNK_BYTES)):
-                data += chunk
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        fault = DataFileError(path, len(data), f"gzip data end early or are damaged ({error})")
+        for chunk in unzip(path, file, _CHUNK_BYTES):
+            data += chunk
+            if len(data) >= enough_bytes:
+                break
+    except DataFileError as error:
+        fault = error
     except MemoryError as error:
         reason = "does not fit in memory: unpack it first, a plain file is mapped"
         raise DataFileError(path, len(data), reason) from error
     if not data:
         raise fault or DataFileError(path, 0, "the gzip file holds no data")
     return data, fault
+
+
+def read_pieces(path: Path) -> Iterator[bytes]:
+    """The file piece by piece, decompressed if it is gzip, so that its size does not matter.
+
+    Raises:
+        DataFileError: missing, unreadable, empty, or damaged or truncated gzip; what came before
+            the damage has been given then.
+    """
+    with _opened(path) as (file, is_gzip):
+        if is_gzip:
+            yield from unzip(path, file, PIECE_BYTES)
+        else:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+
+
+def unzip(path: Path, file: BinaryIO, piece_bytes: int) -> Iterator[bytes]:
+    """The decompressed data of an open gzip file in pieces of up to so many bytes; `path` is its
+    name in errors.
+
+    Raises:
+        DataFileError: damaged or truncated; what came before the damage has been given then.
+    """
+    size_bytes = 0
+    try:
+        with gzip.GzipFile(fileobj=file) as unzipped:
+            while piece := unzipped.read1(piece_bytes):
+                size_bytes += len(piece)
+                yield piece
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        reason = f"gzip data end early or are damaged ({error})"
+        raise DataFileError(path, size_bytes, reason) from error

@@ -41,6 +41,23 @@ def test_values_lie_on_the_wire_as_the_types_say():
     assert MESSAGE.decode(data) == {"message_type": "Z", **VALUES}
 
 
+def test_rendered_prices_have_all_decimals_and_the_rest_is_as_decoded():
+    data = MESSAGE.encode({**VALUES, "price": 8, "amount": "12345678901.5"})
+    assert MESSAGE.render(data) == {
+        "message_type": "Z", **VALUES, "price": "8.0000", "amount": "12345678901.50000000"
+    }  # fmt: skip
+    highest = MESSAGE.render(b"Z" + b"\xff" * 23)
+    assert highest["price"] == "429496.7295"
+    assert highest["amount"] == "184467440737.09551615"
+
+
+def test_text_loses_its_padding_on_the_right_only_and_no_other_character():
+    for raw in (b" ab ", b"\xa0b\x85 ", b"\0\0\0\0", b"    "):
+        text = MESSAGE.decode(MESSAGE.encode(VALUES)[:-4] + raw)["text"]
+        assert text == raw.decode("latin-1").rstrip(" ")
+        assert MESSAGE.encode({**VALUES, "text": text})[-4:] == raw
+
+
 def test_price_may_be_text_or_a_whole_number():
     assert MESSAGE.encode({**VALUES, "price": "1.5"}) == MESSAGE.encode(VALUES)
     assert MESSAGE.decode(MESSAGE.encode({**VALUES, "price": 2}))["price"] == Decimal(2)

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from protocols.binaryfile import reader
-from protocols.binaryfile.reader import DataFileError, load_bytes, load_head, load_readable_bytes
+from protocols.binaryfile.reader import (
+    DataFileError,
+    load_bytes,
+    load_head,
+    load_readable_bytes,
+    read_pieces,
+)
 
 DATA = bytes(range(256)) * 20
 
@@ -116,3 +122,27 @@ def test_head_is_as_much_as_asked_for_or_all_there_is(path: Path, packed: bool):
     path.write_bytes(gzip.compress(DATA) if packed else DATA)
     assert load_head(path, 10) == DATA[:10]
     assert load_head(path, 1 << 20) == DATA
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_pieces_make_the_file_and_are_small(path: Path, packed: bool):
+    data = os.urandom(reader.PIECE_BYTES * 3 + 1)
+    path.write_bytes(gzip.compress(data) if packed else data)
+    pieces = list(read_pieces(path))
+    assert b"".join(pieces) == data
+    assert max(map(len, pieces)) <= reader.PIECE_BYTES
+
+
+def test_pieces_of_a_gzip_that_is_cut_come_before_the_error(path: Path):
+    data = os.urandom(reader.PIECE_BYTES * 3)
+    path.write_bytes(gzip.compress(data)[:-1000])
+    pieces = []
+    with pytest.raises(DataFileError, match="gzip data end early") as caught:
+        pieces.extend(read_pieces(path))
+    assert caught.value.offset == sum(map(len, pieces)) > 0
+    assert data.startswith(b"".join(pieces))
+
+
+def test_pieces_of_what_cannot_be_read_are_one_error(path: Path):
+    with pytest.raises(DataFileError, match="No such file"):
+        next(read_pieces(path))

@@ -112,6 +112,29 @@ def test_typed_bytes_decode_to_the_typed_values(sample: dict[str, Any]):
 
 
 @BY_SAMPLE
+def test_rendering_has_every_field_and_prices_as_text_with_all_their_decimals(
+    sample: dict[str, Any],
+):
+    message = BY_TYPE[sample["type"]]
+    rendered = message.render(wire(sample))
+    as_text = {
+        name: f"{value:.{message.by_name[name].decimals}f}" if isinstance(value, Decimal) else value
+        for name, value in expected(sample).items()
+    }
+    assert rendered == as_text
+    assert list(rendered) == [field.name for field in message.fields]
+
+
+def test_names_in_lower_case_with_underscores():
+    keys = {message.type: message.key for message in MESSAGES}
+    assert len(set(keys.values())) == 23
+    assert keys["A"] == "add_order_no_mpid"
+    assert keys["X"] == "order_cancel_partial"
+    assert keys["B"] == "broken_trade_order_execution"
+    assert keys["W"] == "mwcb_status"
+
+
+@BY_SAMPLE
 def test_typed_values_encode_to_the_typed_bytes(sample: dict[str, Any]):
     assert encode(sample["type"], expected(sample)) == wire(sample)
 
