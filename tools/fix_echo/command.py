@@ -70,19 +70,14 @@ def fix_echo(  # noqa: PLR0913 - an option each
     """
     if config is not None:
         plan = _plan(config)
-        asyncio.run(
-            _serve(plan.settings, plan.schedule, plan.host, plan.port if port is None else port)
-        )
+        host, port = plan.host, plan.port if port is None else port
+        asyncio.run(_serve(plan.settings, plan.schedule, host, port))
         return ExitCode.OK
     if port is None:
         raise UserError("--port or --config is needed", ExitCode.USAGE)
     try:
-        version = version_of(begin.encode())
-        if appl is not None and appl != version.application:
-            text = f"--appl {appl}: over {begin} there is {version.application} only"
-            raise UserError(text, ExitCode.USAGE)
         settings = SessionSettings(
-            identity=Identity(sender, target, version.begin_string),
+            identity=Identity(sender, target, _begin_string(begin, appl)),
             is_initiator=False,
             application_types=ECHOED_TYPES,
             heartbeat_s=heartbeat,
@@ -95,6 +90,15 @@ def fix_echo(  # noqa: PLR0913 - an option each
         raise UserError(str(error), ExitCode.USAGE) from error
     asyncio.run(_serve(settings, Schedule(), address, port))
     return ExitCode.OK
+
+
+def _begin_string(begin: str, appl: str | None) -> bytes:
+    """The version that both options name together."""
+    version = version_of(begin.encode())
+    if appl is not None and appl != version.application:
+        text = f"--appl {appl}: over {begin} there is {version.application} only"
+        raise UserError(text, ExitCode.USAGE)
+    return version.begin_string
 
 
 def _plan(path: Path) -> SessionPlan:
