@@ -19,8 +19,10 @@ from oms_out.encoding import SignalEncoder
 from protocols.binaryfile.kernels import index_messages_nb
 from protocols.binaryfile.reader import load_bytes
 from protocols.moldudp64.codec import Packet, encode_packet
+from protocols.pcap.flow import Endpoint
+from protocols.pcap.frames import build_datagram, build_ethernet_frame
 from protocols.pcap.reader import open_capture
-from protocols.pcap.writer import Endpoint, PcapWriter, build_datagram, build_ethernet_frame
+from protocols.pcap.writer import PcapWriter
 from tools.bench.kernels import (
     VALUES,
     add_counts_nb,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from feedhandler.core.api import Packet as PacketCode
 from feedhandler.core.api import Venue
 from feedhandler.core.engine import CHUNK, Setting, Shard, apply_blocks_nb, fill_stash_nb
 from feedhandler.core.events import Kind
@@ -149,20 +150,46 @@ def _advance_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
 
 
 @kernel
+def has_data_nb(
+    venue: Venue,
+    buf: Bytes,
+    extra: Bytes,
+    packets: NDArray[np.int64],
+    session: Bytes,
+    parsed: NDArray[np.int64],
+) -> int:
+    """1 when any of packets (as for `replay_datagrams_nb`) is one of the venue with messages in it.
+
+    Shapes:  session u8[64], zeros, and parsed i64[4], both scratch.
+    """
+    for i in range(packets.shape[1]):
+        at = packets[1, i]
+        source = buf
+        if at >= buf.shape[0]:
+            source = extra
+            at -= buf.shape[0]
+        session[0] = 0
+        if venue.parse_packet(source, at, packets[2, i], session, parsed) == PacketCode.DATA:
+            return 1
+    return 0
+
+
+@kernel
 def replay_datagrams_nb(
     shard: Shard,
     rx: Receiver,
     venue: Venue,
     stages: Any,
     buf: Bytes,
+    extra: Bytes,
     packets: NDArray[np.int64],
     cursor: NDArray[np.int64],
 ) -> int:
     """Replay packets[:, cursor[AT] : cursor[STOP]], for at most cursor[ROUNDS] rounds, until
     a packet is later than cursor[UNTIL_NS].
 
-    Shapes:  packets i64[4, n], rows ts_ns, at, size, line; cursor i64[CURSOR_WORDS], with
-             IS_SETTLED 1 at the start.
+    Shapes:  packets i64[4, n], rows ts_ns, at, size, line, where `at` counts through buf u8[] and
+             then extra u8[]; cursor i64[CURSOR_WORDS], with IS_SETTLED 1 at the start.
     Returns: Status: OK when all are done, OUTPUT_FULL when the caller is to call again.
     """
     for _ in range(cursor[Cursor.ROUNDS]):
@@ -190,7 +217,11 @@ def replay_datagrams_nb(
         packet["ts_rx_ns"] = now_ns
         packet["size"] = packets[2, i]
         packet["line"] = packets[3, i]
-        take_packet_nb(shard, rx, venue, buf, packets[1, i], now_ns)
+        at = packets[1, i]
+        if at < buf.shape[0]:
+            take_packet_nb(shard, rx, venue, buf, at, now_ns)
+        else:
+            take_packet_nb(shard, rx, venue, extra, at - buf.shape[0], now_ns)
         cursor[Cursor.AT] = i + 1
         cursor[Cursor.IS_SETTLED] = 0
     return Status.OUTPUT_FULL

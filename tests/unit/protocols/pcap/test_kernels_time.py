@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from protocols.pcap.kernels_frame import (
+from protocols.pcap.kernels_time import (
     TIME_NS_MAX,
     read_ordered_u16_nb,
     read_ordered_u32_nb,
