@@ -36,9 +36,10 @@ _SKIPPED = (bytes((spec.UNSEQUENCED_DATA,)), spec.LOGIN_REJECTED.type.encode())
 
 @dataclass(slots=True)
 class SoupCounts:
-    """What the streams held. `unused_messages` could not be numbered, or another connection of the
-    session has them; `other_session_messages` are of a session that is not replayed; `holes` and `missing_bytes` are those of the connections, `damaged` places
-    where no packet follows the one before.
+    """What the streams held. `unused_messages` could not be numbered, or another connection has
+    them; `other_session_messages` are of a session that is not replayed; `holes` and
+    `missing_bytes` are those of the connections, `damaged` places where no packet follows the one
+    before.
     """
 
     connections: int = 0
@@ -241,10 +242,11 @@ def read_sessions(chunks: Iterable[Chunk], session: str = "") -> SoupPackets:
             counts.holes += connection.holes
             counts.missing_bytes += connection.missing_bytes
             lines.append(runs)
-    runs = sorted(_number_runs(lines, counts), key=lambda used: used[1].messages[0, 0])
-    if not session and runs:
-        session = runs[0][1].session or ""
-    return _pack(_of_session(runs, session, counts), session, counts)
+    numbered = list(_number_runs(lines, counts))
+    if not session and numbered:
+        first = min((run for _, run in numbered), key=lambda run: int(run.messages[0, 0]))
+        session = first.session or ""
+    return _pack(_of_session(numbered, session, counts), session, counts)
 
 
 def _number_runs(lines: list[list[_Run]], counts: SoupCounts) -> Iterator[tuple[int, _Run]]:
@@ -302,9 +304,6 @@ def _pack(runs: Iterable[tuple[int, _Run]], session: str, counts: SoupCounts) ->
         # Time goes back in some captures; the order of a stream is certain.
         messages[0] = np.maximum(np.maximum.accumulate(messages[0]), latest.get(line, 0))
         latest[line] = int(messages[0, -1])
-        session = np.frombuffer(
-            (run.session or "").encode("latin-1").ljust(SESSION_BYTES), np.uint8
-        )
         out = np.zeros(int(messages[2].sum()) + run.size * OVERHEAD_BYTES, np.uint8)
         packets = np.zeros((4, run.size), np.int64)
         count = pack_messages_nb(run.buf, messages, run.seq or 0, name, out, packets)
