@@ -166,6 +166,17 @@ def _add_tcp_nb(buf: Bytes, at: int, stop: int, datagram_stop: int, row: Row) ->
 
 
 @outline_kernel
+def _add_body_nb(
+    buf: Bytes, at: int, stop: int, datagram_stop: int, protocol: int, row: Row
+) -> int:
+    if protocol == spec.IP_PROTOCOL_UDP:
+        return _add_udp_nb(buf, at, stop, datagram_stop, row)
+    if protocol == spec.IP_PROTOCOL_TCP:
+        return _add_tcp_nb(buf, at, stop, datagram_stop, row)
+    return _FRAGMENT if protocol == spec.IP_PROTOCOL_FRAGMENT else _NEITHER
+
+
+@outline_kernel
 def add_transport_nb(
     buf: Bytes, at: int, stop: int, datagram_stop: int, protocol: int, row: Row
 ) -> int:
@@ -176,11 +187,7 @@ def add_transport_nb(
     protocol, at, reason = _skip_extensions_nb(buf, at, min(stop, datagram_stop), protocol)
     if reason != _NONE:
         return reason
-    if protocol == spec.IP_PROTOCOL_UDP:
-        return _add_udp_nb(buf, at, stop, datagram_stop, row)
-    if protocol == spec.IP_PROTOCOL_TCP:
-        return _add_tcp_nb(buf, at, stop, datagram_stop, row)
-    return _FRAGMENT if protocol == spec.IP_PROTOCOL_FRAGMENT else _NEITHER
+    return _add_body_nb(buf, at, stop, datagram_stop, protocol, row)
 
 
 @kernel
@@ -222,11 +229,7 @@ def _add_ipv4_nb(buf: Bytes, ip_at: int, stop: int, wire_stop: int, row: Row) ->
     offset = (word & spec.IPV4_OFFSET_MASK) * spec.FRAGMENT_UNIT_BYTES
     more = np.int64(word & spec.IPV4_MORE_FRAGMENTS != 0)
     if offset == 0 and more == 0:
-        if protocol == spec.IP_PROTOCOL_UDP:
-            return _add_udp_nb(buf, transport_at, stop, datagram_stop, row)
-        if protocol == spec.IP_PROTOCOL_TCP:
-            return _add_tcp_nb(buf, transport_at, stop, datagram_stop, row)
-        return _NEITHER
+        return _add_body_nb(buf, transport_at, stop, datagram_stop, protocol, row)
     if protocol not in (spec.IP_PROTOCOL_UDP, spec.IP_PROTOCOL_TCP):
         return _NEITHER
     row[Column.NUMBER] = read_u16_nb(buf, ip_at + spec.IPV4_ID_AT)
@@ -252,7 +255,7 @@ def _add_ipv6_nb(buf: Bytes, ip_at: int, stop: int, wire_stop: int, row: Row) ->
     if reason != _NONE:
         return reason
     if protocol != spec.IP_PROTOCOL_FRAGMENT:
-        return add_transport_nb(buf, at, stop, datagram_stop, protocol, row)
+        return _add_body_nb(buf, at, stop, datagram_stop, protocol, row)
     if at + spec.EXTENSION_BYTES_MIN > captured_stop:
         return _BAD_LENGTH
     protocol = np.int64(buf[at])

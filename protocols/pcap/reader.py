@@ -8,6 +8,7 @@ fault says where it is and what it is. A file that cannot be read at all is an e
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,15 +152,11 @@ class CaptureFile:
 
     def datagrams(self) -> Iterator[Datagram]:
         """The datagrams alone; raises as iterating over the file does."""
-        for item in self._items(with_datagrams=True, with_streams=False):
-            if isinstance(item, Datagram):
-                yield item
+        return cast("Iterator[Datagram]", self._items(with_datagrams=True, with_streams=False))
 
     def streams(self) -> Iterator[Chunk]:
         """The streams alone; raises as iterating over the file does."""
-        for item in self._items(with_datagrams=False, with_streams=True):
-            if isinstance(item, Chunk):
-                yield item
+        return cast("Iterator[Chunk]", self._items(with_datagrams=False, with_streams=True))
 
     def _items(self, *, with_datagrams: bool, with_streams: bool) -> Iterator[Datagram | Chunk]:
         assembler = TcpAssembler(self._limits)

@@ -307,14 +307,14 @@ class TcpAssembler:
         while at < piece.stop:
             index += 1
             known = half.pieces[index] if index < len(half.pieces) else None
-            free = min(piece.stop, known.start) if known else piece.stop
-            if at < free:
+            if known is None or at < known.start:
+                free = min(piece.stop, known.start) if known else piece.stop
                 data = piece.data and piece.data[at - piece.start : free - piece.start]
                 half.pieces.insert(index, _Piece(at, free, data, piece.ts_ns))
                 half.starts.insert(index, at)
                 self._hold(half, len(data or b"") + _PIECE_BYTES)
                 at = free
-            elif known:
+            else:
                 at = self._compare(known, piece, at)
 
     def _compare(self, known: _Piece, piece: _Piece, at: int) -> int:

@@ -29,6 +29,8 @@ def signed(ticks: int) -> int:
 
 
 @given(ticks=st.integers(0, 2**64 - 1), resolution=st.integers(0, 255))
+@example(ticks=2**64 - 1, resolution=9)
+@example(ticks=2**63 - 1, resolution=8)
 @example(ticks=2**64 - 1, resolution=10)
 @example(ticks=2**64 - 1, resolution=128 + 33)
 @example(ticks=2**63, resolution=27)
