@@ -1,1 +1,1 @@
-"""Capture files, pcap and pcapng: UDP payloads found in place, and small writers."""
+"""Capture files, pcap and pcapng: UDP payloads, TCP streams, and writers."""

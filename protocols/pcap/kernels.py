@@ -1,4 +1,4 @@
-"""Index of the UDP datagrams in a capture file, as kernels: nothing is copied, rows say where.
+"""Index of what a capture file holds of UDP and TCP, as kernels: nothing is copied, rows say where.
 
 Both kernels go on where they stopped: call again behind the bytes used, with room in a table. They
 stop for good at the first damaged record or block, because nothing says where the next begins.
@@ -6,13 +6,14 @@ Sources: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng; offsets are frozen
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from protocols.errors import Status
 from protocols.jit import kernel
 from protocols.pcap import spec
-from protocols.pcap.kernels_frame import (
+from protocols.pcap.kernels_frame import add_frame_nb
+from protocols.pcap.kernels_time import (
     NS_PER_S,
-    add_frame_nb,
     read_ordered_u16_nb,
     read_ordered_u32_nb,
     ticks_to_ns_nb,
@@ -25,7 +26,9 @@ from protocols.pcap.layout import (
     INTERFACES_MAX,
     SECTION_INTERFACES,
     SECTION_LITTLE,
-    PacketTable,
+    Column,
+    FrameTable,
+    Kind,
     Section,
 )
 from protocols.pcap.spec import Skip
@@ -37,14 +40,22 @@ BAD_LENGTH = int(Status.BAD_LENGTH)
 BAD_VALUE = int(Status.BAD_VALUE)
 OUTPUT_FULL = int(Status.OUTPUT_FULL)
 _SKIP_UNKNOWN_INTERFACE = int(Skip.UNKNOWN_INTERFACE)
-_NO_INTERFACE = -1
+DATAGRAM_COLUMNS = (
+    Column.TS_NS,
+    Column.AT,
+    Column.SIZE,
+    Column.TARGET_HIGH,
+    Column.TARGET_LOW,
+    Column.PORTS,
+)
+"""What `copy_datagrams_nb` copies, in this order."""
 
 
 @kernel
 def index_pcap_nb(
-    buf: Bytes, start: int, section: Section, table: PacketTable
+    buf: Bytes, start: int, section: Section, table: FrameTable
 ) -> tuple[int, int, int]:
-    """Find the UDP datagrams in the records of a classic capture, `buf[start:]`.
+    """Find datagrams, segments and fragments in the records of a classic capture, `buf[start:]`.
 
     Shapes:  buf u8[n], start at a record (not at the file header); section with its only interface
              filled in from the file header; table of m rows, filled from row 0.
@@ -75,14 +86,14 @@ def index_pcap_nb(
         if frame_at + captured > end:
             status = TRUNCATED
             break
-        if rows == table.at.shape[0]:
+        if rows == table.rows.shape[0]:
             status = OUTPUT_FULL
             break
         wire = read_ordered_u32_nb(buf, at + spec.PCAP_WIRE_AT, little)
         if add_frame_nb(buf, frame_at, captured, wire, link, table, rows):
             subsecond = read_ordered_u32_nb(buf, at + spec.PCAP_SUBSECOND_AT, little)
             seconds = read_ordered_u32_nb(buf, at, little)
-            table.ts_ns[rows] = seconds * NS_PER_S + subsecond * subsecond_ns
+            table.rows[rows, Column.TS_NS] = seconds * NS_PER_S + subsecond * subsecond_ns
             rows += 1
         at = frame_at + captured
     return rows, at - start, status
@@ -175,7 +186,7 @@ def _add_interface_nb(buf: Bytes, at: int, length: int, section: Section) -> int
 
 @kernel
 def _add_packet_nb(
-    buf: Bytes, at: int, length: int, section: Section, table: PacketTable, row: int
+    buf: Bytes, at: int, length: int, section: Section, table: FrameTable, row: int
 ) -> tuple[int, int]:
     """Enter an enhanced (or obsolete) packet block as a row: rows added and OK or BAD_LENGTH."""
     little = section.words[SECTION_LITTLE]
@@ -196,7 +207,7 @@ def _add_packet_nb(
         return 0, OK
     high = read_ordered_u32_nb(buf, at + spec.PACKET_TIME_AT, little)
     low = read_ordered_u32_nb(buf, at + spec.PACKET_TIME_AT + 4, little)
-    table.ts_ns[row] = ticks_to_ns_nb(
+    table.rows[row, Column.TS_NS] = ticks_to_ns_nb(
         (high << 32) | low, interface[INTERFACE_RESOLUTION], interface[INTERFACE_OFFSET_S]
     )
     return 1, OK
@@ -204,7 +215,7 @@ def _add_packet_nb(
 
 @kernel
 def _add_simple_packet_nb(
-    buf: Bytes, at: int, length: int, section: Section, table: PacketTable, row: int
+    buf: Bytes, at: int, length: int, section: Section, table: FrameTable, row: int
 ) -> int:
     """Enter a simple packet block (first interface, no time) as a row; rows added."""
     if section.words[SECTION_INTERFACES] == 0:
@@ -215,16 +226,16 @@ def _add_simple_packet_nb(
     captured = min(wire, length - spec.SIMPLE_BYTES_MIN)
     if interface[INTERFACE_SNAPLEN] > 0:
         captured = min(captured, interface[INTERFACE_SNAPLEN])
-    table.ts_ns[row] = 0
+    table.rows[row, Column.TS_NS] = 0
     data_at = at + spec.SIMPLE_DATA_AT
     return add_frame_nb(buf, data_at, captured, wire, interface[INTERFACE_LINK], table, row)
 
 
 @kernel
 def index_pcapng_nb(
-    buf: Bytes, start: int, section: Section, table: PacketTable
+    buf: Bytes, start: int, section: Section, table: FrameTable
 ) -> tuple[int, int, int]:
-    """Find the UDP datagrams in the blocks of a pcapng capture, `buf[start:]`.
+    """Find datagrams, segments and fragments in the blocks of a pcapng capture, `buf[start:]`.
 
     Shapes:  buf u8[n], start at a block (0: the section header); section kept between calls;
              table of m rows, filled from row 0. Blocks of other types are passed over.
@@ -240,7 +251,7 @@ def index_pcapng_nb(
     rows = np.int64(0)
     status = OK
     while at < end:
-        if rows == table.at.shape[0]:
+        if rows == table.rows.shape[0]:
             status = OUTPUT_FULL
             break
         length, status = _block_length_nb(buf, at, section)
@@ -258,3 +269,24 @@ def index_pcapng_nb(
             break
         at += length
     return rows, at - start, status
+
+
+@kernel
+def copy_datagrams_nb(rows: NDArray[np.int64], out: NDArray[np.int64]) -> int:
+    """Copy the rows of kind UDP, columns DATAGRAM_COLUMNS of them, one after another.
+
+    Shapes:  rows i64[n, COLUMNS]; out i64[len(DATAGRAM_COLUMNS), >= n], caller-owned.
+    Returns: how many columns of `out` are filled.
+    """
+    count = np.int64(0)
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        if row[Column.KIND] == Kind.UDP:
+            out[0, count] = row[Column.TS_NS]
+            out[1, count] = row[Column.AT]
+            out[2, count] = row[Column.SIZE]
+            out[3, count] = row[Column.TARGET_HIGH]
+            out[4, count] = row[Column.TARGET_LOW]
+            out[5, count] = row[Column.PORTS]
+            count += 1
+    return count

@@ -1,205 +1,312 @@
-"""From a captured frame to its UDP payload, and from a capture's clock to nanoseconds, as kernels.
+"""From a captured frame to the UDP payload, TCP segment or IP fragment in it, as kernels.
 
-Link header (with any number of VLAN tags) -> IPv4 (options, total length) -> UDP. Nothing outside
-of the captured bytes is read, and what lies behind the IP datagram (Ethernet padding, check
-sequences, a tap's trailer) is not payload. Checksums are not verified: on a sending host the card
-fills them in after the capture. Sources are named in `spec.py`.
+Link header (with any number of VLAN tags) -> IPv4 (options) or IPv6 (extension headers) -> UDP or
+TCP. Nothing outside of the captured bytes is read, and what lies behind the IP datagram (Ethernet
+padding, check sequences, a tap's trailer) is not payload. Checksums are not verified: on a sending
+host the card fills them in after the capture. Sources are named in `spec.py`.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from protocols.jit import kernel
+from protocols.jit import kernel, outline_kernel
 from protocols.pcap import spec
-from protocols.pcap.layout import PacketTable
+from protocols.pcap.kernels_time import read_ordered_u32_nb
+from protocols.pcap.layout import (
+    FRAGMENT_MORE_SHIFT,
+    FRAGMENT_PROTOCOL_SHIFT,
+    Column,
+    FrameTable,
+    Kind,
+)
 from protocols.pcap.spec import Skip
-from protocols.wire import Bytes, read_u16_nb, read_u32_nb
+from protocols.wire import Bytes, read_u16_nb, read_u32_nb, read_u64_nb
 
-NS_PER_S = 1_000_000_000
-TIME_NS_MAX = 0x7FFF_FFFF_FFFF_FFFF
-_SKIP_NONE = int(Skip.NONE)
-_SKIP_NOT_IPV4 = int(Skip.NOT_IPV4)
-_SKIP_NOT_UDP = int(Skip.NOT_UDP)
-_SKIP_FRAGMENT = int(Skip.FRAGMENT)
-_SKIP_BAD_LENGTH = int(Skip.BAD_LENGTH)
-_SKIP_SNAPLEN = int(Skip.SNAPLEN)
-_SKIP_UNKNOWN_LINK = int(Skip.UNKNOWN_LINK)
-_SECONDS_MAX = TIME_NS_MAX // NS_PER_S - 1
-_POWER_MAX = 18
-_EXACT_BITS = 42
-_FIVE_TO_9 = 5**9
+Row = NDArray[np.int64]
+
+_NONE = int(Skip.NONE)
+_NOT_IP = int(Skip.NOT_IP)
+_NEITHER = int(Skip.NEITHER_UDP_NOR_TCP)
+_FRAGMENT = int(Skip.FRAGMENT)
+_BAD_LENGTH = int(Skip.BAD_LENGTH)
+_SNAPLEN = int(Skip.SNAPLEN)
+_UNKNOWN_LINK = int(Skip.UNKNOWN_LINK)
+_ANY_VERSION = 0
+_NO_VERSION = -1
 
 
 @kernel
-def read_ordered_u16_nb(buf: Bytes, at: int, little: int) -> int:
-    """u16 at byte `at`, little-endian if `little` is not 0."""
-    if little:
-        return (np.int64(buf[at + 1]) << 8) | np.int64(buf[at])
-    return read_u16_nb(buf, at)
+def _version_of_ethertype_nb(ethertype: int) -> int:
+    if ethertype == spec.ETHERTYPE_IPV4:
+        return 4
+    if ethertype == spec.ETHERTYPE_IPV6:
+        return 6
+    return _NO_VERSION
 
 
 @kernel
-def read_ordered_u32_nb(buf: Bytes, at: int, little: int) -> int:
-    """u32 at byte `at`, little-endian if `little` is not 0."""
-    if little:
-        low = (np.int64(buf[at + 1]) << 8) | np.int64(buf[at])
-        return (np.int64(buf[at + 3]) << 24) | (np.int64(buf[at + 2]) << 16) | low
-    return read_u32_nb(buf, at)
-
-
-@kernel
-def _power_of_ten_nb(exponent: int) -> int:
-    power = np.int64(1)
-    for _ in range(exponent):
-        power *= 10
-    return power
-
-
-@kernel
-def _decimal_ns_nb(ticks: int, exponent: int) -> int:
-    if exponent <= spec.RESOLUTION_NS:
-        factor = _power_of_ten_nb(spec.RESOLUTION_NS - exponent)
-        if ticks < 0 or ticks > TIME_NS_MAX // factor:
-            return TIME_NS_MAX
-        return ticks * factor
-    power = exponent - spec.RESOLUTION_NS
-    if power > _POWER_MAX:
-        return 0
-    divisor = _power_of_ten_nb(power)
-    # From 2**63 on the number is negative here: divide its unsigned half, then add the last bit.
-    half = (ticks >> 1) & TIME_NS_MAX
-    quotient = half // divisor
-    rest = ((half - quotient * divisor) << 1) | (ticks & 1)
-    quotient <<= 1
-    if rest >= divisor:
-        quotient += 1
-    return quotient
-
-
-@kernel
-def _binary_ns_nb(ticks: int, bits: int) -> int:
-    seconds = np.int64(ticks)
-    fraction = np.int64(0)
-    kept = np.int64(bits)
-    if bits >= 64:
-        seconds = np.int64(0)
-        fraction = np.int64(ticks)
-    elif bits > 0:
-        seconds = (np.int64(ticks) >> bits) & (TIME_NS_MAX >> (bits - 1))
-        fraction = np.int64(ticks) & (TIME_NS_MAX >> (63 - bits))
-    if seconds < 0 or seconds > _SECONDS_MAX:
-        return TIME_NS_MAX
-    if bits > _EXACT_BITS:
-        dropped = bits - _EXACT_BITS
-        if dropped > 63:
-            return seconds * NS_PER_S
-        fraction = (fraction >> dropped) & (TIME_NS_MAX >> (dropped - 1))
-        kept = np.int64(_EXACT_BITS)
-    # 10**9 / 2**k is 5**9 / 2**(k - 9): 42 bits times 21 bits fit, times 10**9 they would not.
-    scaled = fraction * _FIVE_TO_9
-    if kept >= spec.RESOLUTION_NS:
-        return seconds * NS_PER_S + (scaled >> (kept - spec.RESOLUTION_NS))
-    return seconds * NS_PER_S + (scaled << (spec.RESOLUTION_NS - kept))
-
-
-@kernel
-def ticks_to_ns_nb(ticks: int, resolution: int, offset_s: int) -> int:
-    """Nanoseconds since the epoch of a 64-bit pcapng time stamp, rounded down.
-
-    `ticks` is read as unsigned; `resolution` is the if_tsresol byte, 10**-n or, with bit 7 set,
-    2**-n; `offset_s` is if_tsoffset. Exact, but a clock finer than 2**-42 s or 10**-27 s may come
-    out 1 ns low. Times after the year 2262 come out as TIME_NS_MAX.
-    """
-    if resolution & spec.RESOLUTION_POWER_OF_TWO:
-        time_ns = _binary_ns_nb(ticks, resolution & (spec.RESOLUTION_POWER_OF_TWO - 1))
-    else:
-        time_ns = _decimal_ns_nb(ticks, resolution)
-    shift_ns = min(max(offset_s, -_SECONDS_MAX), _SECONDS_MAX) * NS_PER_S
-    if time_ns > TIME_NS_MAX - max(shift_ns, 0):
-        return TIME_NS_MAX
-    return time_ns + shift_ns
-
-
-@kernel
-def find_ipv4_nb(buf: Bytes, at: int, stop: int, link: int) -> tuple[int, int]:
-    """First byte of the IPv4 header in the frame `buf[at:stop]` of type `link`, and a Skip reason.
-
-    The header itself may be cut off: only the link header is known to lie before `stop`.
-    """
-    if link in (spec.LINK_RAW_IP, spec.LINK_IPV4):
-        return at, _SKIP_NONE
-    if link == spec.LINK_ETHERNET:
-        type_at = at + spec.ETHERNET_TYPE_AT
-        ip_at = at + spec.ETHERNET_HEADER_BYTES
-    elif link == spec.LINK_SLL:
-        type_at = at + spec.SLL_TYPE_AT
-        ip_at = at + spec.SLL_HEADER_BYTES
-    elif link == spec.LINK_SLL2:
-        type_at = at + spec.SLL2_TYPE_AT
-        ip_at = at + spec.SLL2_HEADER_BYTES
-    else:
-        return at, _SKIP_UNKNOWN_LINK
+def _find_by_ethertype_nb(buf: Bytes, type_at: int, ip_at: int, stop: int) -> tuple[int, int, int]:
+    """As `find_network_nb`: the link header ends at `ip_at`, its type is at `type_at`."""
     if ip_at > stop:
-        return at, _SKIP_BAD_LENGTH
+        return ip_at, _ANY_VERSION, _BAD_LENGTH
     ethertype = read_u16_nb(buf, type_at)
     while ethertype in (spec.ETHERTYPE_VLAN, spec.ETHERTYPE_QINQ, spec.ETHERTYPE_QINQ_OLD):
         if ip_at + spec.VLAN_TAG_BYTES > stop:
-            return at, _SKIP_BAD_LENGTH
+            return ip_at, _ANY_VERSION, _BAD_LENGTH
         ethertype = read_u16_nb(buf, ip_at + spec.VLAN_TYPE_AT)
         ip_at += spec.VLAN_TAG_BYTES
-    if ethertype != spec.ETHERTYPE_IPV4:
-        return at, _SKIP_NOT_IPV4
-    return ip_at, _SKIP_NONE
+    version = _version_of_ethertype_nb(ethertype)
+    return ip_at, version, _NOT_IP if version == _NO_VERSION else _NONE
 
 
 @kernel
-def find_udp_nb(buf: Bytes, ip_at: int, stop: int, table: PacketTable, row: int) -> int:
-    """Fill at, size, dst_ip, dst_port of the row from the IPv4 datagram at `ip_at`; a Skip reason.
+def _find_by_family_nb(buf: Bytes, at: int, stop: int) -> tuple[int, int, int]:
+    """As `find_network_nb`, for a link header of an address family alone.
 
-    Nothing is written unless the whole UDP payload lies before `stop`.
+    The family is a small number in one byte order only, so the smaller of both readings is it.
     """
-    if ip_at + spec.IPV4_HEADER_BYTES_MIN > stop:
-        return _SKIP_BAD_LENGTH
-    if buf[ip_at] >> 4 != 4:
-        return _SKIP_NOT_IPV4
-    header_bytes = (np.int64(buf[ip_at]) & 15) * 4
-    total_bytes = read_u16_nb(buf, ip_at + spec.IPV4_LENGTH_AT)
-    if header_bytes < spec.IPV4_HEADER_BYTES_MIN or total_bytes < header_bytes:
-        return _SKIP_BAD_LENGTH
-    if buf[ip_at + spec.IPV4_PROTOCOL_AT] != spec.IP_PROTOCOL_UDP:
-        return _SKIP_NOT_UDP
-    if read_u16_nb(buf, ip_at + spec.IPV4_FRAGMENT_AT) & spec.IPV4_FRAGMENT_MASK:
-        return _SKIP_FRAGMENT
-    udp_at = ip_at + header_bytes
-    datagram_stop = ip_at + total_bytes
-    if udp_at + spec.UDP_HEADER_BYTES > min(datagram_stop, stop):
-        return _SKIP_BAD_LENGTH
-    udp_bytes = read_u16_nb(buf, udp_at + spec.UDP_LENGTH_AT)
-    udp_stop = udp_at + udp_bytes
-    if udp_bytes < spec.UDP_HEADER_BYTES or udp_stop > datagram_stop or udp_stop > stop:
-        return _SKIP_BAD_LENGTH
-    table.at[row] = udp_at + spec.UDP_HEADER_BYTES
-    table.size[row] = udp_bytes - spec.UDP_HEADER_BYTES
-    table.dst_ip[row] = read_u32_nb(buf, ip_at + spec.IPV4_DESTINATION_AT)
-    table.dst_port[row] = read_u16_nb(buf, udp_at + spec.UDP_DESTINATION_AT)
-    return _SKIP_NONE
+    ip_at = at + spec.NULL_HEADER_BYTES
+    if ip_at > stop:
+        return ip_at, _ANY_VERSION, _BAD_LENGTH
+    family = min(read_u32_nb(buf, at), read_ordered_u32_nb(buf, at, 1))
+    if family == spec.FAMILY_IPV4:
+        return ip_at, 4, _NONE
+    if family in spec.FAMILIES_IPV6:
+        return ip_at, 6, _NONE
+    return ip_at, _NO_VERSION, _NOT_IP
 
 
 @kernel
+def find_network_nb(buf: Bytes, at: int, stop: int, link: int) -> tuple[int, int, int]:
+    """First byte of the IP header in the frame `buf[at:stop]` of type `link`, the IP version that
+    the link header tells (0: none, the header decides), and a Skip reason.
+
+    The IP header itself may be cut off: only the link header is known to lie before `stop`.
+    """
+    if link == spec.LINK_ETHERNET:
+        header_stop = at + spec.ETHERNET_HEADER_BYTES
+        return _find_by_ethertype_nb(buf, at + spec.ETHERNET_TYPE_AT, header_stop, stop)
+    if link == spec.LINK_SLL:
+        header_stop = at + spec.SLL_HEADER_BYTES
+        return _find_by_ethertype_nb(buf, at + spec.SLL_TYPE_AT, header_stop, stop)
+    if link == spec.LINK_SLL2:
+        header_stop = at + spec.SLL2_HEADER_BYTES
+        return _find_by_ethertype_nb(buf, at + spec.SLL2_TYPE_AT, header_stop, stop)
+    if link in (spec.LINK_NULL, spec.LINK_LOOP):
+        return _find_by_family_nb(buf, at, stop)
+    if link in (spec.LINK_RAW_IP, spec.LINK_RAW_OLD):
+        return at, _ANY_VERSION, _NONE
+    if link == spec.LINK_IPV4:
+        return at, 4, _NONE
+    if link == spec.LINK_IPV6:
+        return at, 6, _NONE
+    return at, _NO_VERSION, _UNKNOWN_LINK
+
+
+@kernel
+def _skip_extensions_nb(buf: Bytes, at: int, stop: int, protocol: int) -> tuple[int, int, int]:
+    """Follow IPv6 extension headers from `at`, where the header `protocol` stands: the protocol
+    that is none of them (or FRAGMENT, or one header too many), where it begins, a Skip reason.
+    """
+    for _ in range(spec.IPV6_EXTENSIONS_MAX):
+        if protocol not in (
+            spec.IP_PROTOCOL_HOP_BY_HOP,
+            spec.IP_PROTOCOL_ROUTING,
+            spec.IP_PROTOCOL_AUTHENTICATION,
+            spec.IP_PROTOCOL_DESTINATION,
+            spec.IP_PROTOCOL_MOBILITY,
+            spec.IP_PROTOCOL_HOST_IDENTITY,
+            spec.IP_PROTOCOL_SHIM6,
+        ):
+            break
+        if at + spec.EXTENSION_BYTES_MIN > stop:
+            return protocol, at, _BAD_LENGTH
+        units = np.int64(buf[at + 1])
+        size = (units + 2) * 4 if protocol == spec.IP_PROTOCOL_AUTHENTICATION else (units + 1) * 8
+        protocol = np.int64(buf[at])
+        at += size
+    return protocol, at, _NONE
+
+
+@kernel
+def _add_udp_nb(buf: Bytes, at: int, stop: int, datagram_stop: int, row: Row) -> int:
+    if at + spec.UDP_HEADER_BYTES > min(datagram_stop, stop):
+        return _BAD_LENGTH
+    udp_bytes = read_u16_nb(buf, at + spec.UDP_LENGTH_AT)
+    udp_stop = at + udp_bytes
+    if udp_bytes < spec.UDP_HEADER_BYTES or udp_stop > datagram_stop or udp_stop > stop:
+        return _BAD_LENGTH
+    row[Column.KIND] = Kind.UDP
+    row[Column.PORTS] = read_u32_nb(buf, at)
+    row[Column.AT] = at + spec.UDP_HEADER_BYTES
+    row[Column.SIZE] = udp_bytes - spec.UDP_HEADER_BYTES
+    row[Column.NUMBER] = 0
+    row[Column.FLAGS] = 0
+    row[Column.CUT] = 0
+    return _NONE
+
+
+@kernel
+def _add_tcp_nb(buf: Bytes, at: int, stop: int, datagram_stop: int, row: Row) -> int:
+    if at + spec.TCP_HEADER_BYTES_MIN > min(datagram_stop, stop):
+        return _BAD_LENGTH
+    header_bytes = (np.int64(buf[at + spec.TCP_OFFSET_AT]) >> 4) * 4
+    payload_at = at + header_bytes
+    if header_bytes < spec.TCP_HEADER_BYTES_MIN or payload_at > datagram_stop:
+        return _BAD_LENGTH
+    payload_stop = max(min(datagram_stop, stop), payload_at)
+    row[Column.KIND] = Kind.TCP
+    row[Column.PORTS] = read_u32_nb(buf, at)
+    row[Column.AT] = min(payload_at, stop)
+    row[Column.SIZE] = payload_stop - payload_at
+    row[Column.NUMBER] = read_u32_nb(buf, at + spec.TCP_SEQUENCE_AT)
+    row[Column.FLAGS] = np.int64(buf[at + spec.TCP_FLAGS_AT])
+    row[Column.CUT] = datagram_stop - payload_stop
+    return _NONE
+
+
+@outline_kernel
+def _add_body_nb(
+    buf: Bytes, at: int, stop: int, datagram_stop: int, protocol: int, row: Row
+) -> int:
+    if protocol == spec.IP_PROTOCOL_UDP:
+        return _add_udp_nb(buf, at, stop, datagram_stop, row)
+    if protocol == spec.IP_PROTOCOL_TCP:
+        return _add_tcp_nb(buf, at, stop, datagram_stop, row)
+    return _FRAGMENT if protocol == spec.IP_PROTOCOL_FRAGMENT else _NEITHER
+
+
+@outline_kernel
+def add_transport_nb(
+    buf: Bytes, at: int, stop: int, datagram_stop: int, protocol: int, row: Row
+) -> int:
+    """Enter the datagram or segment of `protocol` at `at`, behind the IP header, into `row` (all of
+    it but time and addresses); a Skip reason. `stop` is where the captured bytes end,
+    `datagram_stop` where the IP datagram does.
+    """
+    protocol, at, reason = _skip_extensions_nb(buf, at, min(stop, datagram_stop), protocol)
+    if reason != _NONE:
+        return reason
+    return _add_body_nb(buf, at, stop, datagram_stop, protocol, row)
+
+
+@kernel
+def _add_fragment_nb(at: int, stop: int, datagram_stop: int, row: Row, flags: int) -> int:
+    """Enter a fragment whose data begin at `at`; identification and addresses are the caller's."""
+    if datagram_stop > stop or at >= datagram_stop:
+        return _BAD_LENGTH
+    size = datagram_stop - at
+    is_last = (flags >> FRAGMENT_MORE_SHIFT) & 1 == 0
+    if size % spec.FRAGMENT_UNIT_BYTES and not is_last:
+        return _BAD_LENGTH
+    row[Column.KIND] = Kind.FRAGMENT
+    row[Column.PORTS] = 0
+    row[Column.AT] = at
+    row[Column.SIZE] = size
+    row[Column.FLAGS] = flags
+    row[Column.CUT] = 0
+    return _NONE
+
+
+@kernel
+def _add_ipv4_nb(buf: Bytes, ip_at: int, stop: int, wire_stop: int, row: Row) -> int:
+    if ip_at + spec.IPV4_HEADER_BYTES_MIN > stop:
+        return _BAD_LENGTH
+    header_bytes = (np.int64(buf[ip_at]) & 15) * 4
+    datagram_stop = ip_at + read_u16_nb(buf, ip_at + spec.IPV4_LENGTH_AT)
+    if datagram_stop == ip_at:
+        # The card cut it into segments after the capture and filled the length in then.
+        datagram_stop = wire_stop
+    transport_at = ip_at + header_bytes
+    if header_bytes < spec.IPV4_HEADER_BYTES_MIN or transport_at > datagram_stop:
+        return _BAD_LENGTH
+    protocol = np.int64(buf[ip_at + spec.IPV4_PROTOCOL_AT])
+    row[Column.SOURCE_HIGH] = 0
+    row[Column.SOURCE_LOW] = spec.IPV4_MAPPED | read_u32_nb(buf, ip_at + spec.IPV4_SOURCE_AT)
+    row[Column.TARGET_HIGH] = 0
+    row[Column.TARGET_LOW] = spec.IPV4_MAPPED | read_u32_nb(buf, ip_at + spec.IPV4_DESTINATION_AT)
+    word = read_u16_nb(buf, ip_at + spec.IPV4_FRAGMENT_AT)
+    offset = (word & spec.IPV4_OFFSET_MASK) * spec.FRAGMENT_UNIT_BYTES
+    more = np.int64(word & spec.IPV4_MORE_FRAGMENTS != 0)
+    if offset == 0 and more == 0:
+        return _add_body_nb(buf, transport_at, stop, datagram_stop, protocol, row)
+    if protocol not in (spec.IP_PROTOCOL_UDP, spec.IP_PROTOCOL_TCP):
+        return _NEITHER
+    row[Column.NUMBER] = read_u16_nb(buf, ip_at + spec.IPV4_ID_AT)
+    flags = offset | (more << FRAGMENT_MORE_SHIFT) | (protocol << FRAGMENT_PROTOCOL_SHIFT)
+    return _add_fragment_nb(transport_at, stop, datagram_stop, row, flags)
+
+
+@outline_kernel
+def _add_ipv6_nb(buf: Bytes, ip_at: int, stop: int, wire_stop: int, row: Row) -> int:
+    at = ip_at + spec.IPV6_HEADER_BYTES
+    if at > stop:
+        return _BAD_LENGTH
+    datagram_stop = at + read_u16_nb(buf, ip_at + spec.IPV6_LENGTH_AT)
+    if datagram_stop == at:
+        datagram_stop = wire_stop
+    row[Column.SOURCE_HIGH] = read_u64_nb(buf, ip_at + spec.IPV6_SOURCE_AT)
+    row[Column.SOURCE_LOW] = read_u64_nb(buf, ip_at + spec.IPV6_SOURCE_AT + 8)
+    row[Column.TARGET_HIGH] = read_u64_nb(buf, ip_at + spec.IPV6_DESTINATION_AT)
+    row[Column.TARGET_LOW] = read_u64_nb(buf, ip_at + spec.IPV6_DESTINATION_AT + 8)
+    protocol = np.int64(buf[ip_at + spec.IPV6_NEXT_AT])
+    captured_stop = min(stop, datagram_stop)
+    protocol, at, reason = _skip_extensions_nb(buf, at, captured_stop, protocol)
+    if reason != _NONE:
+        return reason
+    if protocol != spec.IP_PROTOCOL_FRAGMENT:
+        return _add_body_nb(buf, at, stop, datagram_stop, protocol, row)
+    if at + spec.EXTENSION_BYTES_MIN > captured_stop:
+        return _BAD_LENGTH
+    protocol = np.int64(buf[at])
+    word = read_u16_nb(buf, at + spec.FRAGMENT_OFFSET_AT)
+    offset = word & spec.FRAGMENT_OFFSET_MASK
+    more = word & spec.FRAGMENT_MORE
+    row[Column.NUMBER] = read_u32_nb(buf, at + spec.FRAGMENT_ID_AT)
+    at += spec.EXTENSION_BYTES_MIN
+    if offset == 0 and more == 0:
+        # RFC 6946: a fragment that is the whole is no fragment.
+        return add_transport_nb(buf, at, stop, datagram_stop, protocol, row)
+    flags = offset | (more << FRAGMENT_MORE_SHIFT) | (protocol << FRAGMENT_PROTOCOL_SHIFT)
+    return _add_fragment_nb(at, stop, datagram_stop, row, flags)
+
+
+@kernel
+def _add_network_nb(
+    buf: Bytes, ip_at: int, stop: int, wire_stop: int, version: int, row: Row
+) -> int:
+    if ip_at >= stop:
+        return _BAD_LENGTH
+    written = np.int64(buf[ip_at]) >> 4
+    if version not in (_ANY_VERSION, written):
+        return _NOT_IP
+    if written == 4:
+        return _add_ipv4_nb(buf, ip_at, stop, wire_stop, row)
+    if written == 6:
+        return _add_ipv6_nb(buf, ip_at, stop, wire_stop, row)
+    return _NOT_IP
+
+
+@outline_kernel
 def add_frame_nb(
-    buf: Bytes, at: int, captured: int, wire: int, link: int, table: PacketTable, row: int
+    buf: Bytes, at: int, captured: int, wire: int, link: int, table: FrameTable, row: int
 ) -> int:
     """Enter the frame of `captured` bytes at `at` (`wire` bytes when sent) as a row; rows added.
 
-    A skipped frame is counted in `table.skipped`; the row's ts_ns is the caller's to fill.
+    A skipped frame is counted in `table.skipped`, and its row may hold anything; TS_NS is the
+    caller's to fill.
     """
     stop = at + captured
-    ip_at, reason = find_ipv4_nb(buf, at, stop, link)
-    if reason == _SKIP_NONE:
-        reason = find_udp_nb(buf, ip_at, stop, table, row)
-    if reason == _SKIP_NONE:
+    ip_at, version, reason = find_network_nb(buf, at, stop, link)
+    if reason == _NONE:
+        wire_stop = at + max(captured, min(wire, spec.FRAME_BYTES_MAX))
+        reason = _add_network_nb(buf, ip_at, stop, wire_stop, version, table.rows[row])
+    # Lengths that the capture's own cut explains are not the sender's fault.
+    if captured >= wire and reason == _NONE and table.rows[row, Column.CUT] > 0:
+        reason = _BAD_LENGTH
+    elif captured < wire and reason == _BAD_LENGTH:
+        reason = _SNAPLEN
+    if reason == _NONE:
         return 1
-    # Too short, and the capture says that it did cut: not the sender's fault.
-    if reason == _SKIP_BAD_LENGTH and captured < wire:
-        reason = _SKIP_SNAPLEN
     table.skipped[reason] += 1
     return 0

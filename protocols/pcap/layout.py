@@ -1,5 +1,6 @@
 """Arrays that the capture kernels fill; they live here so that compiled kernels can be cached."""
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -32,21 +33,56 @@ class Section(NamedTuple):
     interfaces: NDArray[np.int64]
 
 
-class PacketTable(NamedTuple):
-    """One row a UDP datagram; columns i64[m] of one length, caller-owned.
+class Kind(IntEnum):
+    """What a row of a FrameTable describes."""
 
-    ts_ns     nanoseconds since the epoch, 0 where the file has no time (simple packet blocks)
-    at, size  first byte and length of the UDP payload in the file's bytes
-    dst_ip    destination address as a number, 224.0.0.1 is 0xE0000001
-    dst_port  destination port
-    skipped   i64[len(Skip)]  frames that gave no row, by reason; grows from call to call
+    UDP = 0
+    """A whole datagram; `at`, `size` are its payload."""
+    TCP = 1
+    """A segment; `at`, `size` are what was captured of its payload."""
+    FRAGMENT = 2
+    """A part of an IP datagram; `at`, `size` are what follows its IP headers."""
+
+
+class Column(IntEnum):
+    """Columns of a FrameTable."""
+
+    TS_NS = 0
+    """Nanoseconds since the epoch, 0 where the file has no time (simple packet blocks)."""
+    KIND = 1
+    SOURCE_HIGH = 2
+    SOURCE_LOW = 3
+    TARGET_HIGH = 4
+    TARGET_LOW = 5
+    """Addresses: halves of 128 bits; an IPv4 address is the low half with IPV4_MAPPED."""
+    PORTS = 6
+    """Source port << 16 | destination port; a fragment has 0."""
+    AT = 7
+    """First byte of the payload in the file's bytes."""
+    SIZE = 8
+    NUMBER = 9
+    """TCP: sequence number. FRAGMENT: identification. UDP: 0."""
+    FLAGS = 10
+    """TCP: the byte of flags. FRAGMENT: see FRAGMENT_PROTOCOL_SHIFT. UDP: 0."""
+    CUT = 11
+    """TCP: bytes at the end of the payload that the capture did not keep."""
+
+
+COLUMNS = len(Column)
+
+FRAGMENT_MORE_SHIFT = 16
+FRAGMENT_PROTOCOL_SHIFT = 17
+"""FLAGS of a fragment: byte offset | more fragments << 16 | protocol << 17."""
+
+
+class FrameTable(NamedTuple):
+    """One row a frame that holds something of UDP or TCP; caller-owned.
+
+    rows      i64[m, COLUMNS]   columns as in `Column`
+    skipped   i64[len(Skip)]    frames that gave no row, by reason; grows from call to call
     """
 
-    ts_ns: NDArray[np.int64]
-    at: NDArray[np.int64]
-    size: NDArray[np.int64]
-    dst_ip: NDArray[np.int64]
-    dst_port: NDArray[np.int64]
+    rows: NDArray[np.int64]
     skipped: NDArray[np.int64]
 
 
@@ -57,9 +93,6 @@ def allocate_section() -> Section:
     )
 
 
-def allocate_table(rows: int) -> PacketTable:
+def allocate_table(rows: int) -> FrameTable:
     """An empty table of `rows` rows."""
-    columns = np.zeros((5, rows), np.int64)
-    return PacketTable(
-        columns[0], columns[1], columns[2], columns[3], columns[4], np.zeros(len(Skip), np.int64)
-    )
+    return FrameTable(np.zeros((rows, COLUMNS), np.int64), np.zeros(len(Skip), np.int64))

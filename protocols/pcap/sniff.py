@@ -1,4 +1,4 @@
-"""Which of the replayable formats a file is, by its first bytes, through gzip."""
+"""Which of the replayable formats a file is, by its first bytes, through gzip and zstd."""
 
 from pathlib import Path
 from typing import Literal
@@ -27,7 +27,7 @@ def sniff_format(path: Path) -> FileFormat:
     """The format of a file: a capture has a magic number; in a BinaryFILE the first length fits.
 
     Raises:
-        DataFileError: missing, unreadable, empty, damaged gzip, or none of the three formats.
+        DataFileError: missing, unreadable, empty, damaged compression, or none of the three.
     """
     head = load_head(path, LENGTH_BYTES + _MESSAGE_BYTES_MAX)
     if head[:4] == PCAPNG_MAGIC:

@@ -1,79 +1,22 @@
-"""Small capture files for tests and tools: frames around UDP payloads, classic pcap, pcapng.
+"""Capture files, classic pcap and pcapng, written frame by frame.
 
-Cold path; everything is written as it is given, so that damaged and unusual files can be made too.
-Sources are named in `spec.py`.
+Everything is written as it is given, so that damaged and unusual files can be made too. Frames are
+made in `frames.py`. Sources are named in `spec.py`.
 """
 
+import gzip
 import struct
-from dataclasses import dataclass
-from typing import BinaryIO
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
 
+import zstandard
+
+from protocols.errors import LocalProtocolError
 from protocols.pcap import spec
 
 _NS_PER_S = 1_000_000_000
-_MAC_ADDRESSES = bytes.fromhex("01005e000001 020000000001")
-_TIME_TO_LIVE = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An IPv4 address as a number and a UDP port."""
-
-    ip: int
-    port: int
-
-
-def build_datagram(
-    payload: bytes, source: Endpoint, destination: Endpoint, *, ip_options: bytes = b""
-) -> bytes:
-    """An IPv4 datagram with a UDP payload; `ip_options` is 0 to 40 bytes, a multiple of 4.
-
-    The header checksum is right; the UDP checksum is 0, which says that there is none.
-    """
-    udp_bytes = spec.UDP_HEADER_BYTES + len(payload)
-    header_bytes = spec.IPV4_HEADER_BYTES_MIN + len(ip_options)
-    header = struct.pack(
-        ">BBHHHBBHII",
-        0x40 | header_bytes // 4,
-        0,
-        header_bytes + udp_bytes,
-        0,
-        0,
-        _TIME_TO_LIVE,
-        spec.IP_PROTOCOL_UDP,
-        0,
-        source.ip,
-        destination.ip,
-    )
-    checksum = _internet_checksum(header + ip_options)
-    header = header[:10] + checksum.to_bytes(2, "big") + header[12:] + ip_options
-    return header + struct.pack(">HHHH", source.port, destination.port, udp_bytes, 0) + payload
-
-
-def _internet_checksum(data: bytes) -> int:
-    total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total ^ 0xFFFF
-
-
-def build_ethernet_frame(
-    datagram: bytes, *, vlans: tuple[int, ...] = (), trailer: bytes = b""
-) -> bytes:
-    """An Ethernet frame around an IPv4 datagram.
-
-    `vlans` are VLAN numbers, outermost first: the last one is tagged 802.1Q, those before it QinQ.
-    `trailer` comes behind the datagram, as padding or a check sequence does.
-    """
-    tags = b"".join(
-        struct.pack(
-            ">HH",
-            spec.ETHERTYPE_VLAN if position == len(vlans) - 1 else spec.ETHERTYPE_QINQ,
-            vlan,
-        )
-        for position, vlan in enumerate(vlans)
-    )
-    return _MAC_ADDRESSES + tags + spec.ETHERTYPE_IPV4.to_bytes(2, "big") + datagram + trailer
 
 
 class PcapWriter:
@@ -146,7 +89,7 @@ class PcapngWriter:
         snaplen: int = 0,
     ) -> int:
         """Describe an interface; its number. `resolution` is the if_tsresol byte."""
-        options = self._option(2, b"line") + self._option(
+        options = self._option(spec.OPTION_NAME, b"line") + self._option(
             spec.OPTION_TIME_RESOLUTION, bytes([resolution])
         )
         if offset_s:
@@ -177,7 +120,9 @@ class PcapngWriter:
             len(frame),
             len(frame) if wire_bytes is None else wire_bytes,
         )
-        options = self._option(1, b"a comment") + self._option(spec.OPTION_END, b"")
+        options = self._option(spec.OPTION_COMMENT, b"a comment") + self._option(
+            spec.OPTION_END, b""
+        )
         self.write_block(
             spec.BLOCK_ENHANCED_PACKET, head + frame + bytes(-len(frame) % 4) + options
         )
@@ -186,3 +131,43 @@ class PcapngWriter:
         """Append a frame in a simple packet block: first interface, no time."""
         wire = len(frame) if wire_bytes is None else wire_bytes
         self.write_block(spec.BLOCK_SIMPLE_PACKET, struct.pack(self._order + "I", wire) + frame)
+
+
+CaptureWriter = PcapWriter | PcapngWriter
+
+
+@contextmanager
+def create_capture(
+    path: Path,
+    *,
+    nanoseconds: bool = True,
+    little: bool = True,
+    link: int = spec.LINK_ETHERNET,
+) -> Iterator[CaptureWriter]:
+    """A new capture file; its name says what it is: `.pcap` or `.pcapng`, then maybe `.gz` or
+    `.zst`. A pcapng file begins with one interface.
+
+    Raises:
+        LocalProtocolError: the name says nothing of the sort.
+        OSError: the file cannot be written.
+    """
+    packing = path.suffix if path.suffix in (".gz", ".zst") else ""
+    kind = Path(path.stem).suffix if packing else path.suffix
+    if kind not in (".pcap", ".pcapng"):
+        raise LocalProtocolError(f"{path}: a capture is named .pcap or .pcapng, then .gz or .zst")
+    with ExitStack() as stack:
+        file: BinaryIO = stack.enter_context(path.open("wb"))
+        if packing == ".gz":
+            # Without a name and a time, so that the same frames give the same file.
+            zipped = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
+            file = cast("BinaryIO", stack.enter_context(zipped))
+        elif packing == ".zst":
+            zipped_file = zstandard.ZstdCompressor(write_checksum=True).stream_writer(file)
+            file = cast("BinaryIO", stack.enter_context(zipped_file))
+        if kind == ".pcap":
+            yield PcapWriter(file, little=little, nanoseconds=nanoseconds, link=link)
+            return
+        writer = PcapngWriter(file, little=little)
+        resolution = spec.RESOLUTION_NS if nanoseconds else spec.RESOLUTION_US
+        writer.add_interface(link=link, resolution=resolution)
+        yield writer

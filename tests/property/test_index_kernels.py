@@ -15,7 +15,7 @@ from protocols.binaryfile.kernels import index_messages_nb
 from protocols.errors import Status
 from protocols.pcap import spec
 from protocols.pcap.kernels import index_pcap_nb, index_pcapng_nb
-from protocols.pcap.layout import allocate_section, allocate_table
+from protocols.pcap.layout import Column, allocate_section, allocate_table
 from tests.reference.itch_strategies import encoded_messages
 
 # Words that begin or bound something in a capture, so that random files pass the first checks.
@@ -43,9 +43,10 @@ def run_to_the_end(index_nb: Callable[..., Any], data: bytes, link: int, rows: i
     at, found, status = 0, 0, int(Status.OUTPUT_FULL)
     while status == Status.OUTPUT_FULL:
         count, used, status = (int(value) for value in index_nb(buf, at, section, table))
-        stops = table.at[:count] + table.size[:count]
-        assert (table.at[:count] >= at).all()
-        assert (table.size[:count] >= 0).all()
+        starts, sizes = table.rows[:count, Column.AT], table.rows[:count, Column.SIZE]
+        stops = starts + sizes
+        assert (starts >= at).all()
+        assert (sizes >= 0).all()
         assert (stops <= at + used).all()
         assert used > 0 or status != Status.OUTPUT_FULL
         at += used

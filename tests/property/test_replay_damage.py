@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from feedhandler.core.counts import Count
 from protocols.binaryfile.reader import DataFileError
 from protocols.pcap.sniff import sniff_format
+from tests.unit.tools.replay.soup import logged_in_stream, save
 from tests.unit.tools.replay.support import (
     IMBALANCE,
     Datagram,
@@ -41,6 +42,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     datagrams = [Datagram(line, packet) for packet in packets_of(messages) for line in (0, 1)]
     write_capture(folder / "pcap", datagrams)
     write_capture(folder / "pcapng", datagrams, pcapng=True)
+    save(folder / "soup.pcapng", logged_in_stream(messages))
+    (folder / "soup.pcapng").rename(folder / "soup")
     return {path.name: path.read_bytes() for path in folder.iterdir() if not path.suffix}
 
 
@@ -63,7 +66,7 @@ def damage(data: bytes, chance: random.Random, wounds: int) -> bytes:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    kind=st.sampled_from(("binaryfile", "pcap", "pcapng")),
+    kind=st.sampled_from(("binaryfile", "pcap", "pcapng", "soup")),
     seed=st.integers(0, 2**32),
     wounds=st.sampled_from((1, 3, 30, 300)),
 )

@@ -23,8 +23,10 @@ from protocols.binaryfile.reader import load_bytes
 from protocols.itch50.rows import OTHER, allocate_scratch
 from protocols.itch50.spec import LENGTHS
 from protocols.moldudp64.codec import Packet, encode_packet
+from protocols.pcap.flow import Endpoint
+from protocols.pcap.frames import build_datagram, build_ethernet_frame
 from protocols.pcap.reader import open_capture
-from protocols.pcap.writer import Endpoint, PcapWriter, build_datagram, build_ethernet_frame
+from protocols.pcap.writer import PcapWriter
 from protocols.simd import VECTOR_BYTES
 from tools.bench.kernels import (
     VALUES,

@@ -20,7 +20,9 @@ from tools.replay.outcome import Outcome
 from tools.replay.pace import SPEED_MAX, Pace
 from tools.replay.replay import Replay
 
-app = App(name="replay", help="Replay a BinaryFILE (.gz too), pcap or pcapng through the engine.")
+app = App(
+    name="replay", help="Replay a BinaryFILE, pcap or pcapng (packed or not) through the engine."
+)
 
 _SPEED_DIGITS_MAX = 32
 _SHOWN_MAX = 40
@@ -41,7 +43,8 @@ def replay(
     Parameters
     ----------
     file
-        BinaryFILE, pcap or pcapng; each may be compressed with gzip.
+        BinaryFILE, or pcap or pcapng of MoldUDP64 or SoupBinTCP; each may be compressed with gzip
+        or zstd.
     speed
         `max`, or a whole multiple of the recorded pace, 1,000,000 at most.
     config

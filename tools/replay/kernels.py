@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.api import Packet, Venue
+from feedhandler.core.api import Packet as PacketCode
+from feedhandler.core.api import Venue
 from feedhandler.core.engine import CHUNK, Setting, Shard, apply_blocks_nb, fill_stash_nb
 from feedhandler.core.events import Kind
 from feedhandler.core.receive import (
@@ -57,9 +58,26 @@ ROWS_A_ROUND_MAX = 50_000
 
 
 @kernel
+def _parse_nb(
+    venue: Venue,
+    buf: Bytes,
+    extra: Bytes,
+    where: NDArray[np.int64],
+    session: Bytes,
+    parsed: NDArray[np.int64],
+) -> int:
+    """What the venue makes of the datagram of where[1] bytes at where[0], through buf and extra."""
+    at = where[0]
+    if at < buf.shape[0]:
+        return venue.parse_packet(buf, at, where[1], session, parsed)
+    return venue.parse_packet(extra, at - buf.shape[0], where[1], session, parsed)
+
+
+@kernel
 def number_lines_nb(
     venue: Venue,
     buf: Bytes,
+    extra: Bytes,
     packets: NDArray[np.int64],
     session: Bytes,
     parsed: NDArray[np.int64],
@@ -68,8 +86,9 @@ def number_lines_nb(
     """Number the flows of a capture that carry the session, by their first packet of it; how many
     they are. What else was captured on the way is no line.
 
-    Shapes:  packets i64[4, n], rows ts_ns, at, size, flow; session as in `Receiver`, filled by the
-             first packet that is well formed where it is empty; parsed scratch, as there;
+    Shapes:  packets i64[4, n], rows ts_ns, at (through buf and then extra), size, flow; session as
+             in `Receiver`, filled by the first packet that is well formed where it is empty; parsed
+             scratch, as there;
              lines i64[flows], -1 at the start, and after it for a flow without such a packet.
     """
     count = 0
@@ -77,8 +96,8 @@ def number_lines_nb(
         flow = packets[3, i]
         if lines[flow] >= 0:
             continue
-        code = venue.parse_packet(buf, packets[1, i], packets[2, i], session, parsed)
-        if code < Packet.WRONG_SESSION:
+        code = _parse_nb(venue, buf, extra, packets[1:3, i], session, parsed)
+        if code < PacketCode.WRONG_SESSION:
             lines[flow] = count
             count += 1
     return count
@@ -177,20 +196,42 @@ def _advance_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
 
 
 @kernel
+def has_data_nb(
+    venue: Venue,
+    buf: Bytes,
+    extra: Bytes,
+    packets: NDArray[np.int64],
+    session: Bytes,
+    parsed: NDArray[np.int64],
+) -> int:
+    """1 when any of packets (as for `replay_datagrams_nb`) is one of the venue with messages in it.
+
+    Shapes:  session u8[64], zeros, and parsed i64[4], both scratch.
+    """
+    for i in range(packets.shape[1]):
+        session[0] = 0
+        code = _parse_nb(venue, buf, extra, packets[1:3, i], session, parsed)
+        if code == PacketCode.DATA:
+            return 1
+    return 0
+
+
+@kernel
 def replay_datagrams_nb(
     shard: Shard,
     rx: Receiver,
     venue: Venue,
     stages: Any,
     buf: Bytes,
+    extra: Bytes,
     packets: NDArray[np.int64],
     cursor: NDArray[np.int64],
 ) -> int:
     """Replay packets[:, cursor[AT] : cursor[STOP]], for at most cursor[ROUNDS] rounds, until
     a packet is later than cursor[UNTIL_NS].
 
-    Shapes:  packets i64[4, n], rows ts_ns, at, size, line; cursor i64[CURSOR_WORDS], with
-             IS_SETTLED 1 at the start.
+    Shapes:  packets i64[4, n], rows ts_ns, at, size, line, where `at` counts through buf u8[] and
+             then extra u8[]; cursor i64[CURSOR_WORDS], with IS_SETTLED 1 at the start.
     Returns: Status: OK when all are done, OUTPUT_FULL when the caller is to call again.
     """
     for _ in range(cursor[Cursor.ROUNDS]):
@@ -218,7 +259,11 @@ def replay_datagrams_nb(
         packet["ts_rx_ns"] = now_ns
         packet["size"] = packets[2, i]
         packet["line"] = packets[3, i]
-        take_packet_nb(shard, rx, venue, buf, packets[1, i], now_ns)
+        at = packets[1, i]
+        if at < buf.shape[0]:
+            take_packet_nb(shard, rx, venue, buf, at, now_ns)
+        else:
+            take_packet_nb(shard, rx, venue, extra, at - buf.shape[0], now_ns)
         cursor[Cursor.AT] = i + 1
         cursor[Cursor.IS_SETTLED] = 0
     return Status.OUTPUT_FULL

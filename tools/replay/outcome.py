@@ -33,9 +33,11 @@ _PACKETS = {
 class Outcome:
     """Counts of one replay; `kernel_ns` is the time of the kernels alone.
 
-    `missing_messages` are those that no line brought, in `gaps` stretches. `packets` (of a capture)
-    and `skipped_frames` (frames without a datagram) count by reason. `not_stored` orders did not
-    fit the configured books, `signals_dropped` the ring. `fault` is what ended the file early.
+    `missing_messages` are those that no line brought, in `gaps` stretches; a hole in a TCP stream
+    counts as one, as nobody can say how many there were. `packets` (of a capture of datagrams),
+    `streams` (of one of TCP) and `skipped_frames` (frames of neither) count by reason.
+    `not_stored` orders did not fit the configured books, `signals_dropped` the ring. `fault` is
+    what ended the file early.
     """
 
     messages: int
@@ -54,6 +56,7 @@ class Outcome:
     books_digest: str
     packets: dict[str, int]
     skipped_frames: dict[str, int] = field(default_factory=dict)
+    streams: dict[str, int] = field(default_factory=dict)
     fault: DataFileError | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -77,6 +80,8 @@ class Outcome:
         }
         if self.packets:
             result |= {"packets": self.packets, "skipped_frames": self.skipped_frames}
+        if self.streams:
+            result |= {"streams": self.streams, "skipped_frames": self.skipped_frames}
         return result
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,7 +27,8 @@ from feedhandler.server.assemble import (
 from feedhandler.server.config import BudgetConfig, EngineConfig, PriorityConfig, ServerConfig
 from protocols.binaryfile.reader import DataFileError, load_readable_bytes
 from protocols.errors import Status
-from protocols.pcap.reader import Capture, open_capture
+from protocols.pcap.flow import Chunk
+from protocols.pcap.reader import Capture, CaptureFile, open_capture
 from protocols.pcap.sniff import FileFormat
 from protocols.wire import Bytes
 from tools.replay.csv_kernels import (
@@ -38,12 +40,14 @@ from tools.replay.kernels import (
     FOREVER_NS,
     Cursor,
     finish_datagrams_nb,
+    has_data_nb,
     number_lines_nb,
     replay_blocks_nb,
     replay_datagrams_nb,
 )
 from tools.replay.outcome import Outcome, read_outcome
 from tools.replay.pace import Pace
+from tools.replay.soup import SoupPackets, read_sessions
 
 _BBO_ROWS = 65_536
 _BBO_HEADER = b"seq,ts_ns,symbol,bid_price,bid_qty,ask_price,ask_qty\n"
@@ -142,33 +146,23 @@ class Replay:
 
     def _run_capture(self, path: Path) -> Outcome:
         capture = open_capture(path)
-        # A damaged stamp must neither lie beyond every due time nor overflow a sum.
-        ts_ns = np.clip(capture.ts_ns, 0, FOREVER_NS - 1)
-        packets = np.stack([ts_ns, capture.at, capture.size, capture.flow])
+        packets = np.stack([capture.ts_ns, capture.at, capture.size, capture.flow])
+        session = np.zeros_like(self._rx.session)
+        if capture.skipped["tcp"] and not has_data_nb(
+            self._venue, capture.buf, capture.extra, packets, session, self._rx.parsed.copy()
+        ):
+            streams = self._read_streams(path)
+            if streams.packets.size:
+                return self._run_streams(capture, streams)
         packets[3] = self._lines_of_flows(capture, packets)[capture.flow]
-        self._cursor[Cursor.STOP] = packets.shape[1]
-        self._cursor[Cursor.IS_SETTLED] = 1
-        _touch(capture.buf)
-        self._run_slices(
-            lambda: replay_datagrams_nb(
-                self.shard,
-                self._rx,
-                self._venue,
-                self._stages,
-                capture.buf,
-                packets,
-                self._cursor,
-            )
-        )
-        self._run_slices(
-            lambda: finish_datagrams_nb(
-                self.shard, self._rx, self._venue, self._stages, self._cursor
-            )
-        )
+        self._run_packets(capture.buf, capture.extra, packets)
         outcome = self._outcome(capture.fault, is_capture=True)
         outcome.skipped_frames = {reason: n for reason, n in capture.skipped.items() if n}
         if outcome.fault is None and 0 < packets.shape[1] == outcome.packets["malformed"]:
             reason = f"none of its {packets.shape[1]} UDP datagrams is a packet of this venue"
+            outcome.fault = DataFileError(path, None, reason)
+        elif outcome.fault is None and not packets.size and capture.skipped["tcp"]:
+            reason = "no UDP datagram, and no SoupBinTCP session with messages of this venue"
             outcome.fault = DataFileError(path, None, reason)
         return outcome
 
@@ -178,8 +172,35 @@ class Replay:
         """
         numbers = np.full(len(capture.flows), -1, np.int64)
         session = self._rx.session.copy()
-        number_lines_nb(self._venue, capture.buf, packets, session, self._rx.parsed, numbers)
+        number_lines_nb(
+            self._venue, capture.buf, capture.extra, packets, session, self._rx.parsed, numbers
+        )
         return np.where(numbers < 0, RECOVERY, np.minimum(numbers, 1))
+
+    def _read_streams(self, path: Path) -> SoupPackets:
+        chunks = _up_to_damage(CaptureFile(path).streams())
+        return read_sessions(chunks, self._rx.session.tobytes().decode("latin-1").strip("\0 "))
+
+    def _run_streams(self, capture: Capture, streams: SoupPackets) -> Outcome:
+        self._run_packets(streams.buf, capture.extra, streams.packets)
+        outcome = self._outcome(capture.fault, is_capture=False)
+        skipped = {reason: n for reason, n in capture.skipped.items() if n and reason != "tcp"}
+        outcome.skipped_frames = skipped
+        outcome.streams = streams.counts.as_json()
+        return outcome
+
+    def _run_packets(self, buf: Bytes, extra: Bytes, packets: NDArray[np.int64]) -> None:
+        """Replay packets i64[4, n] of ts_ns, at (through buf and then extra), size, line."""
+        # A damaged stamp must neither lie beyond every due time nor overflow a sum.
+        packets[0] = np.clip(packets[0], 0, FOREVER_NS - 1)
+        self._cursor[Cursor.STOP] = packets.shape[1]
+        self._cursor[Cursor.IS_SETTLED] = 1
+        _touch(buf)
+        shard, rx, venue, cursor = self.shard, self._rx, self._venue, self._cursor
+        self._run_slices(
+            lambda: replay_datagrams_nb(shard, rx, venue, self._stages, buf, extra, packets, cursor)
+        )
+        self._run_slices(lambda: finish_datagrams_nb(shard, rx, venue, self._stages, cursor))
 
     def _run_slices(self, run_slice: Callable[[], int]) -> int:
         """Call a replay loop until it has an end, in the pace asked for; its last Status."""
@@ -231,6 +252,12 @@ class Replay:
                 for price_e4, qty, orders in levels(self.shard.book, int(instrument), side):
                     price = f"{price_e4 // 10_000}.{price_e4 % 10_000:04d}"
                     file.write(f"{symbol},{letter},{price},{qty},{orders}\n".encode())
+
+
+def _up_to_damage(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """All chunks; the damage behind them is in `Capture.fault` as well."""
+    with suppress(DataFileError):
+        yield from chunks
 
 
 def _touch(buf: Bytes) -> None:

@@ -8,14 +8,27 @@ from feedhandler.core.engine import CHUNK
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.warmup_steps import smallest_engine
 from protocols.binaryfile.kernels import index_messages_nb
+from protocols.pcap.kernels import (
+    DATAGRAM_COLUMNS,
+    copy_datagrams_nb,
+    index_pcap_nb,
+    index_pcapng_nb,
+)
+from protocols.pcap.kernels_frame import add_transport_nb
+from protocols.pcap.kernels_time import read_ordered_u32_nb
+from protocols.pcap.layout import allocate_section, allocate_table
+from protocols.soupbintcp.kernels import scan_sequenced_nb
+from protocols.soupbintcp.kernels_find import find_packets_nb
 from tools.replay.csv_kernels import SYMBOL_BYTES_MAX, format_bbo_nb, write_symbol_nb
 from tools.replay.kernels import (
     CURSOR_WORDS,
     finish_datagrams_nb,
+    has_data_nb,
     number_lines_nb,
     replay_blocks_nb,
     replay_datagrams_nb,
 )
+from tools.replay.soup_kernels import pack_messages_nb
 
 
 def steps() -> list[tuple[str, Callable[[], None]]]:
@@ -33,11 +46,29 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
 
     def datagrams() -> None:
         packets = np.zeros((4, 1), np.int64)
+        session = rx.session.copy()
         lines = np.full(1, -1, np.int64)
-        number_lines_nb(venue, buf, packets, rx.session.copy(), rx.parsed, lines)
-        replay_datagrams_nb(shard, rx, venue, pair, buf, packets, cursor)
+        has_data_nb(venue, buf, buf, packets, session, rx.parsed)
+        number_lines_nb(venue, buf, buf, packets, session, rx.parsed, lines)
+        replay_datagrams_nb(shard, rx, venue, pair, buf, buf, packets, cursor)
         finish_datagrams_nb(shard, rx, venue, pair, cursor)
         format_bbo_nb(shard.bbo, 0, shard.instruments, buf)
         write_symbol_nb(np.zeros(SYMBOL_BYTES_MAX, np.uint8), 0, 0, 0)
 
-    return [("replay of files", blocks), ("replay of captures", datagrams)]
+    def captures() -> None:
+        table = allocate_table(1)
+        for index_nb in (index_pcap_nb, index_pcapng_nb):
+            index_nb(buf, 2, allocate_section(), table)
+        copy_datagrams_nb(table.rows, np.zeros((len(DATAGRAM_COLUMNS), 1), np.int64))
+        add_transport_nb(buf, 0, 0, 0, 0, table.rows[0])
+        read_ordered_u32_nb(np.zeros(4, np.uint8), 0, 0)
+        words = np.zeros(256, np.int64)
+        find_packets_nb(buf, 0, 0, words, 1)
+        scan_sequenced_nb(buf, 0, 0, words, words, 1)
+        pack_messages_nb(buf, np.zeros((3, 0), np.int64), 0, buf, buf, np.zeros((4, 0), np.int64))
+
+    return [
+        ("replay of files", blocks),
+        ("replay of captures", datagrams),
+        ("capture files", captures),
+    ]

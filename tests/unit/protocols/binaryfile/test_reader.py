@@ -1,4 +1,4 @@
-"""Data files in memory: plain, gzip, and every way in which a file can be no good."""
+"""Data files in memory: plain, gzip, zstd, and every way in which a file can be no good."""
 
 import gzip
 import os
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 
 from protocols.binaryfile import reader
 from protocols.binaryfile.reader import (
@@ -101,7 +102,7 @@ def test_directory_is_an_error(tmp_path: Path):
 def test_file_that_is_only_named_gz_is_an_error(tmp_path: Path):
     path = tmp_path / "data.gz"
     path.write_bytes(DATA)
-    with pytest.raises(DataFileError, match=r"named \.gz"):
+    with pytest.raises(DataFileError, match=r"named \.gz, but"):
         load_bytes(path)
 
 
@@ -146,3 +147,55 @@ def test_pieces_of_a_gzip_that_is_cut_come_before_the_error(path: Path):
 def test_pieces_of_what_cannot_be_read_are_one_error(path: Path):
     with pytest.raises(DataFileError, match="No such file"):
         next(read_pieces(path))
+
+
+def test_zstd_of_several_frames_is_one_file_and_never_written_back(path: Path):
+    path.write_bytes(zstandard.compress(DATA) + zstandard.compress(b"") + zstandard.compress(b"x"))
+    buf = load_bytes(path)
+    assert buf.tobytes() == DATA + b"x"
+    buf[0] ^= 0xFF
+    assert load_bytes(path).tobytes() == DATA + b"x"
+
+
+def test_zstd_larger_than_any_chunk_is_read_whole(path: Path):
+    data = os.urandom(50_000) + bytes(3_000_000)
+    path.write_bytes(zstandard.compress(data) * 2)
+    assert load_bytes(path).tobytes() == data * 2
+    assert load_head(path, 60_000) == data[:60_000]
+
+
+def test_zstd_cut_at_any_byte_is_an_error_and_keeps_the_good_part(path: Path):
+    whole = os.urandom(200) + DATA
+    packed = zstandard.compress(whole[:300]) + zstandard.compress(whole[300:])
+    first = len(zstandard.compress(whole[:300]))
+    for size in {*range(4, len(packed))} - {first}:
+        path.write_bytes(packed[:size])
+        with pytest.raises(DataFileError, match="zstd data end early") as caught:
+            load_bytes(path)
+        try:
+            buf, fault = load_readable_bytes(path)
+        except DataFileError:
+            assert caught.value.offset == 0
+        else:
+            assert fault is not None
+            assert fault.offset == len(buf) > 0
+            assert whole.startswith(buf.tobytes())
+
+
+def test_zstd_with_a_flipped_byte_is_an_error(path: Path):
+    packer = zstandard.ZstdCompressor(write_checksum=True)
+    packed = bytearray(packer.compress(DATA))
+    packed[-2] ^= 1
+    path.write_bytes(packed)
+    with pytest.raises(DataFileError, match="zstd data end early or are damaged"):
+        load_bytes(path)
+
+
+def test_zstd_of_nothing_and_files_only_named_zst_are_errors(tmp_path: Path):
+    path = tmp_path / "data.zst"
+    path.write_bytes(zstandard.compress(b""))
+    with pytest.raises(DataFileError, match="zstd file holds no data"):
+        load_bytes(path)
+    path.write_bytes(DATA)
+    with pytest.raises(DataFileError, match=r"named \.zst, but"):
+        load_bytes(path)

@@ -12,14 +12,10 @@ from pcapng.blocks import EnhancedPacket
 
 from protocols.binaryfile.reader import DataFileError
 from protocols.pcap import spec
+from protocols.pcap.flow import Endpoint
+from protocols.pcap.frames import build_datagram, build_ethernet_frame
 from protocols.pcap.reader import Capture, open_capture
-from protocols.pcap.writer import (
-    Endpoint,
-    PcapngWriter,
-    PcapWriter,
-    build_datagram,
-    build_ethernet_frame,
-)
+from protocols.pcap.writer import PcapngWriter, PcapWriter
 
 SOURCE = Endpoint(0xC0A80001, 40000)
 LINE_A = Endpoint(0xE0000001, 26400)
@@ -47,10 +43,7 @@ def frames() -> list[tuple[int, bytes, Endpoint]]:
 
 
 def payloads(capture: Capture) -> list[bytes]:
-    return [
-        capture.buf[at : at + size].tobytes()
-        for at, size in zip(capture.at, capture.size, strict=True)
-    ]
+    return [capture.payload(index) for index in range(len(capture.at))]
 
 
 def save(path: Path, data: io.BytesIO) -> Capture:
@@ -76,9 +69,10 @@ def test_classic_capture_reads_as_dpkt_reads_it(tmp_path: Path, little: bool, na
     assert len(oracle) == len(capture.at) == len(PAYLOADS)
     datagrams = [dpkt.ethernet.Ethernet(frame).data for _, frame in oracle]
     assert payloads(capture) == [bytes(datagram.data.data) for datagram in datagrams] == PAYLOADS
-    destinations = [int.from_bytes(datagram.dst, "big") for datagram in datagrams]
-    assert capture.dst_ip.tolist() == destinations
-    assert capture.dst_port.tolist() == [datagram.data.dport for datagram in datagrams]
+    destinations = [
+        Endpoint(int.from_bytes(datagram.dst, "big"), datagram.data.dport) for datagram in datagrams
+    ]
+    assert [capture.flows[flow] for flow in capture.flow] == destinations
     scale = 1_000_000_000 if nanoseconds else 1_000_000
     times = [int(time * scale) * (1_000_000_000 // scale) for time, _ in oracle]
     assert capture.ts_ns.tolist() == times
@@ -113,7 +107,7 @@ def test_flows_number_the_destinations(tmp_path: Path):
     for ts_ns, frame, _ in frames():
         writer.write(ts_ns, frame)
     capture = save(tmp_path / "a.pcap", data)
-    assert capture.flows == ((LINE_A.ip, LINE_A.port), (LINE_B.ip, LINE_B.port))
+    assert capture.flows == (LINE_A, LINE_B)
     assert capture.flow.tolist() == [0, 1, 0, 1]
 
 
@@ -219,7 +213,7 @@ def test_gzip_captures_are_read_and_cut_ones_up_to_the_cut(tmp_path: Path):
 def test_more_datagrams_than_one_batch_are_all_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("protocols.pcap.reader._BATCH_ROWS", 3)
+    monkeypatch.setattr("protocols.pcap.source._BATCH_ROWS", 3)
     data, writer = raw_ng(True)
     classic = io.BytesIO()
     pcap = PcapWriter(classic)

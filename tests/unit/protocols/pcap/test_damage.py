@@ -13,22 +13,19 @@ from hypothesis import strategies as st
 from protocols.binaryfile.reader import DataFileError
 from protocols.errors import Status
 from protocols.pcap import spec
+from protocols.pcap.flow import Endpoint
+from protocols.pcap.frames import build_datagram, build_ethernet_frame
 from protocols.pcap.kernels import index_pcap_nb, index_pcapng_nb
 from protocols.pcap.layout import (
     INTERFACES_MAX,
-    PacketTable,
+    Column,
+    FrameTable,
     allocate_section,
     allocate_table,
 )
 from protocols.pcap.reader import open_capture
 from protocols.pcap.spec import Skip
-from protocols.pcap.writer import (
-    Endpoint,
-    PcapngWriter,
-    PcapWriter,
-    build_datagram,
-    build_ethernet_frame,
-)
+from protocols.pcap.writer import PcapngWriter, PcapWriter
 
 SOURCE = Endpoint(0xC0A80001, 40000)
 LINE = Endpoint(0xE0000001, 26400)
@@ -110,11 +107,13 @@ UDP_AT = IP_AT + spec.IPV4_HEADER_BYTES_MIN
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
-        (patched(FRAME, 12, b"\x86\xdd"), "not_ipv4"),
-        (patched(FRAME, 12, b"\x00\x40"), "not_ipv4"),
-        (patched(FRAME, IP_AT, b"\x65"), "not_ipv4"),
-        (patched(FRAME, IP_AT + 9, b"\x06"), "not_udp"),
-        (patched(FRAME, IP_AT + 6, b"\x20\x00"), "fragment"),
+        (patched(FRAME, 12, b"\x86\xdd"), "not_ip"),
+        (patched(FRAME, 12, b"\x08\x06"), "not_ip"),
+        (patched(FRAME, 12, b"\x00\x40"), "not_ip"),
+        (patched(FRAME, IP_AT, b"\x65"), "not_ip"),
+        (patched(FRAME, IP_AT + 9, b"\x01"), "neither_udp_nor_tcp"),
+        (patched(FRAME, IP_AT + 9, b"\x06"), "bad_length"),
+        (patched(FRAME, IP_AT + 6, b"\x20\x00"), "bad_length"),
         (patched(FRAME, IP_AT + 6, b"\x00\x10"), "fragment"),
         (patched(FRAME, IP_AT, b"\x44"), "bad_length"),
         (patched(FRAME, IP_AT + 2, b"\x00\x13"), "bad_length"),
@@ -253,10 +252,11 @@ def test_interface_without_an_end_of_options_is_read(tmp_path: Path):
     assert open_capture(path).ts_ns.tolist() == [5000]
 
 
-def assert_rows_lie_inside(buf_bytes: int, table: PacketTable, rows: int) -> None:
-    assert (table.at[:rows] >= 0).all()
-    assert (table.size[:rows] >= 0).all()
-    assert (table.at[:rows] + table.size[:rows] <= buf_bytes).all()
+def assert_rows_lie_inside(buf_bytes: int, table: FrameTable, rows: int) -> None:
+    at, size = table.rows[:rows, Column.AT], table.rows[:rows, Column.SIZE]
+    assert (at >= 0).all()
+    assert (size >= 0).all()
+    assert (at + size <= buf_bytes).all()
     assert table.skipped[Skip.NONE] == 0
 
 

@@ -15,14 +15,10 @@ from feedhandler.server.config import (
 )
 from oms_out.config import OmsConfig
 from protocols.moldudp64.codec import Packet, encode_packet
+from protocols.pcap.flow import Endpoint
+from protocols.pcap.frames import build_datagram, build_ethernet_frame
 from protocols.pcap.sniff import sniff_format
-from protocols.pcap.writer import (
-    Endpoint,
-    PcapngWriter,
-    PcapWriter,
-    build_datagram,
-    build_ethernet_frame,
-)
+from protocols.pcap.writer import PcapngWriter, PcapWriter
 from tests.reference.slow_book import SlowBook
 from tests.reference.slow_itch import decode, messages_of_file
 from tools.exchange.generate import generate_file

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from protocols.moldudp64.codec import Packet, encode_packet
-from protocols.pcap.writer import PcapngWriter, PcapWriter, build_datagram, build_ethernet_frame
+from protocols.pcap.frames import build_datagram, build_ethernet_frame
+from protocols.pcap.writer import PcapngWriter, PcapWriter
 from tests.unit.tools.replay.support import (
     INTERVAL_NS,
     LINES,

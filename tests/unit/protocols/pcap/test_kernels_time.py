@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from protocols.pcap.kernels_frame import (
+from protocols.pcap.kernels_time import (
     TIME_NS_MAX,
     read_ordered_u16_nb,
     read_ordered_u32_nb,
@@ -29,6 +29,8 @@ def signed(ticks: int) -> int:
 
 
 @given(ticks=st.integers(0, 2**64 - 1), resolution=st.integers(0, 255))
+@example(ticks=2**64 - 1, resolution=9)
+@example(ticks=2**63 - 1, resolution=8)
 @example(ticks=2**64 - 1, resolution=10)
 @example(ticks=2**64 - 1, resolution=128 + 33)
 @example(ticks=2**63, resolution=27)
