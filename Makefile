@@ -24,11 +24,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIP_COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links --quiet
 
+FUZZ := .venv-fuzz
+FUZZ_DONE := $(FUZZ)/.done-$(call HASH,requirements/fuzz.txt)
+FUZZ_RUNS ?= 10000000
 PIP_PEERS = $(UV) pip compile --group peers --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench perf peers interop lock clean
+.PHONY: help setup demo test check bench perf peers interop fuzz lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,13 +60,18 @@ peers: $(PEERS_DONE) ## other implementations (QuickFIX compiles for minutes); m
 interop: setup peers ## FIX sessions against QuickFIX, both ways, with gaps
 	@FEEDHANDLER_PEERS=$(PEERS) $(BIN)/python -m pytest --quiet tests/interop
 
+fuzz: $(FUZZ_DONE) ## every parser: FUZZ_RUNS inputs, guided by coverage, on the interpreted build
+	@$(FUZZ)/bin/python tests/fuzz/guided.py --all --runs $(FUZZ_RUNS)
+
 lock: ## resolve the dependencies of pyproject.toml again and rewrite requirements/ (needs uv)
 	@$(PIP_COMPILE) --upgrade --extra dev --output-file requirements/dev.txt
 	@$(PIP_COMPILE) --constraint requirements/dev.txt --output-file requirements/runtime.txt
 	@$(PIP_PEERS) --output-file requirements/peers.txt
+	@$(UV) pip compile pyproject.toml --group fuzz --universal --python-version 3.11 --generate-hashes --constraint requirements/dev.txt \
+		--no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements/fuzz.txt
 
 clean: ## remove the virtual environment and every cache
-	@rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	@rm -rf $(VENV) $(PEERS) $(FUZZ) fuzz-corpus build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(LOCK_DONE):
@@ -82,6 +90,12 @@ $(PEERS_DONE):
 	@echo "peers       QuickFIX and others in $(PEERS)"
 	@$(PYTHON) -m venv --clear $(PEERS)
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement requirements/peers.txt
+	@touch $@
+
+$(FUZZ_DONE):
+	@echo "fuzz        atheris in $(FUZZ)"
+	@$(PYTHON) -m venv --clear $(FUZZ)
+	@$(FUZZ)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all: --requirement requirements/fuzz.txt
 	@touch $@
 
 $(KERNELS_DONE): | $(PACKAGE_DONE)
