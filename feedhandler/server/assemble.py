@@ -97,15 +97,13 @@ def scratch_tables() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def apply_settings(shard: Shard, engine: EngineConfig, budgets: BudgetConfig) -> None:
-    """Topology, idle strategy and budgets."""
+    """Idle strategy and budgets."""
     settings = shard.settings
     settings[Setting.TIMED] = 1
-    settings[Setting.INLINE] = engine.topology == "inline"
     settings[Setting.IDLE] = Idle[engine.idle.upper()]
     settings[Setting.BOOK_BUDGET_NS] = budgets.book_ns
     settings[Setting.BREAKER_BUDGET_NS] = budgets.breakers_ns
     settings[Setting.PATTERN_BUDGET_NS] = budgets.patterns_ns
-    settings[Setting.SIGNAL_FD] = settings[Setting.CONTROL_FD] = -1
 
 
 def apply_priority(shard: Shard, priority: PriorityConfig) -> None:
@@ -142,6 +140,7 @@ def apply_feed(shard: Shard, feed: FeedConfig) -> None:
     channel["stale_after_ns"] = feed.stale_after_ms * _NS_PER_MS
     channel["can_request"] = feed.rerequest is not None
     channel["can_snapshot"] = feed.glimpse is not None
+    channel["strict"] = 1
 
 
 def build_stages(

@@ -13,6 +13,7 @@ from feedhandler.core.counts import (
     LANES_MAX,
     Count,
     Histogram,
+    SnapshotFault,
 )
 from oms_out.contract import OmsCount, OmsGauge
 
@@ -185,6 +186,14 @@ def counter_specs(
     for dropped, reason in _DROPPED.items():
         labels = (*at_channel, ("reason", reason))
         put(dropped, "messages_dropped", "Messages that did not reach the books", labels=labels)
+    for fault in SnapshotFault:
+        if fault != SnapshotFault.NONE:
+            labels = (*at_channel, ("reason", fault.name.lower()))
+            help_text = "Messages of snapshots that did not reach the books"
+            put(Count.SNAPSHOT_DROPPED + fault - 1, "snapshot_dropped", help_text, labels=labels)
+    for refused, stage in _block(Count.STAGE_RESULTS_REFUSED, ("breakers", "patterns")).items():
+        help_text = "Results of functions that are no level or side"
+        put(refused, "stage_results_refused", help_text, labels=(("stage", stage),))
     for plain, (name, unit, help_text) in _PLAIN.items():
         put(plain, name, help_text, unit=unit, labels=at_channel)
     for gauge, (name, unit, help_text) in _GAUGES.items():

@@ -14,22 +14,26 @@ import pytest
 
 from feedhandler.core.api import compile_stage
 from feedhandler.core.book.layout import ORDERS_LIVE, BookCapacity
-from feedhandler.core.counts import Count, Histogram
+from feedhandler.core.counts import Count, Histogram, SnapshotFault
 from feedhandler.core.engine import WATCH_LEVELS, Control, Setting, Watch
 from feedhandler.core.events import Flag
 from feedhandler.core.libc import SO_TIMESTAMPNS
 from feedhandler.core.receive import (
     BATCH,
+    BEAT_STEADY,
     Idle,
     Snapshot,
+    _follow_snapshot_nb,
     _idle_nb,
+    _sleep_until_ticks_nb,
+    load_snapshot_nb,
     run_inline_nb,
     run_receiver_nb,
     run_worker_nb,
     skip_hole_nb,
 )
 from feedhandler.core.ring import ring_size_nb
-from feedhandler.core.sequence import WINDOW_COUNT, State
+from feedhandler.core.sequence import SNAPSHOT_TRIES, WINDOW_COUNT, State
 from protocols.itch50.codec import encode
 from tests.unit.feedhandler.core.support import (
     BOOK,
@@ -179,6 +183,65 @@ def test_end_of_session_ends_the_channel_when_all_is_applied():
     assert state(engine) == State.ENDED
 
 
+def test_end_of_session_that_lies_behind_us_says_nothing():
+    engine = Engine()
+    for seq in range(1, 11):
+        engine.take(one(seq))
+    engine.take(end_of_session(3))
+    engine.take(end_of_session(10))
+    engine.settle()
+    assert (state(engine), engine.count(Count.END_SEQ)) == (State.LIVE, 0)
+    engine.take(one(11))
+    assert engine.ticks()[-1]["flags"] & Flag.IN_DOUBT == 0
+
+
+def test_message_beyond_the_end_of_the_session_takes_the_end_back():
+    engine = Engine(reorder_ns=NEVER)
+    engine.take(one(1))
+    engine.take(end_of_session(2))
+    engine.settle()
+    assert state(engine) == State.ENDED
+    engine.take(end_of_session(2), LINE_B)
+    assert state(engine) == State.ENDED
+    engine.take(one(2))
+    assert (state(engine), engine.ticks()[-1]["flags"] & Flag.IN_DOUBT) == (State.LIVE, 0)
+    engine.settle()
+    assert (state(engine), engine.count(Count.END_SEQ)) == (State.LIVE, 0)
+    engine.take(end_of_session(3))
+    engine.settle()
+    engine.take(one(5))
+    engine.settle()
+    assert (state(engine), engine.count(Count.END_SEQ)) == (State.GAP, 0)
+
+
+@pytest.mark.parametrize("old", [one(1), heartbeat(2), packet(1, [system_event(1)] * 2)])
+def test_old_packet_does_not_end_a_silence(old: bytes):
+    engine = Engine()
+    engine.take(packet(1, [system_event(1), system_event(2)]))
+    silent_since_ns = engine.now_ns
+    engine.now_ns += SECOND + 1
+    engine.settle()
+    engine.take(old, LINE_B)
+    engine.settle()
+    assert (state(engine), engine.count(Count.LAST_PACKET_NS)) == (State.STALE, silent_since_ns)
+    engine.take(heartbeat(3))
+    assert state(engine) == State.LIVE
+
+
+def test_number_that_only_one_packet_told_is_forgotten_when_the_lines_keep_telling_another():
+    engine = Engine(can_request=1, stale_after_ns=SECOND, request_timeout_ns=NEVER)
+    engine.take(one(1))
+    engine.take(heartbeat(1 << 30), LINE_B)
+    for seq in range(2, 40):
+        engine.now_ns += SECOND // 10
+        engine.take(one(seq))
+        engine.settle()
+    assert (state(engine), engine.channel["highest_seq"]) == (State.LIVE, 40)
+    lost = engine.count(Count.LOST + LINE_B)
+    engine.take(one(42), LINE_B)
+    assert engine.count(Count.LOST + LINE_B) == lost + 2
+
+
 GARBAGE = [
     b"",
     b"x",
@@ -272,7 +335,7 @@ def gapped_engine(**options: Any) -> Engine:
 
 def test_snapshot_replaces_the_books_and_the_window_goes_on_behind_it():
     engine = gapped_engine()
-    offer_snapshot(engine, [trading_action("H", locate=2), add(5, "S", 7, 10_000), b"?"], 10)
+    offer_snapshot(engine, [trading_action("H", locate=2), add(5, "S", 7, 10_000)], 10)
     engine.poll()
     assert (state(engine), applied(engine)) == (State.LIVE, [1, 10])
     assert engine.count(Count.COVERED_BY_SNAPSHOT) == 8
@@ -282,6 +345,181 @@ def test_snapshot_replaces_the_books_and_the_window_goes_on_behind_it():
     assert engine.shard.book.meta[ORDERS_LIVE] == 2
     assert engine.shard.instruments["halted"].tolist()[:4] == [0, 0, 1, 0]
     assert engine.shard.control[Control.SNAPSHOT] == Snapshot.IDLE
+
+
+def test_snapshot_is_exported_at_once():
+    engine = gapped_engine()
+    offer_snapshot(engine, [add(5, "S", 7, 10_000), add(6, "S", 7, 10_000)], 11)
+    engine.poll()
+    assert (engine.count(Count.ORDERS_LIVE), engine.count(Count.NEXT_SEQ)) == (2, 11)
+
+
+def test_skipped_hole_is_exported_at_once():
+    engine = Engine(reorder_ns=0)
+    engine.take(one(1))
+    engine.take(heartbeat(9))
+    engine.settle()
+    engine.now_ns += 1
+    engine.settle()
+    assert engine.count(Count.NEXT_SEQ) == 9
+
+
+BAD_ROWS = [
+    (b"", SnapshotFault.UNKNOWN_TYPE),
+    (b"?", SnapshotFault.UNKNOWN_TYPE),
+    (add(9, "B", 1, 100)[:-1], SnapshotFault.BAD_LENGTH),
+    (delete(99), SnapshotFault.UNKNOWN_REFERENCE),
+    (add(5, "B", 1, 100), SnapshotFault.DUPLICATE_REFERENCE),
+    (add(9, "B", 1, 100, locate=60_000), SnapshotFault.BAD_VALUE),
+    (trading_action("H", locate=60_000), SnapshotFault.BAD_VALUE),
+    (add(9, "B", 1, 2**31), SnapshotFault.BAD_VALUE),
+]
+
+
+@pytest.mark.parametrize(("row", "fault"), BAD_ROWS)
+def test_row_of_a_snapshot_that_cannot_be_applied_is_counted_and_makes_the_books_suspect(
+    row: bytes, fault: SnapshotFault
+):
+    engine = gapped_engine()
+    offer_snapshot(engine, [add(5, "S", 7, 10_000), row, add(6, "S", 7, 10_100)], 10)
+    engine.poll()
+    assert (state(engine), engine.count(Count.BOOKS_SUSPECT)) == (State.STALE, 1)
+    assert engine.count(Count.SNAPSHOT_DROPPED + fault - 1) == 1
+    assert engine.shard.counts[Count.SNAPSHOT_DROPPED :, 0].sum() == 1
+    assert engine.channel["snapshot_failures"] == 1
+    assert engine.shard.book.meta[ORDERS_LIVE] == 3
+
+
+@pytest.mark.parametrize("next_seq", [2**62 - 1, (1 << 32) + 12])
+def test_snapshot_of_a_number_beyond_reason_is_not_taken(next_seq: int):
+    engine = gapped_engine()
+    offer_snapshot(engine, [], next_seq)
+    engine.poll()
+    assert (engine.channel["next_seq"], engine.count(Count.SNAPSHOTS)) == (2, 0)
+    assert engine.shard.book.meta[ORDERS_LIVE] == 1
+
+
+def test_snapshot_corrects_a_number_that_only_a_heartbeat_told():
+    engine = Engine(can_snapshot=1, reorder_ns=0, stale_after_ns=NEVER)
+    engine.take(one(1))
+    engine.take(heartbeat(1 << 30))
+    engine.poll()
+    engine.poll()
+    engine.take(one(2))
+    offer_snapshot(engine, [], 3)
+    engine.poll()
+    assert (state(engine), engine.channel["highest_seq"]) == (State.LIVE, 3)
+
+
+def test_snapshot_does_not_hide_what_was_told_while_it_was_loaded():
+    engine = gapped_engine()
+    engine.take(heartbeat(20))
+    offer_snapshot(engine, [], 10)
+    engine.poll()
+    assert (engine.channel["next_seq"], engine.channel["highest_seq"]) == (11, 20)
+
+
+def test_snapshot_that_comes_when_nothing_is_missing_any_more_is_dropped():
+    engine = gapped_engine()
+    engine.take(packet(2, [system_event(i) for i in range(2, 10)]))
+    engine.poll()
+    offer_snapshot(engine, [], 30)
+    engine.poll()
+    assert (engine.channel["next_seq"], engine.count(Count.SNAPSHOTS)) == (11, 0)
+    assert (state(engine), engine.shard.control[Control.SNAPSHOT]) == (State.LIVE, Snapshot.IDLE)
+
+
+@pytest.mark.parametrize(("next_seq", "loaded"), [(1, 0), (5, 1)])
+def test_snapshot_that_leaves_the_hole_open_is_not_followed_by_the_next_at_once(
+    next_seq: int, loaded: int
+):
+    engine = gapped_engine()
+    before_ns = time.monotonic_ns()
+    offer_snapshot(engine, [], next_seq)
+    for _ in range(3):
+        engine.poll()
+    assert engine.count(Count.SNAPSHOTS) == loaded
+    assert engine.shard.control[Control.SNAPSHOT] == Snapshot.IDLE
+    assert engine.channel["snapshot_after_ns"] >= before_ns + SECOND
+
+
+def snapshots_fail(engine: Engine, seconds: int) -> int:
+    """So many seconds with a snapshot service that is down; how often it was asked."""
+    asked = 0
+    for _ in range(seconds * 100):
+        engine.now_ns += SECOND // 100
+        if engine.shard.control[Control.SNAPSHOT] == Snapshot.WANTED:
+            engine.shard.control[Control.SNAPSHOT] = Snapshot.FAILED
+            asked += 1
+        _follow_snapshot_nb(engine.shard, engine.rx, engine.venue, engine.now_ns)
+        engine.settle()
+    return asked
+
+
+def test_large_hole_is_asked_for_when_snapshots_fail_and_given_up_when_nobody_answers():
+    engine = Engine(can_snapshot=1, can_request=1, snapshot_above=100, stale_after_ns=NEVER)
+    engine.take(one(1))
+    engine.take(one(200))
+    engine.settle()
+    assert snapshots_fail(engine, 2) <= SNAPSHOT_TRIES
+    snapshots_fail(engine, 10)
+    assert engine.count(Count.REQUESTS) > 0
+    assert engine.count(Count.UNRECOVERED) == 198
+    assert (state(engine), engine.channel["next_seq"]) == (State.STALE, 201)
+    # A service that comes back ends it, a minute later at most.
+    assert 1 <= snapshots_fail(engine, 200) <= 4
+    while engine.shard.control[Control.SNAPSHOT] != Snapshot.WANTED:
+        engine.now_ns += SECOND
+        engine.settle()
+    offer_snapshot(engine, [add(1, "B", 1, 100)], 201)
+    _follow_snapshot_nb(engine.shard, engine.rx, engine.venue, engine.now_ns)
+    engine.settle()
+    assert (state(engine), engine.channel["snapshot_failures"]) == (State.LIVE, 0)
+
+
+def test_suspect_books_get_a_snapshot_and_live_packets_wait_for_it():
+    engine = Engine(can_snapshot=1, strict=1, reorder_ns=0, stale_after_ns=NEVER)
+    engine.take(packet(1, [add(1, "B", 5, 100), delete(99)]))
+    engine.poll()
+    assert (state(engine), engine.shard.control[Control.SNAPSHOT]) == (State.STALE, Snapshot.WANTED)
+    # Taken after message 3: what came meanwhile must neither be lost nor applied twice.
+    engine.take(packet(3, [add(3, "B", 7, 101)]))
+    engine.take(packet(4, [add(4, "B", 9, 102)]))
+    engine.poll()
+    assert (state(engine), engine.channel["next_seq"]) == (State.RECOVERING, 3)
+    assert engine.shard.window.meta[WINDOW_COUNT] == 2
+    offer_snapshot(engine, [add(1, "B", 5, 100), add(3, "B", 7, 101)], 4)
+    engine.poll()
+    assert (state(engine), engine.channel["next_seq"]) == (State.LIVE, 5)
+    assert engine.shard.book.meta[ORDERS_LIVE] == 3
+    assert engine.count(Count.BOOKS_SUSPECT) == engine.count(Count.UNRECOVERED) == 0
+    assert engine.count(Count.APPLIED) + engine.count(Count.UNKNOWN_REFERENCE) == 3
+    assert engine.count(Count.COVERED_BY_SNAPSHOT) == 1
+    engine.take(packet(5, [delete(3)]))
+    assert not engine.ticks()[-1]["flags"] & Flag.IN_DOUBT
+
+
+def test_live_packets_go_on_when_the_snapshot_for_suspect_books_fails():
+    engine = Engine(can_snapshot=1, strict=1, reorder_ns=0, stale_after_ns=NEVER)
+    engine.take(packet(1, [delete(99)]))
+    engine.poll()
+    engine.take(one(2))
+    engine.shard.control[Control.SNAPSHOT] = Snapshot.FAILED
+    engine.poll()
+    assert (state(engine), applied(engine)) == (State.STALE, [2])
+    assert engine.ticks()[-1]["flags"] & Flag.IN_DOUBT
+
+
+def test_late_start_is_whole_after_its_snapshot_and_strict_from_there_on():
+    engine = Engine(can_snapshot=1, strict=1, reorder_ns=0, stale_after_ns=NEVER)
+    engine.take(packet(100, [delete(7)]))
+    engine.poll()
+    engine.poll()
+    offer_snapshot(engine, [add(7, "B", 1, 100)], 100)
+    engine.poll()
+    assert (state(engine), engine.count(Count.UNKNOWN_REFERENCE)) == (State.LIVE, 0)
+    engine.take(packet(101, [delete(7)]))
+    assert engine.count(Count.BOOKS_SUSPECT) == 1
 
 
 def test_snapshot_older_than_the_books_is_not_taken():
@@ -321,6 +559,20 @@ def test_sound_snapshot_ends_the_suspicion():
     offer_snapshot(engine, [], 10)
     engine.poll()
     assert (state(engine), engine.count(Count.BOOKS_SUSPECT)) == (State.LIVE, 0)
+
+
+def test_loading_ends_when_the_shard_is_to_stop_and_has_no_ticks():
+    engine = gapped_engine(capacity=CAPACITY._replace(pool=128))
+    engine.take(packet(2, [system_event()] * 8))
+    engine.poll()
+    engine.take(packet(11, [system_event()] * 100))
+    engine.take(packet(200, [system_event()]))
+    engine.poll()
+    engine.shard.control[Control.STOP] = 1
+    blocks = [add(i, "B", 1, 100) for i in range(1, 100)]
+    offer_snapshot(engine, blocks, 200)
+    assert load_snapshot_nb(engine.shard, engine.venue, len(blocks), 200) == 1
+    assert engine.count(Count.BOOKS_SUSPECT) == 1
 
 
 def test_snapshot_about_an_unknown_instrument_touches_no_other():
@@ -417,7 +669,21 @@ def test_socket_without_stamps_gets_the_time_of_the_call(wire: Wire):
     wire.lines[LINE_A].setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 0)
     wire.send(LINE_A, one(1))
     wire.poll_until(lambda: wire.engine.channel["next_seq"] == 2)
-    assert wire.engine.ticks()[0]["ts_rx_ns"] == wire.engine.channel["last_packet_ns"]
+    assert 0 <= time.time_ns() - int(wire.engine.ticks()[0]["ts_rx_ns"]) < 60 * SECOND
+
+
+def test_timers_go_by_a_clock_that_nobody_sets_and_stamps_by_that_of_the_day(wire: Wire):
+    engine = wire.engine
+    wire.send(LINE_A, one(1))
+    wire.poll_until(lambda: engine.channel["next_seq"] == 2)
+    for steady_ns in (
+        engine.channel["last_packet_ns"],
+        engine.channel["request_ns"],
+        engine.shard.counts[Count.RX_HEARTBEAT_NS, BEAT_STEADY],
+    ):
+        assert 0 <= time.monotonic_ns() - int(steady_ns) < 60 * SECOND
+    for wall_ns in (engine.count(Count.LAST_PACKET_NS), engine.count(Count.RX_HEARTBEAT_NS)):
+        assert 0 <= time.time_ns() - wall_ns < 60 * SECOND
 
 
 def test_lost_messages_are_requested_in_chunks_and_recovered(wire: Wire):
@@ -598,7 +864,7 @@ def test_signal_wakes_the_control_plane(topology: str):
     os.close(writer)
 
 
-@pytest.mark.parametrize("idle", [Idle.YIELD, Idle.SPIN])
+@pytest.mark.parametrize("idle", list(Idle))
 def test_receiver_and_worker_share_the_work_until_they_are_stopped(wire: Wire, idle: Idle):
     engine = wire.engine
     engine.shard.settings[Setting.IDLE] = idle
@@ -613,6 +879,44 @@ def test_receiver_and_worker_share_the_work_until_they_are_stopped(wire: Wire, i
         wait_for(lambda: engine.count(Count.TICKS) == 11)
     assert engine.count(Count.APPLIED) == 11
     assert ring_size_nb(engine.shard.free) + engine.shard.stash_size[0] == CAPACITY.pool
+
+
+def test_worker_that_may_sleep_does_and_is_woken_by_the_receiver(wire: Wire):
+    engine = wire.engine
+    engine.shard.settings[Setting.IDLE] = Idle.BACKOFF
+    work_fd = engine.shard.settings[Setting.WORK_FD] = os.eventfd(0, os.EFD_NONBLOCK)
+    receiver = partial(run_receiver_nb, engine.shard, engine.rx, engine.venue)
+    worker = partial(run_worker_nb, engine.shard, engine.rx, *engine.stages)
+    with running(engine, receiver, worker):
+        wait_for(lambda: bool(engine.shard.control[Control.WORKER_ASLEEP]))
+        for seq in range(1, 200):
+            wire.send(LINE_A, one(seq))
+            wait_for(lambda done=seq: engine.count(Count.TICKS) == done)
+            wait_for(lambda: bool(engine.shard.control[Control.WORKER_ASLEEP]))
+    # The end of a sleep empties the descriptor, or it would never sleep again.
+    engine.rx.work_pollfd[0]["fd"] = work_fd
+    os.eventfd_write(int(work_fd), 1)
+    _sleep_until_ticks_nb(engine.shard, engine.rx)
+    engine.shard.control[Control.RX_STOPPED] = 0
+    _sleep_until_ticks_nb(engine.shard, engine.rx)
+    with pytest.raises(BlockingIOError):
+        os.eventfd_read(int(work_fd))
+    os.close(int(work_fd))
+
+
+def test_worker_does_not_sleep_on_ticks():
+    engine = Engine()
+    engine.take(one(1))
+    reader, writer = os.pipe()
+    engine.shard.settings[Setting.WORK_FD] = reader
+    os.write(writer, bytes(8))
+    _sleep_until_ticks_nb(engine.shard, engine.rx)
+    assert (engine.rx.work_pollfd[0]["fd"], engine.shard.control[Control.WORKER_ASLEEP]) == (0, 0)
+    engine.work()
+    _sleep_until_ticks_nb(engine.shard, engine.rx)
+    assert engine.rx.work_pollfd[0]["fd"] == reader
+    os.close(reader)
+    os.close(writer)
 
 
 def test_worker_ends_when_the_receiver_has_and_the_lanes_are_empty():

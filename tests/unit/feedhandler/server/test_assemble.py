@@ -115,16 +115,12 @@ def test_sizes_that_the_machine_cannot_give_are_refused_by_section():
     assert caught.value.exit_code == ExitCode.OS_LIMIT
 
 
-@pytest.mark.parametrize(("topology", "inline"), [("inline", 1), ("pipelined", 0)])
 @pytest.mark.parametrize("idle", ["spin", "yield", "backoff"])
-def test_topology_idle_and_budgets_become_settings(
-    shard: Shard, topology: str, inline: int, idle: str
-):
-    engine = EngineConfig(topology=topology, idle=idle)  # type: ignore[arg-type]
+def test_idle_strategy_and_budgets_become_settings(shard: Shard, idle: str):
+    engine = EngineConfig(idle=idle)  # type: ignore[arg-type]
     apply_settings(shard, engine, BudgetConfig(book_ns=1, breakers_ns=2, patterns_ns=3))
     settings = shard.settings
     assert settings[Setting.TIMED] == 1
-    assert settings[Setting.INLINE] == inline
     assert settings[Setting.IDLE] == Idle[idle.upper()]
     assert settings[Setting.BOOK_BUDGET_NS] == 1
     assert settings[Setting.BREAKER_BUDGET_NS] == 2
