@@ -1,11 +1,20 @@
 """Configuration of the OMS side; an unknown key or a wrong value is an error that names it."""
 
+import ipaddress
 import re
 
 import msgspec
 
 _COMP_ID = re.compile(r"[!-<>-~]{1,64}")
 _PORT_MAX = 65_535
+
+
+def check_ipv4(name: str, address: str) -> None:
+    """ValueError, naming the key, for anything but an IPv4 address; "" would be every interface."""
+    try:
+        ipaddress.IPv4Address(address)
+    except ValueError:
+        raise ValueError(f"{name}: {address!r} is no IPv4 address") from None
 
 
 class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,6 +46,7 @@ class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
                 raise ValueError(
                     f"CompID {comp_id!r}: 1 to 64 printable ASCII characters without blank or '='"
                 )
+        check_ipv4("address", self.address)
         if not self.allowed:
             raise ValueError("allowed: name at least one CompID that may log on")
         if len(set(self.allowed)) != len(self.allowed):

@@ -242,8 +242,8 @@ class OmsServer:
             raise StoreError(f"{path}: cannot be used: {error.strerror}") from error
 
     def _note_id(self, last_id: int) -> None:
-        """Ids up to this one are about to leave. A disk that refuses to reserve more of them is no
-        reason to hold a signal back: a power cut now could make ids come again, and the log says so.
+        """Ids up to this one are about to leave. A disk that refuses to reserve more of them holds
+        no signal back: a power cut now could make ids come again, and the log says so.
         """
         if self._ids is None:
             return

@@ -5,9 +5,10 @@ a ClOrdID, and one that comes twice is another order to an OMS.
                     write u64 | last u64 | reserved u64 | boot id 16 bytes | crc32 u32 of these |
                     unused u32
 
-The slot of the later write counts. All integers are big-endian. `last` is noted before a signal is sent and survives a killed process,
-as the page cache does. A power cut may take it back, but not below the time of the last `reserved`,
-which is on the disk before an id beyond it is used: a machine that was started anew goes on there.
+The slot of the later write counts; all integers are big-endian. `last` is noted before a signal is
+sent and survives a killed process, as the page cache does. A power cut may take it back, but
+`reserved` is on the disk before an id beyond it is used: after a new start of the machine ids go on
+there, and those in between are left out.
 """
 
 import mmap
@@ -53,7 +54,7 @@ class SignalIds:
             self._last = last if is_same_boot else reserved
         elif not self.is_new:
             raise StoreError(
-                f"{path}: damaged; write down the highest ClOrdID that any OMS has, and move it away"
+                f"{path}: damaged; restore it, or move it away and the stores beside it with it"
             )
 
     @property

@@ -77,6 +77,8 @@ class SnapshotLoader:
         self._pending += data
         if not self._logged_in and not self._login(now_ns):
             return
+        if data:
+            self._session.note_received(now_ns)
         while not self.done and self._scan():
             pass
 

@@ -1,7 +1,7 @@
 """Every counter and histogram of a process, in one mapped file that other processes may read.
 
     header      i64[16]                       word by word as in `Header`
-    values      i64[counters, 8]              a cache line each: the value, then 7 words of its writer
+    values      i64[counters, 8]              a cache line each: the value, then its writer's words
     histograms  i64[histograms, HISTOGRAM_WORDS]    as in `latency.py`
     metadata    JSON {"counters": [specs], "histograms": [specs]}    UTF-8, never changes
 

@@ -41,8 +41,8 @@ WATCH_LEVELS = 10
 """Price levels a side of a book that is looked at from outside."""
 
 BAD_LENGTH_STATUS = 3
-"""`status` of a row of kind NONE whose length contradicts its type, which `aux` names as a Kind; any
-other such row is of an unknown type."""
+"""`status` of a row of kind NONE whose length contradicts its type, which `aux` names as a Kind;
+any other such row is of an unknown type."""
 
 _POOL_SPINS = 1_000
 

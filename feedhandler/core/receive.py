@@ -12,14 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.analytics import track_status_nb
 from feedhandler.core.api import Packet, Venue
 from feedhandler.core.atomics import load_acquire, spin_pause, store_release
-from feedhandler.core.book.apply import apply_tick_nb
-from feedhandler.core.book.kernels import Outcome, reset_book_nb
-from feedhandler.core.counts import Count, Histogram, SnapshotFault
+from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import (
-    BAD_LENGTH_STATUS,
     CHUNK,
     WATCH_LEVELS,
     Control,
@@ -28,11 +24,9 @@ from feedhandler.core.engine import (
     Watch,
     apply_blocks_nb,
     count_nb,
-    fill_stash_nb,
     mark_suspect_nb,
     show_progress_nb,
 )
-from feedhandler.core.events import Kind
 from feedhandler.core.latency import record_nb
 from feedhandler.core.libc import (
     CLOCK_MONOTONIC,
@@ -58,15 +52,14 @@ from feedhandler.core.sequence import (
     Step,
     Stored,
     advance_state_nb,
-    believe_nb,
     hear_nb,
     next_hole_nb,
     note_progress_nb,
     note_snapshot_nb,
-    window_end_nb,
     window_drop_first_nb,
     window_store_nb,
 )
+from feedhandler.core.snapshot import MAX_JUMP, Snapshot, load_snapshot_nb
 from feedhandler.core.stages import drain_lanes_nb, has_ticks_nb
 from protocols.jit import kernel, outline_kernel
 
@@ -74,10 +67,10 @@ LINES = 3
 RECOVERY = 2
 BATCH = 16
 """Datagrams a line and poll: bounds the work before the lanes are looked at."""
+PACKETS_A_ROUND = (LINES + 1) * BATCH
+"""Packets applied in one poll at most: received, and kept ones whose turn has come."""
 
 _HEADER_BYTES = MMSGHDR.itemsize
-# Far more messages than any session has; a number that is further ahead is garbage.
-_MAX_JUMP = 1 << 32
 _REQUESTS_A_POLL = 32
 _SPINS = 2_000
 _NS_PER_S = 1_000_000_000
@@ -96,18 +89,6 @@ class Idle(IntEnum):
     SPIN = 0
     YIELD = 1
     BACKOFF = 2
-
-
-class Snapshot(IntEnum):
-    """Hand-over of a snapshot between the receiving thread and the control plane, in
-    control[SNAPSHOT].
-    """
-
-    IDLE = 0
-    WANTED = 1
-    LOADING = 2
-    READY = 3
-    FAILED = 4
 
 
 class Receiver(NamedTuple):
@@ -257,7 +238,7 @@ def take_packet_nb(
     seq = rx.parsed[0]
     end = seq + (rx.parsed[1] if code == Packet.DATA else 0)
     channel = shard.channel[0]
-    if channel["next_seq"] > 0 and seq - channel["next_seq"] > _MAX_JUMP:
+    if channel["next_seq"] > 0 and seq - channel["next_seq"] > MAX_JUMP:
         count_nb(shard, Count.REJECTED_MALFORMED, 1)
         if not session_known:
             rx.session[0] = 0
@@ -318,66 +299,6 @@ def _send_requests_nb(shard: Shard, rx: Receiver, venue: Venue) -> None:
         send(rx.fds[RECOVERY], shard.request.ctypes.data, size, MSG_DONTWAIT)
         count_nb(shard, Count.REQUESTS, 1)
         channel["request_seq"] = rx.hole[0] + count
-
-
-@kernel
-def _load_row_nb(shard: Shard, slot: int) -> None:
-    """One message of a snapshot to the books; what cannot be applied is counted by its reason and
-    makes them suspect.
-    """
-    tick = shard.ticks[slot]
-    fault = np.int64(SnapshotFault.NONE)
-    if tick["kind"] == Kind.NONE:
-        malformed = tick["status"] == BAD_LENGTH_STATUS
-        fault = np.int64(SnapshotFault.BAD_LENGTH if malformed else SnapshotFault.UNKNOWN_TYPE)
-    else:
-        outcome = apply_tick_nb(shard.book, shard.ticks, slot)
-        if outcome == Outcome.OK:
-            instrument = np.int64(tick["instrument"])
-            track_status_nb(shard.instruments[instrument : instrument + 1], shard.ticks, slot)
-        elif outcome == Outcome.UNKNOWN_REFERENCE:
-            fault = np.int64(SnapshotFault.UNKNOWN_REFERENCE)
-        elif outcome == Outcome.DUPLICATE_REFERENCE:
-            fault = np.int64(SnapshotFault.DUPLICATE_REFERENCE)
-        elif outcome == Outcome.CAPACITY:
-            fault = np.int64(SnapshotFault.CAPACITY)
-        else:
-            fault = np.int64(SnapshotFault.BAD_VALUE)
-    if fault != SnapshotFault.NONE:
-        count_nb(shard, Count.SNAPSHOT_DROPPED + fault - 1, 1)
-        mark_suspect_nb(shard)
-
-
-@outline_kernel
-def load_snapshot_nb(shard: Shard, venue: Venue, blocks: int, next_seq: int) -> int:
-    """Replace the books by the `blocks` message blocks in shard.snapshot, which is the state before
-    message `next_seq`; 1, or 0 when the live books are ahead of it or its number is beyond reason.
-    """
-    channel = shard.channel[0]
-    if next_seq < channel["next_seq"] or next_seq - channel["highest_seq"] > _MAX_JUMP:
-        return 0
-    reset_book_nb(shard.book)
-    channel["suspect"] = 0
-    shard.counts[Count.BOOKS_SUSPECT, 0] = 0
-    at = np.int64(0)
-    done = np.int64(0)
-    while done < blocks:
-        count = min(blocks - done, CHUNK)
-        if not fill_stash_nb(shard, count):
-            mark_suspect_nb(shard)
-            break
-        at = venue.normalise(shard.snapshot, at, count, shard.ticks, shard.stash)
-        for i in range(count):
-            _load_row_nb(shard, np.int64(shard.stash[i]))
-        done += count
-    count_nb(shard, Count.COVERED_BY_SNAPSHOT, next_seq - channel["next_seq"])
-    count_nb(shard, Count.SNAPSHOTS, 1)
-    channel["next_seq"] = next_seq
-    # It was taken after it was asked for: what a heartbeat told before that and lies beyond it was
-    # false, unless there are messages to show for it.
-    known_seq = max(next_seq, window_end_nb(shard.window))
-    believe_nb(shard.channel, shard.window, max(np.int64(channel["told_seq"]), known_seq))
-    return 1
 
 
 @kernel

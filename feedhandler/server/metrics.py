@@ -73,7 +73,7 @@ class MetricsPage:
         self._registry.register(CounterFileCollector(counter_file))
 
     def render(self) -> bytes:
-        """The page now, in the text format that `CONTENT_TYPE_LATEST` of prometheus_client names."""
+        """The page now, in the format that `CONTENT_TYPE_LATEST` of prometheus_client names."""
         return generate_latest(self._registry)
 
 

@@ -181,6 +181,10 @@ class _Session(ABC):
         finally:
             del self._inbound[:at]
 
+    def note_received(self, now_ns: int) -> None:
+        """Bytes came that the caller reads itself: the peer is alive."""
+        self._received_at_ns = now_ns
+
     def next_event(self) -> Event | None:
         """Oldest event that was not taken yet, or None."""
         return self._events.popleft() if self._events else None

@@ -88,7 +88,7 @@ def test_a_torn_write_leaves_the_mark_before_it(path: Path):
 
 def test_a_file_without_one_good_mark_is_refused(path: Path):
     path.write_bytes(b"\xff" * 96)
-    with pytest.raises(StoreError, match="damaged; write down the highest ClOrdID"):
+    with pytest.raises(StoreError, match="damaged; restore it, or move it away"):
         SignalIds(path, BOOT)
 
 

@@ -132,3 +132,16 @@ def test_silent_loader_sends_heartbeats():
     talk.deliver()
     assert talk.loader.data_to_send(0) == b""
     assert talk.loader.data_to_send(2_000_000_000) == b"\x00\x01R"
+
+
+def test_loader_of_a_long_snapshot_sends_heartbeats_to_its_end():
+    talk = Conversation()
+    talk.log_in()
+    talk.server.accept("SESSION", 1)
+    sent = []
+    for second in range(1, 60):
+        talk.server.send_sequenced(MESSAGES[0])
+        now_ns = second * 1_000_000_000
+        talk.loader.receive(talk.server.data_to_send(now_ns), now_ns)
+        sent.append(talk.loader.data_to_send(now_ns))
+    assert set(sent[2:]) == {b"\x00\x01R"}

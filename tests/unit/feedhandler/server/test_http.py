@@ -8,7 +8,7 @@ import uvloop
 
 from feedhandler.server import http
 from feedhandler.server.errors import OsLimitError
-from feedhandler.server.http import MAX_CONNECTIONS, TEXT, HttpServer
+from feedhandler.server.http import MAX_CONNECTIONS, TEXT, HttpServer, Response
 
 BIG = b"x" * 4_000_000
 
@@ -90,7 +90,7 @@ async def test_requests_sent_at_once_leave_turns_to_everybody_else():
     made: list[int] = []
     turns = 0
 
-    def slow():
+    def slow() -> Response:
         made.append(turns)
         return 200, TEXT, b"page\n"
 
@@ -130,7 +130,7 @@ async def test_page_that_has_to_wait_is_sent_when_it_is_ready_and_in_its_order()
 async def test_page_that_fails_while_it_is_waited_for_is_an_answer_too():
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
 
-    async def broken_later():
+    async def broken_later() -> Response:
         await asyncio.sleep(0)
         raise RuntimeError("a fault in a handler")
 
