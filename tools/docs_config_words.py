@@ -59,7 +59,8 @@ SERVER_WORDS: Words = {
         "timeout_s": "for a whole snapshot",
     },
     "OmsConfig": {
-        "store_dir": "folder of sequence numbers and sent messages, one store a CompID",
+        "store_dir": "folder of sequence numbers and sent messages, one store a CompID, and of the "
+        "signal ids",
         "allowed": "CompIDs that may log on; each gets every signal",
         "address": "address to listen on",
         "port": _PORT,

@@ -125,7 +125,7 @@ def test_window_too_small_for_the_disorder_loses_nothing_that_comes_again(
 
 # (a packet's distance from the next message, how many it holds, tenths of a second before it)
 tellings = st.lists(
-    st.tuples(st.integers(-2, 30), st.integers(0, 2), st.integers(0, 4)), min_size=1, max_size=80
+    st.tuples(st.integers(-2, 30), st.integers(0, 2), st.integers(0, 4)), min_size=1, max_size=60
 )
 
 
