@@ -1,5 +1,6 @@
 """Configuration of the OMS side; an unknown key or a wrong value is an error that names it."""
 
+import ipaddress
 import re
 
 import msgspec
@@ -7,6 +8,14 @@ import msgspec
 COMP_ID = re.compile(r"[!-<>-~]{1,64}")
 COMP_ID_RULE = "1 to 64 printable ASCII characters without blank or '='"
 _PORT_MAX = 65_535
+
+
+def check_ipv4(name: str, address: str) -> None:
+    """ValueError, naming the key, for anything but an IPv4 address; "" would be every interface."""
+    try:
+        ipaddress.IPv4Address(address)
+    except ValueError:
+        raise ValueError(f"{name}: {address!r} is no IPv4 address") from None
 
 
 class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -36,6 +45,7 @@ class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         for comp_id in (self.sender_comp_id, *self.allowed):
             if not COMP_ID.fullmatch(comp_id):
                 raise ValueError(f"CompID {comp_id!r}: {COMP_ID_RULE}")
+        check_ipv4("address", self.address)
         if not self.allowed:
             raise ValueError("allowed: name at least one CompID that may log on")
         if len(set(self.allowed)) != len(self.allowed):

@@ -5,6 +5,7 @@
   sees the gap at its next Logon, asks with a ResendRequest, and gets it marked PossDupFlag=Y.
   Numbers and messages survive a crash of the server.
 - A signal has one id in ClOrdID (orders) and SignalId (both kinds), counted from 1 over both kinds.
+  No id comes twice, whatever resets the sequence numbers; after a power cut some are left out.
 - Prices are exact decimals, never rounded. Times are UTC; the nanosecond tags count from the epoch.
 - An OMS that does not read is cut off when its queue is full; nothing is lost, it reconnects and
   asks.

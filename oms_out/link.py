@@ -20,6 +20,15 @@ READ_BYTES = 8_192
 _PIECES_PER_TURN = 4
 _LINGER_NS = 1_000_000_000
 _AWAITING_MAX = 65_536
+_KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 20),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000),
+)
+"""A peer whose machine is gone ends the connection within a minute, whatever heartbeat it agreed
+to."""
 
 
 class LinkOwner(Protocol):
@@ -75,7 +84,8 @@ class Link:
 
     def start(self, first_bytes: bytes = b"") -> None:
         """Begin the session on this connection with what was received already."""
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for level, option, value in ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *_KEEPALIVE):
+            self._sock.setsockopt(level, option, value)
         self._loop.add_reader(self._sock.fileno(), self._on_readable)
         with self._store_guard():
             self.session.connected(self._clock_ns())
@@ -132,6 +142,8 @@ class Link:
         self._sock.close()
         self._backlog = memoryview(b"")
         self.session.disconnected(self._clock_ns())
+        # The session lives on for days without a connection: with what a peer left it, too.
+        self.session.framer.clear()
         self._owner.on_closed(self, reason, was_clean=was_clean)
 
     def _on_readable(self) -> None:
@@ -144,7 +156,7 @@ class Link:
             return
         if size == 0:
             self._lost("peer closed the connection")
-        elif not self._linger_until_ns:
+        elif self._ending is None:
             self._receive(bytes(self._buffer[:size]))
 
     def _lost(self, reason: str) -> None:
@@ -159,11 +171,16 @@ class Link:
         self.flush()
 
     def _deal_with_events(self) -> None:
+        while not self.is_closed and (event := self._next_event()) is not None:
+            if isinstance(event, Disconnect):
+                self._ending, self._ended_ns = event, self._clock_ns()
+            self._owner.on_event(self, event)
+
+    def _next_event(self) -> Event | None:
+        """What the session tells next; the owner's own faults are none of its store."""
         with self._store_guard():
-            while not self.is_closed and (event := self.session.next_event()) is not None:
-                if isinstance(event, Disconnect):
-                    self._ending, self._ended_ns = event, self._clock_ns()
-                self._owner.on_event(self, event)
+            return self.session.next_event()
+        return None
 
     @contextmanager
     def _store_guard(self) -> Iterator[None]:

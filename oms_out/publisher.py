@@ -35,8 +35,11 @@ class SignalPublisher:
         link_of: Callable[[FixSession], Link | None],
         metrics: OmsMetrics,
         clock_ns: Callable[[], int],
+        note_id: Callable[[int], None],
     ) -> None:
-        """`link_of` gives the connection of a session, None while the OMS is away."""
+        """`link_of` gives the connection of a session, None while the OMS is away; `note_id` hears
+        of the highest id before anything with it leaves.
+        """
         self.published_count = 0
         self.sent_count = 0
         self.last_signal_id = 0
@@ -47,6 +50,7 @@ class SignalPublisher:
         self._link_of = link_of
         self._metrics = metrics
         self._clock_ns = clock_ns
+        self._note_id = note_id
         # Compiles, or loads from the cache, before the first signal waits for it.
         ring_take_rows_nb(signals, self._rows[:0])
 
@@ -87,6 +91,7 @@ class SignalPublisher:
             self.last_signal_id = row[ID_COLUMN]
         if not messages:
             return
+        self._note_id(self.last_signal_id)
         self.published_count += len(messages)
         is_measured = False
         for session in self._sessions:

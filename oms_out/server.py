@@ -30,6 +30,7 @@ from oms_out.encoding import SignalEncoder
 from oms_out.id_set import IdSet
 from oms_out.link import Link
 from oms_out.publisher import SignalPublisher
+from oms_out.signal_ids import SignalIds, read_boot_id
 from oms_out.store import FileStore, StoreError
 from protocols.fix.events import (
     ApplicationMessage,
@@ -103,6 +104,8 @@ class OmsServer:
         self._all_gone = asyncio.Event()
         self._listener: socket.socket | None = None
         self._publisher: SignalPublisher | None = None
+        self._ids: SignalIds | None = None
+        self._ids_refused = False
         self._ticker: asyncio.TimerHandle | None = None
         self._is_accepting = False
         self._is_stopping = False
@@ -120,12 +123,19 @@ class OmsServer:
             self._listen()
             for comp_id in self.config.allowed:
                 self._open_account(comp_id)
+            self._open_ids()
         except BaseException:
             self._release()
             raise
         sessions = [account.session for account in self._accounts.values()]
         self._publisher = SignalPublisher(
-            self._signals, self._encoder, sessions, self._link_of, self._metrics, self._clock_ns
+            self._signals,
+            self._encoder,
+            sessions,
+            self._link_of,
+            self._metrics,
+            self._clock_ns,
+            self._note_id,
         )
         self._publisher.last_signal_id = self._stored_signal_id()
         self._set_accepting(is_accepting=True)
@@ -150,9 +160,7 @@ class OmsServer:
 
     @property
     def last_signal_id(self) -> int:
-        """Highest signal id in the stores or published since; a restarted producer continues behind
-        it.
-        """
+        """Highest signal id that may ever have left; a restarted producer continues behind it."""
         return 0 if self._publisher is None else self._publisher.last_signal_id
 
     def statuses(self) -> list[SessionStatus]:
@@ -232,7 +240,34 @@ class OmsServer:
         if store.damaged_count:
             self._log.error("oms_store_damaged", session=comp_id, records=store.damaged_count)
 
+    def _open_ids(self) -> None:
+        path = Path(self.config.store_dir) / "signal-ids"
+        try:
+            self._ids = SignalIds(path, read_boot_id())
+        except OSError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"{path}: cannot be used: {error.strerror}") from error
+
+    def _note_id(self, last_id: int) -> None:
+        """Ids up to this one are about to leave. A disk that refuses to reserve more of them holds
+        no signal back: a power cut now could make ids come again, and the log says so.
+        """
+        if self._ids is None:
+            return
+        try:
+            self._ids.note(last_id)
+        except OSError as error:
+            if not self._ids_refused:
+                self._log.error("oms_signal_ids_not_reserved", last_id=last_id, error=str(error))
+            self._ids_refused = True
+        else:
+            self._ids_refused = False
+
     def _stored_signal_id(self) -> int:
+        """The mark; the newest messages tell it where a store has none yet."""
+        if self._ids is not None and not self._ids.is_new:
+            return self._ids.last
         newest = 0
         for account in self._accounts.values():
             message = decode(account.store.last_message)
@@ -245,6 +280,10 @@ class OmsServer:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+        if self._ids is not None:
+            with suppress(OSError):
+                self._ids.close()
+            self._ids = None
         for account in self._accounts.values():
             account.store.close()
 
@@ -280,9 +319,10 @@ class OmsServer:
     def _admit(self, sock: socket.socket, peer: str) -> None:
         sock.setblocking(False)
         if len(self._doorways) >= self.config.max_pending_connections:
-            sock.close()
-            self._note_refusal(peer, "too many connections wait for their Logon")
-            return
+            # The oldest: whoever means to log on has done so by now. To refuse the newcomer would
+            # let a few silent connections keep every OMS out.
+            oldest = next(iter(self._doorways))
+            self._refuse(oldest, "too many connections wait for their Logon")
         doorway = Doorway(
             sock,
             peer,
@@ -346,6 +386,8 @@ class OmsServer:
             link.log_out("server stops")
 
     def _tick(self) -> None:
+        """Timers, a few times a second. It must come again whatever happens."""
+        self._ticker = self._loop.call_later(_TICK_S, self._tick)
         now_ns = self._clock_ns()
         self._set_accepting(is_accepting=True)
         for doorway, deadline_ns in list(self._doorways.items()):
@@ -355,7 +397,6 @@ class OmsServer:
             if account.link is not None:
                 account.link.tick(now_ns)
             self._report_counts(account)
-        self._ticker = self._loop.call_later(_TICK_S, self._tick)
 
     def _report_counts(self, account: _Account) -> None:
         """Carry over what the session counts for itself."""

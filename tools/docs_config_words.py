@@ -59,7 +59,8 @@ SERVER_WORDS: Words = {
         "timeout_s": "for a whole snapshot",
     },
     "OmsConfig": {
-        "store_dir": "folder of sequence numbers and sent messages, one store a CompID",
+        "store_dir": "folder of sequence numbers and sent messages, one store a CompID, and of the "
+        "signal ids",
         "allowed": "CompIDs that may log on; each gets every signal",
         "address": "address to listen on",
         "port": _PORT,
@@ -77,7 +78,8 @@ SERVER_WORDS: Words = {
         "topology": "one thread for everything, or one that receives and one that works",
         "idle": "what a thread does without work; `spin` is fastest and takes a whole core",
         "instruments": "highest stock locate code + 1",
-        "ticks": "ticks in the pool and in each lane; a power of two",
+        "ticks": "ticks in the pool and in each lane; a power of two; `inline` with large packets "
+        "needs more, and says so",
         "order_pages": "pages of 256 order references",
         "overflow_orders": "orders that find no page; a power of two",
         "levels": "price levels, all instruments together",

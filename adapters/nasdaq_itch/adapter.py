@@ -4,8 +4,12 @@ from typing import NamedTuple
 
 from adapters.nasdaq_itch.normalise import normalise_nb, parse_packet_nb, request_nb
 from feedhandler.core.api import Venue, compile_venue
+from protocols.binaryfile.kernels import LENGTH_BYTES
 from protocols.glimpse.loader import SnapshotLoader
+from protocols.itch50.spec import LENGTHS
 from protocols.moldudp64.spec import SESSION_BYTES
+
+_BLOCK_BYTES_MIN = LENGTH_BYTES + min(length for length in LENGTHS if length)
 
 
 class Adapter(NamedTuple):
@@ -13,6 +17,8 @@ class Adapter(NamedTuple):
 
     name: str = "nasdaq_itch"
     snapshot_loader: type[SnapshotLoader] = SnapshotLoader
+    block_bytes_min: int = _BLOCK_BYTES_MIN
+    """Shortest message that becomes a tick, with its length before it."""
 
     @staticmethod
     def venue() -> Venue:

@@ -125,7 +125,7 @@ def _symbol_nb(buf: Any, at: int) -> int:
 @kernel
 def _normalise_message_nb(buf: Any, at: int, length: int, ticks: Any, slot: int) -> None:
     """One message of `length` bytes at buf[at] to ticks[slot]; kind NONE when type or length are
-    not in the table.
+    not in the table, with the kind that the type stands for in `aux`.
     """
     tick = ticks[slot]
     code = np.int64(buf[at]) if length > 0 else np.int64(0)
@@ -134,6 +134,7 @@ def _normalise_message_nb(buf: Any, at: int, length: int, ticks: Any, slot: int)
     if length == 0 or _LENGTH[code] != length:
         tick["kind"] = Kind.NONE
         tick["status"] = BAD_LENGTH_STATUS if _LENGTH[code] > 0 else Status.UNKNOWN_TYPE
+        tick["aux"] = _KIND[code]
         return
     tick["kind"] = _KIND[code]
     tick["instrument"] = read_u16_nb(buf, at + _LOCATE_AT)

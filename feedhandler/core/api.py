@@ -13,7 +13,8 @@ start and called from the worker's loop at the cost of a function pointer:
         return side                         # pattern: +1 buy, -1 sell, 0 nothing
                                             # breaker: a BreakerLevel
 
-It must not allocate, and may call other kernels. A tick that arrives late (a critical one overtook
+Any other side, and a level outside 0..127, is refused and counted. It must not allocate, and may
+call other kernels. A tick that arrives late (a critical one overtook
 it) has a lower `seq` than one seen before; a pattern that minds keeps the highest seq in its state.
 """
 

@@ -1,7 +1,7 @@
 """Every counter and histogram of a process, in one mapped file that other processes may read.
 
     header      i64[16]                       word by word as in `Header`
-    values      i64[counters, 8]              a cache line each: the value, then 7 words of nothing
+    values      i64[counters, 8]              a cache line each: the value, then its writer's words
     histograms  i64[histograms, HISTOGRAM_WORDS]    as in `latency.py`
     metadata    JSON {"counters": [specs], "histograms": [specs]}    UTF-8, never changes
 
@@ -97,12 +97,6 @@ def default_counter_path() -> Path:
 def add_nb(values: Values, row: int, amount: int) -> None:
     """Add `amount` to counter `row` of `values` i64[counters, 8]. The row's own thread only."""
     values[row, 0] += amount
-
-
-@kernel
-def set_nb(values: Values, row: int, value: int) -> None:
-    """Set gauge `row` of `values` i64[counters, 8]. The row's own thread only."""
-    values[row, 0] = value
 
 
 class CounterFile:

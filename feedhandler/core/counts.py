@@ -1,8 +1,8 @@
 """Rows of a shard's counter table. Names, units and help of each are in
 `feedhandler.server.tables`, in the same order.
 
-Every row has one writer: rows up to RX_LAST belong to the thread that receives, the rest to the
-worker.
+Every row has one writer: those of the worker are WORKER_HEARTBEAT_NS to STAGE_RESULTS_REFUSED + 1,
+the rest belong to the thread that receives.
 """
 
 from enum import IntEnum
@@ -59,9 +59,23 @@ class Count(IntEnum):
     BREAKER_TRIPS = 63
     BREAKERS_TRIPPED = 71
     PATTERN_SIGNALS = 79
+    STAGE_RESULTS_REFUSED = 87  # breakers, patterns
+    SNAPSHOT_DROPPED = 89  # as SnapshotFault, from UNKNOWN_TYPE on
 
 
-COUNT_ROWS = Count.PATTERN_SIGNALS + FUNCTIONS_MAX
+class SnapshotFault(IntEnum):
+    """Why a message of a snapshot did not reach the books."""
+
+    NONE = 0
+    UNKNOWN_TYPE = 1
+    BAD_LENGTH = 2
+    UNKNOWN_REFERENCE = 3
+    DUPLICATE_REFERENCE = 4
+    BAD_VALUE = 5
+    CAPACITY = 6
+
+
+COUNT_ROWS = Count.SNAPSHOT_DROPPED + SnapshotFault.CAPACITY
 
 
 class Histogram(IntEnum):

@@ -19,14 +19,14 @@ from feedhandler.core.analytics import (
     lane_of_nb,
 )
 from feedhandler.core.api import OUT_WORDS, STATE_WORDS
-from feedhandler.core.atomics import spin_pause
+from feedhandler.core.atomics import load_acquire, spin_pause
 from feedhandler.core.book.apply import apply_tick_nb
 from feedhandler.core.book.kernels import Outcome
 from feedhandler.core.book.layout import ORDERS_LIVE, Book, BookCapacity, allocate_book
 from feedhandler.core.counts import FUNCTIONS_MAX, LANES_MAX, Count, Histogram
 from feedhandler.core.events import SIGNAL, TICK, Flag, Kind
 from feedhandler.core.latency import record_nb
-from feedhandler.core.libc import CLOCK_REALTIME, clock_ns
+from feedhandler.core.libc import CLOCK_REALTIME, clock_ns, sched_yield
 from feedhandler.core.ring import CURSOR_WORDS, Ring, allocate_ring, ring_pop_nb, ring_push_nb
 from feedhandler.core.sequence import CHANNEL, ENTRY, State, Window, allocate_window
 from protocols.jit import kernel, outline_kernel
@@ -41,8 +41,10 @@ WATCH_LEVELS = 10
 """Price levels a side of a book that is looked at from outside."""
 
 BAD_LENGTH_STATUS = 3
-"""`status` of a row of kind NONE whose length contradicts its type; any other such row is of an
-unknown type."""
+"""`status` of a row of kind NONE whose length contradicts its type, which `aux` names as a Kind;
+any other such row is of an unknown type."""
+
+_POOL_SPINS = 1_000
 
 
 BBO = np.dtype(
@@ -64,7 +66,7 @@ class Setting(IntEnum):
     """Words of `settings`: fixed while the shard runs."""
 
     TIMED = 0
-    INLINE = 1
+    WORK_FD = 1
     LANES = 2
     BREAKERS = 3
     PATTERNS = 4
@@ -87,7 +89,7 @@ class Control(IntEnum):
     SNAPSHOT = 8
     SNAPSHOT_BLOCKS = 16
     SNAPSHOT_SEQ = 24
-    SNAPSHOT_BYTES = 32
+    WORKER_ASLEEP = 32
     RX_STOPPED = 40
     WATCH = 48
     WATCH_INSTRUMENT = 56
@@ -166,6 +168,9 @@ def allocate_shard(
     free.cells[:] = np.arange(pool)
     free.cursors[0] = pool
     functions = (FUNCTIONS_MAX, instruments, STATE_WORDS)
+    settings = np.zeros(16, np.int64)
+    for descriptor in (Setting.SIGNAL_FD, Setting.CONTROL_FD, Setting.WORK_FD):
+        settings[descriptor] = -1
     return Shard(
         book=allocate_book(capacity.book),
         window=allocate_window(capacity.window_packets, capacity.packet_bytes),
@@ -173,7 +178,7 @@ def allocate_shard(
         packet=np.zeros(1, ENTRY),
         instruments=np.zeros(instruments, INSTRUMENT),
         rules=np.zeros(RULE_WORDS, np.int64),
-        settings=np.zeros(16, np.int64),
+        settings=settings,
         control=np.zeros(72, np.int64),
         ticks=np.zeros(pool, TICK),
         free=free,
@@ -209,8 +214,22 @@ def count_nb(shard: Shard, row: int, amount: int) -> None:
 
 
 @kernel
-def _count_fault_nb(shard: Shard, outcome: int) -> int:
-    """Count what kept a message from the book; 1 when its tick still goes to the stages."""
+def mark_suspect_nb(shard: Shard) -> None:
+    """The books may be wrong: say so until the next snapshot or restart."""
+    shard.channel[0]["suspect"] = 1
+    shard.counts[Count.BOOKS_SUSPECT, 0] = 1
+
+
+@kernel
+def _count_fault_nb(shard: Shard, outcome: int, kind: int) -> int:
+    """Count what kept a message from the book; 1 when its tick still goes to the stages.
+
+    The books lack an order that did not fit. Where they are whole from the first message on, a
+    message about an order that cannot be applied says that they are wrong as well.
+    """
+    about_order = Kind.ADD <= kind <= Kind.REPLACE
+    if outcome == Outcome.CAPACITY or (about_order and shard.channel[0]["strict"]):
+        mark_suspect_nb(shard)
     if outcome == Outcome.OVERFILL:
         count_nb(shard, Count.OVERFILL, 1)
         return 1
@@ -220,9 +239,6 @@ def _count_fault_nb(shard: Shard, outcome: int) -> int:
         count_nb(shard, Count.DUPLICATE_REFERENCE, 1)
     elif outcome == Outcome.CAPACITY:
         count_nb(shard, Count.CAPACITY, 1)
-        # From here on the books lack an order: say so until the next snapshot or restart.
-        shard.channel[0]["suspect"] = 1
-        shard.counts[Count.BOOKS_SUSPECT, 0] = 1
     else:
         count_nb(shard, Count.BAD_VALUE, 1)
     return 0
@@ -254,10 +270,17 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
     if tick["kind"] == Kind.NONE:
         malformed = tick["status"] == BAD_LENGTH_STATUS
         count_nb(shard, Count.BAD_LENGTH if malformed else Count.UNKNOWN_TYPE, 1)
+        about_order = malformed and Kind.ADD <= tick["aux"] <= Kind.REPLACE
+        if about_order and shard.channel[0]["strict"]:
+            mark_suspect_nb(shard)
         return 0
     outcome = apply_tick_nb(shard.book, shard.ticks, slot)
-    if outcome != Outcome.OK and _count_fault_nb(shard, outcome) == 0:
-        return 0
+    if outcome != Outcome.OK:
+        goes_on = _count_fault_nb(shard, outcome, np.int64(tick["kind"]))
+        if not goes_on:
+            return 0
+        if shard.channel[0]["suspect"]:
+            tick["flags"] |= Flag.IN_DOUBT
     count_nb(shard, Count.APPLIED, 1)
     moved_bps = analyse_nb(shard.instruments, shard.ticks, slot)
     lane = lane_of_nb(shard.rules, shard.ticks, slot, moved_bps)
@@ -271,19 +294,38 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
     return 1
 
 
+@outline_kernel
+def _wait_for_slot_nb(shard: Shard) -> int:
+    """The pool is used up: a slot that the worker gave back, or -1 when the shard is to stop."""
+    waits = 0
+    slot = np.int64(-1)
+    while slot < 0 and load_acquire(shard.control, Control.STOP) == 0:
+        waits += 1
+        if waits < _POOL_SPINS:
+            spin_pause()
+        else:
+            sched_yield()
+        count_nb(shard, Count.POOL_WAITS, 1)
+        slot = ring_pop_nb(shard.free)
+    return slot
+
+
 @kernel
-def fill_stash_nb(shard: Shard, wanted: int) -> None:
-    """Have `wanted` free slots at hand, waiting for the worker when the pool is used up."""
+def fill_stash_nb(shard: Shard, wanted: int) -> int:
+    """Have `wanted` free slots at hand, waiting for the worker when the pool is used up; 1, or 0
+    when the shard is to stop meanwhile.
+    """
     size = shard.stash_size[0]
     while size < wanted:
-        slot = ring_pop_nb(shard.free)
-        if slot >= 0:
-            shard.stash[size] = slot
-            size += 1
-        else:
-            count_nb(shard, Count.POOL_WAITS, 1)
-            spin_pause()
+        slot = np.int64(ring_pop_nb(shard.free))
+        if slot < 0:
+            slot = _wait_for_slot_nb(shard)
+            if slot < 0:
+                break
+        shard.stash[size] = slot
+        size += 1
     shard.stash_size[0] = size
+    return int(size >= wanted)
 
 
 @kernel
@@ -294,7 +336,6 @@ def _take_chunk_nb(shard: Shard, count: int, seq: int, source: NDArray[np.void])
     before_ns = clock_ns(CLOCK_REALTIME) if timed else np.int64(0)
     kept = np.int64(0)
     channel = shard.channel[0]
-    doubt = np.int64(Flag.NONE if channel["state"] == State.LIVE else Flag.IN_DOUBT)
     for i in range(shard.stash_size[0]):
         slot = np.int64(shard.stash[i])
         taken = np.int64(0)
@@ -302,13 +343,13 @@ def _take_chunk_nb(shard: Shard, count: int, seq: int, source: NDArray[np.void])
             tick = shard.ticks[slot]
             tick["feed"] = shard.settings[Setting.FEED]
             tick["line"] = origin["line"]
-            tick["flags"] |= doubt
+            # Anew for each message: the one before may have made the books suspect.
+            if channel["state"] != State.LIVE or channel["suspect"]:
+                tick["flags"] |= Flag.IN_DOUBT
             tick["seq"] = seq + i
             tick["ts_rx_ns"] = origin["ts_rx_ns"]
             channel["next_seq"] = seq + i + 1
             shard.types[tick["code"]] += 1
-            if tick["kind"] != Kind.NONE:
-                channel["last_exch_ns"] = tick["ts_exch_ns"]
             taken = np.int64(_take_row_nb(shard, slot))
             if timed and taken:
                 spent_ns = tick["ts_decoded_ns"] - before_ns
@@ -322,23 +363,30 @@ def _take_chunk_nb(shard: Shard, count: int, seq: int, source: NDArray[np.void])
     shard.stash_size[0] = kept
 
 
+@kernel
+def show_progress_nb(shard: Shard) -> None:
+    """Export what every applied packet, snapshot or skipped hole changes."""
+    shard.counts[Count.ORDERS_LIVE, 0] = shard.book.meta[ORDERS_LIVE]
+    shard.counts[Count.NEXT_SEQ, 0] = shard.channel[0]["next_seq"]
+
+
 @outline_kernel
 def apply_blocks_nb(
     shard: Shard, normalise: Any, buf: NDArray[np.uint8], at: int, packet: NDArray[np.void]
 ) -> int:
     """Apply the message blocks of packet[0] (an ENTRY: seq, end, line, ts_rx_ns) that start at
     buf[at]; those below the channel's next_seq are passed over. Returns where the block after the
-    last one starts.
+    last one starts. A shard that is told to stop while the pool is used up leaves the rest.
     """
     row = packet[0]
     seq = np.int64(row["seq"])
     end = np.int64(row["end"])
     while seq < end:
         count = min(end - seq, CHUNK)
-        fill_stash_nb(shard, count)
+        if not fill_stash_nb(shard, count):
+            break
         at = normalise(buf, at, count, shard.ticks, shard.stash)
         _take_chunk_nb(shard, count, seq, packet)
         seq += count
-    shard.counts[Count.ORDERS_LIVE, 0] = shard.book.meta[ORDERS_LIVE]
-    shard.counts[Count.NEXT_SEQ, 0] = shard.channel[0]["next_seq"]
+    show_progress_nb(shard)
     return at

@@ -119,13 +119,6 @@ def summary(histogram: Histogram) -> dict[str, int]:
     return {"count": count, "p50": p50, "p99": p99, "p999": p999, "max": maximum}
 
 
-def merge(into: Histogram, other: Histogram) -> None:
-    """Add every record of `other` to `into`, which the caller must own."""
-    maximum = max(into[MAX], other[MAX])
-    into += other
-    into[MAX] = maximum
-
-
 def since(histogram: Histogram, before: Histogram) -> Histogram:
     """Records made after the copy `before` was taken, as a histogram of its own.
 

@@ -21,10 +21,8 @@ from protocols.jit import JIT_ENABLED
 CLOCK_REALTIME = 0
 CLOCK_MONOTONIC = 1
 MSG_DONTWAIT = 0x40
-MSG_NOSIGNAL = 0x4000
 SO_TIMESTAMPNS = 35
 SO_RCVBUFFORCE = 33
-SO_SNDBUFFORCE = 32
 POLLIN = 0x001
 CONTROL_BYTES = 64
 _NS_PER_S = 1_000_000_000
@@ -86,6 +84,11 @@ if TYPE_CHECKING or not JIT_ENABLED:
         result: int = _libc.write(ctypes.c_int(fd), ctypes.c_void_p(int(at)), ctypes.c_size_t(size))
         return result
 
+    def read(fd: int, at: int, size: int) -> int:
+        """Bytes read to address `at`, or -1."""
+        result: int = _libc.read(ctypes.c_int(fd), ctypes.c_void_p(int(at)), ctypes.c_size_t(size))
+        return result
+
     def poll(fds_at: int, count: int, timeout_ms: int) -> int:
         """Number of ready descriptors among the POLLFD rows at address `fds_at`."""
         result: int = _libc.poll(
@@ -114,6 +117,7 @@ else:  # pragma: no cover - declarations for the compiler; the compiled tests ca
         "send", types.intp(types.int32, types.uintp, types.uintp, types.int32)
     )
     write = types.ExternalFunction("write", types.intp(types.int32, types.uintp, types.uintp))
+    read = types.ExternalFunction("read", types.intp(types.int32, types.uintp, types.uintp))
     poll = types.ExternalFunction("poll", types.int32(types.uintp, types.uintp, types.int32))
     usleep = types.ExternalFunction("usleep", types.int32(types.uint32))
     sched_yield = types.ExternalFunction("sched_yield", types.int32())

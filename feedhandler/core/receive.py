@@ -12,11 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.analytics import track_status_nb
 from feedhandler.core.api import Packet, Venue
 from feedhandler.core.atomics import load_acquire, spin_pause, store_release
-from feedhandler.core.book.apply import apply_tick_nb
-from feedhandler.core.book.kernels import Outcome, reset_book_nb
 from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import (
     CHUNK,
@@ -27,11 +24,12 @@ from feedhandler.core.engine import (
     Watch,
     apply_blocks_nb,
     count_nb,
-    fill_stash_nb,
+    mark_suspect_nb,
+    show_progress_nb,
 )
-from feedhandler.core.events import Kind
 from feedhandler.core.latency import record_nb
 from feedhandler.core.libc import (
+    CLOCK_MONOTONIC,
     CLOCK_REALTIME,
     CONTROL_BYTES,
     MMSGHDR,
@@ -42,35 +40,47 @@ from feedhandler.core.libc import (
     allocate_batch,
     clock_ns,
     poll,
+    read,
     recvmmsg,
     sched_yield,
     send,
     write,
 )
 from feedhandler.core.sequence import (
+    SNAPSHOT_PAUSE_NS,
     State,
     Step,
     Stored,
     advance_state_nb,
+    hear_nb,
     next_hole_nb,
     note_progress_nb,
+    note_snapshot_nb,
     window_drop_first_nb,
     window_store_nb,
 )
-from feedhandler.core.stages import drain_lanes_nb
+from feedhandler.core.snapshot import MAX_JUMP, Snapshot, load_snapshot_nb
+from feedhandler.core.stages import drain_lanes_nb, has_ticks_nb
 from protocols.jit import kernel, outline_kernel
 
 LINES = 3
 RECOVERY = 2
 BATCH = 16
 """Datagrams a line and poll: bounds the work before the lanes are looked at."""
+PACKETS_A_ROUND = (LINES + 1) * BATCH
+"""Packets applied in one poll at most: received, and kept ones whose turn has come."""
 
 _HEADER_BYTES = MMSGHDR.itemsize
-# Far more messages than any session has; a number that is further ahead is garbage.
-_MAX_JUMP = 1 << 36
 _REQUESTS_A_POLL = 32
 _SPINS = 2_000
 _NS_PER_S = 1_000_000_000
+_SLEEP_MS = 1
+"""How long a thread that may sleep does so unless something comes: what it could miss waits no
+longer than this."""
+BEAT_WALL = 0
+BEAT_STEADY = 1
+"""Words of a heartbeat's counter row: when the agent last made a round, by CLOCK_REALTIME (which is
+exported) and by CLOCK_MONOTONIC (from which an age can be told)."""
 
 
 class Idle(IntEnum):
@@ -79,18 +89,6 @@ class Idle(IntEnum):
     SPIN = 0
     YIELD = 1
     BACKOFF = 2
-
-
-class Snapshot(IntEnum):
-    """Hand-over of a snapshot between the receiving thread and the control plane, in
-    control[SNAPSHOT].
-    """
-
-    IDLE = 0
-    WANTED = 1
-    LOADING = 2
-    READY = 3
-    FAILED = 4
 
 
 class Receiver(NamedTuple):
@@ -107,7 +105,9 @@ class Receiver(NamedTuple):
     hole: NDArray[np.int64]
     line_next: NDArray[np.int64]
     pollfds: NDArray[np.void]
+    work_pollfd: NDArray[np.void]
     wakeup: NDArray[np.int64]
+    drained: NDArray[np.int64]
 
 
 def allocate_receiver(fds: tuple[int, int, int], session: bytes, slot_bytes: int) -> Receiver:
@@ -118,6 +118,8 @@ def allocate_receiver(fds: tuple[int, int, int], session: bytes, slot_bytes: int
     pollfds = np.zeros(LINES, POLLFD)
     pollfds["fd"] = fds
     pollfds["events"] = POLLIN
+    work_pollfd = np.zeros(1, POLLFD)
+    work_pollfd["events"] = POLLIN
     return Receiver(
         fds=np.array(fds, np.int32),
         batch=batch,
@@ -128,16 +130,19 @@ def allocate_receiver(fds: tuple[int, int, int], session: bytes, slot_bytes: int
         hole=np.zeros(2, np.int64),
         line_next=np.zeros(LINES, np.int64),
         pollfds=pollfds,
+        work_pollfd=work_pollfd,
         wakeup=np.ones(1, np.int64),
+        drained=np.zeros(1, np.int64),
     )
 
 
 @kernel
 def _note_line_nb(shard: Shard, rx: Receiver, line: int, seq: int, end: int) -> None:
     """Count the messages that this line did not bring in their turn (lost, or late)."""
-    expected = rx.line_next[line]
     if line == RECOVERY:
         return
+    # A false number that was corrected since must not hide what the line loses.
+    expected = min(rx.line_next[line], np.int64(shard.channel[0]["highest_seq"]))
     if expected > 0 and seq > expected:
         count_nb(shard, Count.LOST + line, seq - expected)
     rx.line_next[line] = max(expected, end)
@@ -153,7 +158,7 @@ def _apply_packet_nb(
     count_nb(shard, Count.WINS + np.int64(row["line"]), 1)
     apply_blocks_nb(shard, venue.normalise, buf, at, packet)
     if row["line"] == RECOVERY:
-        count_nb(shard, Count.RECOVERED, np.int64(row["end"]) - first)
+        count_nb(shard, Count.RECOVERED, np.int64(shard.channel[0]["next_seq"]) - first)
 
 
 @kernel
@@ -166,7 +171,7 @@ def _sequence_nb(
     if row["end"] <= channel["next_seq"]:
         count_nb(shard, Count.DUPLICATE_PACKETS, 1)
         return
-    if row["seq"] <= channel["next_seq"]:
+    if row["seq"] <= channel["next_seq"] and not channel["held"]:
         _apply_packet_nb(shard, venue, buf, block_at, shard.packet)
         note_progress_nb(shard.channel, now_ns)
         return
@@ -179,12 +184,47 @@ def _sequence_nb(
         count_nb(shard, Count.WINDOW_FULL, 1)
 
 
+@kernel
+def _note_packet_nb(shard: Shard, rx: Receiver, code: int, end: int, now_ns: int) -> None:
+    """What a packet of messages up to `end` - 1, of which rx.parsed has the first, says about the
+    channel's state. An old one says nothing: it may have been on its way for any time.
+    """
+    channel = shard.channel[0]
+    seq = rx.parsed[0]
+    next_seq = np.int64(channel["next_seq"])
+    line = np.int64(shard.packet[0]["line"])
+    is_old = end <= next_seq if code == Packet.DATA else seq < next_seq
+    _note_line_nb(shard, rx, line, seq, end)
+    if not is_old:
+        if line == RECOVERY:
+            channel["highest_seq"] = max(np.int64(channel["highest_seq"]), end)
+        else:
+            hear_nb(shard.channel, shard.window, end, now_ns)
+        channel["told_seq"] = max(np.int64(channel["told_seq"]), end)
+        channel["last_packet_ns"] = now_ns
+        channel["last_rx_ns"] = shard.packet[0]["ts_rx_ns"]
+        if end > channel["end_seq"]:
+            channel["end_seq"] = 0
+    if code == Packet.END_OF_SESSION and seq >= max(np.int64(channel["highest_seq"]), next_seq):
+        channel["end_seq"] = seq
+    state = channel["state"]
+    in_turn = not is_old and seq <= next_seq and channel["highest_seq"] <= max(end, next_seq)
+    resting = state == State.DOWN or state == State.STALE
+    if state == State.ENDED and channel["end_seq"] == 0:
+        resting = True
+    if in_turn and resting and not channel["suspect"]:
+        channel["state"] = State.LIVE
+    elif state == State.DOWN:
+        channel["state"] = State.SYNCING
+        channel["gap_since_ns"] = now_ns
+
+
 @outline_kernel
 def take_packet_nb(
     shard: Shard, rx: Receiver, venue: Venue, buf: NDArray[np.uint8], at: int, now_ns: int
 ) -> None:
     """One datagram of shard.packet[0].size bytes at buf[at]; line and ts_rx_ns are filled in.
-    Anything but data of our session is counted and dropped.
+    Anything but data of our session is counted and dropped. `now_ns` is of the clock for timers.
     """
     packet = shard.packet[0]
     line = np.int64(packet["line"])
@@ -198,29 +238,18 @@ def take_packet_nb(
     seq = rx.parsed[0]
     end = seq + (rx.parsed[1] if code == Packet.DATA else 0)
     channel = shard.channel[0]
-    state = channel["state"]
-    if channel["next_seq"] > 0 and seq - channel["next_seq"] > _MAX_JUMP:
+    if channel["next_seq"] > 0 and seq - channel["next_seq"] > MAX_JUMP:
         count_nb(shard, Count.REJECTED_MALFORMED, 1)
         if not session_known:
             rx.session[0] = 0
         return
-    if state == State.DOWN:
+    if channel["state"] == State.DOWN:
         if channel["next_seq"] == 0:
             channel["next_seq"] = seq
         channel["highest_seq"] = channel["next_seq"]
-    whole = channel["highest_seq"] <= channel["next_seq"] and seq <= channel["next_seq"]
-    if whole and not channel["suspect"] and state in (State.DOWN, State.STALE):
-        channel["state"] = State.LIVE
-    elif state == State.DOWN:
-        channel["state"] = State.SYNCING
-        channel["gap_since_ns"] = now_ns
-    channel["last_packet_ns"] = now_ns
-    channel["highest_seq"] = max(np.int64(channel["highest_seq"]), end)
-    _note_line_nb(shard, rx, line, seq, end)
+    _note_packet_nb(shard, rx, code, end, now_ns)
     if code != Packet.DATA:
         count_nb(shard, Count.HEARTBEATS, 1)
-        if code == Packet.END_OF_SESSION:
-            channel["end_seq"] = seq
         return
     packet["seq"] = seq
     packet["end"] = end
@@ -230,9 +259,13 @@ def take_packet_nb(
 
 @outline_kernel
 def drain_window_nb(shard: Shard, venue: Venue, now_ns: int) -> int:
-    """Apply up to BATCH kept packets whose turn has come; how many."""
+    """Apply up to BATCH kept packets whose turn has come; how many. While a snapshot is awaited
+    they stay.
+    """
     window = shard.window
     done = 0
+    if shard.channel[0]["held"]:
+        return 0
     while done < BATCH and window.meta[1] > 0:
         head = window.meta[0] & (window.entries.shape[0] - 1)
         entry = window.entries[head]
@@ -268,57 +301,47 @@ def _send_requests_nb(shard: Shard, rx: Receiver, venue: Venue) -> None:
         channel["request_seq"] = rx.hole[0] + count
 
 
-@outline_kernel
-def load_snapshot_nb(shard: Shard, venue: Venue, blocks: int, next_seq: int) -> int:
-    """Replace the books by the `blocks` message blocks in shard.snapshot, which is the state before
-    message `next_seq`; 1, or 0 when the live books are ahead of it.
-    """
+@kernel
+def _take_snapshot_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
+    """Load the snapshot that is ready, unless what it was for is over."""
     channel = shard.channel[0]
-    if next_seq < channel["next_seq"]:
-        return 0
-    reset_book_nb(shard.book)
-    at = np.int64(0)
-    done = np.int64(0)
-    suspect = np.int64(0)
-    while done < blocks:
-        count = min(blocks - done, CHUNK)
-        fill_stash_nb(shard, count)
-        at = venue.normalise(shard.snapshot, at, count, shard.ticks, shard.stash)
-        for i in range(count):
-            slot = np.int64(shard.stash[i])
-            if shard.ticks[slot]["kind"] == Kind.NONE:
-                continue
-            outcome = apply_tick_nb(shard.book, shard.ticks, slot)
-            if outcome == Outcome.OK:
-                instrument = np.int64(shard.ticks[slot]["instrument"])
-                track_status_nb(shard.instruments[instrument : instrument + 1], shard.ticks, slot)
-            elif outcome == Outcome.CAPACITY:
-                suspect = np.int64(1)
-        done += count
-    count_nb(shard, Count.COVERED_BY_SNAPSHOT, next_seq - channel["next_seq"])
-    count_nb(shard, Count.SNAPSHOTS, 1)
-    channel["next_seq"] = next_seq
-    channel["highest_seq"] = max(np.int64(channel["highest_seq"]), next_seq)
-    channel["suspect"] = suspect
-    shard.counts[Count.BOOKS_SUSPECT, 0] = suspect
-    return 1
+    if channel["next_seq"] >= channel["highest_seq"] and not channel["suspect"]:
+        channel["held"] = 0
+        return
+    blocks = load_acquire(shard.control, Control.SNAPSHOT_BLOCKS)
+    next_seq = load_acquire(shard.control, Control.SNAPSHOT_SEQ)
+    helped = load_snapshot_nb(shard, venue, blocks, next_seq) and not channel["suspect"]
+    note_snapshot_nb(shard.channel, np.int64(helped), now_ns)
+    if helped and next_hole_nb(shard.channel, shard.window, next_seq, rx.hole):
+        channel["snapshot_after_ns"] = now_ns + SNAPSHOT_PAUSE_NS
+    note_progress_nb(shard.channel, now_ns)
 
 
 @kernel
-def _follow_snapshot_nb(shard: Shard, venue: Venue, now_ns: int) -> None:
+def _follow_snapshot_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
     """Take a snapshot that the control plane has loaded, or note that it could not."""
     state = load_acquire(shard.control, Control.SNAPSHOT)
     if state == Snapshot.READY:
-        blocks = load_acquire(shard.control, Control.SNAPSHOT_BLOCKS)
-        next_seq = load_acquire(shard.control, Control.SNAPSHOT_SEQ)
-        load_snapshot_nb(shard, venue, blocks, next_seq)
-        note_progress_nb(shard.channel, now_ns)
-        store_release(shard.control, Control.SNAPSHOT, np.int64(Snapshot.IDLE))
+        _take_snapshot_nb(shard, rx, venue, now_ns)
     elif state == Snapshot.FAILED:
-        channel = shard.channel[0]
-        channel["snapshot_after_ns"] = now_ns + _NS_PER_S
-        channel["request_tries"] = 0
-        store_release(shard.control, Control.SNAPSHOT, np.int64(Snapshot.IDLE))
+        note_snapshot_nb(shard.channel, np.int64(0), now_ns)
+    else:
+        return
+    store_release(shard.control, Control.SNAPSHOT, np.int64(Snapshot.IDLE))
+
+
+@kernel
+def _want_snapshot_nb(shard: Shard, rx: Receiver) -> None:
+    """Ask the control plane for a snapshot unless it is at one already. Without a hole that holds
+    them back, packets wait in the window from now on: a snapshot must not be older than the books.
+    """
+    if load_acquire(shard.control, Control.SNAPSHOT) != Snapshot.IDLE:
+        return
+    channel = shard.channel[0]
+    channel["told_seq"] = 0
+    channel["held"] = channel["next_seq"] >= channel["highest_seq"]
+    store_release(shard.control, Control.SNAPSHOT, np.int64(Snapshot.WANTED))
+    wake_nb(shard, rx, Setting.CONTROL_FD)
 
 
 @kernel
@@ -332,8 +355,7 @@ def skip_hole_nb(shard: Shard, rx: Receiver) -> None:
     count_nb(shard, Count.UNRECOVERED, rx.hole[1] - channel["next_seq"])
     count_nb(shard, Count.GAPS_UNRECOVERED, 1)
     channel["next_seq"] = rx.hole[1]
-    channel["suspect"] = 1
-    shard.counts[Count.BOOKS_SUSPECT, 0] = 1
+    mark_suspect_nb(shard)
 
 
 @outline_kernel
@@ -347,16 +369,14 @@ def advance_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
     if step == Step.REQUEST:
         _send_requests_nb(shard, rx, venue)
     elif step == Step.SNAPSHOT:
-        if load_acquire(shard.control, Control.SNAPSHOT) == Snapshot.IDLE:
-            store_release(shard.control, Control.SNAPSHOT, np.int64(Snapshot.WANTED))
-            wake_nb(shard, rx, Setting.CONTROL_FD)
+        _want_snapshot_nb(shard, rx)
     elif step == Step.GIVE_UP:
         skip_hole_nb(shard, rx)
     shard.counts[Count.STATE, 0] = channel["state"]
     shard.counts[Count.GAP_OPEN, 0] = channel["next_seq"] < channel["highest_seq"]
-    shard.counts[Count.LAST_PACKET_NS, 0] = channel["last_packet_ns"]
+    shard.counts[Count.LAST_PACKET_NS, 0] = channel["last_rx_ns"]
     shard.counts[Count.END_SEQ, 0] = channel["end_seq"]
-    shard.counts[Count.RX_HEARTBEAT_NS, 0] = now_ns
+    show_progress_nb(shard)
 
 
 @outline_kernel
@@ -383,9 +403,7 @@ def show_book_nb(shard: Shard) -> None:
 
 @kernel
 def wake_nb(shard: Shard, rx: Receiver, which: int) -> None:
-    """Make an event descriptor of the control plane readable: Setting.SIGNAL_FD or
-    Setting.CONTROL_FD.
-    """
+    """Make an event descriptor readable: that of Setting.SIGNAL_FD, CONTROL_FD or WORK_FD."""
     fd = shard.settings[which]
     if fd >= 0:
         write(fd, rx.wakeup.ctypes.data, 8)
@@ -401,20 +419,30 @@ def receive_line_nb(shard: Shard, rx: Receiver, venue: Venue, line: int) -> int:
     count = recvmmsg(rx.fds[line], at, BATCH, MSG_DONTWAIT, 0)
     if count <= 0:
         return 0
-    now_ns = clock_ns(CLOCK_REALTIME)
+    now_ns = clock_ns(CLOCK_MONOTONIC)
+    wall_ns = clock_ns(CLOCK_REALTIME)
     for i in range(first, first + count):
         # cmsghdr is 16 bytes, then struct timespec (SO_TIMESTAMPNS); without one the time of this
         # call stands in.
-        ts_rx_ns = now_ns
+        ts_rx_ns = wall_ns
         if rx.batch.headers[i]["controllen"] > 0:
             ts_rx_ns = rx.batch.control[i, 2] * _NS_PER_S + rx.batch.control[i, 3]
         packet = shard.packet[0]
         packet["line"] = line
         packet["ts_rx_ns"] = ts_rx_ns
         packet["size"] = rx.batch.headers[i]["size"]
-        record_nb(shard.histograms[Histogram.STAGE_RECEIVE], now_ns - ts_rx_ns)
+        record_nb(shard.histograms[Histogram.STAGE_RECEIVE], wall_ns - ts_rx_ns)
         take_packet_nb(shard, rx, venue, rx.batch.payload, i * rx.slot_bytes, now_ns)
     return count
+
+
+@kernel
+def _beat_nb(shard: Shard, row: int) -> int:
+    """Note that an agent makes a round; the time for timers, ns of CLOCK_MONOTONIC."""
+    now_ns = clock_ns(CLOCK_MONOTONIC)
+    shard.counts[row, BEAT_WALL] = clock_ns(CLOCK_REALTIME)
+    shard.counts[row, BEAT_STEADY] = now_ns
+    return now_ns
 
 
 @kernel
@@ -424,8 +452,8 @@ def poll_once_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
     for line in range(LINES):
         if rx.fds[line] >= 0:
             work += receive_line_nb(shard, rx, venue, line)
-    now_ns = clock_ns(CLOCK_REALTIME)
-    _follow_snapshot_nb(shard, venue, now_ns)
+    now_ns = _beat_nb(shard, Count.RX_HEARTBEAT_NS)
+    _follow_snapshot_nb(shard, rx, venue, now_ns)
     drained = drain_window_nb(shard, venue, now_ns)
     # While kept packets are still due, nothing is known to be missing: the next round goes on.
     if drained < BATCH:
@@ -442,7 +470,20 @@ def _idle_nb(rx: Receiver, strategy: int, idle_rounds: int) -> None:
     elif strategy == Idle.YIELD:
         sched_yield()
     else:
-        poll(rx.pollfds.ctypes.data, LINES, 1)
+        poll(rx.pollfds.ctypes.data, LINES, _SLEEP_MS)
+
+
+@kernel
+def _sleep_until_ticks_nb(shard: Shard, rx: Receiver) -> None:
+    """The worker found no tick: sleep until the receiver wakes it. A wake-up that a race loses is
+    made up for by the end of the sleep.
+    """
+    store_release(shard.control, Control.WORKER_ASLEEP, np.int64(1))
+    if not has_ticks_nb(shard) and load_acquire(shard.control, Control.RX_STOPPED) == 0:
+        rx.work_pollfd[0]["fd"] = shard.settings[Setting.WORK_FD]
+        if poll(rx.work_pollfd.ctypes.data, 1, _SLEEP_MS) > 0:
+            read(shard.settings[Setting.WORK_FD], rx.drained.ctypes.data, 8)
+    store_release(shard.control, Control.WORKER_ASLEEP, np.int64(0))
 
 
 @kernel
@@ -457,7 +498,9 @@ def run_inline_nb(shard: Shard, rx: Receiver, venue: Venue, breakers: Any, patte
         work += drain_lanes_nb(shard, breakers, patterns, shard.ticks.shape[0])
         if shard.signal_count[0] != signals:
             wake_nb(shard, rx, Setting.SIGNAL_FD)
-        shard.counts[Count.WORKER_HEARTBEAT_NS, 0] = shard.counts[Count.RX_HEARTBEAT_NS, 0]
+        for word in (BEAT_WALL, BEAT_STEADY):
+            beat = shard.counts[Count.RX_HEARTBEAT_NS, word]
+            shard.counts[Count.WORKER_HEARTBEAT_NS, word] = beat
         rounds += 1
         idle_rounds = 0 if work else idle_rounds + 1
         if idle_rounds:
@@ -475,6 +518,8 @@ def run_receiver_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
     strategy = shard.settings[Setting.IDLE]
     while load_acquire(shard.control, Control.STOP) == 0:
         work = poll_once_nb(shard, rx, venue)
+        if work and load_acquire(shard.control, Control.WORKER_ASLEEP):
+            wake_nb(shard, rx, Setting.WORK_FD)
         rounds += 1
         idle_rounds = 0 if work else idle_rounds + 1
         if idle_rounds:
@@ -498,11 +543,13 @@ def run_worker_nb(shard: Shard, rx: Receiver, breakers: Any, patterns: Any) -> i
         total += work
         if shard.signal_count[0] != signals:
             wake_nb(shard, rx, Setting.SIGNAL_FD)
-        shard.counts[Count.WORKER_HEARTBEAT_NS, 0] = clock_ns(CLOCK_REALTIME)
+        _beat_nb(shard, Count.WORKER_HEARTBEAT_NS)
         if work == 0 and stopping:
             return total
         idle_rounds = 0 if work else idle_rounds + 1
         if idle_rounds < _SPINS or strategy == Idle.SPIN:
             spin_pause()
-        else:
+        elif strategy == Idle.YIELD:
             sched_yield()
+        else:
+            _sleep_until_ticks_nb(shard, rx)

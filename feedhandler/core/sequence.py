@@ -8,8 +8,10 @@ state that users see.
 A packet is (seq, end, bytes): messages seq .. end - 1. The first arrival on any line wins. A packet
 ahead of its turn waits in the window, sorted by sequence number; the hole before it is asked for
 again after `reorder_ns`, chunk by chunk, and when that does not help within `tries_max`, or the
-hole is larger than `snapshot_above`, a snapshot is asked for. While the state is not LIVE every
-tick is flagged IN_DOUBT and no signal leaves.
+hole is larger than `snapshot_above`, a snapshot is asked for. After SNAPSHOT_TRIES snapshots that
+did not help the hole is asked for by requests alone, and given up when those do not help either.
+Books that may be wrong ask for a snapshot too, and live packets wait for it in the window. While
+the state is not LIVE every tick is flagged IN_DOUBT and no signal leaves.
 """
 
 from enum import IntEnum
@@ -47,13 +49,18 @@ CHANNEL = np.dtype(
         ("next_seq", "i8"),
         ("highest_seq", "i8"),
         ("end_seq", "i8"),
+        ("heard_seq", "i8"),
+        ("heard_since_ns", "i8"),
+        ("told_seq", "i8"),
         ("last_packet_ns", "i8"),
-        ("last_exch_ns", "i8"),
+        ("last_rx_ns", "i8"),
         ("gap_since_ns", "i8"),
         ("request_seq", "i8"),
         ("request_ns", "i8"),
         ("request_tries", "i8"),
         ("snapshot_after_ns", "i8"),
+        ("snapshot_failures", "i8"),
+        ("held", "i8"),
         ("suspect", "i8"),
         ("reorder_ns", "i8"),
         ("request_timeout_ns", "i8"),
@@ -64,11 +71,22 @@ CHANNEL = np.dtype(
         ("stale_after_ns", "i8"),
         ("can_request", "i8"),
         ("can_snapshot", "i8"),
+        ("strict", "i8"),
     ]
 )
 """One row a channel: its state, then its settings (from `reorder_ns` on). Sequence numbers are
 those of the next message; `highest_seq` is one past the last message that any packet or heartbeat
-has told of."""
+has told of, `heard_seq` the same for the packets since `heard_since_ns`, all of which told of less
+(0: the last one did not), `told_seq` for those since a snapshot was asked for. Times are those of
+the caller's clock for timers, but `last_rx_ns`, which is the receive stamp of the packet at
+`last_packet_ns`. `held` 1: packets wait in the window for a snapshot. `strict` 1: a message that
+contradicts the books makes them suspect (a replay of half a day has such messages)."""
+
+SNAPSHOT_TRIES = 3
+"""Snapshots in a row without a use after which requests go on alone."""
+SNAPSHOT_PAUSE_NS = 1_000_000_000
+SNAPSHOT_SLOW_PAUSE_NS = 60_000_000_000
+"""Until the next snapshot once SNAPSHOT_TRIES failed: each one may stop the books for a moment."""
 
 ENTRY = np.dtype(
     [
@@ -185,10 +203,54 @@ def window_drop_first_nb(window: Window) -> None:
 
 
 @kernel
-def window_clear_nb(window: Window) -> None:
-    """Forget everything."""
+def window_end_nb(window: Window) -> int:
+    """One past the last message of all packets kept, 0 when there is none."""
+    head = window.meta[WINDOW_HEAD]
+    mask = window.entries.shape[0] - 1
+    end = np.int64(0)
+    for i in range(window.meta[WINDOW_COUNT]):
+        end = max(end, np.int64(window.entries[(head + i) & mask]["end"]))
+    return end
+
+
+@kernel
+def believe_nb(channel: NDArray[np.void], window: Window, end: int) -> None:
+    """No message from `end` on was sent yet, whatever was told before: forget packets and an end of
+    session beyond it.
+    """
+    row = channel[0]
+    highest_seq = max(end, np.int64(row["next_seq"]))
+    row["highest_seq"] = highest_seq
+    row["heard_seq"] = 0
+    if row["end_seq"] > highest_seq:
+        row["end_seq"] = 0
+    mask = window.entries.shape[0] - 1
     while window.meta[WINDOW_COUNT] > 0:
-        window_drop_first_nb(window)
+        position = (window.meta[WINDOW_HEAD] + window.meta[WINDOW_COUNT] - 1) & mask
+        if window.entries[position]["end"] <= highest_seq:
+            break
+        window.free_slots[window.meta[WINDOW_FREE]] = window.entries[position]["slot"]
+        window.meta[WINDOW_FREE] += 1
+        window.meta[WINDOW_COUNT] -= 1
+
+
+@kernel
+def hear_nb(channel: NDArray[np.void], window: Window, end: int, now_ns: int) -> None:
+    """A packet of a line, no old one, told that messages up to `end` - 1 were sent.
+
+    One false packet must not leave a hole for ever that nobody can fill: when all packets of
+    `stale_after_ns` told of less than the highest number, theirs is believed.
+    """
+    row = channel[0]
+    if end >= row["highest_seq"]:
+        row["highest_seq"] = end
+        row["heard_seq"] = 0
+        return
+    if row["heard_seq"] == 0:
+        row["heard_since_ns"] = now_ns
+    row["heard_seq"] = max(np.int64(row["heard_seq"]), end)
+    if now_ns - row["heard_since_ns"] > row["stale_after_ns"]:
+        believe_nb(channel, window, np.int64(row["heard_seq"]))
 
 
 @kernel
@@ -204,6 +266,8 @@ def next_hole_nb(
     mask = window.entries.shape[0] - 1
     for i in range(window.meta[WINDOW_COUNT]):
         entry = window.entries[(head + i) & mask]
+        if entry["seq"] >= row["highest_seq"]:
+            break
         if entry["seq"] > seq:
             hole[0] = seq
             hole[1] = entry["seq"]
@@ -224,6 +288,22 @@ def note_progress_nb(channel: NDArray[np.void], now_ns: int) -> None:
     row["request_tries"] = 0
 
 
+@kernel
+def note_snapshot_nb(channel: NDArray[np.void], helped: int, now_ns: int) -> None:
+    """A snapshot was loaded, or it failed or was of no use: when the next one may be asked for."""
+    row = channel[0]
+    row["held"] = 0
+    if helped:
+        row["snapshot_failures"] = 0
+        return
+    row["snapshot_failures"] += 1
+    given_up = row["snapshot_failures"] >= SNAPSHOT_TRIES
+    pause_ns = np.int64(SNAPSHOT_SLOW_PAUSE_NS if given_up else SNAPSHOT_PAUSE_NS)
+    row["snapshot_after_ns"] = now_ns + pause_ns
+    if row["snapshot_failures"] <= SNAPSHOT_TRIES:
+        row["request_tries"] = 0
+
+
 class Step(IntEnum):
     """What the gap clock asks for."""
 
@@ -242,9 +322,13 @@ def _gap_step_nb(channel: NDArray[np.void], now_ns: int) -> int:
     if row["state"] != State.SYNCING:
         row["state"] = State.RECOVERING
     missing = row["highest_seq"] - row["next_seq"]
-    wants_snapshot = row["can_snapshot"] and (
-        missing > row["snapshot_above"] or not row["can_request"]
-    )
+    hopes = row["can_snapshot"] and row["snapshot_failures"] < SNAPSHOT_TRIES
+    is_due = now_ns >= row["snapshot_after_ns"]
+    if row["can_snapshot"] and not hopes and is_due:
+        # Requests go on meanwhile, and after the hole was given up nothing is lost by trying.
+        row["snapshot_after_ns"] = now_ns + SNAPSHOT_SLOW_PAUSE_NS
+        return Step.SNAPSHOT
+    wants_snapshot = hopes and (missing > row["snapshot_above"] or not row["can_request"])
     if row["can_request"] and not wants_snapshot:
         if now_ns - row["request_ns"] > row["request_timeout_ns"]:
             row["request_tries"] += 1
@@ -252,8 +336,8 @@ def _gap_step_nb(channel: NDArray[np.void], now_ns: int) -> int:
             row["request_seq"] = row["next_seq"]
         if row["request_tries"] <= row["tries_max"]:
             return Step.REQUEST
-    if row["can_snapshot"]:
-        return Step.SNAPSHOT if now_ns >= row["snapshot_after_ns"] else Step.NOTHING
+    if hopes:
+        return Step.SNAPSHOT if is_due else Step.NOTHING
     return Step.GIVE_UP
 
 
@@ -266,6 +350,9 @@ def advance_state_nb(channel: NDArray[np.void], now_ns: int) -> int:
     state = row["state"]
     if state == State.DOWN:
         return Step.NOTHING
+    if row["held"]:
+        row["state"] = State.RECOVERING
+        return Step.NOTHING
     if row["next_seq"] < row["highest_seq"]:
         if state in (State.LIVE, State.STALE, State.ENDED):
             row["state"] = State.GAP
@@ -277,6 +364,8 @@ def advance_state_nb(channel: NDArray[np.void], now_ns: int) -> int:
         return _gap_step_nb(channel, now_ns)
     if row["suspect"]:
         row["state"] = State.STALE
+        if row["can_snapshot"] and now_ns >= row["snapshot_after_ns"]:
+            return Step.SNAPSHOT
     elif row["end_seq"] > 0 and row["next_seq"] >= row["end_seq"]:
         row["state"] = State.ENDED
     elif now_ns - row["last_packet_ns"] > row["stale_after_ns"]:

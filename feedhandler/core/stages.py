@@ -26,6 +26,9 @@ from feedhandler.core.ring import (
 )
 from protocols.jit import kernel, outline_kernel
 
+_LEVEL_MAX = 127
+"""A breaker's level is kept in a signed byte."""
+
 
 @kernel
 def _next_slot_nb(shard: Shard) -> int:
@@ -35,6 +38,16 @@ def _next_slot_nb(shard: Shard) -> int:
         if cursors[HEAD] < load_acquire(cursors, TAIL):
             return ring_pop_nb(Ring(cursors, shard.lane_cells[lane]))
     return -1
+
+
+@kernel
+def has_ticks_nb(shard: Shard) -> int:
+    """1 when a lane holds a tick."""
+    for lane in range(shard.settings[Setting.LANES]):
+        cursors = shard.lane_cursors[lane]
+        if cursors[HEAD] < load_acquire(cursors, TAIL):
+            return 1
+    return 0
 
 
 @kernel
@@ -85,7 +98,8 @@ def _emit_nb(shard: Shard, slot: int, kind: int, source: int, side_or_level: int
 @kernel
 def _run_breakers_nb(shard: Shard, breakers: Any, slot: int) -> int:
     """Every breaker sees every tick; a changed level is published as soon as the book is not in
-    doubt. Returns the highest level.
+    doubt. A level that is none is refused, counted, and leaves the breaker as it was. Returns the
+    highest level.
     """
     tick = shard.ticks[slot]
     instrument = np.int64(tick["instrument"])
@@ -97,6 +111,9 @@ def _run_breakers_nb(shard: Shard, breakers: Any, slot: int) -> int:
         shard.out[:] = 0
         level = breakers[i](shard.ticks, slot, shard.breaker_params[i], state, shard.out)
         before = np.int64(shard.breaker_level[i, instrument])
+        if level < 0 or level > _LEVEL_MAX:
+            count_nb(shard, Count.STAGE_RESULTS_REFUSED, 1)
+            level = before
         if level != before:
             shard.breaker_level[i, instrument] = level
             count_nb(shard, Count.BREAKERS_TRIPPED + i, np.int64(level > 0) - np.int64(before > 0))
@@ -112,7 +129,7 @@ def _run_breakers_nb(shard: Shard, breakers: Any, slot: int) -> int:
 @kernel
 def _run_patterns_nb(shard: Shard, patterns: Any, slot: int, level: int) -> None:
     """Every pattern sees every tick; what it proposes leaves only from a live book, a trading
-    instrument and a closed breaker.
+    instrument and a closed breaker. A side that is none is refused and counted.
     """
     tick = shard.ticks[slot]
     instrument = np.int64(tick["instrument"])
@@ -123,7 +140,9 @@ def _run_patterns_nb(shard: Shard, patterns: Any, slot: int, level: int) -> None
         side = patterns[i](shard.ticks, slot, shard.pattern_params[i], state, shard.out)
         if side == 0:
             continue
-        if held_back:
+        if side != 1 and side != -1:
+            count_nb(shard, Count.STAGE_RESULTS_REFUSED + 1, 1)
+        elif held_back:
             count_nb(shard, Count.SIGNALS_SUPPRESSED, 1)
         elif _emit_nb(shard, slot, SignalKind.ORDER, i, side):
             count_nb(shard, Count.PATTERN_SIGNALS + i, 1)

@@ -26,6 +26,7 @@ from feedhandler.core.engine import Control, Setting, Watch
 from feedhandler.core.events import symbol_text
 from feedhandler.core.latency import record_nb, summary
 from feedhandler.core.receive import (
+    BEAT_STEADY,
     Receiver,
     allocate_receiver,
     run_inline_nb,
@@ -33,20 +34,13 @@ from feedhandler.core.receive import (
     run_worker_nb,
 )
 from feedhandler.core.sequence import State
-from feedhandler.server.assemble import (
-    build_shard,
-    build_stages,
-    build_venue,
-    find_adapter,
-    scratch_tables,
-)
+from feedhandler.server.assemble import prepare, scratch_tables
 from feedhandler.server.config import ServerConfig
-from feedhandler.server.configfile import check_writable, load_config
+from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ExitCode, UserError, bind_error
 from feedhandler.server.hiccup import HiccupMeter
-from feedhandler.server.http import HttpServer, Response
+from feedhandler.server.http import Handler, HttpServer, Response
 from feedhandler.server.logs import configure_logging
-from feedhandler.server.memory import reserve_memory
 from feedhandler.server.metrics import GcPauseMeter, MetricsPage
 from feedhandler.server.net import open_line, open_requester
 from feedhandler.server.ownership import own_counter_file
@@ -66,7 +60,8 @@ from oms_out.store import StoreError
 _JSON = "application/json"
 _LIVE_WITHIN_NS = 2_000_000_000
 _WATCH_S = 0.5
-_BOOK_WAIT_NS = 20_000_000
+_BOOK_WAIT_S = 0.001
+_BOOK_WAITS = 50
 
 
 class _OmsMetrics:
@@ -101,7 +96,6 @@ class Server:
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
         self._log = structlog.get_logger()
-        check_writable(config.report_file)
         path = Path(config.counters_file) if config.counters_file else default_counter_path()
         self._counter_lock = own_counter_file(path)
         self.counters = CounterFile.create(
@@ -114,17 +108,15 @@ class Server:
             histogram_specs(),
             start_time_ns=time.time_ns(),
         )
-        self._shard = build_shard(
+        self._shard, self._stages, self._adapter, self._venue = prepare(
             config, self.counters.values[:COUNT_ROWS], self.counters.histograms[:HISTOGRAM_ROWS]
         )
-        reserve_memory(self._shard)
-        self._stages = build_stages(self._shard, config.breakers, config.patterns)
-        self._adapter, self._venue = build_venue(config.feed)
         self._sockets: list[socket.socket] = []
         self._rx = self._open_feed()
         self._signal_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self._control_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self._shard.settings[Setting.SIGNAL_FD] = self._signal_fd
+        self._shard.settings[Setting.WORK_FD] = os.eventfd(0, os.EFD_NONBLOCK)
         self._shard.settings[Setting.CONTROL_FD] = self._control_fd
         self._metrics = _OmsMetrics(self.counters)
         sources = [stage.name for stage in (*config.patterns, *config.breakers)]
@@ -138,7 +130,8 @@ class Server:
         )
         self._snapshots = self._make_snapshots()
         self._page = MetricsPage(self.counters)
-        routes: dict[str, Callable[[], Response]] = {
+        self._book_turn = asyncio.Lock()
+        routes: dict[str, Handler] = {
             "/metrics": lambda: (200, CONTENT_TYPE_LATEST, self._page.render()),
             "/livez": self._livez,
             "/readyz": self._readyz,
@@ -202,11 +195,11 @@ class Server:
 
     def _agents(self) -> dict[str, int]:
         """Age in ns of each agent's last round, or of its start until the first one."""
-        now_ns = time.time_ns()
-        counts = self._shard.counts
+        now_ns = time.monotonic_ns()
+        beats = self._shard.counts[:, BEAT_STEADY]
         rows = {"receiver": Count.RX_HEARTBEAT_NS, "worker": Count.WORKER_HEARTBEAT_NS}
         started_ns = self._agents_started_ns
-        return {name: now_ns - max(int(counts[row, 0]), started_ns) for name, row in rows.items()}
+        return {name: now_ns - max(int(beats[row]), started_ns) for name, row in rows.items()}
 
     def _livez(self) -> Response:
         ages = self._agents()
@@ -224,19 +217,22 @@ class Server:
         }
         return (200 if ready else 503, _JSON, msgspec.json.encode({"ready": ready, **parts}))
 
-    def _book(self) -> Response:
+    async def _book(self) -> Response:
         """Top of the busiest instrument's book (or of the configured one), as the receiving thread
-        copies it.
+        copies it; one reader at a time, as there is one copy.
         """
-        instrument = self._watched_instrument()
-        control = self._shard.control
-        write_control_nb(control, Control.WATCH_INSTRUMENT, instrument)
-        write_control_nb(control, Control.WATCH, Watch.WANTED)
-        deadline_ns = time.monotonic_ns() + _BOOK_WAIT_NS
-        while read_control_nb(control, Control.WATCH) != Watch.READY:
-            if time.monotonic_ns() > deadline_ns:
-                return 503, _JSON, b'{"error":"the engine did not answer in time"}'
-            time.sleep(0)
+        async with self._book_turn:
+            instrument = self._watched_instrument()
+            control = self._shard.control
+            write_control_nb(control, Control.WATCH_INSTRUMENT, instrument)
+            write_control_nb(control, Control.WATCH, Watch.WANTED)
+            for _ in range(_BOOK_WAITS):
+                if read_control_nb(control, Control.WATCH) == Watch.READY:
+                    return self._book_page(instrument)
+                await asyncio.sleep(_BOOK_WAIT_S)
+        return 503, _JSON, b'{"error":"the engine did not answer in time"}'
+
+    def _book_page(self, instrument: int) -> Response:
         next_seq, state, bids, asks = (int(word) for word in self._shard.watched_info)
         names = ("price_e4", "qty", "orders")
         sides = [
@@ -324,7 +320,7 @@ class Server:
                 ("receiver", lambda: run_receiver_nb(shard, rx, venue)),
                 ("worker", lambda: run_worker_nb(shard, rx, stages.breakers, stages.patterns)),
             ]
-        self._agents_started_ns = time.time_ns()
+        self._agents_started_ns = time.monotonic_ns()
         for name, duty in duties:
             thread = threading.Thread(target=self._guard, args=(duty,), name=name, daemon=True)
             thread.start()
@@ -339,7 +335,9 @@ class Server:
             os.kill(os.getpid(), signal.SIGTERM)
 
     async def _watch(self) -> None:
-        """Log each change of the channel's state."""
+        """Log the channel's state whenever a look at it finds another one: what comes and goes
+        between two looks is in the counters only.
+        """
         last = -1
         while True:
             state = int(self._shard.counts[Count.STATE, 0])
@@ -428,11 +426,8 @@ async def _serve(config: ServerConfig) -> int:
 
 def check_configuration(path: Path) -> str:
     """`feedhandler check-config`: one line that says that all is well, or the error that `serve`
-    would give.
+    would give before it opens a socket, a store or its counter file.
     """
     config = load_config(path, ServerConfig, environ=os.environ)
-    counts, histograms = scratch_tables()
-    shard = build_shard(config, counts, histograms)
-    build_stages(shard, config.breakers, config.patterns)
-    find_adapter(config.feed.adapter)
+    prepare(config, *scratch_tables())
     return f"{path}: good; {len(config.patterns)} patterns, {len(config.breakers)} breakers"

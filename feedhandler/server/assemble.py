@@ -19,10 +19,17 @@ from feedhandler.core.api import StageError, Venue, compile_stage, fill_places
 from feedhandler.core.book.layout import BookCapacity
 from feedhandler.core.counters import VALUE_WORDS
 from feedhandler.core.counts import COUNT_ROWS, FUNCTIONS_MAX, HISTOGRAM_ROWS
-from feedhandler.core.engine import PARAM_WORDS, Setting, Shard, ShardCapacity, allocate_shard
+from feedhandler.core.engine import (
+    CHUNK,
+    PARAM_WORDS,
+    Setting,
+    Shard,
+    ShardCapacity,
+    allocate_shard,
+)
 from feedhandler.core.events import Kind
 from feedhandler.core.latency import HISTOGRAM_WORDS
-from feedhandler.core.receive import Idle
+from feedhandler.core.receive import PACKETS_A_ROUND, Idle
 from feedhandler.server.config import (
     BudgetConfig,
     EngineConfig,
@@ -31,7 +38,10 @@ from feedhandler.server.config import (
     ServerConfig,
     StageConfig,
 )
+from feedhandler.server.configfile import check_writable
 from feedhandler.server.errors import ConfigError, OsLimitError
+from feedhandler.server.memory import reserve_memory
+from feedhandler.server.warmup import compiling_alone
 
 ADAPTER_GROUP = "feedhandler.adapters"
 _NS_PER_US = 1_000
@@ -39,11 +49,51 @@ _NS_PER_MS = 1_000_000
 _E4 = 10_000
 
 
+class Prepared(NamedTuple):
+    """Everything of a server that can be made without a socket, a thread or a file."""
+
+    shard: Shard
+    stages: "Stages"
+    adapter: Any
+    venue: Venue
+
+
 class Stages(NamedTuple):
     """Compiled breakers and patterns, each filled up to FUNCTIONS_MAX places."""
 
     breakers: tuple[Any, ...]
     patterns: tuple[Any, ...]
+
+
+def prepare(
+    config: ServerConfig, counts: NDArray[np.int64], histograms: NDArray[np.int64]
+) -> Prepared:
+    """What `serve` needs before it opens anything, and what `check-config` makes to find faults:
+    both fail here in the same words.
+    """
+    check_writable(config.report_file)
+    adapter = find_adapter(config.feed.adapter)
+    check_pool(config.engine, adapter.block_bytes_min)
+    shard = build_shard(config, counts, histograms)
+    reserve_memory(shard)
+    with compiling_alone():
+        stages = build_stages(shard, config.breakers, config.patterns)
+        return Prepared(shard, stages, adapter, adapter.venue())
+
+
+def check_pool(engine: EngineConfig, block_bytes_min: int) -> None:
+    """ConfigError when one round could use up the ticks of the inline topology: the thread that
+    would wait for a free one is the thread that frees them.
+    """
+    messages = engine.packet_bytes // block_bytes_min
+    needed = PACKETS_A_ROUND * messages + CHUNK
+    if engine.topology == "inline" and engine.ticks < needed:
+        raise ConfigError(
+            f"engine: ticks = {engine.ticks} are too few for topology = 'inline': {PACKETS_A_ROUND}"
+            f" packets of packet_bytes = {engine.packet_bytes} may bring {needed} messages before"
+            f" the first is worked on; set ticks = {1 << (needed - 1).bit_length()},"
+            " or lower packet_bytes"
+        )
 
 
 def find_adapter(name: str) -> Any:
@@ -97,15 +147,13 @@ def scratch_tables() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def apply_settings(shard: Shard, engine: EngineConfig, budgets: BudgetConfig) -> None:
-    """Topology, idle strategy and budgets."""
+    """Idle strategy and budgets."""
     settings = shard.settings
     settings[Setting.TIMED] = 1
-    settings[Setting.INLINE] = engine.topology == "inline"
     settings[Setting.IDLE] = Idle[engine.idle.upper()]
     settings[Setting.BOOK_BUDGET_NS] = budgets.book_ns
     settings[Setting.BREAKER_BUDGET_NS] = budgets.breakers_ns
     settings[Setting.PATTERN_BUDGET_NS] = budgets.patterns_ns
-    settings[Setting.SIGNAL_FD] = settings[Setting.CONTROL_FD] = -1
 
 
 def apply_priority(shard: Shard, priority: PriorityConfig) -> None:
@@ -142,6 +190,7 @@ def apply_feed(shard: Shard, feed: FeedConfig) -> None:
     channel["stale_after_ns"] = feed.stale_after_ms * _NS_PER_MS
     channel["can_request"] = feed.rerequest is not None
     channel["can_snapshot"] = feed.glimpse is not None
+    channel["strict"] = 1
 
 
 def build_stages(
@@ -221,9 +270,3 @@ def _compile(function: Callable[..., int], where: str) -> Any:
         return compile_stage(function)
     except StageError as error:
         raise ConfigError(f"{where}: {error}") from None
-
-
-def build_venue(feed: FeedConfig) -> tuple[Any, Venue]:
-    """The configured adapter and its compiled functions."""
-    adapter = find_adapter(feed.adapter)
-    return adapter, adapter.venue()

@@ -2,7 +2,6 @@
 see docs/configuration.md.
 """
 
-import ipaddress
 from collections import Counter
 from typing import Annotated, Literal
 
@@ -10,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from feedhandler.core.counts import FUNCTIONS_MAX
-from oms_out.config import OmsConfig
+from oms_out.config import OmsConfig, check_ipv4
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 # With this bound a time in ms still fits 63 bits when it is counted in ns.
@@ -45,6 +44,10 @@ class Endpoint(_Table, frozen=True):
     port: Port
     address: str = "127.0.0.1"
 
+    def __post_init__(self) -> None:
+        """Refuse a name: nothing here may wait for a resolver."""
+        check_ipv4("address", self.address)
+
 
 class LineConfig(Endpoint, frozen=True):
     """Where one line arrives; a multicast address is joined on `interface`."""
@@ -52,13 +55,9 @@ class LineConfig(Endpoint, frozen=True):
     interface: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
-        """Refuse a name: the feed must not wait for a resolver."""
-        for name in ("address", "interface"):
-            value = getattr(self, name)
-            try:
-                ipaddress.IPv4Address(value)
-            except ValueError:
-                raise ValueError(f"{name}: {value!r} is no IPv4 address") from None
+        """Refuse a name, of the interface as well."""
+        super().__post_init__()
+        check_ipv4("interface", self.interface)
 
 
 class GlimpseConfig(Endpoint, frozen=True):
@@ -97,7 +96,7 @@ class EngineConfig(_Table, frozen=True):
     topology: Literal["inline", "pipelined"] = "inline"
     idle: Literal["spin", "yield", "backoff"] = "backoff"
     instruments: Annotated[int, Meta(ge=1, le=65_536)] = 65_536
-    ticks: Positive = 131_072
+    ticks: Annotated[int, Meta(ge=131_072, le=_LIMIT)] = 131_072
     order_pages: Positive = 65_536
     overflow_orders: Positive = 65_536
     levels: Positive = 1_048_576
@@ -113,11 +112,6 @@ class EngineConfig(_Table, frozen=True):
             value = getattr(self, name)
             if value & (value - 1):
                 raise ValueError(f"{name}: {value} is not a power of two")
-        if self.ticks < _TICKS_MIN:
-            raise ValueError(f"ticks: {self.ticks} is below {_TICKS_MIN}")
-
-
-_TICKS_MIN = 131_072
 
 
 class BudgetConfig(_Table, frozen=True):

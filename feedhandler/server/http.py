@@ -1,14 +1,16 @@
-"""A small HTTP/1.1 server for the pages of a process: metrics and health, GET only, bounded.
+"""A small HTTP/1.1 server for the pages of a process: metrics and health, GET and HEAD, bounded.
 
 A connection has 5 seconds to finish a request and to take the answer, a request has 8 KiB, and
 there are at most 32 connections. What breaks a rule gets one answer (400, 405, 408, 413) and is
-closed and counted; it delays nobody else, because handlers are short synchronous functions and
-bytes move without waiting. h11 holds the rules of the protocol.
+closed and counted; it delays nobody else, because handlers are short, bytes move without waiting,
+and of all requests on all connections one is answered in a turn of the event loop. h11 holds the
+rules of the protocol.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
 import h11
@@ -23,7 +25,8 @@ TEXT = "text/plain; charset=utf-8"
 
 Response = tuple[int, str, bytes]
 """Status, content type, body."""
-Handler = Callable[[], Response]
+Handler = Callable[[], Response | Awaitable[Response]]
+"""Makes a page at once, or gives something to await that does."""
 
 
 class HttpServer:
@@ -48,6 +51,7 @@ class HttpServer:
         self.on_reject = on_reject
         self.timeout_s = timeout_s
         self.connections: set[_Connection] = set()
+        self._due: deque[_Connection] = deque()
         self._server: asyncio.Server | None = None
 
     @property
@@ -77,6 +81,19 @@ class HttpServer:
             await asyncio.wait_for(self._server.wait_closed(), _CLOSE_TIMEOUT_S)
         self._server = None
 
+    def queue(self, connection: "_Connection") -> None:
+        """Answer the request of this connection when its turn comes."""
+        self._due.append(connection)
+        if len(self._due) == 1:
+            asyncio.get_running_loop().call_soon(self._answer_next)
+
+    def _answer_next(self) -> None:
+        """Answer one request; the loop serves everybody else before the next one."""
+        self._due[0].answer()
+        self._due.popleft()
+        if self._due:
+            asyncio.get_running_loop().call_soon(self._answer_next)
+
 
 class _Connection(asyncio.Protocol):
     """Moves bytes between one socket and h11, and watches the limits."""
@@ -91,6 +108,8 @@ class _Connection(asyncio.Protocol):
         self._received_bytes = 0
         self._requests_answered = 0
         self._writing_paused = False
+        self._is_due = False
+        self._page: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept the connection, unless there are too many."""
@@ -109,6 +128,8 @@ class _Connection(asyncio.Protocol):
         self._server.connections.discard(self)
         if self._deadline is not None:
             self._deadline.cancel()
+        if self._page is not None:
+            self._page.cancel()
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
@@ -123,11 +144,11 @@ class _Connection(asyncio.Protocol):
         self._advance()
 
     def eof_received(self) -> bool:
-        """The peer sends no more: half a request is refused, and what was written still leaves."""
+        """The peer sends no more: half a request is refused, whole ones are still answered."""
         if self._is_open():
             self._machine.receive_data(b"")
             self._advance()
-        return False
+        return self._is_due
 
     def pause_writing(self) -> None:
         """The peer does not read: answer no further request until it does."""
@@ -144,8 +165,8 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _advance(self) -> None:
-        """Answer every whole request that has arrived."""
-        while self._is_open() and not self._writing_paused:
+        """Read up to the end of the next request, which is then answered in its turn."""
+        while self._is_open() and not self._writing_paused and not self._is_due:
             try:
                 event = self._machine.next_event()
             except h11.RemoteProtocolError as error:
@@ -156,35 +177,68 @@ class _Connection(asyncio.Protocol):
             if isinstance(event, h11.Request):
                 self._request = event
             elif isinstance(event, h11.EndOfMessage):
-                self._answer()
-                self._next_cycle()
+                self._is_due = True
+                self._server.queue(self)
             elif isinstance(event, h11.ConnectionClosed):
                 self._close()
 
-    def _answer(self) -> None:
-        """Answer the request that is complete."""
+    def answer(self) -> None:
+        """Answer the request that is complete, now or when its page is ready."""
+        if not self._is_open():
+            return
         assert self._request is not None  # noqa: S101 - h11 sends Request before EndOfMessage
-        if self._request.method != b"GET":
-            self._refuse(405, "method_not_allowed", "only GET is served here")
+        if self._request.method not in {b"GET", b"HEAD"}:
+            self._refuse(405, "method_not_allowed", "only GET and HEAD are served here")
             return
         path = self._request.target.split(b"?", 1)[0].decode("ascii", "replace")
         handler = self._server.routes.get(path)
         if handler is None:
             known = " ".join(sorted(self._server.routes))
             self._server.on_reject("not_found")
-            self._send((404, TEXT, f"no such page; there are: {known}\n".encode()))
+            self._finish((404, TEXT, f"no such page; there are: {known}\n".encode()))
             return
         try:
-            response = handler()
+            page = handler()
         except Exception as error:  # noqa: BLE001 - a page that fails must not take the others down
-            self._server.on_reject("handler_failed")
-            context = {"message": f"handler of {path} failed", "exception": error}
-            self._loop.call_exception_handler(context)
-            response = (500, TEXT, b"this page failed; the log says why\n")
-        self._send(response)
+            self._finish(self._failed(path, error))
+            return
+        if isinstance(page, Awaitable):
+            self._page = self._loop.create_task(self._finish_later(path, page))
+        else:
+            self._finish(page)
+
+    async def _finish_later(self, path: str, page: Awaitable[Response]) -> None:
+        try:
+            response = await page
+        except Exception as error:  # noqa: BLE001 - as above
+            response = self._failed(path, error)
+        self._page = None
+        self._finish(response)
+
+    def _failed(self, path: str, error: Exception) -> Response:
+        """Count and report a page that failed; what its reader gets."""
+        self._server.on_reject("handler_failed")
+        context = {"message": f"handler of {path} failed", "exception": error}
+        self._loop.call_exception_handler(context)
+        return 500, TEXT, b"this page failed; the log says why\n"
+
+    def _finish(self, response: Response) -> None:
+        """Send the answer and go on with the next request."""
+        if not self._is_open():
+            return
+        try:
+            self._send(response)
+        except h11.LocalProtocolError as error:
+            # Half an answer may be out: nothing that follows could be understood.
+            self._failed("a page with headers that are none", error)
+            self.abort()
+            return
+        self._is_due = False
+        self._next_cycle()
+        self._advance()
 
     def _send(self, response: Response, *extra_headers: tuple[str, str]) -> None:
-        """Write one whole response."""
+        """Write one whole response, without its body when that was asked for."""
         status, content_type, body = response
         headers = [
             ("Content-Type", content_type),
@@ -193,11 +247,10 @@ class _Connection(asyncio.Protocol):
             ("X-Content-Type-Options", "nosniff"),
             *extra_headers,
         ]
-        parts = (
-            self._machine.send(h11.Response(status_code=status, headers=headers)),
-            self._machine.send(h11.Data(data=body)),
-            self._machine.send(h11.EndOfMessage()),
-        )
+        parts = [self._machine.send(h11.Response(status_code=status, headers=headers))]
+        if self._request is None or self._request.method != b"HEAD":
+            parts.append(self._machine.send(h11.Data(data=body)))
+        parts.append(self._machine.send(h11.EndOfMessage()))
         if self._transport is not None:
             self._transport.write(b"".join(part for part in parts if part))
 
@@ -220,7 +273,7 @@ class _Connection(asyncio.Protocol):
         if self._machine.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             headers = [("Connection", "close")]
             if status == 405:  # RFC 9110, 15.5.6: the answer names what is allowed
-                headers.append(("Allow", "GET"))
+                headers.append(("Allow", "GET, HEAD"))
             self._send((status, TEXT, f"{text}\n".encode()), *headers)
         self._close()
 
@@ -232,7 +285,7 @@ class _Connection(asyncio.Protocol):
 
     def _run_out(self) -> None:
         """The time is up: close an idle connection that was served before, refuse any other."""
-        if not self._is_open() or self._writing_paused:
+        if not self._is_open() or self._writing_paused or self._is_due:
             self.abort()
         elif self._requests_answered and not self._received_bytes:
             self._close()

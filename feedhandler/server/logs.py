@@ -7,13 +7,14 @@ messages never appear: the values of passwords and raw data are replaced in ever
 shown as `|`. Nothing on the hot path logs.
 """
 
+import contextlib
 import logging
 import os
 import re
 import sys
 import time
 from collections.abc import Mapping, MutableMapping
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import msgspec
 import structlog
@@ -32,6 +33,27 @@ _PLAIN_SECRET = re.compile(r"(^|[\x01| ])(554|925|96|1402|1404)=(?!\*\*\*)[^\x01
 Event = MutableMapping[str, Any]
 
 
+class _Sink:
+    """A stream for log lines; one that cannot be written is lost, and nothing else is: whoever logs
+    must not fail as the disk of the log is full or its reader is gone.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Characters written, 0 when the stream refuses."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            return 0
+
+    def flush(self) -> None:
+        """Write what is held back, or lose it."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 def configure_logging(
     component: str,
     *,
@@ -45,6 +67,7 @@ def configure_logging(
     """
     variables = os.environ if environ is None else environ
     output = sys.stderr if stream is None else stream
+    sink = _Sink(output)
     level_name = _choice(variables, "FEEDHANDLER_LOG_LEVEL", "info", LOG_LEVELS)
     default_format = "console" if output.isatty() else "json"
     log_format = _choice(variables, "FEEDHANDLER_LOG_FORMAT", default_format, LOG_FORMATS)
@@ -70,10 +93,10 @@ def configure_logging(
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=output),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", sink)),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(output)
+    handler = logging.StreamHandler(sink)
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

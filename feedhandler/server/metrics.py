@@ -45,7 +45,6 @@ from feedhandler.core.latency import (
 )
 
 PREFIX = "feedhandler_"
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _NS_PER_S = 1_000_000_000
 _DECADE = (1, 2, 5)
 
@@ -72,12 +71,9 @@ class MetricsPage:
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
         self._registry.register(CounterFileCollector(counter_file))
-        self._extra = _ExtraCollector()
-        self._registry.register(self._extra)
 
-    def render(self, extra: Iterable[Metric] = ()) -> bytes:
-        """The page now, in the text format 0.0.4, with the families of `extra` at its end."""
-        self._extra.families = tuple(extra)
+    def render(self) -> bytes:
+        """The page now, in the format that `CONTENT_TYPE_LATEST` of prometheus_client names."""
         return generate_latest(self._registry)
 
 
@@ -141,18 +137,6 @@ class GcPauseMeter:
             self._started_ns = now_ns
         elif self._started_ns:
             record_nb(self._histogram, now_ns - self._started_ns)
-
-
-class _ExtraCollector(Collector):
-    """Hands out the families of one request."""
-
-    families: tuple[Metric, ...] = ()
-
-    def describe(self) -> Iterable[Metric]:
-        return ()
-
-    def collect(self) -> Iterable[Metric]:
-        return self.families
 
 
 def _group(specs: Iterable[Spec]) -> list[list[tuple[int, Spec]]]:

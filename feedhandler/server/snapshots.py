@@ -12,7 +12,7 @@ import structlog
 
 from feedhandler.core.atomics import load_acquire, store_release
 from feedhandler.core.engine import Control, Shard
-from feedhandler.core.receive import Snapshot
+from feedhandler.core.snapshot import Snapshot
 from feedhandler.server.config import GlimpseConfig
 from protocols.errors import LocalProtocolError, ProtocolError
 from protocols.jit import kernel
@@ -70,14 +70,16 @@ class SnapshotService:
         try:
             async with asyncio.timeout(config.timeout_s):
                 loader = await self._load()
-        except (OSError, EOFError, ProtocolError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - the engine waits for an answer, whatever happened
+            write_control_nb(self._shard.control, Control.SNAPSHOT, Snapshot.FAILED)
             self._on_failure()
             reason = str(error) or type(error).__name__
             if isinstance(error, LocalProtocolError):  # the memory is ours
                 reason += "; raise engine.snapshot_bytes"
+            elif not isinstance(error, (OSError, EOFError, ProtocolError)):
+                reason = f"{type(error).__name__}: {reason}"
             where = f"{config.address}:{config.port}"
             self._log.warning("snapshot_failed", service=where, reason=reason)
-            write_control_nb(self._shard.control, Control.SNAPSHOT, Snapshot.FAILED)
             return
         control = self._shard.control
         write_control_nb(control, Control.SNAPSHOT_BLOCKS, loader.blocks)

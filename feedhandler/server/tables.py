@@ -13,6 +13,7 @@ from feedhandler.core.counts import (
     LANES_MAX,
     Count,
     Histogram,
+    SnapshotFault,
 )
 from oms_out.contract import OmsCount, OmsGauge
 
@@ -62,7 +63,7 @@ OMS_ROWS = {
 }
 """Row of what the OMS side reports under a name."""
 
-_DROPPED = {
+_DROPPED: dict[int, str] = {
     Count.UNRECOVERED: "unrecovered_gap",
     Count.UNKNOWN_TYPE: "unknown_type",
     Count.BAD_LENGTH: "bad_length",
@@ -147,15 +148,55 @@ _CONTROL: dict[ControlCount, tuple[str, str]] = {
     ControlCount.EXECUTION_REPORTS: ("execution_reports", "ExecutionReports received"),
 }
 
-_STAGE_OVERRUNS = {
-    Count.BOOK_OVERRUNS: "book",
-    Count.BREAKER_OVERRUNS: "breakers",
-    Count.PATTERN_OVERRUNS: "patterns",
-}
-
 
 def _block(row: Count, names: Sequence[str]) -> dict[int, str]:
     return {int(row) + i: name for i, name in enumerate(names)}
+
+
+_FAULTS = [fault.name.lower() for fault in SnapshotFault if fault != SnapshotFault.NONE]
+
+_BY_REASON: tuple[tuple[str, str, dict[int, str]], ...] = (
+    (
+        "packets_rejected",
+        "Packets not used, by reason",
+        {
+            Count.REJECTED_MALFORMED: "malformed",
+            Count.REJECTED_SESSION: "session",
+            Count.DUPLICATE_PACKETS: "duplicate",
+        },
+    ),
+    ("messages_dropped", "Messages that did not reach the books", _DROPPED),
+    (
+        "snapshot_dropped",
+        "Messages of snapshots that did not reach the books",
+        _block(Count.SNAPSHOT_DROPPED, _FAULTS),
+    ),
+)
+
+_BY_PART: tuple[tuple[str, str, str, dict[int, str]], ...] = (
+    (
+        "budget_overruns",
+        "Ticks over the stage's budget",
+        "stage",
+        {
+            Count.BOOK_OVERRUNS: "book",
+            Count.BREAKER_OVERRUNS: "breakers",
+            Count.PATTERN_OVERRUNS: "patterns",
+        },
+    ),
+    (
+        "stage_results_refused",
+        "Results of breakers that are no level, of patterns that are no side",
+        "stage",
+        _block(Count.STAGE_RESULTS_REFUSED, ("breakers", "patterns")),
+    ),
+    (
+        "lane_ticks",
+        "Ticks worked on, by lane",
+        "lane",
+        _block(Count.LANE_TICKS, [str(lane) for lane in range(LANES_MAX)]),
+    ),
+)
 
 
 def counter_specs(
@@ -175,30 +216,22 @@ def counter_specs(
     ):
         for row, line in _block(start, LINE_NAMES).items():
             put(row, name, help_text, labels=(*at_channel, ("line", line)))
-    for row, reason in (
-        (Count.REJECTED_MALFORMED, "malformed"),
-        (Count.REJECTED_SESSION, "session"),
-        (Count.DUPLICATE_PACKETS, "duplicate"),
-    ):
-        labels = (*at_channel, ("reason", reason))
-        put(row, "packets_rejected", "Packets not used, by reason", labels=labels)
-    for dropped, reason in _DROPPED.items():
-        labels = (*at_channel, ("reason", reason))
-        put(dropped, "messages_dropped", "Messages that did not reach the books", labels=labels)
+    for name, help_text, reasons in _BY_REASON:
+        for row, reason in reasons.items():
+            put(row, name, help_text, labels=(*at_channel, ("reason", reason)))
+    for name, help_text, label, rows in _BY_PART:
+        for row, part in rows.items():
+            put(row, name, help_text, labels=((label, part),))
     for plain, (name, unit, help_text) in _PLAIN.items():
         put(plain, name, help_text, unit=unit, labels=at_channel)
     for gauge, (name, unit, help_text) in _GAUGES.items():
         put(gauge, name, help_text, unit=unit, kind="gauge", labels=at_channel)
     for bare, (name, unit, help_text, kind) in _BARE.items():
         put(bare, name, help_text, unit=unit, kind=kind)
-    for overrun, stage in _STAGE_OVERRUNS.items():
-        put(overrun, "budget_overruns", "Ticks over the stage's budget", labels=(("stage", stage),))
     for row, agent in ((Count.RX_HEARTBEAT_NS, "receiver"), (Count.WORKER_HEARTBEAT_NS, "worker")):
         help_text = "When the agent last made a round, since the epoch"
         agent_labels = (("agent", agent),)
         put(row, "agent_heartbeat", help_text, unit="ns", kind="gauge", labels=agent_labels)
-    for row, lane in _block(Count.LANE_TICKS, [str(i) for i in range(LANES_MAX)]).items():
-        put(row, "lane_ticks", "Ticks worked on, by lane", labels=(("lane", lane),))
     for start, label, names, name, help_text, kind in (
         (Count.BREAKER_TRIPS, "breaker", breakers, "breaker_trips", "Trips", "counter"),
         (

@@ -9,7 +9,8 @@ import fcntl
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -30,15 +31,25 @@ def is_warm() -> bool:
     return not JIT_ENABLED or (CACHE_DIRECTORY / _DONE).exists()
 
 
+@contextmanager
+def compiling_alone() -> Iterator[None]:
+    """While this lasts no other process adds to the cache; a no-op with the JIT off."""
+    if not JIT_ENABLED:
+        yield
+        return
+    CACHE_DIRECTORY.mkdir(parents=True, exist_ok=True)
+    with (CACHE_DIRECTORY / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def warm_up() -> None:
     """Compile what is missing, with a progress bar; does nothing when all is there. Other processes
     wait for the one that compiles.
     """
     if is_warm():
         return
-    CACHE_DIRECTORY.mkdir(parents=True, exist_ok=True)
-    with (CACHE_DIRECTORY / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with compiling_alone():
         if is_warm():
             return
         started_ns = time.monotonic_ns()

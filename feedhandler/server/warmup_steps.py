@@ -42,7 +42,6 @@ def smallest_engine() -> tuple[Shard, Receiver, Stages]:
     shard = allocate_shard(_CAPACITY, *scratch_tables())
     shard.control[Control.STOP] = 1
     shard.control[Control.RX_STOPPED] = 1
-    shard.settings[Setting.SIGNAL_FD] = shard.settings[Setting.CONTROL_FD] = -1
     shard.settings[Setting.LANES] = 2
     return shard, allocate_receiver((-1, -1, -1), bytes(10), 64), build_stages(shard, (), ())
 

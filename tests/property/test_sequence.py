@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedhandler.core.counts import Count
-from feedhandler.core.receive import LINES, skip_hole_nb
+from feedhandler.core.engine import Control
+from feedhandler.core.receive import LINES, _follow_snapshot_nb, skip_hole_nb
 from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE, State, next_hole_nb
+from feedhandler.core.snapshot import Snapshot
 from tests.reference.slow_sequence import SlowSequence
 from tests.unit.feedhandler.core.support import (
     CAPACITY,
@@ -119,3 +121,64 @@ def test_window_too_small_for_the_disorder_loses_nothing_that_comes_again(
     window = engine.shard.window
     assert window.meta[WINDOW_FREE] == len(window.free_slots)
     assert sorted(window.free_slots) == list(range(len(window.free_slots)))
+
+
+# (a packet's distance from the next message, how many it holds, tenths of a second before it)
+tellings = st.lists(
+    st.tuples(st.integers(-2, 30), st.integers(0, 2), st.integers(0, 4)), min_size=1, max_size=60
+)
+
+
+@given(tellings)
+def test_highest_number_is_the_one_that_the_lines_keep_telling(
+    packets: list[tuple[int, int, int]],
+):
+    tenth_ns = 100_000_000
+    engine = Engine(can_request=1, request_timeout_ns=NEVER, stale_after_ns=10 * tenth_ns)
+    slow = SlowSequence(stale_after_ns=10 * tenth_ns)
+    for distance, count, tenths in packets:
+        engine.now_ns += tenths * tenth_ns
+        next_seq = slow.next_seq
+        # Data comes in its turn; only heartbeats tell of what nobody has seen.
+        seq = next_seq if count else max(1, next_seq + distance)
+        engine.take(datagram(seq, count))
+        engine.settle()
+        if seq >= next_seq:
+            slow.hear(seq + count, engine.now_ns)
+        slow.take(seq, seq + count if count else min(seq, slow.highest_seq))
+        assert engine.channel["highest_seq"] == slow.highest_seq
+        assert holes_of(engine) == slow.holes()
+    check_applied(engine, slow.applied)
+
+
+@given(arrivals, st.lists(st.tuples(st.integers(0, 59), st.integers(0, MESSAGES)), max_size=4))
+def test_snapshots_at_any_moment_and_of_any_age_leave_what_the_slow_twin_has(
+    packets: list[tuple[int, int, int]], snapshots: list[tuple[int, int]]
+):
+    engine = Engine(capacity=ROOMY, reorder_ns=NEVER)
+    slow = SlowSequence()
+    control = engine.shard.control
+    for at, (seq, count, line) in enumerate(packets):
+        engine.take(datagram(seq, count), line)
+        engine.settle()
+        slow.take(seq, seq + count if count else seq)
+        for asked_at, taken_before in snapshots:
+            if asked_at != at:
+                continue
+            engine.channel["told_seq"] = 0
+            slow.ask()
+            is_whole = not slow.holes()
+            control[Control.SNAPSHOT_BLOCKS], control[Control.SNAPSHOT_SEQ] = 0, taken_before
+            control[Control.SNAPSHOT] = Snapshot.READY
+            _follow_snapshot_nb(engine.shard, engine.rx, engine.venue, engine.now_ns)
+            engine.settle()
+            loaded = not is_whole and slow.load(taken_before)
+            engine.channel["snapshot_after_ns"] = NEVER
+            assert (engine.channel["snapshot_failures"] == 0) == (loaded or is_whole)
+            engine.channel["snapshot_failures"] = 0
+        assert holes_of(engine) == slow.holes()
+        assert engine.channel["next_seq"] == slow.next_seq
+        assert engine.channel["highest_seq"] == slow.highest_seq
+    check_applied(engine, slow.applied)
+    missing_or_covered = engine.channel["next_seq"] - 1 - len(slow.applied)
+    assert engine.count(Count.COVERED_BY_SNAPSHOT) == missing_or_covered

@@ -205,7 +205,11 @@ class OmsClient:
         if isinstance(event, ApplicationMessage):
             self.ledger.record(event.message)
             if event.message.msg_type == MsgType.NEW_ORDER_SINGLE:
-                link.session.send((acknowledge(event.message),), time.time_ns())
+                try:
+                    link.session.send((acknowledge(event.message),), time.time_ns())
+                except OSError as error:
+                    link.close(f"store: {error}")
+                    return
                 self.ledger.acknowledged += 1
             if self._say is not None:
                 self._say(describe(event.message))

@@ -33,6 +33,8 @@ def test_a_misspelt_key_is_named():
         ({"heartbeat_s": 0}, "heartbeat_s"),
         ({"logon_timeout_s": 0}, "logon_timeout_s"),
         ({"outbound_cap_bytes": 0}, "outbound_cap_bytes"),
+        ({"address": ""}, "address: '' is no IPv4 address"),
+        ({"address": "a..b"}, "address: 'a..b' is no IPv4 address"),
     ],
 )
 def test_a_value_out_of_range_is_named(changes: dict[str, object], named: str):

@@ -52,6 +52,7 @@ class Desk:
         self.events: list[Event] = []
         self.sent_stamps: list[int] = []
         self.endings: list[tuple[str, bool]] = []
+        self.fault: Exception | None = None
         self.peer, ours = socket.socketpair()
         for sock in (self.peer, ours):
             sock.setblocking(False)
@@ -68,6 +69,8 @@ class Desk:
 
     def on_event(self, _link: Link, event: Event) -> None:
         self.events.append(event)
+        if self.fault is not None:
+            raise self.fault
 
     def on_sent(self, rx_stamps_ns: list[int]) -> None:
         self.sent_stamps += rx_stamps_ns
@@ -209,3 +212,60 @@ async def test_bytes_after_the_end_of_the_session_are_thrown_away(desk: Desk):
     desk.peer.close()
     await asyncio.sleep(0.01)
     assert desk.endings == [("peer logged out", True)]
+
+
+async def test_a_peer_cannot_fill_our_memory_after_the_end_of_its_session(desk: Desk):
+    desk.log_on()
+    messages = [(b"B", b"148=" + b"x" * 900 + b"\x01")] * 700
+    desk.session.send(messages, desk.clock.now_ns)
+    # The session ends while the peer does not read what is there for it.
+    desk.seq = 0
+    await desk.say(b"0")
+    assert type(desk.events[-1]).__name__ == "Disconnect"
+    assert desk.endings == []
+    for _ in range(50):
+        desk.peer.send(b"8=FIX.4.4\x019=60000\x01" + b"z" * 8_000)
+        await asyncio.sleep(0.001)
+    assert desk.session.framer.buffered_bytes < 8_000
+    desk.link.close("cut")
+
+
+async def test_a_session_without_a_connection_keeps_no_half_message(desk: Desk):
+    desk.log_on()
+    desk.peer.send(b"8=FIX.4.4\x019=60000\x01" + b"z" * 4_000)
+    await asyncio.sleep(0.01)
+    assert desk.session.framer.buffered_bytes > 4_000
+    desk.link.close("cut")
+    assert desk.session.framer.buffered_bytes == 0
+
+
+async def test_a_fault_of_the_owner_is_none_of_the_store(desk: Desk):
+    desk.log_on()
+    desk.fault = OSError(errno.ENOSPC, "No space left on device")
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _loop, context: faults.append(context["exception"])
+    )
+    await desk.say(b"B", b"148=x\x01")
+    assert faults == [desk.fault]
+    assert desk.endings == []
+    desk.fault = None
+    await desk.say(b"1", encode_fields((112, "still here")))
+    assert b"112=still here" in desk.peer.recv(65_536)
+
+
+async def test_a_connection_to_a_machine_that_is_gone_is_noticed_by_the_kernel(desk: Desk):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    ours.setblocking(False)
+    link = Link(ours, desk.session, desk, outbound_cap_bytes=1000, clock_ns=desk.clock)
+    link.start()
+    assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    idle_s = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+    interval_s = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
+    count = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT)
+    assert idle_s + interval_s * count <= 60
+    assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+    link.close("done")
+    peer.close()

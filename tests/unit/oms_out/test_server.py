@@ -14,7 +14,7 @@ import pytest
 from feedhandler.core.events import BreakerLevel, SignalKind
 from oms_out.contract import OmsCount, OmsGauge
 from oms_out.link import Link
-from oms_out.store import FileStore
+from oms_out.store import FileStore, StoreError
 from protocols.fix.framing import Framer
 from protocols.fix.message import Identity, decode, encode, encode_fields
 from protocols.fix.times import format_utc_timestamp
@@ -159,6 +159,99 @@ async def test_a_restarted_server_goes_on_with_numbers_ids_and_what_was_missed(t
     await again.stop()
 
 
+@pytest.mark.parametrize("occasion", ["reject", "reset", "killed"])
+async def test_no_signal_id_comes_again_whatever_the_stores_say(tmp_path: Path, occasion: str):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+    peer = RawPeer(await dial(rig.server.port))
+    await peer.log_on()
+    rig.push(*(signal_row(number) for number in range(1, 4)))
+    for _ in range(3):
+        await peer.hear()
+    if occasion == "reject":
+        # The newest message of the store is then one without an id.
+        await peer.say(b"V", encode_fields((262, "x")))
+        assert (await peer.hear()).msg_type == b"j"
+    peer.sock.close()
+    await until(lambda: rig.status().state == "DISCONNECTED")
+    if occasion == "killed":
+        rig.server._ids = None
+    for session in ("OMS1", "OMS2") if occasion == "reset" else ():
+        again = RawPeer(await dial(rig.server.port), session)
+        await again.say(b"A", encode_fields((98, 0), (108, 30), (141, "Y")))
+        assert (await again.hear()).get(141) == b"Y"
+        again.sock.close()
+        await until(lambda name=session: rig.status(name).state == "DISCONNECTED")
+    await rig.stop()
+    second = Rig(tmp_path)
+    await second.server.start()
+    assert second.server.last_signal_id == 3
+    await second.stop()
+
+
+async def test_stores_of_before_the_mark_tell_the_newest_id(tmp_path: Path):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+    rig.push(signal_row(41))
+    await until(lambda: rig.server.published_count == 1)
+    await rig.stop()
+    (tmp_path / "signal-ids").unlink()
+    again = Rig(tmp_path)
+    await again.server.start()
+    assert again.server.last_signal_id == 41
+    await again.stop()
+
+
+async def test_a_mark_that_cannot_be_kept_is_told_once_and_holds_no_signal_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+
+    def refuse(_last: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(rig.server._ids, "note", refuse)
+    for number in (1, 2):
+        rig.push(signal_row(number))
+        await until(lambda done=number: rig.server.published_count == done)
+    assert capsys.readouterr().out.count("oms_signal_ids_not_reserved") == 1
+    await rig.stop()
+
+
+async def test_a_mark_that_is_none_is_refused_and_leaves_the_stores_free(tmp_path: Path):
+    (tmp_path / "signal-ids").mkdir()
+    rig = Rig(tmp_path)
+    with pytest.raises(StoreError, match=r"signal-ids: cannot be used: Is a directory"):
+        await rig.server.start()
+    (tmp_path / "signal-ids").rmdir()
+    (tmp_path / "signal-ids").write_bytes(b"x")
+    with pytest.raises(StoreError, match="no file of signal ids"):
+        await rig.server.start()
+    os.close(rig.wakeup_fd)
+    FileStore(tmp_path / "session-OMS1").close()
+
+
+async def test_timers_go_on_after_one_of_them_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    rig = Rig(tmp_path, logon_timeout_s=1)
+    await rig.server.start()
+    failures = []
+
+    def fail(*_arguments: object) -> None:
+        failures.append(1)
+        monkeypatch.undo()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rig.server, "_refuse", fail)
+    sock = await dial(rig.server.port)
+    assert await read_to_end(sock) == b""
+    assert failures == [1]
+    await rig.stop()
+
+
 async def test_stop_publishes_what_is_in_the_ring_and_says_logout(tmp_path: Path):
     rig = Rig(tmp_path)
     await rig.server.start()
@@ -281,16 +374,16 @@ async def test_a_second_connection_of_an_identity_is_refused_and_the_first_goes_
     await rig.stop()
 
 
-async def test_connections_beyond_the_cap_are_closed_at_once(tmp_path: Path):
+async def test_a_connection_beyond_the_cap_takes_the_place_of_the_oldest(tmp_path: Path):
     rig = Rig(tmp_path, max_pending_connections=3)
     await rig.server.start()
     waiting = [await dial(rig.server.port) for _ in range(3)]
     await until(lambda: len(rig.server._doorways) == 3)
-    assert await read_to_end(await dial(rig.server.port)) == b""
-    waiting[0].close()
-    await until(lambda: len(rig.server._doorways) == 2)
     peer = RawPeer(await dial(rig.server.port))
     await peer.log_on()
+    assert await read_to_end(waiting.pop(0)) == b""
+    assert len(rig.server._doorways) == 2
+    assert rig.metrics.counts[OmsCount.CONNECTIONS_REFUSED] == 1
     for sock in (*waiting, peer.sock):
         sock.close()
     await rig.stop()

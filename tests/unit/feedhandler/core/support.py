@@ -63,7 +63,6 @@ def make_shard(capacity: ShardCapacity = CAPACITY, **channel: int) -> Shard:
     histograms = np.zeros((HISTOGRAM_ROWS, HISTOGRAM_WORDS), np.int64)
     shard = allocate_shard(capacity, counts, histograms)
     shard.settings[Setting.LANES] = LANES
-    shard.settings[Setting.SIGNAL_FD] = shard.settings[Setting.CONTROL_FD] = -1
     shard.rules[Rule.CRITICAL_LANE] = CRITICAL
     shard.rules[Rule.DEEP_QUOTE_LANE] = DEEP
     shard.rules[Rule.LARGE_TRADE_QTY] = 1_000_000

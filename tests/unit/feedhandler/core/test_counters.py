@@ -15,7 +15,6 @@ from feedhandler.core.counters import (
     HistogramSpec,
     add_nb,
     default_counter_path,
-    set_nb,
 )
 from feedhandler.core.latency import COUNT, HISTOGRAM_WORDS, record_nb
 
@@ -37,7 +36,7 @@ def test_a_reader_sees_what_the_owner_writes_afterwards(counter_file: CounterFil
     reader = CounterFile.open(counter_file.path)
     add_nb(counter_file.values, counter_file.row("packets_received", channel="1", line="b"), 5)
     add_nb(counter_file.values, counter_file.row("packets_received", line="b", channel="1"), 2)
-    set_nb(counter_file.values, counter_file.row("channel_state"), 4)
+    counter_file.values[counter_file.row("channel_state"), 0] = 4
     record_nb(counter_file.histogram("hiccup"), 77)
     assert reader.value("packets_received", channel="1", line="b") == 7
     assert reader.value("packets_received", channel="1", line="a") == 0

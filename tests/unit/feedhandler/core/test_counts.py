@@ -5,6 +5,7 @@ from feedhandler.core.counts import (
     LANES_MAX,
     Count,
     Histogram,
+    SnapshotFault,
 )
 
 LINES = 3
@@ -16,6 +17,8 @@ BLOCKS = {
     Count.BREAKER_TRIPS: FUNCTIONS_MAX,
     Count.BREAKERS_TRIPPED: FUNCTIONS_MAX,
     Count.PATTERN_SIGNALS: FUNCTIONS_MAX,
+    Count.STAGE_RESULTS_REFUSED: 2,
+    Count.SNAPSHOT_DROPPED: SnapshotFault.CAPACITY,
 }
 
 

@@ -9,7 +9,14 @@ import pytest
 
 from feedhandler.core.book.views import books_digest
 from feedhandler.core.counts import Count, Histogram
-from feedhandler.core.engine import CHUNK, Setting, Shard, fill_stash_nb
+from feedhandler.core.engine import (
+    _POOL_SPINS,
+    CHUNK,
+    Control,
+    Setting,
+    Shard,
+    fill_stash_nb,
+)
 from feedhandler.core.events import Flag, Kind
 from feedhandler.core.ring import ring_size_nb
 from tests.unit.feedhandler.core.support import (
@@ -65,7 +72,6 @@ def test_tick_says_where_it_came_from():
     assert (second["seq"], second["feed"], second["line"]) == (2, 3, 1)
     assert (second["instrument"], second["ts_exch_ns"]) == (2, 6)
     assert (second["ts_rx_ns"], second["ts_decoded_ns"]) == (engine.now_ns, 0)
-    assert engine.channel["last_exch_ns"] == 6
     assert engine.shard.types[ord("A")] == 1
 
 
@@ -104,6 +110,44 @@ def test_message_that_cannot_be_applied_is_counted_by_its_reason(message: bytes,
     assert engine.channel["next_seq"] == 4
     engine.work()
     assert slots_at_hand(engine.shard) == CAPACITY.pool
+
+
+ABOUT_ORDERS = [
+    add(7, "B", 1, 2**31),
+    add(7, "B", 1, 1, locate=16),
+    add(7, "B", 1, 1)[:-1],
+    add(1, "B", 1, 1),
+    replace(1, 2, 5, 5),
+    replace(1, 9, 5, 2**31),
+    delete(99),
+    execute(1, 11),
+]
+ABOUT_OTHER_THINGS = [b"?", b"", system_event()[:-1], trade(1, 1, locate=16)]
+
+
+@pytest.mark.parametrize("strict", [0, 1])
+@pytest.mark.parametrize(
+    ("message", "about_order"),
+    [(message, 1) for message in ABOUT_ORDERS] + [(message, 0) for message in ABOUT_OTHER_THINGS],
+)
+def test_message_about_an_order_that_contradicts_whole_books_makes_them_suspect(
+    message: bytes, about_order: int, strict: int
+):
+    engine = engine_after([add(1, "B", 10, 100), add(2, "S", 10, 200)], strict=strict)
+    engine.take(packet(3, [message, system_event()]))
+    assert engine.channel["suspect"] == engine.count(Count.BOOKS_SUSPECT) == about_order * strict
+    last = [int(tick["flags"]) & Flag.IN_DOUBT for tick in engine.ticks()][2:]
+    assert set(last) == {Flag.IN_DOUBT if about_order * strict else Flag.NONE}
+
+
+def test_ticks_behind_an_order_without_memory_are_in_doubt_at_once():
+    capacity = CAPACITY._replace(book=BOOK._replace(levels=2))
+    engine = Engine(capacity=capacity)
+    orders = [add(ref, "B", 1, price) for ref, price in ((1, 100), (2, 101), (3, 102), (4, 101))]
+    engine.take(packet(1, orders))
+    engine.take(packet(5, [add(5, "B", 5, 101)]))
+    doubts = {int(tick["seq"]): int(tick["flags"]) & Flag.IN_DOUBT for tick in engine.ticks()}
+    assert doubts == {1: 0, 2: 0, 4: Flag.IN_DOUBT, 5: Flag.IN_DOUBT}
 
 
 def test_overfill_is_applied_and_counted():
@@ -180,8 +224,8 @@ def test_timed_shard_stamps_ticks_and_measures_the_book():
 
 def test_stash_is_filled_to_what_is_wanted_and_no_further():
     shard = make_shard()
-    fill_stash_nb(shard, 5)
-    fill_stash_nb(shard, 3)
+    assert fill_stash_nb(shard, 5) == 1
+    assert fill_stash_nb(shard, 3) == 1
     assert shard.stash_size[0] == 5
     assert sorted(shard.stash[:5]) == [0, 1, 2, 3, 4]
     assert ring_size_nb(shard.free) == CAPACITY.pool - 5
@@ -193,6 +237,22 @@ def test_same_messages_give_the_same_rows_and_books_again():
     runs = [engine_after(messages) for _ in range(2)]
     assert np.array(runs[0].ticks()).tobytes() == np.array(runs[1].ticks()).tobytes()
     assert books_digest(runs[0].shard.book) == books_digest(runs[1].shard.book)
+
+
+def test_receiver_without_ticks_ends_when_it_is_told_to_stop():
+    engine = Engine(capacity=CAPACITY._replace(pool=128))
+    engine.take(packet(1, [system_event(i) for i in range(1, 101)]))
+    more = packet(101, [system_event(i) for i in range(101, 201)])
+    receiver = threading.Thread(target=engine.take, args=(more,), daemon=True)
+    receiver.start()
+    deadline_ns = time.monotonic_ns() + 20 * SECOND
+    while engine.count(Count.POOL_WAITS) <= _POOL_SPINS:
+        assert time.monotonic_ns() < deadline_ns
+    assert receiver.is_alive()
+    engine.shard.control[Control.STOP] = 1
+    receiver.join(timeout=20)
+    assert not receiver.is_alive()
+    assert engine.count(Count.APPLIED) == engine.channel["next_seq"] - 1 < 200
 
 
 def test_receiver_waits_for_the_worker_when_the_pool_is_used_up():

@@ -17,7 +17,6 @@ from feedhandler.core.latency import (
     bucket_of_nb,
     cumulative_counts,
     format_ns,
-    merge,
     percentile,
     record_nb,
     since,
@@ -89,13 +88,6 @@ def test_a_percentile_is_at_most_one_part_in_32_above_the_sorted_list(
     exact, found = twin.percentile(quantile), percentile(histogram, quantile)
     assert exact <= found <= exact + exact // 32
     assert found <= max(twin.values)
-
-
-@given(one_to_many, one_to_many)
-def test_merging_equals_recording_everything_in_one(values: list[int], more: list[int]):
-    histogram, _ = histogram_of(values)
-    merge(histogram, histogram_of(more)[0])
-    assert np.array_equal(histogram, histogram_of(values + more)[0])
 
 
 @given(one_to_many, one_to_many)

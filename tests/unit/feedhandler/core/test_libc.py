@@ -12,7 +12,6 @@ from feedhandler.core.libc import (
     IOVEC,
     MMSGHDR,
     MSG_DONTWAIT,
-    MSG_NOSIGNAL,
     POLLFD,
     POLLIN,
     SO_TIMESTAMPNS,
@@ -53,7 +52,7 @@ def send_many_nb(fd: int, headers_at: int, count: int):
 
 @kernel
 def send_nb(fd: int, at: int, size: int):
-    sent = send(fd, at, size, MSG_NOSIGNAL)
+    sent = send(fd, at, size, socket.MSG_NOSIGNAL)
     if sent < 0:
         return -errno_now()
     return np.int64(sent)

@@ -1,34 +1,21 @@
 """Packets by hand and over loopback sockets: arbitration, recovery, snapshots, garbage."""
 
-import os
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from collections.abc import Iterator
 
-import numpy as np
 import pytest
 
-from feedhandler.core.api import compile_stage
-from feedhandler.core.book.layout import ORDERS_LIVE, BookCapacity
+from feedhandler.core.book.layout import ORDERS_LIVE
 from feedhandler.core.counts import Count, Histogram
-from feedhandler.core.engine import WATCH_LEVELS, Control, Setting, Watch
+from feedhandler.core.engine import WATCH_LEVELS, Control, Watch
 from feedhandler.core.events import Flag
 from feedhandler.core.libc import SO_TIMESTAMPNS
 from feedhandler.core.receive import (
     BATCH,
-    Idle,
-    Snapshot,
-    _idle_nb,
-    run_inline_nb,
-    run_receiver_nb,
-    run_worker_nb,
+    BEAT_STEADY,
     skip_hole_nb,
 )
-from feedhandler.core.ring import ring_size_nb
 from feedhandler.core.sequence import WINDOW_COUNT, State
 from protocols.itch50.codec import encode
 from tests.unit.feedhandler.core.support import (
@@ -48,21 +35,12 @@ from tests.unit.feedhandler.core.support import (
     heartbeat,
     packet,
     system_event,
-    trading_action,
 )
-
-MILLISECOND = 1_000_000
 
 
 def one(seq: int) -> bytes:
     """A packet with one message that tells its number."""
     return packet(seq, [system_event(seq)])
-
-
-def buy(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
-    """Pattern: buys whatever it sees."""
-    out[0] = ticks[slot]["seq"] + params[0] + state[0]
-    return 1
 
 
 def state(engine: Engine) -> State:
@@ -179,6 +157,65 @@ def test_end_of_session_ends_the_channel_when_all_is_applied():
     assert state(engine) == State.ENDED
 
 
+def test_end_of_session_that_lies_behind_us_says_nothing():
+    engine = Engine()
+    for seq in range(1, 11):
+        engine.take(one(seq))
+    engine.take(end_of_session(3))
+    engine.take(end_of_session(10))
+    engine.settle()
+    assert (state(engine), engine.count(Count.END_SEQ)) == (State.LIVE, 0)
+    engine.take(one(11))
+    assert engine.ticks()[-1]["flags"] & Flag.IN_DOUBT == 0
+
+
+def test_message_beyond_the_end_of_the_session_takes_the_end_back():
+    engine = Engine(reorder_ns=NEVER)
+    engine.take(one(1))
+    engine.take(end_of_session(2))
+    engine.settle()
+    assert state(engine) == State.ENDED
+    engine.take(end_of_session(2), LINE_B)
+    assert state(engine) == State.ENDED
+    engine.take(one(2))
+    assert (state(engine), engine.ticks()[-1]["flags"] & Flag.IN_DOUBT) == (State.LIVE, 0)
+    engine.settle()
+    assert (state(engine), engine.count(Count.END_SEQ)) == (State.LIVE, 0)
+    engine.take(end_of_session(3))
+    engine.settle()
+    engine.take(one(5))
+    engine.settle()
+    assert (state(engine), engine.count(Count.END_SEQ)) == (State.GAP, 0)
+
+
+@pytest.mark.parametrize("old", [one(1), heartbeat(2), packet(1, [system_event(1)] * 2)])
+def test_old_packet_does_not_end_a_silence(old: bytes):
+    engine = Engine()
+    engine.take(packet(1, [system_event(1), system_event(2)]))
+    silent_since_ns = engine.now_ns
+    engine.now_ns += SECOND + 1
+    engine.settle()
+    engine.take(old, LINE_B)
+    engine.settle()
+    assert (state(engine), engine.count(Count.LAST_PACKET_NS)) == (State.STALE, silent_since_ns)
+    engine.take(heartbeat(3))
+    assert state(engine) == State.LIVE
+
+
+def test_number_that_only_one_packet_told_is_forgotten_when_the_lines_keep_telling_another():
+    engine = Engine(can_request=1, stale_after_ns=SECOND, request_timeout_ns=NEVER)
+    engine.take(one(1))
+    engine.take(heartbeat(1 << 30), LINE_B)
+    for seq in range(2, 40):
+        engine.now_ns += SECOND // 10
+        engine.take(one(seq))
+        engine.settle()
+    assert (state(engine), engine.channel["highest_seq"]) == (State.LIVE, 40)
+    lost = engine.count(Count.LOST + LINE_B)
+    engine.take(one(42), LINE_B)
+    assert engine.count(Count.LOST + LINE_B) == lost + 2
+
+
 GARBAGE = [
     b"",
     b"x",
@@ -250,109 +287,6 @@ def test_hole_that_nothing_can_fill_is_skipped_counted_and_leaves_the_books_susp
     assert engine.ticks()[-1]["flags"] & Flag.IN_DOUBT
 
 
-def offer_snapshot(engine: Engine, messages: list[bytes], next_seq: int) -> None:
-    """What the control plane does when it has loaded one."""
-    blocks = b"".join(len(message).to_bytes(2, "big") + message for message in messages)
-    engine.shard.snapshot[: len(blocks)] = np.frombuffer(blocks, np.uint8)
-    engine.shard.control[Control.SNAPSHOT_BLOCKS] = len(messages)
-    engine.shard.control[Control.SNAPSHOT_SEQ] = next_seq
-    engine.shard.control[Control.SNAPSHOT] = Snapshot.READY
-
-
-def gapped_engine(**options: Any) -> Engine:
-    """One order in the book, messages 2 to 9 missing, 10 in the window, a snapshot wanted."""
-    engine = Engine(can_snapshot=1, reorder_ns=0, stale_after_ns=NEVER, **options)
-    engine.take(packet(1, [add(1, "B", 100, 9_900)]))
-    engine.take(packet(10, [add(10, "B", 100, 9_950)]))
-    engine.poll()
-    engine.poll()
-    assert engine.shard.control[Control.SNAPSHOT] == Snapshot.WANTED
-    return engine
-
-
-def test_snapshot_replaces_the_books_and_the_window_goes_on_behind_it():
-    engine = gapped_engine()
-    offer_snapshot(engine, [trading_action("H", locate=2), add(5, "S", 7, 10_000), b"?"], 10)
-    engine.poll()
-    assert (state(engine), applied(engine)) == (State.LIVE, [1, 10])
-    assert engine.count(Count.COVERED_BY_SNAPSHOT) == 8
-    assert engine.count(Count.SNAPSHOTS) == 1
-    best = engine.shard.book.best[1]
-    assert (best["bid_price_e9"], best["ask_price_e9"]) == (995_000_000, 1_000_000_000)
-    assert engine.shard.book.meta[ORDERS_LIVE] == 2
-    assert engine.shard.instruments["halted"].tolist()[:4] == [0, 0, 1, 0]
-    assert engine.shard.control[Control.SNAPSHOT] == Snapshot.IDLE
-
-
-def test_snapshot_older_than_the_books_is_not_taken():
-    engine = gapped_engine()
-    engine.take(packet(2, [system_event(2), system_event(3)]))
-    offer_snapshot(engine, [], 3)
-    engine.poll()
-    assert engine.shard.book.meta[ORDERS_LIVE] == 1
-    assert engine.count(Count.SNAPSHOTS) == 0
-    assert engine.channel["next_seq"] == 4
-
-
-def test_failed_snapshot_is_asked_for_again_after_a_second():
-    engine = gapped_engine()
-    engine.shard.control[Control.SNAPSHOT] = Snapshot.FAILED
-    engine.poll()
-    assert engine.shard.control[Control.SNAPSHOT] == Snapshot.IDLE
-    assert state(engine) == State.RECOVERING
-    engine.channel["snapshot_after_ns"] = 0
-    engine.poll()
-    assert engine.shard.control[Control.SNAPSHOT] == Snapshot.WANTED
-
-
-def test_snapshot_that_does_not_fit_leaves_the_books_suspect():
-    tiny = BookCapacity(
-        instruments=16, order_pages=1, overflow_orders=2, levels=1, arena=64, references=256
-    )
-    engine = gapped_engine(capacity=CAPACITY._replace(book=tiny))
-    offer_snapshot(engine, [add(1, "B", 1, 100), add(2, "B", 1, 200)], 10)
-    engine.poll()
-    assert (state(engine), engine.count(Count.BOOKS_SUSPECT)) == (State.STALE, 1)
-
-
-def test_sound_snapshot_ends_the_suspicion():
-    engine = gapped_engine()
-    engine.channel["suspect"] = 1
-    offer_snapshot(engine, [], 10)
-    engine.poll()
-    assert (state(engine), engine.count(Count.BOOKS_SUSPECT)) == (State.LIVE, 0)
-
-
-def test_snapshot_about_an_unknown_instrument_touches_no_other():
-    engine = gapped_engine()
-    offer_snapshot(engine, [trading_action("H", locate=60_000)], 10)
-    engine.poll()
-    assert not engine.shard.instruments["halted"].any()
-
-
-def test_snapshot_of_many_messages_is_taken_in_chunks():
-    engine = gapped_engine()
-    offer_snapshot(engine, [add(i, "B", 1, 100 + i % 50) for i in range(200)], 10)
-    engine.poll()
-    assert engine.shard.book.meta[ORDERS_LIVE] == 200
-
-
-def test_wanted_snapshot_wakes_the_control_plane():
-    reader, writer = os.pipe()
-    engine = Engine(can_snapshot=1, reorder_ns=0, stale_after_ns=NEVER)
-    engine.shard.settings[Setting.CONTROL_FD] = writer
-    engine.take(one(5))
-    engine.poll()
-    assert np.frombuffer(os.read(reader, 100), np.int64).tolist() == [1]
-    engine.poll()
-    assert engine.shard.control[Control.SNAPSHOT] == Snapshot.WANTED
-    os.set_blocking(reader, False)
-    with pytest.raises(BlockingIOError):
-        os.read(reader, 100)
-    os.close(reader)
-    os.close(writer)
-
-
 def test_wanted_book_is_shown_between_two_packets():
     engine = Engine()
     orders = [add(1, "B", 10, 100), add(2, "B", 20, 99), add(3, "B", 5, 100)]
@@ -417,7 +351,21 @@ def test_socket_without_stamps_gets_the_time_of_the_call(wire: Wire):
     wire.lines[LINE_A].setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 0)
     wire.send(LINE_A, one(1))
     wire.poll_until(lambda: wire.engine.channel["next_seq"] == 2)
-    assert wire.engine.ticks()[0]["ts_rx_ns"] == wire.engine.channel["last_packet_ns"]
+    assert 0 <= time.time_ns() - int(wire.engine.ticks()[0]["ts_rx_ns"]) < 60 * SECOND
+
+
+def test_timers_go_by_a_clock_that_nobody_sets_and_stamps_by_that_of_the_day(wire: Wire):
+    engine = wire.engine
+    wire.send(LINE_A, one(1))
+    wire.poll_until(lambda: engine.channel["next_seq"] == 2)
+    for steady_ns in (
+        engine.channel["last_packet_ns"],
+        engine.channel["request_ns"],
+        engine.shard.counts[Count.RX_HEARTBEAT_NS, BEAT_STEADY],
+    ):
+        assert 0 <= time.monotonic_ns() - int(steady_ns) < 60 * SECOND
+    for wall_ns in (engine.count(Count.LAST_PACKET_NS), engine.count(Count.RX_HEARTBEAT_NS)):
+        assert 0 <= time.time_ns() - wall_ns < 60 * SECOND
 
 
 def test_lost_messages_are_requested_in_chunks_and_recovered(wire: Wire):
@@ -514,116 +462,11 @@ def test_kept_packets_that_are_due_are_not_skipped_with_the_hole_before_them():
     assert engine.count(Count.UNRECOVERED) == 0
 
 
-@pytest.mark.parametrize("idle", list(Idle))
-def test_stopped_inline_loop_works_off_what_is_in_the_lanes(idle: Idle):
-    engine = Engine()
-    engine.shard.settings[Setting.IDLE] = idle
-    engine.take(one(1))
-    engine.shard.control[Control.STOP] = 1
-    assert run_inline_nb(engine.shard, engine.rx, engine.venue, *engine.stages) == 0
-    assert (engine.count(Count.TICKS), applied(engine)) == (1, [])
-
-
 def test_channel_without_a_hole_has_nothing_to_skip():
     engine = Engine()
     engine.take(one(1))
     skip_hole_nb(engine.shard, engine.rx)
     assert (engine.count(Count.UNRECOVERED), engine.channel["suspect"]) == (0, 0)
-
-
-@pytest.mark.parametrize("idle", list(Idle))
-def test_thread_without_work_spins_at_first_and_sleeps_only_when_it_may(idle: Idle):
-    engine = Engine()
-    started_ns = time.monotonic_ns()
-    _idle_nb(engine.rx, idle, 1)
-    _idle_nb(engine.rx, idle, 1_000_000)
-    slept = time.monotonic_ns() - started_ns >= MILLISECOND
-    assert slept or idle != Idle.BACKOFF
-
-
-@contextmanager
-def running(engine: Engine, *loops: Callable[[], int]) -> Iterator[None]:
-    """Loops on threads of their own; stopped and joined at the end."""
-    threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        engine.shard.control[Control.STOP] = 1
-        for thread in threads:
-            thread.join(timeout=20)
-        assert not any(thread.is_alive() for thread in threads)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline_ns = time.monotonic_ns() + 20 * SECOND
-    while not condition():
-        assert time.monotonic_ns() < deadline_ns
-        time.sleep(0.001)
-
-
-@pytest.mark.parametrize("idle", [Idle.YIELD, Idle.BACKOFF])
-def test_inline_loop_receives_works_and_idles_until_it_is_stopped(wire: Wire, idle: Idle):
-    engine, polled = wire.engine, []
-    engine.shard.settings[Setting.IDLE] = idle
-    loop = partial(run_inline_nb, engine.shard, engine.rx, engine.venue, *engine.stages)
-    with running(engine, lambda: polled.append(loop())):
-        for seq in range(1, 11):
-            wire.send(LINE_A, one(seq))
-        wait_for(lambda: engine.count(Count.TICKS) == 10)
-        # Long enough for the loop to come to its end of spinning.
-        time.sleep(0.4)
-        wire.send(LINE_B, one(11))
-        wait_for(lambda: engine.count(Count.TICKS) == 11)
-    assert polled[0] > 2
-    assert engine.count(Count.WORKER_HEARTBEAT_NS) == engine.count(Count.RX_HEARTBEAT_NS) > 0
-
-
-@pytest.mark.parametrize("topology", ["inline", "pipelined"])
-def test_signal_wakes_the_control_plane(topology: str):
-    reader, writer = os.pipe()
-    wire = Wire(patterns=[compile_stage(buy)])
-    engine = wire.engine
-    engine.shard.settings[Setting.SIGNAL_FD] = writer
-    receiver = partial(run_receiver_nb, engine.shard, engine.rx, engine.venue)
-    worker = partial(run_worker_nb, engine.shard, engine.rx, *engine.stages)
-    inline = partial(run_inline_nb, engine.shard, engine.rx, engine.venue, *engine.stages)
-    with running(engine, *([inline] if topology == "inline" else [receiver, worker])):
-        wire.send(LINE_A, one(1))
-        assert np.frombuffer(os.read(reader, 8), np.int64).tolist() == [1]
-        assert engine.count(Count.SIGNALS) == 1
-    wire.close()
-    os.close(reader)
-    os.close(writer)
-
-
-@pytest.mark.parametrize("idle", [Idle.YIELD, Idle.SPIN])
-def test_receiver_and_worker_share_the_work_until_they_are_stopped(wire: Wire, idle: Idle):
-    engine = wire.engine
-    engine.shard.settings[Setting.IDLE] = idle
-    receiver = partial(run_receiver_nb, engine.shard, engine.rx, engine.venue)
-    worker = partial(run_worker_nb, engine.shard, engine.rx, *engine.stages)
-    with running(engine, receiver, worker):
-        for seq in range(1, 11):
-            wire.send(LINE_A, one(seq))
-        wait_for(lambda: engine.count(Count.TICKS) == 10)
-        time.sleep(0.2)
-        wire.send(LINE_B, one(11))
-        wait_for(lambda: engine.count(Count.TICKS) == 11)
-    assert engine.count(Count.APPLIED) == 11
-    assert ring_size_nb(engine.shard.free) + engine.shard.stash_size[0] == CAPACITY.pool
-
-
-def test_worker_ends_when_the_receiver_has_and_the_lanes_are_empty():
-    engine = Engine()
-    for seq in range(1, 200):
-        engine.take(one(seq))
-    engine.shard.control[Control.STOP] = 1
-    assert run_receiver_nb(engine.shard, engine.rx, engine.venue) == 0
-    assert engine.shard.control[Control.RX_STOPPED] == 1
-    assert run_worker_nb(engine.shard, engine.rx, *engine.stages) == 199
-    assert applied(engine) == []
 
 
 def test_book_of_orders_is_built_from_packets():

@@ -8,6 +8,9 @@ import pytest
 from feedhandler.core.sequence import (
     CHANNEL,
     ENTRY,
+    SNAPSHOT_PAUSE_NS,
+    SNAPSHOT_SLOW_PAUSE_NS,
+    SNAPSHOT_TRIES,
     WINDOW_COUNT,
     WINDOW_FREE,
     State,
@@ -16,10 +19,13 @@ from feedhandler.core.sequence import (
     Window,
     advance_state_nb,
     allocate_window,
+    believe_nb,
+    hear_nb,
     next_hole_nb,
     note_progress_nb,
-    window_clear_nb,
+    note_snapshot_nb,
     window_drop_first_nb,
+    window_end_nb,
     window_store_nb,
 )
 
@@ -102,15 +108,6 @@ def test_slots_go_round_many_times():
     assert window.meta[WINDOW_FREE] == 4
 
 
-def test_cleared_window_is_empty_and_all_its_slots_are_free():
-    window = allocate_window(4, 16)
-    for seq in (10, 20, 30):
-        store(window, seq, seq + 1)
-    window_clear_nb(window)
-    assert (window.meta[WINDOW_COUNT], window.meta[WINDOW_FREE]) == (0, 4)
-    assert sorted(window.free_slots) == [0, 1, 2, 3]
-
-
 def channel_row(**values: int) -> Any:
     channel = np.zeros(1, CHANNEL)
     defaults = {
@@ -148,6 +145,51 @@ def test_nothing_is_missing_when_all_was_applied():
     assert next_hole_nb(channel_row(), allocate_window(2, 16), 0, hole) == 0
 
 
+def test_number_that_nothing_bears_out_takes_its_packets_and_its_end_of_session_along():
+    window, channel = allocate_window(4, 16), channel_row(highest_seq=900, end_seq=900, heard_seq=5)
+    assert window_end_nb(window) == 0
+    for seq, end in ((20, 30), (800, 900), (35, 40)):
+        store(window, seq, end)
+    assert window_end_nb(window) == 900
+    believe_nb(channel, window, 40)
+    assert kept(window) == [(20, 30), (35, 40)]
+    assert window.meta[WINDOW_FREE] == 2
+    assert len(set(window.free_slots[:2].tolist())) == 2
+    row = channel[0]
+    assert (row["highest_seq"], row["end_seq"], row["heard_seq"]) == (40, 0, 0)
+
+
+def test_number_below_what_was_applied_is_not_believed():
+    window, channel = allocate_window(2, 16), channel_row(highest_seq=900, end_seq=8)
+    believe_nb(channel, window, 7)
+    assert (channel[0]["highest_seq"], channel[0]["end_seq"]) == (10, 8)
+
+
+def test_number_that_every_packet_of_a_while_contradicts_is_corrected():
+    window, channel = allocate_window(2, 16), channel_row()
+    hear_nb(channel, window, 1 << 30, NOW)
+    for after_ns, end in ((9_000, 11), (10_000, 13), (14_000, 12)):
+        hear_nb(channel, window, end, NOW + after_ns)
+        assert channel[0]["highest_seq"] == 1 << 30
+    hear_nb(channel, window, 12, NOW + 14_001)
+    assert channel[0]["highest_seq"] == 13
+
+
+def test_number_that_is_told_again_is_kept():
+    window, channel = allocate_window(2, 16), channel_row()
+    for after_ns, end in ((0, 100), (1, 20), (4_000, 100), (5_003, 20), (10_000, 20)):
+        hear_nb(channel, window, end, NOW + after_ns)
+    assert channel[0]["highest_seq"] == 100
+
+
+def test_holes_end_at_the_highest_number_that_is_believed():
+    window, hole = allocate_window(4, 16), np.zeros(2, np.int64)
+    store(window, 500, 510)
+    assert next_hole_nb(channel_row(highest_seq=30), window, 0, hole) == 1
+    assert hole.tolist() == [10, 30]
+    assert next_hole_nb(channel_row(), window, 0, hole) == 0
+
+
 def advance(now_ns: int = NOW, **values: int) -> tuple[State, Step, Any]:
     channel = channel_row(**values)
     step = advance_state_nb(channel, now_ns)
@@ -158,6 +200,7 @@ HOLE = {"highest_seq": 20, "gap_since_ns": NOW - 101, "request_ns": NOW}
 OLD_REQUEST = {"request_ns": NOW - 1_001}
 ASKS = {"can_request": 1}
 LOADS = {"can_snapshot": 1}
+NO_HELP = LOADS | {"snapshot_failures": SNAPSHOT_TRIES, "snapshot_after_ns": NOW + 1}
 
 TRANSITIONS = [
     # state before, channel, state after, step
@@ -204,6 +247,21 @@ TRANSITIONS = [
     # the last snapshot failed a moment ago
     (RECOVERING, HOLE | LOADS | {"snapshot_after_ns": NOW + 1}, RECOVERING, Step.NOTHING),
     (RECOVERING, HOLE | LOADS | {"snapshot_after_ns": NOW}, RECOVERING, Step.SNAPSHOT),
+    # so many failed that only requests are left, and a snapshot now and then
+    (RECOVERING, HOLE | ASKS | NO_HELP | {"highest_seq": 61}, RECOVERING, Step.REQUEST),
+    (
+        RECOVERING,
+        HOLE | ASKS | NO_HELP | OLD_REQUEST | {"request_tries": 2},
+        RECOVERING,
+        Step.GIVE_UP,
+    ),
+    (RECOVERING, HOLE | NO_HELP, RECOVERING, Step.GIVE_UP),
+    (RECOVERING, HOLE | ASKS | NO_HELP | {"snapshot_after_ns": NOW}, RECOVERING, Step.SNAPSHOT),
+    # nothing is missing, but the books may be wrong
+    (LIVE, {"suspect": 1} | LOADS, STALE, Step.SNAPSHOT),
+    (STALE, {"suspect": 1, "snapshot_after_ns": NOW + 1} | LOADS, STALE, Step.NOTHING),
+    (STALE, {"suspect": 1, "held": 1} | LOADS, RECOVERING, Step.NOTHING),
+    (RECOVERING, HOLE | ASKS | {"suspect": 1, "held": 1}, RECOVERING, Step.NOTHING),
 ]
 
 
@@ -212,6 +270,29 @@ def test_state_moves_by_what_is_missing_and_for_how_long(
     before: State, values: dict[str, int], after: State, step: Step
 ):
     assert advance(state=before, **values)[:2] == (after, step)
+
+
+def test_snapshot_beside_requests_is_asked_for_once_and_requests_go_on():
+    values = HOLE | ASKS | NO_HELP | {"state": RECOVERING, "snapshot_after_ns": NOW}
+    channel = channel_row(**values)
+    steps = [advance_state_nb(channel, NOW) for _ in range(3)]
+    assert steps == [Step.SNAPSHOT, Step.REQUEST, Step.REQUEST]
+    assert channel[0]["snapshot_after_ns"] == NOW + SNAPSHOT_SLOW_PAUSE_NS
+
+
+def test_snapshots_that_fail_are_tried_again_ever_more_slowly_and_give_requests_another_chance():
+    channel = channel_row(request_tries=3, held=1)
+    pauses = []
+    for failures in range(1, SNAPSHOT_TRIES + 2):
+        channel[0]["request_tries"] = 3
+        note_snapshot_nb(channel, 0, NOW)
+        pauses.append(int(channel[0]["snapshot_after_ns"]) - NOW)
+        assert channel[0]["held"] == 0
+        assert channel[0]["request_tries"] == (3 if failures > SNAPSHOT_TRIES else 0)
+    quick = [SNAPSHOT_PAUSE_NS] * (SNAPSHOT_TRIES - 1)
+    assert pauses == [*quick, SNAPSHOT_SLOW_PAUSE_NS, SNAPSHOT_SLOW_PAUSE_NS]
+    note_snapshot_nb(channel, 1, NOW)
+    assert channel[0]["snapshot_failures"] == 0
 
 
 def test_new_gap_starts_its_clocks_anew():

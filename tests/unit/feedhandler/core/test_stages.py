@@ -44,6 +44,18 @@ def follow_qty(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
     return state[0]
 
 
+def side_of_qty(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+    """Pattern: its side is the quantity of a trade less 10."""
+    out[0], out[1] = 1 + params[0], 1 + state[0]
+    return np.int64(ticks[slot]["qty"]) - 10
+
+
+def level_of_qty(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+    """Breaker: its level is the quantity of a trade less 10."""
+    out[2] = params[0] + state[0]
+    return np.int64(ticks[slot]["qty"]) - 10
+
+
 def propose(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
     """Pattern: buys at every trade, and leaves values when the parameter says so."""
     tick = ticks[slot]
@@ -197,6 +209,22 @@ def test_full_ring_drops_signals_counts_them_and_publishes_a_breaker_later():
     (signal,) = engine.signals()
     assert (signal["signal_id"], signal["kind"]) == (3, SignalKind.BREAKER)
     assert engine.count(Count.SIGNALS) == 3
+
+
+def test_side_that_is_none_is_refused_and_counted():
+    engine = engine_with([], [side_of_qty])
+    engine.feed([trade(qty, 10_000) for qty in (12, 8, 10, 11, 9, 2**31)])
+    assert [int(signal["side"]) for signal in engine.signals()] == [1, -1]
+    assert engine.count(Count.STAGE_RESULTS_REFUSED + 1) == 3
+    assert engine.count(Count.STAGE_RESULTS_REFUSED) == 0
+
+
+def test_level_that_is_none_is_refused_counted_and_leaves_the_breaker_as_it_was():
+    engine = engine_with([level_of_qty])
+    engine.feed([trade(qty, 10_000) for qty in (10, 137, 138, 9, 266, 10)])
+    assert [int(signal["level"]) for signal in engine.signals()] == [127, 0]
+    assert engine.count(Count.STAGE_RESULTS_REFUSED) == 3
+    assert engine.count(Count.BREAKERS_TRIPPED) == 0
 
 
 @pytest.mark.parametrize(("budget_ns", "overruns"), [(-1, 1), (1 << 60, 0)])

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,9 @@ import structlog
 from msgspec import structs
 
 from feedhandler.core.counters import CounterFile
+from feedhandler.core.counts import Count
 from feedhandler.core.engine import Control
+from feedhandler.core.receive import BEAT_STEADY
 from feedhandler.server import app
 from feedhandler.server.app import Server, check_configuration
 from feedhandler.server.config import (
@@ -210,6 +213,34 @@ async def test_an_engine_that_does_not_answer_makes_the_book_page_say_so(tmp_pat
         assert "did not answer in time" in text
 
 
+async def test_an_engine_that_does_not_answer_keeps_nobody_else_waiting(tmp_path: Path):
+    async with running(make_config(tmp_path)) as run:
+        write_control_nb(run.server._shard.control, Control.STOP, 1)
+        await asyncio.to_thread(run.server._join_agents)
+        books = [asyncio.create_task(run.get("/book")) for _ in range(3)]
+        assert (await run.get("/readyz"))[0] == 503
+        assert not any(book.done() for book in books)
+        assert [status for status, _ in await asyncio.gather(*books)] == [503] * 3
+
+
+async def test_an_agent_that_hangs_is_told_by_a_clock_that_nobody_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with running(make_config(tmp_path)) as run:
+        day_ns = time.time_ns() - 86_400_000_000_000
+        monkeypatch.setattr(time, "time_ns", lambda: day_ns)
+        assert (await run.get("/livez"))[0] == 200
+        write_control_nb(run.server._shard.control, Control.STOP, 1)
+        await asyncio.to_thread(run.server._join_agents)
+        run.server._agents_started_ns -= 3_000_000_000
+        rows = (Count.RX_HEARTBEAT_NS, Count.WORKER_HEARTBEAT_NS)
+        run.server._shard.counts[rows, BEAT_STEADY] -= 3_000_000_000
+        status, text = await run.get("/livez")
+        assert status == 503
+        assert min(json.loads(text)["agent_age_ns"].values()) > 3_000_000_000
+        monkeypatch.undo()
+
+
 async def test_an_engine_that_breaks_ends_the_server_with_its_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -282,6 +313,7 @@ def test_a_good_configuration_is_called_good(tmp_path: Path):
         (GOOD + PATTERN % "imbalance_with_trade", "params missing: cooldown_ns, "),
         (GOOD + PATTERN % "nothing", "cannot load"),
         (GOOD.replace("0 }", '0 }\nadapter = "x"'), "no adapter 'x' is installed"),
+        (GOOD + "[engine]\npacket_bytes = 65536\n", "ticks = 131072 are too few"),
         (GOOD + "[priority.kinds]\nnothing = 1\n", "no kind of message is named 'nothing'"),
     ],
 )
@@ -290,3 +322,11 @@ def test_a_check_finds_what_serve_would_refuse(tmp_path: Path, text: str, named:
     path.write_text(text)
     with pytest.raises(ConfigError, match=named):
         check_configuration(path)
+
+
+def test_a_check_finds_a_report_that_could_not_be_written(tmp_path: Path):
+    path = tmp_path / "server.toml"
+    path.write_text(f'report_file = "{tmp_path}/missing/report.json"\n' + GOOD)
+    with pytest.raises(UserError, match=r"^report_file: cannot write") as caught:
+        check_configuration(path)
+    assert caught.value.exit_code == ExitCode.CANNOT_WRITE

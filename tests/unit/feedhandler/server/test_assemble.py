@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from adapters.nasdaq_itch.adapter import ADAPTER
 from feedhandler.core.analytics import Rule
@@ -16,8 +17,9 @@ from feedhandler.server.assemble import (
     apply_settings,
     build_shard,
     build_stages,
-    build_venue,
+    check_pool,
     find_adapter,
+    prepare,
     scratch_tables,
     shard_capacity,
 )
@@ -32,7 +34,7 @@ from feedhandler.server.config import (
     ServerConfig,
     StageConfig,
 )
-from feedhandler.server.errors import ConfigError, ExitCode, OsLimitError
+from feedhandler.server.errors import ConfigError, ExitCode, OsLimitError, UserError
 from oms_out.config import OmsConfig
 from tests.unit.feedhandler.core.support import make_shard
 
@@ -77,7 +79,7 @@ def test_an_adapter_that_nobody_installed_is_refused_with_those_there_are():
     with pytest.raises(
         ConfigError, match=r"no adapter 'cboe' is installed; there is .*nasdaq_itch"
     ):
-        build_venue(FeedConfig(line_a=LINE, adapter="cboe"))
+        find_adapter("cboe")
 
 
 def test_each_size_goes_where_it_belongs():
@@ -95,9 +97,52 @@ def test_each_size_goes_where_it_belongs():
     assert shard_capacity(SMALL, bbo_rows=77).bbo_rows == 77
 
 
+def test_ticks_of_the_inline_topology_are_enough_for_any_round():
+    # A round brings 48 datagrams and 16 kept packets, full of the shortest message: 2 + 12 bytes.
+    fits = EngineConfig(packet_bytes=28_671)
+    check_pool(fits, ADAPTER.block_bytes_min)
+    assert ADAPTER.block_bytes_min == 14
+    for packet_bytes, enough in ((28_672, 262_144), (65_536, 524_288)):
+        with pytest.raises(ConfigError) as caught:
+            check_pool(EngineConfig(packet_bytes=packet_bytes), ADAPTER.block_bytes_min)
+        assert f"packet_bytes = {packet_bytes} may bring" in str(caught.value)
+        assert f"set ticks = {enough}," in str(caught.value)
+        check_pool(EngineConfig(packet_bytes=packet_bytes, ticks=enough), 14)
+        check_pool(EngineConfig(packet_bytes=packet_bytes, topology="pipelined"), 14)
+
+
+def test_everything_is_prepared_or_refused_in_the_same_words(tmp_path: Path):
+    config = server_config()
+    prepared = prepare(config, *scratch_tables())
+    assert prepared.adapter is ADAPTER
+    assert prepared.venue == ADAPTER.venue()
+    faults = (
+        (structs.replace(config, report_file=str(tmp_path / "no" / "r")), UserError, "report_file"),
+        (server_config(adapter="cboe"), ConfigError, "no adapter 'cboe'"),
+        (
+            structs.replace(config, engine=EngineConfig(packet_bytes=65_536)),
+            ConfigError,
+            "ticks = 131072 are too few",
+        ),
+        (structs.replace(config, patterns=(pattern("nowhere:f"),)), ConfigError, "cannot load"),
+    )
+    for wrong, kind, named in faults:
+        with pytest.raises(kind, match=named):
+            prepare(wrong, *scratch_tables())
+
+
+def test_more_memory_than_there_is_is_refused_before_anything_is_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("feedhandler.server.memory._available_bytes", lambda: 1)
+    with pytest.raises(OsLimitError, match=r"^engine: .*the largest blocks are"):
+        prepare(server_config(), *scratch_tables())
+
+
 def test_a_shard_is_built_with_all_its_settings():
     config = server_config(rerequest=Endpoint(port=1), stale_after_ms=7)
     shard = build_shard(config, *scratch_tables())
+    assert shard.channel[0]["strict"] == 1
     assert shard.ticks.shape == (131_072,)
     assert shard.instruments.shape == (4,)
     assert shard.settings[Setting.LANES] == 4
@@ -115,16 +160,12 @@ def test_sizes_that_the_machine_cannot_give_are_refused_by_section():
     assert caught.value.exit_code == ExitCode.OS_LIMIT
 
 
-@pytest.mark.parametrize(("topology", "inline"), [("inline", 1), ("pipelined", 0)])
 @pytest.mark.parametrize("idle", ["spin", "yield", "backoff"])
-def test_topology_idle_and_budgets_become_settings(
-    shard: Shard, topology: str, inline: int, idle: str
-):
-    engine = EngineConfig(topology=topology, idle=idle)  # type: ignore[arg-type]
+def test_idle_strategy_and_budgets_become_settings(shard: Shard, idle: str):
+    engine = EngineConfig(idle=idle)  # type: ignore[arg-type]
     apply_settings(shard, engine, BudgetConfig(book_ns=1, breakers_ns=2, patterns_ns=3))
     settings = shard.settings
     assert settings[Setting.TIMED] == 1
-    assert settings[Setting.INLINE] == inline
     assert settings[Setting.IDLE] == Idle[idle.upper()]
     assert settings[Setting.BOOK_BUDGET_NS] == 1
     assert settings[Setting.BREAKER_BUDGET_NS] == 2

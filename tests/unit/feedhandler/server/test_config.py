@@ -182,10 +182,22 @@ REFUSED = [
         )
     ),
     *(
-        (FEED + f"[engine]\n{key} = 100000\n", f":3: engine: {key}: 100000 is not a power of two")
+        (FEED + f"[engine]\n{key} = 200000\n", f":3: engine: {key}: 200000 is not a power of two")
         for key in ("ticks", "overflow_orders", "window_packets", "signal_ring")
     ),
-    (FEED + "[engine]\nticks = 65536\n", "engine: ticks: 65536 is below 131072"),
+    (
+        FEED + "[engine]\nticks = 65536\n",
+        "ticks: expected an integer >= 131072, not 65536",
+    ),
+    *(
+        (text % address, f"{where}address: {address!r} is no IPv4 address")
+        for address in ("a..b", "", "localhost", "::1", "10.0.0.256", "x" * 70)
+        for text, where in (
+            (FEED + '[feed.glimpse]\nport = 1\naddress = "%s"\n', "[feed] glimpse: "),
+            (FEED + '[feed.rerequest]\nport = 1\naddress = "%s"\n', "[feed] rerequest: "),
+            (FEED + '[metrics]\naddress = "%s"\n', "metrics: "),
+        )
+    ),
     *(
         (FEED + f"[budgets]\n{key} = 0\n", f":4: [budgets] {key}: ")
         for key in ("book_ns", "breakers_ns", "patterns_ns")

@@ -8,7 +8,7 @@ import uvloop
 
 from feedhandler.server import http
 from feedhandler.server.errors import OsLimitError
-from feedhandler.server.http import MAX_CONNECTIONS, TEXT, HttpServer
+from feedhandler.server.http import MAX_CONNECTIONS, TEXT, HttpServer, Response
 
 BIG = b"x" * 4_000_000
 
@@ -84,6 +84,92 @@ async def test_one_connection_serves_many_requests_even_sent_at_once():
         answer = await exchange(server, get("/metrics") * 20 + last)
     assert answer.count(b"figures\n") == 21
     assert rejects == []
+
+
+async def test_requests_sent_at_once_leave_turns_to_everybody_else():
+    made: list[int] = []
+    turns = 0
+
+    def slow() -> Response:
+        made.append(turns)
+        return 200, TEXT, b"page\n"
+
+    async with serving() as (server, _):
+        server.routes = {"/slow": slow}
+        loop = asyncio.get_running_loop()
+
+        def count_turn() -> None:
+            nonlocal turns
+            turns += 1
+            loop.call_soon(count_turn)
+
+        loop.call_soon(count_turn)
+        last = get("/slow", "Connection: close")
+        answers = await asyncio.gather(
+            *(exchange(server, get("/slow") * 30 + last) for _ in range(3))
+        )
+    assert [answer.count(b"page\n") for answer in answers] == [31, 31, 31]
+    assert len(set(made)) == len(made) == 93
+
+
+async def test_page_that_has_to_wait_is_sent_when_it_is_ready_and_in_its_order():
+    ready: asyncio.Future[tuple[int, str, bytes]] = asyncio.get_running_loop().create_future()
+    async with serving() as (server, rejects):
+        server.routes = {**ROUTES, "/later": lambda: ready}
+        last = get("/metrics", "Connection: close")
+        waiting = asyncio.create_task(exchange(server, get("/later") + last))
+        answer = await exchange(server, last)
+        assert answer.endswith(b"figures\n")
+        assert not waiting.done()
+        ready.set_result((200, TEXT, b"at last\n"))
+        answer = await waiting
+    assert answer.index(b"at last\n") < answer.index(b"figures\n")
+    assert rejects == []
+
+
+async def test_page_that_fails_while_it_is_waited_for_is_an_answer_too():
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+
+    async def broken_later() -> Response:
+        await asyncio.sleep(0)
+        raise RuntimeError("a fault in a handler")
+
+    async with serving() as (server, rejects):
+        server.routes = {"/later": broken_later}
+        answer = await exchange(server, get("/later", "Connection: close"))
+    assert answer.startswith(b"HTTP/1.1 500")
+    assert rejects == ["handler_failed"]
+
+
+async def test_page_that_never_comes_and_a_peer_that_left_leave_nothing_behind():
+    never: asyncio.Future[tuple[int, str, bytes]] = asyncio.get_running_loop().create_future()
+    async with serving(timeout_s=0.1) as (server, _):
+        server.routes = {"/later": lambda: never}
+        assert await exchange(server, get("/later")) == b""
+        assert never.cancelled()
+        assert not server.connections
+
+
+async def test_head_gets_the_header_of_the_page_and_no_body():
+    async with serving() as (server, rejects):
+        last = get("/metrics", "Connection: close")
+        answer = await exchange(server, get("/metrics", method="HEAD") + last)
+        missing = await exchange(server, get("/nothing", "Connection: close", method="HEAD"))
+    assert answer.lower().count(b"content-length: 8") == 2
+    assert answer.count(b"figures\n") == 1
+    assert missing.startswith(b"HTTP/1.1 404")
+    assert missing.endswith(b"\r\n\r\n")
+    assert rejects == ["not_found"]
+
+
+async def test_answer_that_is_none_cuts_the_connection_and_is_counted():
+    reports: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
+    async with serving() as (server, rejects):
+        server.routes = {"/wrong": lambda: (200, "text/plain\r\nX: y", b"")}
+        assert await exchange(server, get("/wrong")) == b""
+    assert rejects == ["handler_failed"]
+    assert len(reports) == 1
 
 
 async def test_half_a_request_is_refused_and_counted():

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import io
 import json
 import logging
@@ -138,3 +139,23 @@ def test_redacting_twice_changes_nothing_more():
 
 def test_times_have_nine_digits():
     assert rfc3339_ns(1_767_323_045_000_000_007) == "2026-01-02T03:04:05.000000007Z"
+
+
+class FullDisk(io.StringIO):
+    """A stream that refuses every byte."""
+
+    def write(self, _text: str, /) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(
+    stream: io.StringIO, capsys: pytest.CaptureFixture[str]
+):
+    del stream
+    configure_logging("feed", environ={}, stream=FullDisk())
+    structlog.get_logger().info("channel_live")
+    logging.getLogger("asyncio").error("a fault")
+    assert capsys.readouterr().err == ""

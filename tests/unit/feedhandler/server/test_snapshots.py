@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from feedhandler.core.engine import Control, Shard
-from feedhandler.core.receive import Snapshot
+from feedhandler.core.snapshot import Snapshot
 from feedhandler.server.config import GlimpseConfig
 from feedhandler.server.snapshots import SnapshotService, read_control_nb, write_control_nb
 from protocols.glimpse.loader import SnapshotLoader
@@ -232,6 +232,20 @@ async def test_what_is_being_loaded_is_not_asked_for_twice_and_can_be_given_up()
         await client.service.stop()
         released.set()
     assert client.failures == 0
+
+
+async def test_a_fault_of_ours_is_a_failure_too_and_the_engine_is_told(
+    monkeypatch: pytest.MonkeyPatch, nobody: int
+):
+    client = Client(nobody)
+
+    def fail(*_arguments: object) -> None:
+        raise UnicodeError("label empty or too long")
+
+    monkeypatch.setattr(asyncio, "open_connection", fail)
+    client.want()
+    assert await client.outcome() == Snapshot.FAILED
+    assert client.failures == 1
 
 
 def test_control_words_pass_through_unchanged():

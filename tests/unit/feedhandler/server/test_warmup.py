@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from feedhandler.server import warmup
-from feedhandler.server.warmup import WARMUP_GROUP, is_warm, warm_up
+from feedhandler.server.warmup import WARMUP_GROUP, compiling_alone, is_warm, warm_up
 
 
 @pytest.fixture
@@ -105,3 +105,16 @@ def test_each_package_offers_titled_steps():
     titles = [title for title, _step in warmup._find_steps()]
     assert {"inline loop", "receiver", "worker"} <= set(titles)
     assert len(set(titles)) == len(titles)
+
+
+def test_who_compiles_alone_keeps_every_other_process_out(cache: Path):
+    with compiling_alone(), (cache / "lock").open("w") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with (cache / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_nothing_is_locked_where_nothing_is_compiled(cache: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(warmup, "JIT_ENABLED", False)
+    with compiling_alone():
+        assert not cache.exists()

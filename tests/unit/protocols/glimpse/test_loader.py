@@ -182,3 +182,16 @@ def test_the_loader_finds_what_its_slow_twin_finds(snapshot: list[bytes], number
     assert found[-1] == SnapshotComplete(talk.loader.next_seq, talk.loader.blocks)
     blocks = blocks_in(talk.memory, talk.loader.size_bytes)
     assert [event.message for event in found[:-1]] == blocks == snapshot
+
+
+def test_loader_of_a_long_snapshot_sends_heartbeats_to_its_end():
+    talk = Conversation()
+    talk.log_in()
+    talk.server.accept("SESSION", 1)
+    sent = []
+    for second in range(1, 60):
+        talk.server.send_sequenced(MESSAGES[0])
+        now_ns = second * 1_000_000_000
+        talk.loader.receive(talk.server.data_to_send(now_ns), now_ns)
+        sent.append(talk.loader.data_to_send(now_ns))
+    assert set(sent[2:]) == {b"\x00\x01R"}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from feedhandler.core.counters import CounterFile, CounterSpec, HistogramSpec, add_nb, set_nb
+from feedhandler.core.counters import CounterFile, CounterSpec, HistogramSpec, add_nb
 from feedhandler.core.latency import record_nb
 from feedhandler.core.sequence import State
 from feedhandler.server.errors import ExitCode, UserError
@@ -47,7 +47,7 @@ def test_rates_and_latencies_are_those_between_two_samples(counter_file: Counter
     before = take_sample(counter_file, 10 * SECOND_NS)
     add_nb(counter_file.values, 0, 3_000)
     record_nb(counter_file.histograms[0], 2_000)
-    set_nb(counter_file.values, 1, 2)
+    counter_file.values[1, 0] = 2
     now = take_sample(counter_file, 12 * SECOND_NS)
     text = text_of(render_table(counter_file, now, before))
     assert line_with(text, "messages_applied")[1:] == ["channel=1", "5,003,000", "1,500"]

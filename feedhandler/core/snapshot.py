@@ -1,0 +1,97 @@
+"""Snapshots: the hand-over from the control plane, and the books that are built from one."""
+
+from enum import IntEnum
+
+import numpy as np
+
+from feedhandler.core.analytics import track_status_nb
+from feedhandler.core.api import Venue
+from feedhandler.core.book.apply import apply_tick_nb
+from feedhandler.core.book.kernels import Outcome, reset_book_nb
+from feedhandler.core.counts import Count, SnapshotFault
+from feedhandler.core.engine import (
+    BAD_LENGTH_STATUS,
+    CHUNK,
+    Shard,
+    count_nb,
+    fill_stash_nb,
+    mark_suspect_nb,
+)
+from feedhandler.core.events import Kind
+from feedhandler.core.sequence import believe_nb, window_end_nb
+from protocols.jit import kernel, outline_kernel
+
+MAX_JUMP = 1 << 32
+"""Far more messages than any session has; a number that is further ahead is garbage."""
+
+
+class Snapshot(IntEnum):
+    """Hand-over of a snapshot between the receiving thread and the control plane, in
+    control[SNAPSHOT].
+    """
+
+    IDLE = 0
+    WANTED = 1
+    LOADING = 2
+    READY = 3
+    FAILED = 4
+
+
+@kernel
+def _load_row_nb(shard: Shard, slot: int) -> None:
+    """One message of a snapshot to the books; what cannot be applied is counted by its reason and
+    makes them suspect.
+    """
+    tick = shard.ticks[slot]
+    fault = np.int64(SnapshotFault.NONE)
+    if tick["kind"] == Kind.NONE:
+        malformed = tick["status"] == BAD_LENGTH_STATUS
+        fault = np.int64(SnapshotFault.BAD_LENGTH if malformed else SnapshotFault.UNKNOWN_TYPE)
+    else:
+        outcome = apply_tick_nb(shard.book, shard.ticks, slot)
+        if outcome == Outcome.OK:
+            instrument = np.int64(tick["instrument"])
+            track_status_nb(shard.instruments[instrument : instrument + 1], shard.ticks, slot)
+        elif outcome == Outcome.UNKNOWN_REFERENCE:
+            fault = np.int64(SnapshotFault.UNKNOWN_REFERENCE)
+        elif outcome == Outcome.DUPLICATE_REFERENCE:
+            fault = np.int64(SnapshotFault.DUPLICATE_REFERENCE)
+        elif outcome == Outcome.CAPACITY:
+            fault = np.int64(SnapshotFault.CAPACITY)
+        else:
+            fault = np.int64(SnapshotFault.BAD_VALUE)
+    if fault != SnapshotFault.NONE:
+        count_nb(shard, Count.SNAPSHOT_DROPPED + fault - 1, 1)
+        mark_suspect_nb(shard)
+
+
+@outline_kernel
+def load_snapshot_nb(shard: Shard, venue: Venue, blocks: int, next_seq: int) -> int:
+    """Replace the books by the `blocks` message blocks in shard.snapshot, which is the state before
+    message `next_seq`; 1, or 0 when the live books are ahead of it or its number is beyond reason.
+    """
+    channel = shard.channel[0]
+    if next_seq < channel["next_seq"] or next_seq - channel["highest_seq"] > MAX_JUMP:
+        return 0
+    reset_book_nb(shard.book)
+    channel["suspect"] = 0
+    shard.counts[Count.BOOKS_SUSPECT, 0] = 0
+    at = np.int64(0)
+    done = np.int64(0)
+    while done < blocks:
+        count = min(blocks - done, CHUNK)
+        if not fill_stash_nb(shard, count):
+            mark_suspect_nb(shard)
+            break
+        at = venue.normalise(shard.snapshot, at, count, shard.ticks, shard.stash)
+        for i in range(count):
+            _load_row_nb(shard, np.int64(shard.stash[i]))
+        done += count
+    count_nb(shard, Count.COVERED_BY_SNAPSHOT, next_seq - channel["next_seq"])
+    count_nb(shard, Count.SNAPSHOTS, 1)
+    channel["next_seq"] = next_seq
+    # It was taken after it was asked for: what a heartbeat told before that and lies beyond it was
+    # false, unless there are messages to show for it.
+    known_seq = max(next_seq, window_end_nb(shard.window))
+    believe_nb(shard.channel, shard.window, max(np.int64(channel["told_seq"]), known_seq))
+    return 1
