@@ -42,14 +42,14 @@ def _source_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _cache_directory() -> Path:
+def _cache_directory(*, is_used: bool) -> Path:
     """Where compiled kernels of exactly this copy of this source are kept: Numba itself notices a
     change of one file only, not of another one that was inlined, so the directory carries the
     digest.
     """
     base = config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     found = Path(base) / "feedhandler" / f"kernels-{_source_digest()}"
-    if JIT_ENABLED:
+    if is_used:
         try:
             found.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -60,7 +60,7 @@ def _cache_directory() -> Path:
     return found
 
 
-CACHE_DIRECTORY = _cache_directory()
+CACHE_DIRECTORY = _cache_directory(is_used=JIT_ENABLED)
 config.CACHE_DIR = str(CACHE_DIRECTORY)
 
 

@@ -51,12 +51,12 @@ def test_any_bytes_are_cut_as_the_kernel_of_the_hot_path_cuts_them(data: bytes):
     found = framer.feed(data)
     expected: list[tuple[int, bytes]] = []
     buf, used = np.frombuffer(data, np.uint8).copy(), 0
-    at, size = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    out = np.zeros(257, np.int64)
     status = Status.END_OF_SESSION
     while status == Status.END_OF_SESSION:
-        count, step, status = index_messages_nb(buf, used, len(data), at, size)
-        starts = zip(at[:count].tolist(), size[:count].tolist(), strict=True)
-        expected += [(start - 2, data[start : start + length]) for start, length in starts]
+        count, step, status = index_messages_nb(buf, used, len(data), out)
+        blocks = itertools.pairwise(out[: count + 1].tolist())
+        expected += [(start, data[start + 2 : end]) for start, end in blocks]
         used += step
         if status == Status.END_OF_SESSION:
             expected.append((used - 2, b""))

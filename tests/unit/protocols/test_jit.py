@@ -54,6 +54,23 @@ def test_each_copy_of_the_source_has_a_cache_of_its_own(
     assert found[0] != found[2]
 
 
+def test_the_cache_lies_where_it_is_told_to_and_is_made_when_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(jit.config, "CACHE_DIR", str(tmp_path / "kept"))
+    found = jit._cache_directory(is_used=False)
+    assert found.parent == tmp_path / "kept" / "feedhandler"
+    assert not found.exists()
+    assert jit._cache_directory(is_used=True) == found
+    assert found.is_dir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(jit.config, "CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(SystemExit) as caught:
+        jit._cache_directory(is_used=True)
+    assert caught.value.code == 73
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.compiled_only
 def test_a_cache_that_cannot_be_written_is_told_in_one_line(tmp_path: Path):
     blocker = tmp_path / "file"
