@@ -2,9 +2,29 @@
 
 import ipaddress
 import re
+from dataclasses import replace
 
 import msgspec
 
+from oms_out.contract import VALIDATION_KEYS
+from protocols.errors import LocalProtocolError
+from protocols.fix.quickfix import SessionPlan, Value, plan_session
+from protocols.fix.spec import MsgType
+
+_FROM_AN_OMS = frozenset({MsgType.EXECUTION_REPORT, MsgType.BUSINESS_MESSAGE_REJECT})
+_OURS_TO_SAY = {
+    "BeginString": "signals are FIX.4.4",
+    "ConnectionType": "OMS clients dial",
+    "DefaultApplVerID": "signals are FIX.4.4",
+    "FileStorePath": "say store_dir in [oms]",
+    "ReconnectInterval": "OMS clients dial",
+    "SenderCompID": "say sender_comp_id in [oms]",
+    "SocketAcceptAddress": "say address in [oms]",
+    "SocketAcceptPort": "say port in [oms]",
+    "SocketConnectHost": "OMS clients dial",
+    "SocketConnectPort": "OMS clients dial",
+    "TargetCompID": "say allowed in [oms]",
+}
 COMP_ID = re.compile(r"[!-<>-~]{1,64}")
 COMP_ID_RULE = "1 to 64 printable ASCII characters without blank or '='"
 _PORT_MAX = 65_535
@@ -21,6 +41,7 @@ def check_ipv4(name: str, address: str) -> None:
 class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """FIX acceptor for OMS clients.
 
+    `session` has more settings of every session, under QuickFIX's key names.
     `port` 0 lets the system choose. `allowed` lists the CompIDs that may log on, each of which gets
     every signal. `heartbeat_s` is the interval for a peer whose Logon names none. `fsync` makes
     each stored batch survive a power cut too.
@@ -39,6 +60,21 @@ class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     outbound_cap_bytes: int = 4 * 1024 * 1024
     message_cap_bytes: int = 65_536
     fsync: bool = False
+    session: dict[str, str | int | bool] = {}
+
+    def session_plan(self, comp_id: str) -> SessionPlan:
+        """The session with this OMS: what the keys of `session` say over our own."""
+        ours: dict[str, Value] = {
+            "SenderCompID": self.sender_comp_id,
+            "TargetCompID": comp_id,
+            "HeartBtInt": self.heartbeat_s,
+            "LogonTimeout": self.logon_timeout_s,
+            "LogoutTimeout": self.logout_timeout_s,
+            **VALIDATION_KEYS,
+        }
+        plan = plan_session({**ours, **self.session}, _FROM_AN_OMS)
+        settings = replace(plan.settings, message_bytes_max=self.message_cap_bytes)
+        return plan._replace(settings=settings)
 
     def __post_init__(self) -> None:
         """Refuse what could not work, by name."""
@@ -46,6 +82,12 @@ class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             if not COMP_ID.fullmatch(comp_id):
                 raise ValueError(f"CompID {comp_id!r}: {COMP_ID_RULE}")
         check_ipv4("address", self.address)
+        for name in sorted(self.session.keys() & _OURS_TO_SAY):
+            raise ValueError(f"session.{name}: not a key of this table, {_OURS_TO_SAY[name]}")
+        try:
+            self.session_plan(self.sender_comp_id)
+        except LocalProtocolError as error:
+            raise ValueError(f"session: {error}") from None
         if not self.allowed:
             raise ValueError("allowed: name at least one CompID that may log on")
         if len(set(self.allowed)) != len(self.allowed):

@@ -26,10 +26,13 @@ from typing import Protocol
 
 from protocols.fix.dictionary.check import ValidationRules
 
-VALIDATION = ValidationRules(validate_user_defined_fields=False, allow_unknown_message_fields=True)
+VALIDATION_KEYS = {"ValidateUserDefinedFields": False, "AllowUnknownMsgFields": True}
 """The dictionary of FIX 4.4 holds, but a message may carry fields beyond it: those of `SignalTag`,
-and whatever an OMS adds to its reports.
+and whatever an OMS adds to its reports. As QuickFIX's keys.
 """
+
+VALIDATION = ValidationRules(validate_user_defined_fields=False, allow_unknown_message_fields=True)
+"""The same for the client's side."""
 
 
 class SignalTag(IntEnum):

@@ -18,7 +18,6 @@ import structlog
 from feedhandler.core.ring import Ring
 from oms_out.config import OmsConfig
 from oms_out.contract import (
-    VALIDATION,
     OmsCount,
     OmsGauge,
     OmsMetrics,
@@ -27,6 +26,7 @@ from oms_out.contract import (
 )
 from oms_out.doorway import Doorway, Visitor
 from oms_out.encoding import SignalEncoder
+from oms_out.hours import CLOSED, Hours
 from oms_out.id_set import IdSet
 from oms_out.link import Link
 from oms_out.publisher import SignalPublisher
@@ -42,8 +42,7 @@ from protocols.fix.events import (
     ReplayAsked,
     SequenceReset,
 )
-from protocols.fix.message import Identity, decode
-from protocols.fix.rules import SessionSettings
+from protocols.fix.message import decode
 from protocols.fix.session import FixSession
 from protocols.fix.spec import MsgType, Tag
 from protocols.fix.times import NS_PER_S
@@ -58,9 +57,10 @@ class _Account:
     already reported.
     """
 
-    def __init__(self, session: FixSession, store: FileStore) -> None:
+    def __init__(self, session: FixSession, store: FileStore, hours: Hours) -> None:
         self.session = session
         self.store = store
+        self.hours = hours
         self.link: Link | None = None
         self.acknowledged = IdSet()
         self.execution_reports = 0
@@ -220,19 +220,9 @@ class OmsServer:
             if isinstance(error, StoreError):
                 raise
             raise StoreError(f"{folder}: cannot be used: {error.strerror}") from error
-        settings = SessionSettings(
-            identity=Identity(config.sender_comp_id, comp_id),
-            is_initiator=False,
-            application_types=frozenset(
-                {MsgType.EXECUTION_REPORT, MsgType.BUSINESS_MESSAGE_REJECT}
-            ),
-            validation=VALIDATION,
-            heartbeat_s=config.heartbeat_s,
-            logon_timeout_ns=config.logon_timeout_s * NS_PER_S,
-            logout_timeout_ns=config.logout_timeout_s * NS_PER_S,
-            message_bytes_max=config.message_cap_bytes,
-        )
-        account = _Account(FixSession(settings, store), store)
+        plan = config.session_plan(comp_id)
+        hours = Hours(plan.schedule, store, store.last_used_ns)
+        account = _Account(FixSession(plan.settings, store), store, hours)
         self._accounts[comp_id] = account
         self._account_of[account.session] = account
         numbers = {"next_outgoing": store.next_outgoing, "next_incoming": store.next_incoming}
@@ -339,6 +329,10 @@ class OmsServer:
             self._refuse(doorway, "CompID not on the allow list")
         elif account.link is not None:
             self._refuse(doorway, "this CompID is logged on already")
+        elif not account.hours.are_open(self._clock_ns()):
+            self._refuse(doorway, CLOSED)
+        elif not self._begin_hours(account):
+            self._refuse(doorway, "the session's store cannot be written")
         else:
             doorway.leave()
             del self._doorways[doorway]
@@ -350,6 +344,18 @@ class OmsServer:
                 clock_ns=self._clock_ns,
             )
             account.link.start(visitor.received)
+
+    def _begin_hours(self, account: _Account) -> bool:
+        """Start the numbers again where a new window of the schedule begins; False when the disk
+        refuses that: with the numbers of another window nobody may log on.
+        """
+        try:
+            if account.hours.begin(self._clock_ns()):
+                self._log.info("oms_session_began", session=account.comp_id)
+        except OSError as error:
+            self._log.error("oms_store_failed", session=account.comp_id, error=str(error))
+            return False
+        return True
 
     def _refuse(self, doorway: Doorway, reason: str) -> None:
         doorway.leave()
@@ -395,8 +401,17 @@ class OmsServer:
                 self._refuse(doorway, f"no Logon within {self.config.logon_timeout_s} s")
         for account in self._accounts.values():
             if account.link is not None:
-                account.link.tick(now_ns)
+                self._tick_link(account, account.link, now_ns)
             self._report_counts(account)
+
+    def _tick_link(self, account: _Account, link: Link, now_ns: int) -> None:
+        """Its timers; or its end when the session's hours are over."""
+        if account.hours.are_open(now_ns):
+            account.hours.note_use(now_ns)
+        elif account.session.is_logged_on:
+            link.log_out(CLOSED)
+        if not link.is_closed:
+            link.tick(now_ns)
 
     def _report_counts(self, account: _Account) -> None:
         """Carry over what the session counts for itself."""

@@ -76,6 +76,12 @@ class FileStore:
         return self._next_outgoing
 
     @property
+    def last_used_ns(self) -> int:
+        """When something was written last, by the file's own time; 0 when nothing ever was."""
+        is_new = self._next_outgoing == self._next_incoming == 1
+        return 0 if is_new else os.fstat(self._fd).st_mtime_ns
+
+    @property
     def next_incoming(self) -> int:
         """Number that the next received message should have."""
         return self._next_incoming

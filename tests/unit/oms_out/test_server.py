@@ -170,7 +170,8 @@ async def test_no_signal_id_comes_again_whatever_the_stores_say(tmp_path: Path, 
         await peer.hear()
     if occasion == "reject":
         # The newest message of the store is then one without an id.
-        await peer.say(b"V", encode_fields((262, "x")))
+        entries = ((267, 1), (269, "0"), (146, 1), (55, "X"))
+        await peer.say(b"V", encode_fields((262, "x"), (263, "1"), (264, 1), *entries))
         assert (await peer.hear()).msg_type == b"j"
     peer.sock.close()
     await until(lambda: rig.status().state == "DISCONNECTED")
@@ -488,3 +489,75 @@ async def test_garbage_within_a_session_is_counted_and_the_session_goes_on(tmp_p
     await until(lambda: rig.metrics.counts[OmsCount.GARBLED] == 1)
     peer.sock.close()
     await rig.stop()
+
+
+async def test_outside_of_the_sessions_hours_an_oms_is_refused_and_one_inside_is_logged_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+    peer = RawPeer(await dial(rig.server.port))
+    await peer.log_on()
+    hours = rig.server._accounts["OMS1"].hours
+    monkeypatch.setattr(hours, "are_open", lambda _now_ns: False)
+    goodbye = await peer.hear()
+    assert goodbye.msg_type == b"5"
+    assert goodbye.get(58) == b"outside of the session's hours"
+    await peer.say(b"5")
+    await until(lambda: rig.server._accounts["OMS1"].link is None)
+    late = RawPeer(await dial(rig.server.port))
+    await late.say(b"A", encode_fields((98, 0), (108, 30)))
+    assert await read_to_end(late.sock) == b""
+    for each in (peer, late):
+        each.sock.close()
+    assert rig.metrics.counts[OmsCount.CONNECTIONS_REFUSED] == 1
+    await rig.stop()
+
+
+async def test_the_first_logon_of_a_window_starts_the_numbers_at_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    session = {"StartTime": "08:00:00", "EndTime": "07:59:59"}
+    rig = Rig(tmp_path, session=session)
+    await rig.server.start()
+    peer = RawPeer(await dial(rig.server.port))
+    await peer.log_on()
+    account = rig.server._accounts["OMS1"]
+    assert account.store.next_outgoing > 1
+    peer.sock.close()
+    await until(lambda: account.link is None)
+    day_ns = 24 * 3_600 * 10**9
+    clock_ns = rig.server._clock_ns
+    monkeypatch.setattr(account.hours, "_last_used_ns", clock_ns() - 2 * day_ns)
+    monkeypatch.setattr(account.hours, "are_open", lambda _now_ns: True)
+    again = RawPeer(await dial(rig.server.port))
+    await again.say(b"A", encode_fields((98, 0), (108, 30)))
+    assert (await again.hear()).get(34) == b"1"
+    again.sock.close()
+    await rig.stop()
+
+
+async def test_a_store_that_cannot_be_reset_lets_nobody_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rig = Rig(tmp_path)
+    await rig.server.start()
+
+    def refuse(_now_ns: int) -> bool:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(rig.server._accounts["OMS1"].hours, "begin", refuse)
+    peer = RawPeer(await dial(rig.server.port))
+    await peer.say(b"A", encode_fields((98, 0), (108, 30)))
+    assert await read_to_end(peer.sock) == b""
+    peer.sock.close()
+    await rig.stop()
+
+
+def test_a_store_tells_when_it_was_used_last(tmp_path: Path):
+    store = FileStore(tmp_path)
+    assert store.last_used_ns == 0
+    before_ns = time.time_ns() - 10**9
+    store.append([b"one"])
+    assert store.last_used_ns >= before_ns
+    store.close()
