@@ -67,6 +67,8 @@ def ratio_hundredths(cost: Run, reference: Run) -> int:
 @pytest.mark.parametrize(
     ("prepare", "prepare_reference", "measured_hundredths"),
     [
+        (benchmarks.itch_frame, hash_of_the_file, 5),
+        (benchmarks.itch_fields, hash_of_the_file, 12),
         (benchmarks.itch_decode, hash_of_the_file, 50),
         (benchmarks.itch_decode_and_book, hash_of_the_file, 195),
         (benchmarks.replay_file, hash_of_the_file, 360),

@@ -123,6 +123,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "capture"
 
 
+@pytest.mark.compiled_only
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_truncation_gives_what_came_before_it(path: Path, kind: str):
     whole = read(path, KINDS[kind])
@@ -141,6 +142,7 @@ def test_every_truncation_of_a_packed_file_is_known_for_one(path: Path, kind: st
         assert len(read(path, PACKED[kind][:size], 10_000)) <= len(whole) + 1
 
 
+@pytest.mark.compiled_only
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("change", [0x01, 0x80, 0xFF])
 def test_every_corrupted_byte_is_survived(path: Path, kind: str, change: int):
