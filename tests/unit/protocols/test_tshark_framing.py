@@ -11,12 +11,15 @@ from protocols.moldudp64.codec import Packet, Request, encode_packet, encode_req
 from protocols.moldudp64.rerequest_server import RequestServer
 from protocols.moldudp64.sender import Sender
 from protocols.moldudp64.spec import SEQUENCE_MAX
-from protocols.pcap.writer import Endpoint, PcapWriter, build_datagram, build_ethernet_frame
+from protocols.pcap.flow import Endpoint
+from protocols.pcap.frames import TcpConversation, build_datagram, build_ethernet_frame
+from protocols.pcap.writer import PcapWriter
 from protocols.soupbintcp.feed import FeedServer, SequencedFeed
 from protocols.soupbintcp.resume import ResumingClient
-from tests.reference.tcp_frames import SERVER_PORT, Conversation
 
 MOLD_PORT = 26_400
+CLIENT = Endpoint(0x7F000001, 40_000)
+SERVER = Endpoint(0x7F000002, 26_000)
 Read = Callable[..., list[dict[str, list[str]]]]
 
 
@@ -110,25 +113,21 @@ def test_tshark_knows_an_end_of_session_and_a_request_from_packets_of_messages(t
 
 
 def test_soupbintcp_packets_say_to_tshark_what_they_say_to_us(tshark: Read):
-    talk, feed = Conversation(), SequencedFeed("SESSION", 100)
+    talk, feed = TcpConversation(CLIENT, SERVER), SequencedFeed("SESSION", 100)
     feed.append(b"before the client came")
     client = ResumingClient("user", "secret", sequence=2)
     server = FeedServer(0, feed, lambda _name, _password: True)
-    frames = talk.handshake()
+    datagrams = talk.open()
 
     def both_ways(now_ns: int) -> None:
         data = client.data_to_send(now_ns)
         server.receive(data, now_ns)
         answer = server.data_to_send(now_ns)
         client.receive(answer, now_ns)
-        if data:
-            frames.append(talk.segment(data, from_client=True))
+        datagrams.extend(talk.send(CLIENT, data))
         # In two segments where it is long, so that a packet is split between them. Not the login
         # answer: tshark begins a new stream behind it.
-        cut = min(len(answer), 100)
-        frames.extend(
-            talk.segment(part, from_client=False) for part in (answer[:cut], answer[cut:]) if part
-        )
+        datagrams.extend(talk.send(SERVER, answer[:100]) + talk.send(SERVER, answer[100:]))
 
     client.connected(0)
     both_ways(0)
@@ -142,7 +141,8 @@ def test_soupbintcp_packets_say_to_tshark_what_they_say_to_us(tshark: Read):
     feed.append(b"last")
     feed.end()
     both_ways(1_000_000_002)
-    rows = tshark(frames, f"tcp.port=={SERVER_PORT},soupbintcp")
+    frames = [build_ethernet_frame(datagram) for datagram in datagrams]
+    rows = tshark(frames, f"tcp.port=={SERVER.port},soupbintcp")
     shown: dict[str, list[str]] = {}
     for row in rows:
         for name, values in row.items():

@@ -14,13 +14,9 @@ from cyclopts import CycloptsError
 from feedhandler.server.errors import ExitCode, UserError, run_cli
 from protocols.itch50.spec import MESSAGES
 from protocols.moldudp64.codec import Packet, encode_packet
-from protocols.pcap.writer import (
-    Endpoint,
-    PcapngWriter,
-    PcapWriter,
-    build_datagram,
-    build_ethernet_frame,
-)
+from protocols.pcap.flow import Endpoint
+from protocols.pcap.frames import build_datagram, build_ethernet_frame
+from protocols.pcap.writer import PcapngWriter, PcapWriter
 from tests.reference import slow_itch
 from tests.unit.tools.decode.support import (
     ITCH,
@@ -267,7 +263,7 @@ def test_fix_is_read_from_streams_and_logs(run: Run, tmp_path: Path, form: str):
     shown = [json.loads(line) for line in out]
     assert [item["seq"] for item in shown] == [1, 2, 3]
     assert {item["name"] for item in shown} == {"NewOrderSingle"}
-    assert shown[0]["55"] == "AAPL"
+    assert shown[0]["Symbol"] == "AAPL"
     assert run(path, "--framing", form, "--json")[1] == out
     assert len(run(path, "--symbol", "AAPL", "--type", "D", "--limit", 2)[1]) == 2
     path.write_bytes(path.read_bytes()[:-20])
