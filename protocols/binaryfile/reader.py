@@ -197,6 +197,7 @@ def _unzstd(file: BinaryIO) -> Iterator[bytes]:
         while not frame.eof:
             if not packed:
                 raise EOFError("within a frame")
-            yield frame.decompress(packed)
+            if piece := frame.decompress(packed):
+                yield piece
             packed = frame.unused_data if frame.eof else file.read(_ZSTD_CHUNK_BYTES)
         packed = packed or file.read(_ZSTD_CHUNK_BYTES)

@@ -6,12 +6,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cyclopts import CycloptsError
+import zstandard
 
-from feedhandler.server.errors import ExitCode, UserError, run_cli
 from protocols.itch50.spec import MESSAGES
 from protocols.moldudp64.codec import Packet, encode_packet
 from protocols.pcap.flow import Endpoint
@@ -23,12 +21,12 @@ from tests.unit.tools.decode.support import (
     OUCH_IN,
     OUCH_OUT,
     binary_file,
+    call,
     fix_message,
     soup_packet,
     soup_stream,
 )
 from tools.decode import job
-from tools.decode.command import app
 
 Run = Callable[..., tuple[int, list[str], str]]
 
@@ -37,19 +35,6 @@ SOURCE = Endpoint(0x0A000001, 40_000)
 LINE = Endpoint(0xE0000001, 26_400)
 OTHER = Endpoint(0xE0000002, 26_401)
 START_NS = 1_700_000_000_000_000_001
-
-
-def call(words: Sequence[object]) -> int:
-    def main() -> Any:
-        arguments = [str(word) for word in words]
-        try:
-            return app(
-                arguments, result_action="return_value", exit_on_error=False, print_error=False
-            )
-        except CycloptsError as error:
-            raise UserError(str(error), ExitCode.USAGE) from None
-
-    return run_cli(main)
 
 
 def price_text(number: int, decimals: int) -> str:
@@ -110,10 +95,11 @@ def test_a_line_a_message_for_people(run: Run, day: Path):
     assert [line.split()[3] for line in out] == [message.key for message in MESSAGES]
 
 
-def test_gzip_is_read_as_well(run: Run, day: Path):
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_packed_files_are_read_as_well(run: Run, day: Path, pack: Callable[[bytes], bytes]):
     plain = run(day, "--json")
     packed = day.with_name("renamed")
-    packed.write_bytes(gzip.compress(day.read_bytes()))
+    packed.write_bytes(pack(day.read_bytes()))
     assert run(packed, "--json") == plain
 
 
@@ -302,6 +288,7 @@ def test_wrong_usage_is_a_line_and_exit_code_2(
         (b"this is text, and nothing of ours", "at byte 0: no capture"),
         (gzip.compress(b""), "at byte 0: it holds no data"),
         (gzip.compress(b"")[:5], "at byte 0: gzip data end early"),
+        (zstandard.compress(b"")[:5], "at byte 0: zstd data end early"),
     ],
 )
 def test_a_file_that_is_none_of_ours_is_a_line_and_exit_code_65(
@@ -330,7 +317,7 @@ def test_many_messages_come_in_batches_and_all_of_them(
 PROGRAM = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from tests.unit.tools.decode.test_command import call
+from tests.unit.tools.decode.support import call
 sys.exit(call(sys.argv[1:]))
 """
 
@@ -345,7 +332,7 @@ def decode_process(words: list[str], data: bytes) -> subprocess.CompletedProcess
     )
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
 def test_standard_input_is_read_for_a_dash(run: Run, day: Path, pack: Callable[[bytes], bytes]):
     done = decode_process(["-", "--json"], pack(day.read_bytes()))
     assert done.returncode == 0

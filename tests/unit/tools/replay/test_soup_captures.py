@@ -41,6 +41,7 @@ NOTHING = {
     "holes": 0,
     "missing_bytes": 0,
     "damaged": 0,
+    "fix_streams": 0,
 }
 
 
@@ -260,6 +261,15 @@ def test_a_capture_of_another_protocol_over_tcp_is_a_fault(capture: Path):
     web = Connection()
     outcome = replay_file(save(capture, [*web.open(), *web.server(b"HTTP/1.1 200 OK\r\n" * 50)]))
     assert "no SoupBinTCP session" in str(outcome.fault)
+    assert "FIX" not in str(outcome.fault)
+
+
+def test_connections_of_fix_are_counted(messages: list[bytes], digest: str, capture: Path):
+    fix = Connection(client=OTHER_CLIENT)
+    other = [*fix.open(), *fix.client(b"8=FIX.4.4\x01"), *fix.server(b"8=FIX.4.4\x01" * 50)]
+    outcome = replay_file(save(capture, [*other, *logged_in_stream(messages)]))
+    assert outcome.books_digest == digest
+    assert outcome.streams == NOTHING | {"fix_streams": 2}
 
 
 def test_a_cut_capture_is_replayed_up_to_the_cut(messages: list[bytes], capture: Path):
