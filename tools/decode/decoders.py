@@ -148,18 +148,18 @@ class SoupDecoder:
 
     def feed(self, data: bytes) -> list[Entry]:
         """The messages that are whole now."""
-        return self._find_start(data) if self._finder else self._entries(data)
+        return self._find_start(self._finder, data) if self._finder else self._entries(data)
 
     def finish(self) -> tuple[list[Entry], Incomplete | None]:
         """A packet that is cut off, if there is one."""
-        entries = self._find_start(b"", is_end=True) if self._finder else []
+        entries = self._find_start(self._finder, b"", is_end=True) if self._finder else []
         return entries, _incomplete(self._framer, "packet", self._skipped_bytes)
 
-    def _find_start(self, data: bytes, *, is_end: bool = False) -> list[Entry]:
-        if self._finder is None:
-            return []
-        found = self._finder.find(data, is_end=is_end)
-        self._skipped_bytes = size = self._finder.skipped_bytes
+    def _find_start(
+        self, finder: PacketFinder, data: bytes, *, is_end: bool = False
+    ) -> list[Entry]:
+        found = finder.find(data, is_end=is_end)
+        self._skipped_bytes = size = finder.skipped_bytes
         if found is None:
             text = f"{size} bytes without a packet"
             return [Entry(None, 0, b"", Fault(GARBLED, text))] if is_end and size else []

@@ -120,18 +120,14 @@ class Job:
         """What the end of the bytes before a hole reveals, if there are any."""
         self._ended[LOST_BYTES] += chunk.lost_bytes or 0
         before = self._flows.get(chunk.flow)
-        # Behind a hole nothing says where a message begins: a new decoder has to find out.
-        if before is None:
-            decoder, selection = ConnectionDecoder(self._protocol), Selection(self._wanted)
-        else:
+        decoder, selection = ConnectionDecoder(self._protocol), Selection(self._wanted)
+        if before is not None:
             yield self._end(chunk.flow)
-            decoder, selection = self._behind_hole(before.decoder), before.selection
+            selection = before.selection
+            # Behind a hole nothing says where a message begins: a new decoder has to find out.
+            if isinstance(before.decoder, ConnectionDecoder):
+                decoder = before.decoder.behind_hole()
         self._flows[chunk.flow] = _Flow(decoder, selection, chunk.ts_ns)
-
-    def _behind_hole(self, before: Decoder) -> ConnectionDecoder:
-        if isinstance(before, ConnectionDecoder):
-            return before.behind_hole()
-        return ConnectionDecoder(self._protocol)
 
     def _end(self, name: str) -> tuple[Chunk, list[Entry], Selection]:
         """What the end of a flow reveals, which is forgotten then."""

@@ -8,6 +8,7 @@ import pytest
 
 from feedhandler.server.config import FeedConfig, LineConfig
 from protocols.glimpse.spec import encode_end_of_snapshot
+from protocols.moldudp64.spec import SEQUENCE_LIMIT
 from protocols.pcap.flow import Endpoint
 from protocols.pcap.frames import build_datagram, fragment_datagram
 from tests.unit.tools.replay.soup import (
@@ -218,7 +219,7 @@ def test_damage_within_the_stream_is_counted_and_gone_past(messages: list[bytes]
     "answer",
     [
         frame("A", b"session".rjust(10) + b"no number".rjust(20)),
-        frame("A", b"session".rjust(10) + str(2**62).encode().rjust(20)),
+        frame("A", b"session".rjust(10) + str(SEQUENCE_LIMIT).encode().rjust(20)),
         frame("A", b"short"),
         frame("Q", b"no packet"),
     ],
