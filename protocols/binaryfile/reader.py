@@ -109,7 +109,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, Packing]]:
             file.seek(0)
             if not head:
                 raise DataFileError(path, 0, "the file is empty")
-            packing = _packing(head)
+            packing = packing_of(head)
             if packing != _SUFFIXES.get(path.suffix, packing):
                 reason = f"named {path.suffix}, but it does not begin like such a file"
                 raise DataFileError(path, 0, reason)
@@ -119,7 +119,8 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, Packing]]:
         raise DataFileError(path, None, f"cannot be read: {reason}") from error
 
 
-def _packing(head: bytes) -> Packing:
+def packing_of(head: bytes) -> Packing:
+    """How a file that begins with `head` (4 bytes or more, or all of it) is packed."""
     if head.startswith(GZIP_MAGIC):
         return "gzip"
     return "zstd" if head.startswith(ZSTD_MAGIC) else "plain"
@@ -196,6 +197,7 @@ def _unzstd(file: BinaryIO) -> Iterator[bytes]:
         while not frame.eof:
             if not packed:
                 raise EOFError("within a frame")
-            yield frame.decompress(packed)
+            if piece := frame.decompress(packed):
+                yield piece
             packed = frame.unused_data if frame.eof else file.read(_ZSTD_CHUNK_BYTES)
         packed = packed or file.read(_ZSTD_CHUNK_BYTES)

@@ -174,12 +174,13 @@ PACKETS = (
 
 
 def lengths_from(sender: Sender, version: Version) -> Mapping[int, tuple[int, ...]]:
-    """Packet types that `sender` may send in `version`, with the values that their length field may
-    have; () where it varies.
+    """Packet types that `sender` (EITHER: any side) may send in `version`, with the values that
+    their length field may have; () where it varies.
     """
     table: dict[int, tuple[int, ...]] = {}
     for packet in PACKETS:
-        if packet.sender in (sender, Sender.EITHER) and packet.since <= version:
+        is_theirs = Sender.EITHER in (sender, packet.sender) or packet.sender is sender
+        if is_theirs and packet.since <= version:
             table[packet.code] = table.get(packet.code, ()) + packet.lengths
     return MappingProxyType(table)
 

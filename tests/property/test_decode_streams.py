@@ -2,6 +2,7 @@
 error, and the same ones as in one piece.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -11,11 +12,11 @@ from hypothesis import strategies as st
 from protocols.itch50 import spec as itch50
 from protocols.ouch42 import spec as ouch42
 from tests.reference.table_strategies import table_bytes
-from tests.unit.tools.decode.support import binary_file, fix_message, run, soup_packet
+from tests.unit.tools.decode.support import Outcome, binary_file, fix_message, run, soup_packet
 from tools.decode.decoders import MoldDecoder
-from tools.decode.fix import TagNumbers
-from tools.decode.sniff import Framing, sniff
-from tools.decode.streams import DECODERS, ConnectionDecoder
+from tools.decode.entries import Decoder
+from tools.decode.sniff import Framing, Protocol, sniff
+from tools.decode.streams import DECODERS, OTHER_STREAM_BYTES, ConnectionDecoder
 
 MESSAGES = table_bytes(itch50.MESSAGES + ouch42.INBOUND + ouch42.OUTBOUND)
 PARTS = st.one_of(
@@ -27,25 +28,51 @@ PARTS = st.one_of(
     st.sampled_from([b"\n", b"\0\0", b"|", b"^A", soup_packet("H"), b"8=FIX.4.4\x019=9"]),
 )
 DATA = st.lists(PARTS, max_size=8).map(b"".join)
+CUTS = st.lists(st.integers(0, 400), max_size=6)
 
 
-@pytest.mark.parametrize("framing", [*DECODERS, None])
-@given(data=DATA, cuts=st.lists(st.integers(0, 400), max_size=6))
+@pytest.mark.parametrize("framing", DECODERS)
+@given(data=DATA, cuts=CUTS)
 def test_any_stream_gives_the_same_rows_however_it_is_split(
-    framing: Framing | None, data: bytes, cuts: list[int]
+    framing: Framing, data: bytes, cuts: list[int]
 ):
-    names = TagNumbers()
+    pieces = _split(data, cuts)
+    _judge(lambda: DECODERS[framing](None), data, pieces, is_log=framing == "lines")
+
+
+@pytest.mark.parametrize("protocol", [None, "itch50", "fix"])
+@pytest.mark.parametrize("is_whole", [False, True])
+@given(data=DATA, cuts=CUTS)
+def test_any_connection_gives_the_same_rows_however_it_is_split(
+    protocol: Protocol | None, is_whole: bool, data: bytes, cuts: list[int]
+):
+    def make() -> Decoder:
+        return ConnectionDecoder(protocol, is_whole=is_whole)
+
+    found = _judge(make, data, _split(data, cuts))
+    other_bytes = found.counts.get(OTHER_STREAM_BYTES, 0)
+    assert other_bytes in {0, len(data)}
+    assert not (other_bytes and found.rows)
+    assert other_bytes or found.rows or found.incomplete or found.counts or not data
+
+
+def _split(data: bytes, cuts: list[int]) -> list[bytes]:
     edges = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
-    pieces = [data[start:stop] for start, stop in pairwise(edges)]
-    make = (lambda: DECODERS[framing](None, names)) if framing else lambda: ConnectionDecoder(names)
+    return [data[start:stop] for start, stop in pairwise(edges)]
+
+
+def _judge(
+    make: Callable[[], Decoder], data: bytes, pieces: list[bytes], *, is_log: bool = False
+) -> Outcome:
     found = run(make(), pieces)
     assert found == run(make(), [data])
     for (_, at, raw), row in zip(found.entries, found.rows, strict=True):
         assert 0 <= at <= len(data)
         # A line of a log is shown with the separators of the standard, all else as it is.
-        assert framing == "lines" or data[at : at + len(raw)] == raw
+        assert is_log or data[at : at + len(raw)] == raw
         assert bool(row.fault) == bool(row.text)
     assert found.incomplete is None or 0 <= found.incomplete.offset < len(data)
+    return found
 
 
 @given(datagrams=st.lists(DATA, max_size=5))

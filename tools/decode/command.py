@@ -10,7 +10,6 @@ from cyclopts import App, Parameter
 
 from feedhandler.server.errors import DataError, ExitCode, UserError
 from protocols.binaryfile.reader import DataFileError
-from tools.decode.fix import TagNumbers
 from tools.decode.job import Job
 from tools.decode.render import json_line, text_line
 from tools.decode.selection import Wanted
@@ -47,7 +46,8 @@ def decode(  # noqa: PLR0913 - each is an option of the command
     ----------
     file
         BinaryFILE or SoupBinTCP stream of ITCH, SoupBinTCP stream of OUCH, FIX stream or log, pcap
-        or pcapng with MoldUDP64; each may be compressed with gzip; - is standard input.
+        or pcapng with MoldUDP64, SoupBinTCP or FIX; each may be compressed with gzip or zstd; - is
+        standard input.
     as_json
         One JSON object a message instead of columns.
     types
@@ -59,7 +59,7 @@ def decode(  # noqa: PLR0913 - each is an option of the command
     limit
         End after so many lines.
     port
-        Of a capture, only what went to this port.
+        Of a capture, only datagrams to this port and connections that have it on either side.
     protocol
         What the messages are; auto finds out.
     framing
@@ -86,7 +86,7 @@ def decode(  # noqa: PLR0913 - each is an option of the command
     if port is not None and not source.is_capture:
         raise UserError(f"--port {port}: {file} is no capture", ExitCode.USAGE)
     render = json_line if as_json else text_line
-    job = Job(source, found_protocol, found_framing, TagNumbers(), wanted, render)
+    job = Job(source, found_protocol, found_framing, wanted, render)
     return _run(job, limit)
 
 

@@ -25,7 +25,7 @@ from tools.decode.entries import (
     Incomplete,
     TableReader,
 )
-from tools.decode.resync import PacketFinder
+from tools.decode.resync import PACKET_LENGTHS, PacketFinder
 
 TableProtocol = Literal["itch50", "ouch42"]
 
@@ -120,49 +120,53 @@ _PACKET_NAMES = {
     soup.END_OF_SESSION: END_OF_SESSION,
     soup.LOGOUT_REQUEST: "logout_request",
 }
-_PACKET_LENGTHS = {**soup.CLIENT_LENGTHS, **soup.SERVER_LENGTHS}
-_LOGIN_WITH_TIMEOUT_BYTES = 52
-"""A login request of SoupBinTCP 4.10 ends with a heartbeat timeout."""
 
 
 class SoupDecoder:
     """Messages of one direction of a SoupBinTCP connection.
 
-    `seq` is the number that Login Accepted announced and every sequenced message raises (from 1
-    where the stream begins later); unsequenced messages have none. Without `protocol` the first
-    message tells ITCH from OUCH: no type has the same length in both. A stream that may have been
-    joined in its middle is searched for its first packet (`finder`).
+    `seq` is the number that Login Accepted announced and every sequenced message raises, from 1
+    without a login; unsequenced messages have none. Without `protocol` the first message tells ITCH
+    from OUCH: no type has the same length in both. A stream that may have been joined in its middle
+    is searched for its first packet (`finder`); its messages have no number before a login.
     """
 
     def __init__(
         self, protocol: TableProtocol | None = None, finder: PacketFinder | None = None
     ) -> None:
         self.counts: Counter[str] = Counter()
-        self._protocol = protocol
+        self.protocol = protocol
         self._finder = finder
         self._framer = BlockFramer()
         self._skipped_bytes = 0
-        self._seq = 1
+        self._seq = None if finder else 1
+
+    @property
+    def is_found(self) -> bool:
+        """A packet has come, as far as it had to be searched for."""
+        return self._finder is None
 
     def feed(self, data: bytes) -> list[Entry]:
         """The messages that are whole now."""
-        return self._find_start(data) if self._finder else self._entries(data)
+        return self._find_start(self._finder, data) if self._finder else self._entries(data)
 
     def finish(self) -> tuple[list[Entry], Incomplete | None]:
         """A packet that is cut off, if there is one."""
-        entries = self._find_start(b"", is_end=True) if self._finder else []
+        entries = self._find_start(self._finder, b"", is_end=True) if self._finder else []
         return entries, _incomplete(self._framer, "packet", self._skipped_bytes)
 
-    def _find_start(self, data: bytes, *, is_end: bool = False) -> list[Entry]:
-        found = self._finder.find(data, is_end=is_end) if self._finder else None
+    def _find_start(
+        self, finder: PacketFinder, data: bytes, *, is_end: bool = False
+    ) -> list[Entry]:
+        found = finder.find(data, is_end=is_end)
+        self._skipped_bytes = size = finder.skipped_bytes
         if found is None:
-            return []
+            text = f"{size} bytes without a packet"
+            return [Entry(None, 0, b"", Fault(GARBLED, text))] if is_end and size else []
         self._finder = None
-        self._skipped_bytes, data = found
-        if not self._skipped_bytes:
-            return self._entries(data)
-        text = f"{self._skipped_bytes} bytes before the first packet"
-        return [Entry(None, 0, b"", Fault(GARBLED, text)), *self._entries(data)]
+        text = f"{size} bytes before the first packet"
+        garbled = [Entry(None, 0, b"", Fault(GARBLED, text))] if size else []
+        return garbled + self._entries(found)
 
     def _entries(self, data: bytes) -> list[Entry]:
         entries = []
@@ -183,7 +187,8 @@ class SoupDecoder:
             entry = Entry(
                 self._seq if sequenced else None, offset + soup.FRAME_BYTES, payload, reader
             )
-            self._seq += sequenced
+            if self._seq is not None:
+                self._seq += sequenced
             return entry
         name = _PACKET_NAMES.get(kind)
         if name is None:
@@ -197,21 +202,19 @@ class SoupDecoder:
         return None
 
     def _reader(self, payload: bytes, *, sequenced: bool) -> TableReader:
-        if self._protocol is None:
+        if self.protocol is None:
             ours = OUCH_READER if sequenced else OUCH_CLIENT_READER
-            self._protocol = "ouch42" if ours.matches(payload) else "itch50"
-        if self._protocol == "itch50":
+            self.protocol = "ouch42" if ours.matches(payload) else "itch50"
+        if self.protocol == "itch50":
             return SNAPSHOT_READER
         return OUCH_READER if sequenced else OUCH_CLIENT_READER
 
     def _check(self, kind: int, packet: bytes) -> str:
         """What is wrong with a packet that carries no message; a login sets the number."""
-        stated = _PACKET_LENGTHS[kind]
-        is_timed_login = (
-            kind == ord(soup.LOGIN_REQUEST.type) and len(packet) == _LOGIN_WITH_TIMEOUT_BYTES
-        )
-        if stated and len(packet) != stated and not is_timed_login:
-            return f"{len(packet)} bytes, specification says {stated}"
+        stated = PACKET_LENGTHS[kind]
+        if stated and len(packet) not in stated:
+            known = " or ".join(str(length) for length in stated)
+            return f"{len(packet)} bytes, specification says {known}"
         if kind == ord(soup.LOGIN_ACCEPTED.type):
             number = str(soup.LOGIN_ACCEPTED.decode(packet)["sequence_number"]).strip()
             if not (number.isascii() and number.isdigit()):

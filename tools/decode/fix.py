@@ -1,19 +1,17 @@
-"""FIX as a stream of bytes and as lines of a log, and the one place that names tags."""
+"""FIX as a stream of bytes and as lines of a log."""
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 from protocols.fix.framing import TRAILER_BYTES, Framer, checksum
-from protocols.fix.message import decode
-from protocols.fix.spec import MESSAGES, Tag
 from tools.decode.entries import GARBLED, Entry, Fault, Incomplete, Row, SymbolFields
+from tools.decode.fixnames import fix_text, read_named
 
 INVALID_FIX = "invalid_fix"
 _MESSAGE_BYTES_MAX = 1 << 20
 _LINE_BYTES_MAX = 1 << 20
-_SYMBOL = 55
 _SOH = b"\x01"
 _START = b"8=FIX"
 _SEQ = re.compile(rb"\x0134=([0-9]{1,18})\x01")
@@ -27,81 +25,32 @@ have them.
 """
 
 
-class FixNames(Protocol):
-    """Gives a FIX message the names of a dictionary."""
-
-    def message_name(self, msg_type: bytes) -> str:
-        """Name of a message type, "" for one that it does not know."""
-
-    def key(self, tag: int) -> str:
-        """How a field is called."""
-
-    def values(self, fields: Sequence[tuple[int, bytes]]) -> dict[str, Any]:
-        """The fields of a message, in wire order, as an object of JSON."""
-
-
-class TagNumbers:
-    """Names for want of a dictionary: tags are called by their numbers, values are text.
-
-    Nothing tells the entries of a repeating group apart without a dictionary, so a tag that repeats
-    has the list of its values, in the order of the wire.
-    """
-
-    def message_name(self, msg_type: bytes) -> str:
-        """The name of a message that this project exchanges itself."""
-        known = MESSAGES.get(msg_type)
-        return known.name if known else ""
-
-    def key(self, tag: int) -> str:
-        """The number."""
-        return str(tag)
-
-    def values(self, fields: Sequence[tuple[int, bytes]]) -> dict[str, Any]:
-        """Texts by tag number."""
-        values: dict[str, Any] = {}
-        for tag, raw in fields:
-            key, text = self.key(tag), fix_text(raw)
-            if key not in values:
-                values[key] = text
-            elif isinstance(values[key], list):
-                values[key].append(text)
-            else:
-                values[key] = [values[key], text]
-        return values
-
-
-def fix_text(raw: bytes) -> str:
-    """A value as text: UTF-8 where it is, else a character a byte."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
 class FixReader:
     """Reads a FIX message with SOH separators; what contradicts the standard is said beside the
     fields. With `is_bare` there is no header and no trailer to check.
     """
 
-    def __init__(self, names: FixNames, *, is_bare: bool = False) -> None:
+    symbol_fields = SymbolFields("Symbol")
+
+    def __init__(self, *, is_bare: bool = False) -> None:
         self._is_bare = is_bare
-        self.symbol_fields = SymbolFields(names.key(_SYMBOL))
-        self._names = names
 
     def read(self, raw: bytes) -> Row:
         """Type, name and fields of the message."""
-        message = decode(raw)
+        named = read_named(raw)
         text = "" if self._is_bare else _frame_problem(raw)
-        if not text and message.fault:
-            text = message.fault.text
-        name = self._names.message_name(message.msg_type)
-        values = self._names.values(message.fields)
-        return Row(fix_text(message.msg_type), name, values, INVALID_FIX if text else "", text)
+        if not text:
+            text = named.message.fault.text if named.message.fault else named.problem
+        fault = INVALID_FIX if text else ""
+        return Row(fix_text(named.message.msg_type), named.name, named.values, fault, text)
 
     def time(self, values: Mapping[str, Any]) -> str:
         """SendingTime."""
-        value = values.get(self._names.key(Tag.SENDING_TIME), "")
-        return value if isinstance(value, str) else str(value)
+        return str(values.get("SendingTime", ""))
+
+
+_READER = FixReader()
+_BARE_READER = FixReader(is_bare=True)
 
 
 def _frame_problem(raw: bytes) -> str:
@@ -121,9 +70,10 @@ def _frame_problem(raw: bytes) -> str:
 class FixStreamDecoder:
     """Messages of one direction of a FIX connection; `seq` is MsgSeqNum."""
 
-    def __init__(self, names: FixNames) -> None:
+    def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self._reader = FixReader(names)
+        self.is_found = False
+        """A message has come."""
         self._framer = Framer(_MESSAGE_BYTES_MAX)
         self._fed_bytes = 0
         self._done_bytes = 0
@@ -136,7 +86,8 @@ class FixStreamDecoder:
         while (frame := self._framer.next_frame()) is not None:
             offset = self._fed_bytes - self._framer.buffered_bytes - len(frame)
             self._note_garbled(entries, offset)
-            entries.append(Entry(_seq_of(frame), offset, frame, self._reader))
+            entries.append(Entry(_seq_of(frame), offset, frame, _READER))
+            self.is_found = True
             self._done_bytes = offset + len(frame)
         return entries
 
@@ -163,10 +114,8 @@ class FixLinesDecoder:
     by SOH, "|" or "^A". `seq` is MsgSeqNum.
     """
 
-    def __init__(self, names: FixNames) -> None:
+    def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self._reader = FixReader(names)
-        self._bare_reader = FixReader(names, is_bare=True)
         self._rest = bytearray()
         self._offset = 0
         self._searched_bytes = 0
@@ -214,9 +163,9 @@ class FixLinesDecoder:
 
     def _add(self, entries: list[Entry], line: bytes, offset: int) -> None:
         start = line.find(_START)
-        separator, reader = LINE_SEPARATOR.match(line, max(start, 0)), self._reader
+        separator, reader = LINE_SEPARATOR.match(line, max(start, 0)), _READER
         if start < 0:
-            separator, reader = BODY_LINE.match(line), self._bare_reader
+            separator, reader = BODY_LINE.match(line), _BARE_READER
             if separator is None:
                 self.counts["line_without_message"] += 1
                 return

@@ -55,12 +55,15 @@ def text_line(entry: Entry, row: Row, ts_ns: int | None, flow: str) -> bytes:
 
 def _shown(value: Any) -> str:
     """A value on a terminal: text that is not plain comes in quotes, with nothing that the terminal
-    would take for a command.
+    would take for a command; entries of groups come in braces.
     """
     if isinstance(value, int):
         return str(value)
     if isinstance(value, list):
         return ",".join(_shown(item) for item in value)
+    if isinstance(value, dict):
+        fields = (f"{_shown(name)}={_shown(item)}" for name, item in value.items())
+        return f"{{{' '.join(fields)}}}"
     if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
         return value
     return ascii(value)

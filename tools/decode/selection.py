@@ -1,5 +1,6 @@
 """Which messages are shown: by type, by symbol, by locate code."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,12 +41,23 @@ class Selection:
     def _is_of_symbol(self, row: Row, fields: SymbolFields, symbol: str) -> bool:
         # Locate 0 is no instrument: messages about the whole market have it, and K beside a symbol.
         links = {row.values[name] for name in fields.links if row.values.get(name)}
-        named = row.values.get(fields.symbol)
-        if named is None:
+        named = list(_find(row.values, fields.symbol))
+        if not named:
             is_symbol = not links.isdisjoint(self._linked)
         else:
-            is_symbol = symbol in named if isinstance(named, list) else symbol == named
+            is_symbol = symbol in named
             self._linked -= links
         if is_symbol:
             self._linked |= links
         return is_symbol
+
+
+def _find(values: Mapping[str, Any], name: str) -> Iterator[Any]:
+    """The values of a field wherever it stands: at the top, in entries of groups, repeated."""
+    for key, value in values.items():
+        items = value if isinstance(value, list) else (value,)
+        for item in items:
+            if isinstance(item, dict):
+                yield from _find(item, name)
+            elif key == name:
+                yield item

@@ -12,6 +12,7 @@ from tools.decode.decoders import (
     SNAPSHOT_READER,
 )
 from tools.decode.fix import BODY_LINE, LINE_SEPARATOR
+from tools.decode.resync import PACKET_LENGTHS
 
 Protocol = Literal["itch50", "ouch42", "fix"]
 Framing = Literal["binaryfile", "soupbintcp", "stream", "lines"]
@@ -20,9 +21,6 @@ HEAD_BYTES = 1 << 16
 _BLOCKS = 64
 _SOH = b"\x01"
 _LINE_END = re.compile(rb"\x0110=[0-9]{3}\x01?[ \t]*\r?\n")
-_FIXED_LENGTHS = {
-    kind: length for kind, length in (soup.CLIENT_LENGTHS | soup.SERVER_LENGTHS).items() if length
-}
 
 
 def sniff(head: bytes, protocol: Protocol | None) -> tuple[Protocol | None, Framing] | None:
@@ -62,4 +60,4 @@ def _is_soup(packet: bytes) -> bool:
         return SNAPSHOT_READER.matches(payload) or OUCH_READER.matches(payload)
     if packet[0] == soup.UNSEQUENCED_DATA:
         return OUCH_CLIENT_READER.matches(payload)
-    return _FIXED_LENGTHS.get(packet[0]) == len(packet)
+    return len(packet) in PACKET_LENGTHS.get(packet[0], ())

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 
 from tools.decode.decoders import BinaryFileDecoder, SoupDecoder
 from tools.decode.entries import Decoder, Entry, Incomplete
-from tools.decode.fix import FixLinesDecoder, FixNames, FixStreamDecoder
-from tools.decode.resync import PacketFinder
+from tools.decode.fix import FixLinesDecoder, FixStreamDecoder
+from tools.decode.resync import PacketFinder, packet_length
 from tools.decode.sniff import Framing, Protocol
 
+OTHER_STREAM_BYTES = "other_stream_bytes"
 _FIX_START = b"8=FIX"
 _FIX_FIELD = re.compile(rb"\x01[0-9]{1,5}=")
 _DECISIVE_BYTES = 64
@@ -17,61 +18,94 @@ _DECISIVE_BYTES = 64
 long text or data field hides it.
 """
 
-DECODERS: Mapping[Framing, Callable[[Protocol | None, FixNames], Decoder]] = {
-    "binaryfile": lambda _protocol, _names: BinaryFileDecoder(),
-    "soupbintcp": lambda protocol, _names: SoupDecoder(None if protocol == "fix" else protocol),
-    "stream": lambda _protocol, names: FixStreamDecoder(names),
-    "lines": lambda _protocol, names: FixLinesDecoder(names),
+DECODERS: Mapping[Framing, Callable[[Protocol | None], Decoder]] = {
+    "binaryfile": lambda _protocol: BinaryFileDecoder(),
+    "soupbintcp": lambda protocol: SoupDecoder(None if protocol == "fix" else protocol),
+    "stream": lambda _protocol: FixStreamDecoder(),
+    "lines": lambda _protocol: FixLinesDecoder(),
 }
 """A decoder for every way in which messages lie in a stream of bytes."""
 
 
-def stream_decoder(framing: Framing | None, protocol: Protocol | None, names: FixNames) -> Decoder:
-    """The decoder of a file with this framing, or of a TCP connection, whose framing is None; the
-    capture may have begun, or go on behind a hole, in the middle of it.
-    """
-    if framing is not None:
-        return DECODERS[framing](protocol, names)
-    if protocol is None:
-        return ConnectionDecoder(names)
-    return FixStreamDecoder(names) if protocol == "fix" else SoupDecoder(protocol, PacketFinder())
-
-
 class ConnectionDecoder:
-    """One direction of a TCP connection of which nothing is known: FIX when its first bytes look
-    like a message's start or fields, else SoupBinTCP.
+    """One direction of a TCP connection, which may be of another protocol altogether; what shows no
+    message and does not begin like FIX is counted as other_stream_bytes.
+
+    `protocol` is what the user said of the capture. With `is_whole` the bytes are those from the
+    connection's begin on, else they may begin in the middle of a message. With `is_ours` the bytes
+    before a hole had messages, so that these are damaged if they have none.
     """
 
-    def __init__(self, names: FixNames) -> None:
-        self._names = names
+    def __init__(
+        self, protocol: Protocol | None = None, *, is_whole: bool = False, is_ours: bool = False
+    ) -> None:
+        self._protocol = protocol
+        self._is_whole = is_whole
+        self._is_ours = is_ours
         self._head = b""
-        self._decoder: Decoder | None = None
+        self._fed_bytes = 0
+        self._decoder: SoupDecoder | FixStreamDecoder | None = None
+        self._other = Counter[str]()
 
     @property
     def counts(self) -> Counter[str]:
         """What the decoder counted."""
-        return self._decoder.counts if self._decoder else Counter()
+        return self._decoder.counts + self._other if self._decoder else self._other
 
     def feed(self, data: bytes) -> list[Entry]:
         """The messages that are whole now."""
+        self._fed_bytes += len(data)
         if self._decoder is not None:
             return self._decoder.feed(data)
         self._head += data
-        if len(self._head) < _DECISIVE_BYTES:
-            return []
-        self._decoder = self._decide()
-        return self._decoder.feed(self._head)
+        self._decide()
+        return self._start()
 
     def finish(self) -> tuple[list[Entry], Incomplete | None]:
         """What the end of the stream reveals."""
-        if self._decoder is not None:
-            return self._decoder.finish()
-        self._decoder = self._decide()
-        entries = self._decoder.feed(self._head)
+        entries: list[Entry] = []
+        if self._decoder is None:
+            self._decoder = self._guess()
+            entries = self._start()
         last, incomplete = self._decoder.finish()
-        return entries + last, incomplete
+        if self._is_ours or self._decoder.is_found:
+            return entries + last, incomplete
+        self._other[OTHER_STREAM_BYTES] = self._fed_bytes
+        return [], None
 
-    def _decide(self) -> Decoder:
-        head = self._head[:_DECISIVE_BYTES]
-        is_fix = head[: len(_FIX_START)] == _FIX_START[: len(head)] or _FIX_FIELD.search(head)
-        return FixStreamDecoder(self._names) if is_fix else SoupDecoder(None, PacketFinder())
+    def behind_hole(self) -> "ConnectionDecoder":
+        """The decoder of what comes after missing bytes; this one is finished."""
+        decoder = self._decoder
+        if decoder is None or not (self._is_ours or decoder.is_found):
+            return ConnectionDecoder(self._protocol)
+        protocol = decoder.protocol if isinstance(decoder, SoupDecoder) else "fix"
+        return ConnectionDecoder(protocol, is_ours=True)
+
+    def _start(self) -> list[Entry]:
+        """Hand what has been kept to the decoder, if one was chosen."""
+        if self._decoder is None:
+            return []
+        head, self._head = self._head, b""
+        return self._decoder.feed(head)
+
+    def _decide(self) -> None:
+        """Choose the decoder as soon as the bytes say enough."""
+        head, protocol = self._head, self._protocol
+        if self._is_whole and protocol != "fix":
+            length = packet_length(head)
+            if length:
+                self._decoder = SoupDecoder(protocol)
+            if length or length is None:
+                return
+        is_clear = protocol is not None or head.startswith(_FIX_START)
+        if len(head) >= (len(_FIX_START) if is_clear else _DECISIVE_BYTES):
+            self._decoder = self._guess()
+
+    def _guess(self) -> SoupDecoder | FixStreamDecoder:
+        """By what there is: FIX where it looks like a message's start or fields, else a search."""
+        head, protocol = self._head[:_DECISIVE_BYTES], self._protocol
+        looks_fix = head[: len(_FIX_START)] == _FIX_START[: len(head)] or _FIX_FIELD.search(head)
+        if protocol == "fix" or (protocol is None and looks_fix):
+            self._is_ours = self._is_ours or head.startswith(_FIX_START)
+            return FixStreamDecoder()
+        return SoupDecoder(protocol, PacketFinder())

@@ -59,6 +59,7 @@ _WINDOW_PACKETS = 1_024
 _SIGNAL_RING = 131_072
 _SIGNAL_BATCH = 4_096
 _PAGE_BYTES = 4_096
+_FIX_REASON = "; the FIX in it is not replayed into books, feedhandler decode shows it"
 
 
 class Replay:
@@ -146,6 +147,7 @@ class Replay:
 
     def _run_capture(self, path: Path) -> Outcome:
         capture = open_capture(path)
+        has_fix = False
         packets = np.stack([capture.ts_ns, capture.at, capture.size, capture.flow])
         session = np.zeros_like(self._rx.session)
         if capture.skipped["tcp"] and not has_data_nb(
@@ -154,16 +156,17 @@ class Replay:
             streams = self._read_streams(path)
             if streams.packets.size:
                 return self._run_streams(capture, streams)
+            has_fix = streams.counts.fix_streams > 0
         packets[3] = self._lines_of_flows(capture, packets)[capture.flow]
         self._run_packets(capture.buf, capture.extra, packets)
         outcome = self._outcome(capture.fault, is_capture=True)
         outcome.skipped_frames = {reason: n for reason, n in capture.skipped.items() if n}
         if outcome.fault is None and 0 < packets.shape[1] == outcome.packets["malformed"]:
             reason = f"none of its {packets.shape[1]} UDP datagrams is a packet of this venue"
-            outcome.fault = DataFileError(path, None, reason)
+            outcome.fault = DataFileError(path, None, reason + _FIX_REASON * has_fix)
         elif outcome.fault is None and not packets.size and capture.skipped["tcp"]:
             reason = "no UDP datagram, and no SoupBinTCP session with messages of this venue"
-            outcome.fault = DataFileError(path, None, reason)
+            outcome.fault = DataFileError(path, None, reason + _FIX_REASON * has_fix)
         return outcome
 
     def _lines_of_flows(self, capture: Capture, packets: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -222,7 +225,7 @@ class Replay:
 
     def _collect(self) -> None:
         """Take signals and recorded best prices out of the engine."""
-        while count := ring_take_rows_nb(self.shard.signals, self._signal_rows):
+        while count := int(ring_take_rows_nb(self.shard.signals, self._signal_rows)):
             rows = self._signal_rows[:count]
             self._signals += count
             self._signals_hash.update(rows.tobytes())

@@ -25,6 +25,7 @@ from protocols.wire import Bytes
 from tools.replay.soup_kernels import OVERHEAD_BYTES, pack_messages_nb
 
 _BATCH = 65_536
+_FIX_START = b"8=FIX"
 _PACKETS_ENOUGH = 16
 _JUDGE_BYTES = 4 * spec.PACKET_BYTES_MAX
 """A stream that shows no packet in so many bytes is something else, and is not kept."""
@@ -39,7 +40,7 @@ class SoupCounts:
     """What the streams held. `unused_messages` could not be numbered, or another connection has
     them; `other_session_messages` are of a session that is not replayed; `holes` and
     `missing_bytes` are those of the connections, `damaged` places where no packet follows the one
-    before.
+    before. `fix_streams` are directions of connections that begin with FIX.
     """
 
     connections: int = 0
@@ -50,6 +51,7 @@ class SoupCounts:
     holes: int = 0
     missing_bytes: int = 0
     damaged: int = 0
+    fix_streams: int = 0
 
     def as_json(self) -> dict[str, int]:
         """The object under `streams` of a report."""
@@ -99,6 +101,7 @@ class _Connection:
         self.parts = [_Part()]
         self.starts_inside = False
         self.is_other = False
+        self.is_fix = False
         self.holes = 0
         self.missing_bytes = 0
         self._is_judged = False
@@ -117,6 +120,10 @@ class _Connection:
             return
         part = self.parts[-1]
         part.add(chunk.ts_ns, chunk.data)
+        if len(self.parts) == 1 and part.data.startswith(_FIX_START):
+            self.is_other = self.is_fix = True
+            self.parts = []
+            return
         if not self._is_judged and len(part.data) >= _JUDGE_BYTES:
             self._is_judged = True
             if _PartReader(part, None).find(0) < 0:
@@ -230,6 +237,7 @@ def read_sessions(chunks: Iterable[Chunk], session: str = "") -> SoupPackets:
     counts = SoupCounts()
     lines: list[list[_Run]] = []
     for connection in connections.values():
+        counts.fix_streams += connection.is_fix
         damaged = counts.damaged
         runs = list(connection.runs(counts))
         if not runs:

@@ -16,10 +16,13 @@ from protocols.fix.message import FixMessage
 
 
 class EntryField(NamedTuple):
-    """One field of an entry; `entries` are those that it counts, if it counts any."""
+    """One field of an entry; `entries` are those that it counts, if it counts any. `type` is its
+    data type, NUMINGROUP if it counts entries here, and "" when no dictionary has the field.
+    """
 
     tag: int
     name: str
+    type: str
     value: bytes
     entries: tuple["Entry", ...]
 
@@ -91,22 +94,31 @@ class _Reader:
         self._at += 1
         slot = slots.get(tag)
         if slot is None or slot.group is None:
-            return EntryField(tag, self._book.name(tag), value, ())
+            field = self._book.field(tag)
+            known = (str(tag), "") if field is None else (field.name, field.type)
+            return EntryField(tag, *known, value, ())
         self._above.append(slots)
         entries = self._read_entries(slot.group.slots)
         self._above.pop()
-        return EntryField(tag, slot.field.name, value, entries)
+        return EntryField(tag, slot.field.name, slot.field.type, value, entries)
 
     def _read_entries(self, slots: Mapping[int, Slot]) -> tuple[Entry, ...]:
-        """Entries up to a field of a level above; a member without a delimiter begins the first."""
+        """Entries up to a field of a level above.
+
+        A member that an entry has already begins the next one. That is the delimiter where a
+        message is as it should be; some venues begin their entries with another member.
+        """
         entries: list[list[EntryField]] = []
+        taken: set[int] = set()
         while self._at < len(self._fields):
             tag = self._fields[self._at][0]
             slot = slots.get(tag)
             if slot is None:
                 if not entries or any(tag in above for above in self._above):
                     break
-            elif slot.rank == 0 or not entries:
+            elif not entries or tag in taken:
                 entries.append([])
+                taken.clear()
+            taken.add(tag)
             entries[-1].append(self._take(slots))
         return tuple(Entry(tuple(items)) for items in entries)

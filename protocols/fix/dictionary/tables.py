@@ -85,11 +85,6 @@ class Rulebook:
         """A field of either version, None when neither has it."""
         return self._session.fields.get(tag) or self._application.fields.get(tag)
 
-    def name(self, tag: int) -> str:
-        """Name of a field, its number when neither version has it."""
-        field = self.field(tag)
-        return str(tag) if field is None else field.name
-
     def _message_table(
         self, home: Dictionary, body: tuple[Member, ...], *, is_open: bool
     ) -> MessageTable:

@@ -33,6 +33,16 @@ every_packet = pytest.mark.parametrize(
 )
 
 
+def test_what_either_side_may_send_is_what_one_of_both_may():
+    for version in Version:
+        merged: dict[int, set[int]] = {}
+        for sender in (Sender.CLIENT, Sender.SERVER):
+            for code, lengths in spec.lengths_from(sender, version).items():
+                merged.setdefault(code, set()).update(lengths)
+        either = spec.lengths_from(Sender.EITHER, version)
+        assert {code: set(lengths) for code, lengths in either.items()} == merged
+
+
 @every_packet
 def test_the_bytes_of_the_specification_make_their_event(
     name: str, make: Maker, data: bytes, event: Any

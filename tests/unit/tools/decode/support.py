@@ -4,14 +4,36 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from random import Random
+from typing import Any, NamedTuple
 
+from cyclopts import CycloptsError
+
+from feedhandler.server.errors import ExitCode, UserError, run_cli
 from protocols.fix.framing import checksum
+from protocols.pcap.flow import Endpoint
+from protocols.pcap.frames import TcpConversation
 from protocols.soupbintcp import spec as soup
+from tools.decode.command import app
 from tools.decode.entries import Decoder, Entry, Incomplete, Row
 from tools.decode.render import json_line, text_line
 
 GOLDEN = Path(__file__).parents[3] / "golden"
+
+
+def call(words: Sequence[object]) -> int:
+    """The exit code of `feedhandler decode` with these words."""
+
+    def main() -> Any:
+        arguments = [str(word) for word in words]
+        try:
+            return app(
+                arguments, result_action="return_value", exit_on_error=False, print_error=False
+            )
+        except CycloptsError as error:
+            raise UserError(str(error), ExitCode.USAGE) from None
+
+    return run_cli(main)
 
 
 def samples(name: str, way: str | None = None) -> list[bytes]:
@@ -94,3 +116,25 @@ def fix_message(seq: int, msg_type: str = "D", body: str = "55=AAPL|54=1|") -> b
     inner = (head + body).replace("|", "\x01").encode("latin-1")
     whole = b"8=FIX.4.4\x019=%d\x01%b" % (len(inner), inner)
     return whole + b"10=%03d\x01" % checksum(whole)
+
+
+def muddle(chance: Random, segments: Sequence[bytes]) -> list[bytes]:
+    """Every segment, some of them twice, each up to four places late."""
+    again = [*segments, *(segment for segment in segments if chance.random() < 0.2)]
+    places = [number + chance.randrange(5) for number in range(len(again))]
+    return [again[number] for number in sorted(range(len(again)), key=places.__getitem__)]
+
+
+def dialogue(
+    chance: Random, conversation: TcpConversation, said: dict[Endpoint, bytes], largest: int
+) -> list[bytes]:
+    """What both sides say as segments of random sizes, at most `largest`, taking random turns."""
+    segments = []
+    rest = {side: data for side, data in said.items() if data}
+    while rest:
+        side = chance.choice(list(rest))
+        size = chance.randint(1, largest)
+        segments += conversation.send(side, rest[side][:size])
+        rest[side] = rest[side][size:]
+        rest = {side: data for side, data in rest.items() if data}
+    return segments

@@ -6,33 +6,27 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cyclopts import CycloptsError
+import zstandard
 
-from feedhandler.server.errors import ExitCode, UserError, run_cli
 from protocols.itch50.spec import MESSAGES
 from protocols.moldudp64.codec import Packet, encode_packet
-from protocols.pcap.writer import (
-    Endpoint,
-    PcapngWriter,
-    PcapWriter,
-    build_datagram,
-    build_ethernet_frame,
-)
+from protocols.pcap.flow import Endpoint
+from protocols.pcap.frames import build_datagram, build_ethernet_frame
+from protocols.pcap.writer import PcapngWriter, PcapWriter
 from tests.reference import slow_itch
 from tests.unit.tools.decode.support import (
     ITCH,
     OUCH_IN,
     OUCH_OUT,
     binary_file,
+    call,
     fix_message,
     soup_packet,
     soup_stream,
 )
 from tools.decode import job
-from tools.decode.command import app
 
 Run = Callable[..., tuple[int, list[str], str]]
 
@@ -41,19 +35,6 @@ SOURCE = Endpoint(0x0A000001, 40_000)
 LINE = Endpoint(0xE0000001, 26_400)
 OTHER = Endpoint(0xE0000002, 26_401)
 START_NS = 1_700_000_000_000_000_001
-
-
-def call(words: Sequence[object]) -> int:
-    def main() -> Any:
-        arguments = [str(word) for word in words]
-        try:
-            return app(
-                arguments, result_action="return_value", exit_on_error=False, print_error=False
-            )
-        except CycloptsError as error:
-            raise UserError(str(error), ExitCode.USAGE) from None
-
-    return run_cli(main)
 
 
 def price_text(number: int, decimals: int) -> str:
@@ -114,10 +95,11 @@ def test_a_line_a_message_for_people(run: Run, day: Path):
     assert [line.split()[3] for line in out] == [message.key for message in MESSAGES]
 
 
-def test_gzip_is_read_as_well(run: Run, day: Path):
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_packed_files_are_read_as_well(run: Run, day: Path, pack: Callable[[bytes], bytes]):
     plain = run(day, "--json")
     packed = day.with_name("renamed")
-    packed.write_bytes(gzip.compress(day.read_bytes()))
+    packed.write_bytes(pack(day.read_bytes()))
     assert run(packed, "--json") == plain
 
 
@@ -267,7 +249,7 @@ def test_fix_is_read_from_streams_and_logs(run: Run, tmp_path: Path, form: str):
     shown = [json.loads(line) for line in out]
     assert [item["seq"] for item in shown] == [1, 2, 3]
     assert {item["name"] for item in shown} == {"NewOrderSingle"}
-    assert shown[0]["55"] == "AAPL"
+    assert shown[0]["Symbol"] == "AAPL"
     assert run(path, "--framing", form, "--json")[1] == out
     assert len(run(path, "--symbol", "AAPL", "--type", "D", "--limit", 2)[1]) == 2
     path.write_bytes(path.read_bytes()[:-20])
@@ -306,6 +288,7 @@ def test_wrong_usage_is_a_line_and_exit_code_2(
         (b"this is text, and nothing of ours", "at byte 0: no capture"),
         (gzip.compress(b""), "at byte 0: it holds no data"),
         (gzip.compress(b"")[:5], "at byte 0: gzip data end early"),
+        (zstandard.compress(b"")[:5], "at byte 0: zstd data end early"),
     ],
 )
 def test_a_file_that_is_none_of_ours_is_a_line_and_exit_code_65(
@@ -334,7 +317,7 @@ def test_many_messages_come_in_batches_and_all_of_them(
 PROGRAM = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from tests.unit.tools.decode.test_command import call
+from tests.unit.tools.decode.support import call
 sys.exit(call(sys.argv[1:]))
 """
 
@@ -349,7 +332,7 @@ def decode_process(words: list[str], data: bytes) -> subprocess.CompletedProcess
     )
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
 def test_standard_input_is_read_for_a_dash(run: Run, day: Path, pack: Callable[[bytes], bytes]):
     done = decode_process(["-", "--json"], pack(day.read_bytes()))
     assert done.returncode == 0

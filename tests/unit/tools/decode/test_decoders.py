@@ -14,7 +14,6 @@ from tests.unit.tools.decode.support import (
     OUCH_OUT,
     binary_file,
     bytes_of,
-    fix_message,
     flipped,
     login_accepted,
     run,
@@ -22,9 +21,8 @@ from tests.unit.tools.decode.support import (
     soup_stream,
 )
 from tools.decode.decoders import BinaryFileDecoder, MoldDecoder, SoupDecoder
-from tools.decode.entries import Decoder, Incomplete
-from tools.decode.fix import TagNumbers
-from tools.decode.streams import ConnectionDecoder, stream_decoder
+from tools.decode.entries import Decoder
+from tools.decode.streams import DECODERS, ConnectionDecoder
 
 Make = Callable[[], Decoder]
 
@@ -133,6 +131,7 @@ def test_broken_soup_packets_are_shown_and_passed():
         (soup_packet("?", b"x"), "unknown_type", "packet type b'?'"),
         (soup_packet("H", b"x"), "malformed_packet", "heartbeat: 2 bytes, specification says 1"),
         (soup_packet("A", b"x"), "malformed_packet", "login_accepted: 2 bytes"),
+        (soup_packet("L", b"x"), "malformed_packet", "2 bytes, specification says 47 or 52"),
         (login_accepted(1)[:-1] + b"x", "malformed_packet", "not made of decimal digits"),
         (login_accepted(1)[:-1] + b"\xb2", "malformed_packet", "not made of decimal digits"),
     ]
@@ -144,10 +143,10 @@ def test_broken_soup_packets_are_shown_and_passed():
 
 
 STREAMS = [
-    pytest.param(lambda: stream_decoder("binaryfile", None, TagNumbers()), binary_file(ITCH)),
-    pytest.param(lambda: stream_decoder("soupbintcp", None, TagNumbers()), soup_stream(ITCH)),
-    pytest.param(lambda: stream_decoder(None, "ouch42", TagNumbers()), soup_stream(OUCH_OUT)),
-    pytest.param(lambda: ConnectionDecoder(TagNumbers()), soup_stream(OUCH_OUT)),
+    pytest.param(lambda: DECODERS["binaryfile"](None), binary_file(ITCH)),
+    pytest.param(lambda: DECODERS["soupbintcp"](None), soup_stream(ITCH)),
+    pytest.param(lambda: DECODERS["soupbintcp"]("ouch42"), soup_stream(OUCH_OUT)),
+    pytest.param(lambda: ConnectionDecoder(is_whole=True), soup_stream(OUCH_OUT)),
 ]
 BY_STREAM = pytest.mark.parametrize(
     ("make", "data"), STREAMS, ids=["binaryfile", "soup-itch", "soup-ouch", "connection"]
@@ -206,21 +205,3 @@ def test_a_datagram_cut_at_every_byte_or_with_any_byte_wrong_is_shown_or_counted
             assert found.counts == (Counter() if certain else {"other_datagram": 1})
         elif not malformed and not found.counts:
             assert len(found.entries) == len(ITCH)
-
-
-def test_a_connection_of_few_bytes_is_decided_at_its_end():
-    names = TagNumbers()
-    assert run(ConnectionDecoder(names), []).incomplete is None
-    found = run(ConnectionDecoder(names), [b"8=F"])
-    assert found.incomplete == Incomplete(0, "ends within a message, 3 bytes of it")
-    assert not found.entries
-    found = run(ConnectionDecoder(names), [soup_packet("S", ITCH[0])])
-    assert [raw for _, _, raw in found.entries] == ITCH[:1]
-
-
-def test_a_connection_joined_within_a_fix_message_goes_on_with_the_next():
-    data = fix_message(1) + fix_message(2)
-    for start in range(1, len(fix_message(1)) - 7):
-        found = run(ConnectionDecoder(TagNumbers()), [data[start:]])
-        assert [row.fault for row in found.rows] == ["garbled", ""]
-        assert found.entries[1][2] == fix_message(2)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.tools.decode.support import Outcome, bytes_of, fix_message, flipped, run
 from tools.decode import fix
 from tools.decode.entries import Decoder
-from tools.decode.fix import FixLinesDecoder, FixReader, FixStreamDecoder, TagNumbers
+from tools.decode.fix import FixLinesDecoder, FixReader, FixStreamDecoder
 
 Make = Callable[[], Decoder]
 
@@ -25,11 +25,11 @@ LOG = b"".join(b"2024-01-02 IN : " + message + b"\r\n" for message in MESSAGES)
 
 
 def stream() -> Decoder:
-    return FixStreamDecoder(TagNumbers())
+    return FixStreamDecoder()
 
 
 def lines() -> Decoder:
-    return FixLinesDecoder(TagNumbers())
+    return FixLinesDecoder()
 
 
 def sound(found: Outcome) -> list[bytes]:
@@ -48,25 +48,14 @@ def test_every_message_comes_with_its_number_and_offset(make: Make, data: bytes)
     assert sound(found) == [raw for _, _, raw in found.entries] == MESSAGES
     assert [seq for seq, _, _ in found.entries] == [1, 2, 3, 4]
     assert all(data[at : at + len(raw)] == raw for _, at, raw in found.entries)
-    assert [row.name for row in found.rows] == ["Logon", "", "", "NewOrderSingle"]
+    assert [row.name for row in found.rows] == [
+        "Logon",
+        "MarketDataSnapshotFullRefresh",
+        "",
+        "NewOrderSingle",
+    ]
     assert [row.type for row in found.rows] == ["A", "W", "U7", "D"]
     assert found.incomplete is None
-
-
-def test_fields_are_texts_by_tag_and_a_tag_that_repeats_has_a_list():
-    row = FixReader(TagNumbers()).read(fix_message(2, "W", "268=3|269=0|269=1|269=2|270=1.50|"))
-    assert row.values == {
-        "8": "FIX.4.4", "9": "78", "35": "W", "34": "2", "49": "A", "56": "B",
-        "52": "20240102-03:04:05.678", "268": "3", "269": ["0", "1", "2"], "270": "1.50",
-        "10": row.values["10"],
-    }  # fmt: skip
-    assert FixReader(TagNumbers()).time(row.values) == "20240102-03:04:05.678"
-    assert not FixReader(TagNumbers()).time({"52": ["a", "b"]}).startswith("20")
-
-
-def test_values_are_utf8_or_a_character_a_byte():
-    assert fix.fix_text("fü".encode()) == "fü"
-    assert fix.fix_text(b"f\xfc") == "f\xfc"
 
 
 @BY_FORM
@@ -154,9 +143,9 @@ def test_a_line_without_header_and_trailer_is_a_message_of_a_definition_file(sep
     found = run(lines(), [line, b"x" + line])
     assert found.counts == {"line_without_message": 1}
     assert found.entries == [(None, 0, b"35=d\x0148=736\x0155=ESM9\x01")]
-    assert found.rows[0].values == {"35": "d", "48": "736", "55": "ESM9"}
+    assert found.rows[0].values == {"MsgType": "d", "SecurityID": "736", "Symbol": "ESM9"}
     assert (found.rows[0].type, found.rows[0].fault) == ("d", "")
-    assert run(lines(), [b"35=d|55=|"]).rows[0].text == "tag 55 has no value"
+    assert run(lines(), [b"35=d|55=|"]).rows[0].text == "Symbol (55) has no value"
 
 
 @pytest.mark.parametrize(
@@ -177,8 +166,8 @@ def test_what_contradicts_the_standard_is_said_beside_the_fields(line: bytes, te
 
 
 def test_a_sound_frame_with_a_field_without_value_says_so():
-    row = FixReader(TagNumbers()).read(fix_message(1, "D", "55=|"))
-    assert (row.fault, row.text) == ("invalid_fix", "tag 55 has no value")
+    row = FixReader().read(fix_message(1, "D", "55=|"))
+    assert (row.fault, row.text) == ("invalid_fix", "Symbol (55) has no value")
 
 
 @given(st.lists(st.integers(0, 60), max_size=6))

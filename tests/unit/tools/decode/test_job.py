@@ -15,7 +15,6 @@ from tests.unit.tools.decode.support import (
     soup_packet,
     soup_stream,
 )
-from tools.decode.fix import TagNumbers
 from tools.decode.job import Job
 from tools.decode.render import json_line
 from tools.decode.selection import Wanted
@@ -43,7 +42,7 @@ def make_job(
     chunks: Iterator[Chunk], protocol: Protocol | None = None, *, is_capture: bool = True
 ) -> Job:
     source = Source(Path("file"), b"", is_capture=is_capture, chunks=chunks)
-    return Job(source, protocol, None, TagNumbers(), Wanted(), json_line)
+    return Job(source, protocol, None, Wanted(), json_line)
 
 
 def rows_of(job: Job) -> list[dict[str, object]]:

@@ -61,7 +61,7 @@ def test_text_cannot_write_on_the_terminal():
         {"a": "\x1b[2J", "b": "two words", "c": "\x9b", "d": ["x", "\n", {"e": "\x9b"}]},
     )
     line = text_line(Entry(None, 0, b"", Fault("", "")), row, None, "").decode()
-    assert line.endswith(r"""a='\x1b[2J'  b='two words'  c='\x9b'  d=x,'\n',{'e': '\x9b'}""" + "\n")
+    assert line.endswith(r"""a='\x1b[2J'  b='two words'  c='\x9b'  d=x,'\n',{e='\x9b'}""" + "\n")
     assert line.split()[:2] == ["-", r"'\x1b'"]
 
 

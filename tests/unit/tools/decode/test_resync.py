@@ -11,6 +11,7 @@ from tests.unit.tools.decode.support import (
     soup_packet,
     soup_stream,
 )
+from tools.decode import resync
 from tools.decode.decoders import SoupDecoder
 from tools.decode.resync import PacketFinder
 
@@ -56,10 +57,28 @@ def test_bytes_without_any_packet_are_garbled_and_not_kept():
         assert finder.find(b"\xff" * 1_000) is None
     assert len(finder._data) < 10
     found = run(late(), [b"\xff" * 1_000])
-    assert [row.text for row in found.rows] == ["998 bytes before the first packet"]
-    assert found.incomplete is not None
-    assert found.incomplete.offset == 998
+    assert [row.text for row in found.rows] == ["1000 bytes without a packet"]
+    assert found.incomplete is None
     assert not run(late(), []).entries
+
+
+def test_what_shows_no_packet_for_long_is_not_searched_to_its_end(monkeypatch: pytest.MonkeyPatch):
+    chain = soup_packet("H") * 4
+    for limit in (1_000, 1_001):
+        monkeypatch.setattr(resync, "SEARCHED_BYTES_MAX", limit)
+        for pieces in ([b"\xff" * 1_000 + chain], [b"\xff" * 1_000, chain]):
+            finder = PacketFinder()
+            found = [finder.find(piece) for piece in pieces][-1]
+            assert found == (chain if limit > 1_000 else None)
+            assert finder.skipped_bytes == 1_000 + (0 if found else len(chain))
+
+
+def test_at_the_end_one_whole_packet_is_enough_and_a_part_is_not():
+    packet = soup_packet("S", ITCH[0])
+    for data, found in ((packet, packet), (b"xx" + packet, packet), (packet[:-1], None)):
+        finder = PacketFinder()
+        assert finder.find(data) is None
+        assert finder.find(b"", is_end=True) == found
 
 
 @pytest.mark.parametrize(
@@ -75,4 +94,6 @@ def test_bytes_without_any_packet_are_garbled_and_not_kept():
 )
 def test_only_packets_of_known_type_and_length_count(head: bytes, skipped: int):
     chain = soup_packet("H") * 4
-    assert PacketFinder().find(head + chain) == (skipped, (head + chain)[skipped:])
+    finder = PacketFinder()
+    assert finder.find(head + chain) == (head + chain)[skipped:]
+    assert finder.skipped_bytes == skipped

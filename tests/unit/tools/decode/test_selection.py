@@ -62,7 +62,14 @@ def test_what_is_not_shown_for_its_type_teaches_nevertheless():
     assert shown(Wanted(frozenset("E"), "AAPL"), rows) == [False, True]
 
 
-@pytest.mark.parametrize("value", ["AAPL", ["MSFT", "AAPL"]])
-def test_a_field_that_repeats_names_every_one_of_its_symbols(value: Any):
-    rows = [row("W", **{"55": value}), row("W", **{"55": "MSFT"}), row("0")]
-    assert shown(Wanted(symbol="AAPL"), rows, SymbolFields("55")) == [True, False, False]
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"Symbol": "AAPL"},
+        {"Symbol": ["MSFT", "AAPL"]},
+        {"NoEntries": [{"Symbol": "MSFT"}, {"Price": "1", "NoLegs": [{"Symbol": "AAPL"}]}]},
+    ],
+)
+def test_a_symbol_is_looked_for_in_every_group_and_repetition(values: dict[str, Any]):
+    rows = [row("W", **values), row("W", Symbol="MSFT", Text="AAPL"), row("0")]
+    assert shown(Wanted(symbol="AAPL"), rows, SymbolFields("Symbol")) == [True, False, False]

@@ -8,6 +8,7 @@ import pytest
 
 from feedhandler.server.config import FeedConfig, LineConfig
 from protocols.glimpse.spec import encode_end_of_snapshot
+from protocols.moldudp64.spec import SEQUENCE_LIMIT
 from protocols.pcap.flow import Endpoint
 from protocols.pcap.frames import build_datagram, fragment_datagram
 from tests.unit.tools.replay.soup import (
@@ -41,6 +42,7 @@ NOTHING = {
     "holes": 0,
     "missing_bytes": 0,
     "damaged": 0,
+    "fix_streams": 0,
 }
 
 
@@ -217,7 +219,7 @@ def test_damage_within_the_stream_is_counted_and_gone_past(messages: list[bytes]
     "answer",
     [
         frame("A", b"session".rjust(10) + b"no number".rjust(20)),
-        frame("A", b"session".rjust(10) + str(2**62).encode().rjust(20)),
+        frame("A", b"session".rjust(10) + str(SEQUENCE_LIMIT).encode().rjust(20)),
         frame("A", b"short"),
         frame("Q", b"no packet"),
     ],
@@ -260,6 +262,15 @@ def test_a_capture_of_another_protocol_over_tcp_is_a_fault(capture: Path):
     web = Connection()
     outcome = replay_file(save(capture, [*web.open(), *web.server(b"HTTP/1.1 200 OK\r\n" * 50)]))
     assert "no SoupBinTCP session" in str(outcome.fault)
+    assert "FIX" not in str(outcome.fault)
+
+
+def test_connections_of_fix_are_counted(messages: list[bytes], digest: str, capture: Path):
+    fix = Connection(client=OTHER_CLIENT)
+    other = [*fix.open(), *fix.client(b"8=FIX.4.4\x01"), *fix.server(b"8=FIX.4.4\x01" * 50)]
+    outcome = replay_file(save(capture, [*other, *logged_in_stream(messages)]))
+    assert outcome.books_digest == digest
+    assert outcome.streams == NOTHING | {"fix_streams": 2}
 
 
 def test_a_cut_capture_is_replayed_up_to_the_cut(messages: list[bytes], capture: Path):

@@ -69,11 +69,33 @@ def test_strangers_stay_in_the_entry_that_they_follow():
     assert groups(parse(text), 453, FIX44, FIX44) == ()
 
 
-def test_an_entry_may_lack_its_first_field():
-    text = "8=FIX.4.4|9=1|35=D|453=2|447=D|448=A|447=D|10=000|"
-    first, second = groups(parse(text), 453, FIX44, FIX44)
-    assert [item.tag for item in first.fields] == [447]
-    assert [item.tag for item in second.fields] == [448, 447]
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [
+        ("447=D|448=A|447=D|448=B|", [[447, 448], [447, 448]]),
+        ("447=D|448=A|452=1|447=D|452=1|", [[447, 448, 452], [447, 452]]),
+        ("447=D|452=1|452=1|", [[447, 452], [452]]),
+        ("447=D|5001=x|5001=x|448=A|", [[447, 5001, 5001, 448]]),
+    ],
+)
+def test_entries_may_begin_with_another_member_than_the_standards(
+    text: str, entries: list[list[int]]
+):
+    found = groups(parse(f"8=FIX.4.4|9=1|35=D|453=2|{text}10=000|"), 453, FIX44, FIX44)
+    assert [[item.tag for item in entry.fields] for entry in found] == entries
+
+
+def test_fields_have_types_and_a_count_of_entries_has_its_own():
+    fix42 = load_dictionary("FIX.4.2")
+    tree = read_tree(parse("8=FIX.4.2|9=1|35=W|268=1|269=0|270=1.5|5001=x|10=000|"), fix42, fix42)
+    types = {item.name: item.type for item in (*tree.fields, *tree.groups(268)[0].fields)}
+    assert types == {
+        "BeginString": "STRING", "BodyLength": "INT", "MsgType": "STRING",
+        "NoMDEntries": "NUMINGROUP", "MDEntryType": "CHAR", "MDEntryPx": "PRICE", "5001": "",
+        "CheckSum": "STRING",
+    }  # fmt: skip
+    tree = read_tree(parse("8=FIX.4.2|9=1|35=0|268=1|10=000|"), fix42, fix42)
+    assert tree.fields[3].type == "INT"
 
 
 def test_over_fixt_groups_come_from_the_application_and_names_from_both():
