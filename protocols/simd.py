@@ -110,14 +110,6 @@ if TYPE_CHECKING or not JIT_ENABLED:
         out[at : at + len(bits)] = [base + bit for bit in bits]
         return len(bits)
 
-    def popcount(mask: int) -> int:
-        """How many bits are set."""
-        return len(_bits(mask))
-
-    def load_word(array: Any, at: int) -> int:
-        """array[at : at + 8] as one word, first byte lowest."""
-        return int.from_bytes(bytes(_block(array, at, 8)), "little", signed=True)
-
 else:  # pragma: no cover - code generators, run by the compiler; compiled tests use the result
     I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
     BYTES = ir.VectorType(I8, BLOCK)
@@ -346,22 +338,3 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             return count
 
         return types.int64(types.int64, types.int64, out, types.intp), codegen
-
-    @intrinsic
-    def popcount(typingctx, mask):  # noqa: ANN001, ANN201
-        """How many bits are set."""
-
-        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
-            return builder.ctpop(args[0])
-
-        return types.int64(types.int64), codegen
-
-    @intrinsic
-    def load_word(typingctx, array, at):  # noqa: ANN001, ANN201
-        """array[at : at + 8] as one word, first byte lowest."""
-
-        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
-            place = pointer(context, builder, signature.args[0], *args, I64)
-            return builder.load(place, align=1)
-
-        return types.int64(array, types.intp), codegen

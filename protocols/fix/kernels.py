@@ -34,6 +34,7 @@ from protocols.fix.layout import (
     BATCH_BYTES_MAX,
     BODY_BYTES_MAX,
     BODY_LENGTH_DIGITS_MAX,
+    FIRST_TOKEN,
     POSITION_MAX,
     TRAILER_BYTES,
     VERSION_BYTES_MAX,
@@ -72,13 +73,13 @@ _MSG_TYPE_BYTES_MAX = 8
 @kernel
 def _index_fields_nb(buf: Bytes, base: int, blocks: int, decoder: Decoder) -> int:
     """First pass over `blocks` blocks from buf[base]: ends, starts of values and the digits before
-    them, of the fields 1, 2 …, and the running sums.
+    them, of the fields FIRST_TOKEN, FIRST_TOKEN + 1 …, and the running sums.
 
     Returns: the number of the first field that has no end or no value there.
     """
-    decoder.ends[0] = base - 1
-    field = np.int64(1)
-    value = np.int64(1)
+    decoder.ends[FIRST_TOKEN - 1] = base - 1
+    field = np.int64(FIRST_TOKEN)
+    value = np.int64(FIRST_TOKEN)
     is_fresh = np.int64(1)
     back = np.int64(0)
     for block in range(blocks):
@@ -97,13 +98,13 @@ def _index_fields_nb(buf: Bytes, base: int, blocks: int, decoder: Decoder) -> in
 
 @kernel
 def _read_fields_nb(fields: int, decoder: Decoder) -> tuple[int, int]:
-    """Second pass: tags of the fields 1 to `fields` - 1, and where those of CheckSum are (`found`).
+    """Second pass: tags of the fields FIRST_TOKEN to `fields` - 1, and where those of CheckSum are (`found`).
 
     Returns: (first field that is for the plain tokeniser, or `fields`; CheckSum fields before it,
              at least).
     """
     trailers = np.int64(0)
-    for at in range(1, fields, LANES):
+    for at in range(FIRST_TOKEN, fields, LANES):
         trouble = parse_tags(decoder.ends, decoder.starts, decoder.digits, at, decoder.tags)
         found = equal_mask16(decoder.tags, at, TAG_CHECK_SUM)
         trailers += store_positions16(found, at, decoder.found, trailers)
@@ -183,7 +184,7 @@ def _read_batch_nb(
     starts, ends = decoder.starts, decoder.ends
     count = np.int64(0)
     start = base
-    first = np.int64(1)
+    first = np.int64(FIRST_TOKEN)
     for i in range(min(trailers, len(decoder.frames))):
         last = np.int64(decoder.found[i])
         if last >= plain_from or last < first + 3:
@@ -237,8 +238,8 @@ def _read_plain_nb(buf: Bytes, at: int, stop: int, decoder: Decoder) -> tuple[in
     )
     if status != OK:
         return 0, start
-    count, status, fault_at = tokenise_nb(buf, start, end, np.int64(1), decoder)
-    _write_frame_nb(buf, start, end, np.int64(1), decoder, np.int64(0))
+    count, status, fault_at = tokenise_nb(buf, start, end, np.int64(FIRST_TOKEN), decoder)
+    _write_frame_nb(buf, start, end, np.int64(FIRST_TOKEN), decoder, np.int64(0))
     decoder.frames[0]["count"] = count
     decoder.frames[0]["is_plain"] = 1
     decoder.frames[0]["status"] = status

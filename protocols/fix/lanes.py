@@ -1,5 +1,4 @@
-"""FIX fields by vectors and whole words: sixteen tags at a time, numbers of up to eight bytes, and
-their twins.
+"""FIX fields by vectors: sixteen tags at a time, eight numbers at a time, and their twins.
 
 As in `protocols/simd.py`: machine code checks no bounds, the twins do, and the callers in
 `kernels.py` and `kernels_entries.py` know what they may touch.
@@ -7,17 +6,18 @@ As in `protocols/simd.py`: machine code checks no bounds, the twins do, and the 
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from protocols import simd
 from protocols.fix.spec import DATA_TAG_OF_LENGTH
-from protocols.jit import JIT_ENABLED, kernel
+from protocols.jit import JIT_ENABLED
 
 TAG_DIGITS_MAX = 4
 """Longest tag that is read here; a longer one is left to the plain tokeniser."""
+NUMBERS = 8
+"""Numbers of a vector."""
 NUMBER_BYTES_MAX = 8
 """Longest number that is read here."""
 
@@ -74,22 +74,30 @@ if TYPE_CHECKING or not JIT_ENABLED:
             trouble |= (not sound or announces) << (i - at)
         return int(trouble)
 
-    def parse_number(buf: Any, at: int, end: int, decimals: int) -> int:
-        """buf[at:end] in units of 10**-decimals (0 to 9); -1 when it is no number of one to eight
-        bytes: digits with at most one point, which is not the last byte, and at most `decimals`
-        after it. Reads the eight bytes before `end`.
+    def parse_numbers(  # noqa: PLR0913, PLR0917
+        buf: Any, starts: Any, ends: Any, tokens: Any, at: int, decimals: int, values: Any
+    ) -> int:
+        """values[0:8] of the fields that tokens[at : at + 8] name, in units of 10**-decimals (0 to
+        15). Bit i of the result is set when field i is no number of one to eight bytes: digits with
+        at most one point, which is not the last byte, and at most `decimals` after it; its value is
+        then undefined. Reads the eight bytes before the end of each.
         """
-        simd.load_word(buf, end - NUMBER_BYTES_MAX)
-        text = bytes(buf[at:end]) if 0 < end - at <= NUMBER_BYTES_MAX else b""
-        whole, _, fraction = text.partition(b".")
-        sound = (whole + fraction).isdigit() and not text.endswith(b".")
-        if not sound or len(fraction) > decimals:
-            return -1
-        return int(whole + fraction) * 10 ** int(decimals - len(fraction))
+        trouble = 0
+        for i in range(NUMBERS):
+            start, end = int(starts[tokens[at + i]]), int(ends[tokens[at + i]])
+            simd._block(buf, end - NUMBER_BYTES_MAX, NUMBER_BYTES_MAX)
+            text = bytes(buf[start:end]) if 0 < end - start <= NUMBER_BYTES_MAX else b""
+            whole, _, fraction = text.partition(b".")
+            sound = (whole + fraction).isdigit() and not text.endswith(b".")
+            sound = sound and len(fraction) <= decimals
+            values[i] = int(whole + fraction) * 10 ** int(decimals - len(fraction)) if sound else 0
+            trouble |= (not sound) << i
+        return trouble
 
 else:  # pragma: no cover - code generators, run by the compiler; compiled tests use the result
     I1, I8, I16, I32, I64 = simd.I1, simd.I8, simd.I16, simd.I32, simd.I64
     TAG_BYTES = ir.VectorType(I8, simd.LANES)
+    NUMBER_WORDS = ir.VectorType(I64, NUMBERS)
 
     def _digits_row(builder, row_size, row, at):  # noqa: ANN001, ANN202
         return builder.add(builder.mul(row_size, I64(row)), at)
@@ -202,38 +210,85 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
 
         return types.int64(ends, starts, digits, types.intp, tags), codegen
 
-    def _every(byte: int) -> int:
-        """Eight times the same byte."""
-        return int.from_bytes(bytes([byte]) * 8, "little", signed=True)
+    def _bytes(value: int) -> Any:
+        """Eight words of eight times the same byte."""
+        word = int.from_bytes(bytes([value]) * 8, "little", signed=True)
+        return simd.repeat(I64, NUMBERS, word)
 
-    _ONES, _HIGHS, _BELOW_HIGH = _every(0x01), _every(0x80), _every(0x76)
-    _POINTS, _ZEROS = _every(ord(".")), _every(ord("0"))
-    _POWERS = 10 ** np.arange(10, dtype=np.int64)
+    def _words(value: int) -> Any:
+        return simd.repeat(I64, NUMBERS, value)
 
-    @kernel
-    def _parse_number_nb(buf: Any, at: int, end: int, decimals: int) -> int:
-        size = end - at
-        if size < 1 or size > NUMBER_BYTES_MAX:
-            return -1
-        word = simd.load_word(buf, end - NUMBER_BYTES_MAX)
-        kept = np.int64(-1) << (64 - 8 * size)
-        digits = (word ^ _ZEROS) & kept
+    def _digits_to_numbers(builder: Any, digits: Any) -> Any:
+        """Eight digits a word, the first in the lowest byte, to a number: pairs, fours, eights."""
+        for width, mask in ((8, 0x00FF00FF00FF00FF), (16, 0x0000FFFF0000FFFF), (32, 0xFFFFFFFF)):
+            upper = builder.lshr(digits, _words(width))
+            lower = builder.mul(digits, _words(10 ** (width // 8)))
+            digits = builder.and_(builder.add(lower, upper), _words(mask))
+        return digits
+
+    def _times_power_of_ten(builder: Any, number: Any, power: Any) -> Any:
+        """Words times 10**power, for powers of 0 to 15, by the bits of the power."""
+        for bit in (1, 2, 4, 8):
+            is_set = builder.icmp_unsigned("!=", builder.and_(power, _words(bit)), _words(0))
+            factor = builder.select(is_set, _words(10**bit), _words(1))
+            number = builder.mul(number, factor)
+        return number
+
+    def _without_point(builder: Any, word: Any, kept: Any) -> tuple[Any, Any]:
+        """Digits of words as bytes 0 to 9, the point taken out, and how many are after it."""
+        digits = builder.and_(builder.xor(word, _bytes(ord("0"))), kept)
         # The lowest zero byte of `other` is where a point is; borrows reach only those above it.
-        other = (word ^ _POINTS) | ~kept
-        zero = (other - _ONES) & ~other & _HIGHS
-        if zero != 0:
-            bits = simd.trailing_zeros(zero) - 7
-            decimals -= 7 - (bits >> 3)
-            if bits == 56 or decimals < 0:
-                return -1
-            before = digits & ((np.int64(1) << bits) - 1)
-            digits = (before << 8) | (digits & (np.int64(-1) << (bits + 8)))
-        if ((digits + _BELOW_HIGH) | digits) & _HIGHS:
-            return -1
-        # First digit in the lowest byte: to pairs, fours, eights.
-        digits = (digits * 10 + (digits >> 8)) & 0x00FF00FF00FF00FF
-        digits = (digits * 100 + (digits >> 16)) & 0x0000FFFF0000FFFF
-        digits = (digits * 10_000 + (digits >> 32)) & 0xFFFFFFFF
-        return digits * _POWERS[np.uint64(decimals)]
+        other = builder.or_(builder.xor(word, _bytes(ord("."))), builder.not_(kept))
+        zero = builder.and_(builder.sub(other, _bytes(1)), builder.not_(other))
+        zero = builder.and_(zero, _bytes(0x80))
+        none = builder.icmp_unsigned("==", zero, _words(0))
+        lowest = builder.lshr(builder.and_(zero, builder.neg(zero)), _words(7))
+        below = builder.sub(lowest, _words(1))
+        before = builder.shl(builder.and_(digits, below), _words(8))
+        after = builder.and_(digits, builder.neg(builder.shl(lowest, _words(8))))
+        ones = simd.external(builder, "llvm.ctpop.v8i64", NUMBER_WORDS, [NUMBER_WORDS])
+        decimals = builder.lshr(builder.sub(_words(56), builder.call(ones, [below])), _words(3))
+        digits = builder.select(none, digits, builder.or_(before, after))
+        return digits, builder.select(none, _words(0), decimals)
 
-    parse_number = _parse_number_nb
+    @intrinsic
+    def parse_numbers(typingctx, buf, starts, ends, tokens, at, decimals, values):  # noqa: ANN001, ANN201, PLR0913, PLR0917
+        """Eight numbers; a bit for each that is none."""
+
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            buf, starts, ends, tokens, at, decimals, values = args
+            kinds = signature.args
+
+            def element(array: int, held: Any, index: Any) -> Any:
+                place = simd.pointer(context, builder, kinds[array], held, index, I32)
+                return builder.sext(builder.load(place, align=4), I64)
+
+            word = size = ir.Constant(NUMBER_WORDS, ir.Undefined)
+            for lane in range(NUMBERS):
+                token = element(3, tokens, builder.add(at, I64(lane)))
+                end = element(2, ends, token)
+                length = builder.sub(end, element(1, starts, token))
+                place = builder.sub(end, I64(NUMBER_BYTES_MAX))
+                place = simd.pointer(context, builder, kinds[0], buf, place, I64)
+                word = builder.insert_element(word, builder.load(place, align=1), I32(lane))
+                size = builder.insert_element(size, length, I32(lane))
+            fits = builder.sub(size, _words(1))
+            fits = builder.icmp_unsigned("<", fits, _words(NUMBER_BYTES_MAX))
+            unused = builder.shl(builder.sub(_words(NUMBER_BYTES_MAX), size), _words(3))
+            kept = builder.shl(_words(-1), builder.select(fits, unused, _words(0)))
+            digits, after = _without_point(builder, word, kept)
+            wrong = builder.or_(builder.add(digits, _bytes(0x76)), digits)
+            wrong = builder.icmp_unsigned("!=", builder.and_(wrong, _bytes(0x80)), _words(0))
+            last = builder.lshr(word, _words(56))
+            wrong = builder.or_(wrong, builder.icmp_unsigned("==", last, _words(ord("."))))
+            wanted = simd.splat(builder, decimals, NUMBERS)
+            wrong = builder.or_(wrong, builder.icmp_unsigned(">", after, wanted))
+            trouble = builder.or_(wrong, builder.not_(fits))
+            number = _digits_to_numbers(builder, digits)
+            number = _times_power_of_ten(builder, number, builder.sub(wanted, after))
+            place = simd.pointer(context, builder, kinds[6], values, I64(0), NUMBER_WORDS)
+            builder.store(number, place, align=8)
+            return builder.zext(builder.bitcast(trouble, I8), I64)
+
+        result = types.int64(buf, starts, ends, tokens, types.intp, types.int64, values)
+        return result, codegen
