@@ -110,6 +110,18 @@ if TYPE_CHECKING or not JIT_ENABLED:
         out[at : at + len(bits)] = [base + bit for bit in bits]
         return len(bits)
 
+    def equal_lanes16(values: Any, at: int, others: Any, others_at: int) -> int:
+        """Bit i is set where values[at + i] == others[others_at + i], for sixteen."""
+        same = _block(values, at, LANES) == _block(others, others_at, LANES)
+        return sum(1 << i for i, each in enumerate(same.tolist()) if each)
+
+    def store_sums16(base: int, offsets: Any, offsets_at: int, none: int, out: Any, at: int) -> None:  # noqa: PLR0913, PLR0917
+        """out[at + i] = base + offsets[offsets_at + i], or `none` where that offset is negative,
+        for sixteen.
+        """
+        for i, offset in enumerate(_block(offsets, offsets_at, LANES).tolist()):
+            _block(out, at, LANES)[i] = none if offset < 0 else base + offset
+
 else:  # pragma: no cover - code generators, run by the compiler; compiled tests use the result
     I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
     BYTES = ir.VectorType(I8, BLOCK)
@@ -338,3 +350,38 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             return count
 
         return types.int64(types.int64, types.int64, out, types.intp), codegen
+
+    @intrinsic
+    def equal_lanes16(typingctx, values, at, others, others_at):  # noqa: ANN001, ANN201
+        """Bit i is set where values[at + i] == others[others_at + i], for sixteen."""
+
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            kinds = signature.args
+            one = pointer(context, builder, kinds[0], args[0], args[1], WORDS)
+            other = pointer(context, builder, kinds[2], args[2], args[3], WORDS)
+            same = builder.icmp_signed(
+                "==", builder.load(one, align=4), builder.load(other, align=4)
+            )
+            return builder.zext(builder.bitcast(same, I16), I64)
+
+        return types.int64(values, types.intp, others, types.intp), codegen
+
+    @intrinsic
+    def store_sums16(typingctx, base, offsets, offsets_at, none, out, at):  # noqa: ANN001, ANN201, PLR0913, PLR0917
+        """out[at + i] = base + offsets[offsets_at + i], or `none` where that offset is negative."""
+
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            base, offsets, offsets_at, none, out, at = args
+            kinds = signature.args
+            place = pointer(context, builder, kinds[1], offsets, offsets_at, WORDS)
+            offset = builder.load(place, align=4)
+            total = builder.add(offset, splat(builder, builder.trunc(base, I32), LANES))
+            is_none = builder.icmp_signed("<", offset, repeat(I32, LANES, 0))
+            none = splat(builder, builder.trunc(none, I32), LANES)
+            total = builder.select(is_none, none, total)
+            place = pointer(context, builder, kinds[4], out, at, WORDS)
+            builder.store(total, place, align=4)
+            return context.get_dummy_value()
+
+        result = types.void(types.int64, offsets, types.intp, types.int64, out, types.intp)
+        return result, codegen

@@ -1,8 +1,8 @@
 """Market data entries in the hot path: the tokens of a whole batch to rows.
 
-The same rows as `read_message_nb` makes. The fields that the view wants are found sixteen at a
-time, in one list; what is then done for each depends on its column only, a pattern that repeats
-with every entry, and numbers of up to eight bytes are read as one word.
+The same rows as `read_message_nb` makes. An entry mostly has the same fields in the same order as
+one before, its *layout*: one comparison of sixteen tags then says where all columns are. Columns
+are filled one after the other, numbers of up to eight bytes eight at a time.
 docs/protocols/fix-decoding.md has what else was tried.
 """
 
@@ -25,7 +25,7 @@ from protocols.fix.kernels_views import (
     read_message_nb,
 )
 from protocols.fix.lanes import NUMBERS, parse_numbers
-from protocols.fix.layout import POSITION_MAX, Decoder, Int32s, Int64s, zeros_aligned
+from protocols.fix.layout import Decoder, Int32s, Int64s, zeros_aligned
 from protocols.fix.views import (
     COUNT_TAG,
     DELIMITER,
@@ -37,18 +37,21 @@ from protocols.fix.views import (
     PRESENT,
     PRICE_DECIMALS,
     QUANTITY_DECIMALS,
-    TAG,
+    TAG_LIMIT,
+    TAG_MD_ENTRY_TYPE,
     VIEWS,
     WIDTH,
     WORD,
     ViewTable,
 )
 from protocols.jit import kernel, outline_kernel
-from protocols.simd import LANES, equal_mask16, store_positions16
+from protocols.simd import LANES, equal_lanes16, equal_mask16, store_sums16, trailing_zeros
 from protocols.wire import Bytes
 
 OK = int(Status.OK)
 OUTPUT_FULL = int(Status.OUTPUT_FULL)
+COUNT_COLUMN = LANES - 1
+"""Lane of a layout for the count of entries, and so how many columns there may be."""
 SNAPSHOT = PACKED_TYPES[b"W"]
 INCREMENTAL = PACKED_TYPES[b"X"]
 
@@ -66,139 +69,179 @@ def entry_views() -> EntryViews:
 
 
 class EntryScratch(NamedTuple):
-    """Space for one batch.
+    """Space for one batch, and the layouts of entries that were seen so far; for one pair of views.
 
-    Shapes: begins, stops i32[m]: first token of each entry and the one after it; frames i32[m]: its
-    frame; found i32[k * stride]: tokens of each column, then of what bounds entries, then of the
-    counts; counts, tags i64[k]: how many those are, which tags; aligned i32[m]: token of a column
-    for each entry; values i64[8].
+    Shapes: tags, columns i32[64 * 16]: the tags of a layout, and which of its fields each column is
+    (-1: none); present i64[64]: the columns of a layout. Sixteen layouts, by the number of their
+    fields, are for entries of X, then as many for what is before its first entry, and the same for
+    W. frames, layouts i32[m]: frame and layout of each entry; before i32[m]: fields before the
+    entries of each frame; tokens i32[16 * m]: token of each column for each entry; values i64[8].
     """
 
-    begins: Int32s
-    stops: Int32s
+    tags: Int32s
+    columns: Int32s
+    present: Int64s
     frames: Int32s
-    found: Int32s
-    counts: Int64s
-    tags: Int64s
-    aligned: Int32s
+    layouts: Int32s
+    before: Int32s
+    tokens: Int32s
     values: Int64s
-
-
-_LISTS = 32
-"""Columns of a view, at most, and two more."""
 
 
 def allocate_scratch(decoder: Decoder) -> EntryScratch:
     """Space for what `decoder` finds in one call."""
-    size = len(decoder.tags)
-    begins, stops, frames, aligned = (zeros_aligned(size, np.int32) for _ in range(4))
+    layouts, size = 4 * LANES, len(decoder.tags) + NUMBERS
+    columns = zeros_aligned(layouts * LANES, np.int32)
+    columns[:] = -1
     return EntryScratch(
-        begins=begins,
-        stops=stops,
-        frames=frames,
-        found=np.zeros(_LISTS * size, np.int32),
-        counts=np.zeros(_LISTS, np.int64),
-        tags=np.zeros(_LISTS, np.int64),
-        aligned=aligned,
+        tags=zeros_aligned(layouts * LANES, np.int32),
+        columns=columns,
+        present=np.zeros(layouts, np.int64),
+        frames=np.zeros(size, np.int32),
+        layouts=np.zeros(size, np.int32),
+        before=np.zeros(len(decoder.frames), np.int32),
+        tokens=zeros_aligned(size * LANES, np.int32),
         values=zeros_aligned(NUMBERS, np.int64),
     )
 
 
-@kernel
-def _find_nb(
-    decoder: Decoder, table: ViewTable, first: int, stop: int, scratch: EntryScratch
-) -> None:
-    """Lists of those of the tokens `first` to `stop` - 1 that have the tag of each column, that
-    begin an entry or end a message, and that hold the count of entries.
-    """
-    columns = len(table.columns)
-    stride = len(scratch.found) // _LISTS
-    for i in range(columns):
-        scratch.tags[i] = table.columns[i, TAG]
-        scratch.counts[i] = i * stride
-    bounds, totals = columns * stride, columns * stride + stride
-    delimiter, count_tag = table.meta[DELIMITER], table.meta[COUNT_TAG]
-    for at in range(first, stop, LANES):
-        # The last of the sixteen may belong to another message, or to none.
-        below = np.int64(0xFFFF)
-        if stop - at < LANES:
-            below = (np.int64(1) << (stop - at)) - 1
-        mask = equal_mask16(decoder.tags, at, delimiter)
-        mask |= equal_mask16(decoder.tags, at, TAG_CHECK_SUM)
-        bounds += store_positions16(mask & below, at, scratch.found, bounds)
-        mask = equal_mask16(decoder.tags, at, count_tag)
-        totals += store_positions16(mask & below, at, scratch.found, totals)
-        for i in range(columns):
-            mask = equal_mask16(decoder.tags, at, scratch.tags[np.uint64(i)]) & below
-            place = scratch.counts[np.uint64(i)]
-            scratch.counts[np.uint64(i)] += store_positions16(mask, at, scratch.found, place)
-    for i in range(columns):
-        scratch.counts[i] -= i * stride
-    scratch.counts[columns] = bounds - columns * stride
-    scratch.counts[columns + 1] = totals - (columns + 1) * stride
-
-
-@kernel
-def _bound_entries_nb(
-    buf: Bytes, decoder: Decoder, frame: int, row: int, columns: int, scratch: EntryScratch
+@outline_kernel
+def _learn_nb(
+    decoder: Decoder, token: int, size: int, layout: int, table: ViewTable, scratch: EntryScratch
 ) -> int:
-    """Where the entries of a run begin and stop; how many there are. Gives each message its rows,
-    and holds their number against the first count that comes before them.
+    """Keep the `size` fields from `token` on as a layout; -1 when a column is in it twice, else
+    `size`.
     """
-    stride = len(scratch.found) // _LISTS
-    bounds = columns * stride
-    total = bounds + stride
-    total_stop = total + scratch.counts[columns + 1]
-    entries = np.int64(0)
-    done = np.int64(0)
-    for i in range(scratch.counts[columns]):
-        token = np.int64(scratch.found[np.uint64(bounds + i)])
-        # Written for the end of a message as well, and then overwritten by the next entry.
-        scratch.begins[np.uint64(entries)] = token
-        scratch.stops[np.uint64(entries)] = scratch.found[np.uint64(bounds + i + 1)]
-        scratch.frames[np.uint64(entries)] = frame
-        if decoder.tags[np.uint64(token)] != TAG_CHECK_SUM:
-            entries += 1
-            continue
-        head = decoder.frames[np.uint64(frame)]
-        head["row_first"] = row + done
-        head["row_count"] = entries - done
-        stated = np.int64(0)
-        begin = np.int64(scratch.begins[np.uint64(done)])
-        while total < total_stop and scratch.found[np.uint64(total)] < token:
-            candidate = np.int64(scratch.found[np.uint64(total)])
-            if stated == 0 and candidate < begin:
-                stated = candidate
-            total += 1
-        check_count_nb(buf, decoder, frame, stated)
-        frame += 1
-        done = entries
-    return entries
+    base = layout * LANES
+    scratch.present[layout] = 0
+    for i in range(base, base + LANES):
+        scratch.tags[i] = 0
+        scratch.columns[i] = -1
+    for i in range(size):
+        tag = np.int64(decoder.tags[token + i])
+        column = np.int64(table.column_of_tag[tag]) if tag < TAG_LIMIT else np.int64(-1)
+        if column >= 0:
+            if scratch.columns[base + column] >= 0:
+                scratch.tags[base] = 0  # no fields begin with that one
+                return -1
+            scratch.columns[base + column] = i
+            scratch.present[layout] |= np.int64(1) << column
+        if tag == table.meta[COUNT_TAG] and scratch.columns[base + COUNT_COLUMN] < 0:
+            scratch.columns[base + COUNT_COLUMN] = i
+        scratch.tags[base + i] = tag
+    return size
 
 
 @kernel
-def _align_nb(column: int, entries: int, first: int, scratch: EntryScratch) -> bool:
-    """aligned = the token of a column for each entry, `first` where it has none; False when an
-    entry has two.
+def _match_nb(
+    decoder: Decoder,
+    token: int,
+    expected: int,
+    first_layout: int,
+    table: ViewTable,
+    scratch: EntryScratch,
+) -> int:
+    """Fields from `token` up to the next entry or the end of the message, as a layout that is now
+    known; -1 for more than 15, or for a column that is there twice. `expected` is the size that is
+    looked for first.
     """
-    list_at = column * (len(scratch.found) // _LISTS)
-    count = scratch.counts[column]
-    found = scratch.found[list_at : list_at + count + 1]
-    found[np.uint64(count)] = POSITION_MAX
-    at = np.int64(0)
+    delimiter = table.meta[DELIMITER]
+    size = np.int64(expected)
+    tags = decoder.tags
+    for _ in range(2):
+        layout = first_layout + size
+        same = equal_lanes16(tags, token, scratch.tags, layout * LANES)
+        wanted = (np.int64(1) << size) - 1
+        after = np.int64(tags[np.uint64(token + size)])
+        if same & wanted == wanted and (after == delimiter or after == TAG_CHECK_SUM):
+            return size
+        # The same message may have entries of several sizes: each has its layout.
+        bounds = equal_mask16(tags, token, delimiter) | equal_mask16(tags, token, TAG_CHECK_SUM)
+        size = np.int64(trailing_zeros(bounds >> 1)) + 1
+        if size >= LANES:
+            return -1
+    return _learn_nb(decoder, token, size, first_layout + size, table, scratch)
+
+
+@kernel
+def _lay_out_nb(
+    decoder: Decoder, frame: int, table: ViewTable, entries: int, size: int, scratch: EntryScratch
+) -> tuple[int, int]:
+    """The tokens of the columns of each entry of one frame, after those of `entries` others.
+    `size` is that of the entry before, and scratch.before[frame] what is expected there.
+
+    Returns: (entries, size of the last one), or (-1, 1) when the frame has a field twice in an
+             entry, or an entry too many fields.
+    """
+    head = decoder.frames[np.uint64(frame)]
+    first = np.int64(head["first"])
+    last = first + np.int64(head["count"]) - 1
+    layouts = _layouts_nb(table)
+    expected = np.int64(scratch.before[np.uint64(frame)])
+    before = _match_nb(decoder, first, expected, layouts + LANES, table, scratch)
+    if before < 0:
+        return -1, np.int64(1)
+    scratch.before[np.uint64(frame)] = before
+    token = first + before
+    while token < last:
+        size = _match_nb(decoder, token, size, layouts, table, scratch)
+        if size < 0:
+            return -1, np.int64(1)
+        offsets = (layouts + size) * LANES
+        store_sums16(token, scratch.columns, offsets, first, scratch.tokens, entries * LANES)
+        scratch.frames[np.uint64(entries)] = frame
+        scratch.layouts[np.uint64(entries)] = layouts + size
+        entries += 1
+        token += size
+    return entries, size
+
+
+@kernel
+def _layouts_nb(table: ViewTable) -> int:
+    """First of the layouts of a view."""
+    return np.int64(2 * LANES if table.meta[DELIMITER] == TAG_MD_ENTRY_TYPE else 0)
+
+
+@kernel
+def _close_frame_nb(
+    buf: Bytes, decoder: Decoder, frame: int, table: ViewTable, row: int, scratch: EntryScratch
+) -> None:
+    """Hold the number of rows of a frame, from `row` on, against what it states."""
+    head = decoder.frames[np.uint64(frame)]
+    layout = _layouts_nb(table) + LANES + np.int64(scratch.before[np.uint64(frame)])
+    offset = np.int64(scratch.columns[np.uint64(layout * LANES + COUNT_COLUMN)])
+    head["row_first"] = row
+    check_count_nb(buf, decoder, frame, np.int64(head["first"]) + offset if offset >= 0 else 0)
+
+
+@kernel
+def _begin_rows_nb(
+    table: ViewTable, words: Int64s, row: int, entries: int, scratch: EntryScratch
+) -> tuple[int, int]:
+    """Rows that are empty but for what they will hold; (columns of any, columns of all)."""
+    width = table.meta[WIDTH]
+    clear_words_nb(words, row * width, (row + entries) * width)
+    some, every = np.int64(0), np.int64(-1)
+    base = row * width
     for i in range(entries):
-        token = np.int64(found[np.uint64(at)])
-        while token < scratch.begins[np.uint64(i)]:
-            at += 1
-            token = np.int64(found[np.uint64(at)])
-        is_here = token < scratch.stops[np.uint64(i)]
-        scratch.aligned[np.uint64(i)] = token if is_here else first
-        at += np.int64(is_here)
-        if is_here and found[np.uint64(at)] < scratch.stops[np.uint64(i)]:
-            return False
-    for i in range(entries, entries + NUMBERS):
-        scratch.aligned[np.uint64(i)] = first
-    return True
+        present = scratch.present[np.uint64(scratch.layouts[np.uint64(i)])]
+        words[np.uint64(base + FRAME)] = scratch.frames[np.uint64(i)]
+        words[np.uint64(base + FAULT_AT)] = -1
+        words[np.uint64(base + PRESENT)] = present
+        some |= present
+        every &= present
+        base += width
+    return some, every
+
+
+@kernel
+def _fill_again_nb(
+    buf: Bytes, decoder: Decoder, table: ViewTable, column: int, token: int, words: Int64s, base: int
+) -> None:
+    """A column whose value is not of the common kind: exactly, or as a fault."""
+    words[base + PRESENT] &= ~(np.int64(1) << column)
+    at, end = np.int64(decoder.starts[token]), np.int64(decoder.ends[token])
+    fill_column_nb(buf, at, end, table, column, words, base)
 
 
 @kernel
@@ -212,26 +255,33 @@ def _fill_numbers_nb(
     entries: int,
     scratch: EntryScratch,
 ) -> None:
-    """A column of numbers, eight at a time; `aligned` holds their tokens."""
-    width = table.meta[WIDTH]
-    word = table.columns[column, WORD]
-    bit = np.int64(1) << column
+    """A column of numbers, eight at a time."""
+    width, word = table.meta[WIDTH], table.columns[column, WORD]
     decimals = _decimals_nb(table.columns[column, KIND])
-    none = np.int64(scratch.aligned[entries])
     for first in range(0, entries, NUMBERS):
         trouble = parse_numbers(
-            buf, decoder.starts, decoder.ends, scratch.aligned, first, decimals, scratch.values
+            buf,
+            decoder.starts,
+            decoder.ends,
+            scratch.tokens,
+            first * LANES + column,
+            decimals,
+            scratch.values,
         )
-        for i in range(first, min(first + NUMBERS, entries)):
-            base = (row + i) * width
-            if (trouble >> (i - first)) & 1 == 0:
-                words[np.uint64(base + word)] = scratch.values[np.uint64(i - first)]
-                words[np.uint64(base + PRESENT)] |= bit
-                continue
-            token = np.int64(scratch.aligned[np.uint64(i)])
-            if token != none:
-                at, end = np.int64(decoder.starts[token]), np.int64(decoder.ends[token])
-                fill_column_nb(buf, at, end, table, column, words, base)
+        base = (row + first) * width
+        count = min(NUMBERS, entries - first)
+        if trouble == 0 and count == NUMBERS:
+            for i in range(NUMBERS):
+                words[np.uint64(base + word)] = scratch.values[np.uint64(i)]
+                base += width
+            continue
+        for i in range(count):
+            if (trouble >> i) & 1 == 0:
+                words[np.uint64(base + word)] = scratch.values[np.uint64(i)]
+            elif (words[np.uint64(base + PRESENT)] >> column) & 1:
+                token = np.int64(scratch.tokens[(first + i) * LANES + column])
+                _fill_again_nb(buf, decoder, table, column, token, words, base)
+            base += width
 
 
 @kernel
@@ -255,58 +305,42 @@ def _fill_plain_nb(
     entries: int,
     scratch: EntryScratch,
 ) -> None:
-    """A column of characters, texts or times; `aligned` holds their tokens."""
-    width = table.meta[WIDTH]
+    """A column of characters, texts or times."""
+    width, word = table.meta[WIDTH], table.columns[column, WORD]
     kind = table.columns[column, KIND]
-    word = table.columns[column, WORD]
-    bit = np.int64(1) << column
-    none = np.int64(scratch.aligned[entries])
     for i in range(entries):
-        token = np.int64(scratch.aligned[np.uint64(i)])
-        if token == none:
-            continue
         base = (row + i) * width
+        if (words[np.uint64(base + PRESENT)] >> column) & 1 == 0:
+            continue
+        token = np.int64(scratch.tokens[np.uint64(i * LANES + column)])
         at = np.int64(decoder.starts[np.uint64(token)])
         end = np.int64(decoder.ends[np.uint64(token)])
         if kind == TEXT and end > at:
             words[np.uint64(base + word)] = at
             words[np.uint64(base + word + 1)] = end
-            words[np.uint64(base + PRESENT)] |= bit
         elif kind == CHARACTER and end - at == 1:
             words[np.uint64(base + word)] = np.int64(buf[np.uint64(at)])
-            words[np.uint64(base + PRESENT)] |= bit
         else:
-            fill_column_nb(buf, at, end, table, column, words, base)
+            _fill_again_nb(buf, decoder, table, column, token, words, base)
 
 
 @kernel
-def _inherit_all_nb(
-    decoder: Decoder,
-    frame: int,
-    frame_stop: int,
-    table: ViewTable,
-    words: Int64s,
-    scratch: EntryScratch,
+def _inherit_in_frame_nb(
+    decoder: Decoder, frame: int, table: ViewTable, words: Int64s, scratch: EntryScratch
 ) -> None:
-    """Give entries without a symbol that of the entry before, or the last one before the group."""
-    column, width = table.meta[INHERITED], table.meta[WIDTH]
-    i = column * (len(scratch.found) // _LISTS)
-    stop_i = i + scratch.counts[column]
-    done = np.int64(0)
-    for each in range(frame, frame_stop):
-        head = decoder.frames[each]
-        row, count = np.int64(head["row_first"]), np.int64(head["row_count"])
-        stop = np.int64(head["first"]) + np.int64(head["count"])
-        begin = np.int64(scratch.begins[done]) if count > 0 else stop
-        at = end = np.int64(0)
-        while i < stop_i and scratch.found[i] < stop:
-            token = np.int64(scratch.found[i])
-            if token < begin:
-                at, end = np.int64(decoder.starts[token]), np.int64(decoder.ends[token])
-            i += 1
-        for place in range(row, row + count):
-            at, end = inherit_nb(words, place * width, table, at, end)
-        done += count
+    """Give the entries of a frame without a symbol that of the entry before, or the one ahead of
+    them all.
+    """
+    head = decoder.frames[frame]
+    at = end = np.int64(0)
+    layout = _layouts_nb(table) + LANES + np.int64(scratch.before[frame])
+    offset = np.int64(scratch.columns[layout * LANES + table.meta[INHERITED]])
+    if offset >= 0:
+        token = np.int64(head["first"]) + offset
+        at, end = np.int64(decoder.starts[token]), np.int64(decoder.ends[token])
+    row = np.int64(head["row_first"])
+    for place in range(row, row + np.int64(head["row_count"])):
+        at, end = inherit_nb(words, place * table.meta[WIDTH], table, at, end)
 
 
 @outline_kernel
@@ -319,40 +353,43 @@ def _read_run_nb(
     words: Int64s,
     row: int,
     scratch: EntryScratch,
-) -> int:
-    """Entries of frames of one type, of one batch, to rows from `row` on; how many, -1 when they do
-    not fit, or when an entry has a field twice.
+) -> tuple[int, int]:
+    """Entries of frames of one type, of one batch, to rows from `row` on.
+
+    Returns: (rows, frames) that were done, up to the first frame that is for `read_message_nb`, or
+             whose rows do not fit.
     """
-    width, columns = table.meta[WIDTH], len(table.columns)
-    last = decoder.frames[frame_stop - 1]
-    stop = np.int64(last["first"]) + np.int64(last["count"])
+    entries = np.int64(0)
+    done = np.int64(frame)
+    size = before = np.int64(1)
+    room = len(words) // table.meta[WIDTH] - row
+    while done < frame_stop:
+        scratch.before[np.uint64(done)] = before
+        more, size = _lay_out_nb(decoder, done, table, entries, size, scratch)
+        if more < 0 or more > room:
+            break
+        before = np.int64(scratch.before[np.uint64(done)])
+        decoder.frames[np.uint64(done)]["row_count"] = more - entries
+        _close_frame_nb(buf, decoder, done, table, row + entries, scratch)
+        entries = more
+        done += 1
+    # Vectors of tokens that reach beyond the last entry find some that are no number.
     first = np.int64(decoder.frames[frame]["first"])
-    _find_nb(decoder, table, first, stop, scratch)
-    entries = _bound_entries_nb(buf, decoder, frame, row, columns, scratch)
-    if (row + entries) * width > len(words):
-        return -1
-    clear_words_nb(words, row * width, (row + entries) * width)
-    for i in range(entries):
-        base = (row + i) * width
-        words[np.uint64(base + FRAME)] = scratch.frames[np.uint64(i)]
-        words[np.uint64(base + FAULT_AT)] = -1
-    present = np.int64(-1)
-    for column in range(columns):
-        if scratch.counts[column] == 0:
-            continue
-        if not _align_nb(column, entries, first, scratch):
-            return -1
+    for i in range(entries, entries + NUMBERS):
+        store_sums16(np.int64(0), scratch.columns, 0, first, scratch.tokens, i * LANES)
+    some, every = _begin_rows_nb(table, words, row, entries, scratch)
+    for column in range(len(table.columns)):
         kind = table.columns[column, KIND]
+        if (some >> column) & 1 == 0:
+            continue
         if kind == PRICE or kind == QUANTITY or kind == INTEGER:
             _fill_numbers_nb(buf, decoder, table, column, words, row, entries, scratch)
         else:
             _fill_plain_nb(buf, decoder, table, column, words, row, entries, scratch)
-    if table.meta[INHERITED] >= 0:
-        for i in range(entries):
-            present &= words[np.uint64((row + i) * width + PRESENT)]
-        if not (present >> table.meta[INHERITED]) & 1:
-            _inherit_all_nb(decoder, frame, frame_stop, table, words, scratch)
-    return entries
+    if table.meta[INHERITED] >= 0 and (every >> table.meta[INHERITED]) & 1 == 0:
+        for each in range(frame, done):
+            _inherit_in_frame_nb(decoder, each, table, words, scratch)
+    return entries, done - frame
 
 
 @outline_kernel
@@ -382,11 +419,13 @@ def read_entries_nb(
             run_stop += 1
         if msg_type == SNAPSHOT or msg_type == INCREMENTAL:
             table = views.snapshots if msg_type == SNAPSHOT else views.incrementals
-            count = np.int64(-1)
+            count = frames = np.int64(0)
             if decoder.frames[each]["is_plain"] == 0:
-                count = _read_run_nb(buf, decoder, each, run_stop, table, words, row, scratch)
-            if count < 0:
-                # A plain frame; or the last rows, one message after the other while they fit.
+                count, frames = _read_run_nb(
+                    buf, decoder, each, run_stop, table, words, row, scratch
+                )
+            run_stop = each + frames
+            if frames == 0:
                 run_stop = each + 1
                 count, status = read_message_nb(buf, decoder, each, table, words, row)
                 if status != OK:

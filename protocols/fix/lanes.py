@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from protocols import simd
@@ -77,14 +78,15 @@ if TYPE_CHECKING or not JIT_ENABLED:
     def parse_numbers(  # noqa: PLR0913, PLR0917
         buf: Any, starts: Any, ends: Any, tokens: Any, at: int, decimals: int, values: Any
     ) -> int:
-        """values[0:8] of the fields that tokens[at : at + 8] name, in units of 10**-decimals (0 to
-        15). Bit i of the result is set when field i is no number of one to eight bytes: digits with
+        """values[0:8] of the fields that tokens[at], tokens[at + 16] … name, every sixteenth, in
+        units of 10**-decimals (0 to 15). Bit i of the result is set when field i is no number of one to eight bytes: digits with
         at most one point, which is not the last byte, and at most `decimals` after it; its value is
         then undefined. Reads the eight bytes before the end of each.
         """
         trouble = 0
         for i in range(NUMBERS):
-            start, end = int(starts[tokens[at + i]]), int(ends[tokens[at + i]])
+            token = tokens[at + simd.LANES * i]
+            start, end = int(starts[token]), int(ends[token])
             simd._block(buf, end - NUMBER_BYTES_MAX, NUMBER_BYTES_MAX)
             text = bytes(buf[start:end]) if 0 < end - start <= NUMBER_BYTES_MAX else b""
             whole, _, fraction = text.partition(b".")
@@ -234,22 +236,24 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             number = builder.mul(number, factor)
         return number
 
-    def _without_point(builder: Any, word: Any, kept: Any) -> tuple[Any, Any]:
-        """Digits of words as bytes 0 to 9, the point taken out, and how many are after it."""
-        digits = builder.and_(builder.xor(word, _bytes(ord("0"))), kept)
-        # The lowest zero byte of `other` is where a point is; borrows reach only those above it.
+    def _points(builder: Any, word: Any, kept: Any) -> Any:
+        """Bit 7 of the first byte of each word that is a point, and maybe of later ones."""
         other = builder.or_(builder.xor(word, _bytes(ord("."))), builder.not_(kept))
+        # A zero byte borrows from those above it only.
         zero = builder.and_(builder.sub(other, _bytes(1)), builder.not_(other))
-        zero = builder.and_(zero, _bytes(0x80))
-        none = builder.icmp_unsigned("==", zero, _words(0))
-        lowest = builder.lshr(builder.and_(zero, builder.neg(zero)), _words(7))
+        return builder.and_(zero, _bytes(0x80))
+
+    def _without_point(builder: Any, digits: Any, points: Any) -> tuple[Any, Any]:
+        """Digits with the first point taken out, and how many are after it."""
+        none = builder.icmp_unsigned("==", points, _words(0))
+        lowest = builder.lshr(builder.and_(points, builder.neg(points)), _words(7))
         below = builder.sub(lowest, _words(1))
         before = builder.shl(builder.and_(digits, below), _words(8))
-        after = builder.and_(digits, builder.neg(builder.shl(lowest, _words(8))))
+        rest = builder.and_(digits, builder.neg(builder.shl(lowest, _words(8))))
         ones = simd.external(builder, "llvm.ctpop.v8i64", NUMBER_WORDS, [NUMBER_WORDS])
-        decimals = builder.lshr(builder.sub(_words(56), builder.call(ones, [below])), _words(3))
-        digits = builder.select(none, digits, builder.or_(before, after))
-        return digits, builder.select(none, _words(0), decimals)
+        after = builder.lshr(builder.sub(_words(56), builder.call(ones, [below])), _words(3))
+        digits = builder.select(none, digits, builder.or_(before, rest))
+        return digits, builder.select(none, _words(0), after)
 
     @intrinsic
     def parse_numbers(typingctx, buf, starts, ends, tokens, at, decimals, values):  # noqa: ANN001, ANN201, PLR0913, PLR0917
@@ -265,7 +269,7 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
 
             word = size = ir.Constant(NUMBER_WORDS, ir.Undefined)
             for lane in range(NUMBERS):
-                token = element(3, tokens, builder.add(at, I64(lane)))
+                token = element(3, tokens, builder.add(at, I64(simd.LANES * lane)))
                 end = element(2, ends, token)
                 length = builder.sub(end, element(1, starts, token))
                 place = builder.sub(end, I64(NUMBER_BYTES_MAX))
@@ -276,16 +280,30 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             fits = builder.icmp_unsigned("<", fits, _words(NUMBER_BYTES_MAX))
             unused = builder.shl(builder.sub(_words(NUMBER_BYTES_MAX), size), _words(3))
             kept = builder.shl(_words(-1), builder.select(fits, unused, _words(0)))
-            digits, after = _without_point(builder, word, kept)
+            digits = builder.and_(builder.xor(word, _bytes(ord("0"))), kept)
+            points = _points(builder, word, kept)
+            scale = simd.splat(builder, decimals, NUMBERS)
+            plain_digits = cgutils.alloca_once_value(builder, digits)
+            power = cgutils.alloca_once_value(builder, scale)
+            any_point = builder.icmp_unsigned(
+                "!=",
+                builder.bitcast(builder.icmp_unsigned("!=", points, _words(0)), I8),
+                I8(0),
+            )
+            # Quantities mostly have none, prices mostly do: each column has its own habit.
+            with builder.if_then(any_point):
+                joined, after = _without_point(builder, digits, points)
+                builder.store(joined, plain_digits)
+                builder.store(builder.sub(scale, after), power)
+            digits, power = builder.load(plain_digits), builder.load(power)
             wrong = builder.or_(builder.add(digits, _bytes(0x76)), digits)
             wrong = builder.icmp_unsigned("!=", builder.and_(wrong, _bytes(0x80)), _words(0))
             last = builder.lshr(word, _words(56))
             wrong = builder.or_(wrong, builder.icmp_unsigned("==", last, _words(ord("."))))
-            wanted = simd.splat(builder, decimals, NUMBERS)
-            wrong = builder.or_(wrong, builder.icmp_unsigned(">", after, wanted))
+            wrong = builder.or_(wrong, builder.icmp_signed("<", power, _words(0)))
             trouble = builder.or_(wrong, builder.not_(fits))
             number = _digits_to_numbers(builder, digits)
-            number = _times_power_of_ten(builder, number, builder.sub(wanted, after))
+            number = _times_power_of_ten(builder, number, power)
             place = simd.pointer(context, builder, kinds[6], values, I64(0), NUMBER_WORDS)
             builder.store(number, place, align=8)
             return builder.zext(builder.bitcast(trouble, I8), I64)
