@@ -122,6 +122,10 @@ if TYPE_CHECKING or not JIT_ENABLED:
         for i, offset in enumerate(_block(offsets, offsets_at, LANES).tolist()):
             _block(out, at, LANES)[i] = none if offset < 0 else base + offset
 
+    def load_word(array: Any, at: int) -> int:
+        """array[at : at + 8] as one word, first byte lowest."""
+        return int.from_bytes(bytes(_block(array, at, 8)), "little", signed=True)
+
 else:  # pragma: no cover - code generators, run by the compiler; compiled tests use the result
     I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
     BYTES = ir.VectorType(I8, BLOCK)
@@ -385,3 +389,13 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
 
         result = types.void(types.int64, offsets, types.intp, types.int64, out, types.intp)
         return result, codegen
+
+    @intrinsic
+    def load_word(typingctx, array, at):  # noqa: ANN001, ANN201
+        """array[at : at + 8] as one word, first byte lowest."""
+
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            place = pointer(context, builder, signature.args[0], *args, I64)
+            return builder.load(place, align=1)
+
+        return types.int64(array, types.intp), codegen

@@ -18,17 +18,13 @@ from protocols.fix.kernels_frame import (
     FRAMES,
     GARBLED_IN_ROW,
     SOH,
-    START,
     ZERO,
     is_digit_nb,
-    is_version_nb,
-    match_nb,
     next_frame_nb,
     read_header_nb,
-    read_trailer_nb,
 )
 from protocols.fix.kernels_tokens import tokenise_nb
-from protocols.fix.lanes import parse_tags, store_values
+from protocols.fix.lanes import FIELDS, parse_tags, store_values
 from protocols.fix.layout import (
     BATCH_BYTES,
     BATCH_BYTES_MAX,
@@ -37,7 +33,6 @@ from protocols.fix.layout import (
     FIRST_TOKEN,
     POSITION_MAX,
     TRAILER_BYTES,
-    VERSION_BYTES_MAX,
     Counter,
     Decoder,
 )
@@ -49,6 +44,7 @@ from protocols.simd import (
     equal_mask16,
     equal_mask64,
     first_marks,
+    load_word,
     prefetch,
     store_positions,
     store_positions16,
@@ -63,11 +59,23 @@ BAD_LENGTH = int(Status.BAD_LENGTH)
 OUTPUT_FULL = int(Status.OUTPUT_FULL)
 PLAIN_FRAMES = int(Counter.PLAIN_FRAMES)
 
-TAG_BEGIN_STRING, TAG_BODY_LENGTH, TAG_MSG_TYPE, TAG_CHECK_SUM = 8, 9, 35, 10
+TAG_BODY_LENGTH, TAG_MSG_TYPE, TAG_CHECK_SUM = 9, 35, 10
 
 _PREFETCH_BYTES = 2_048
 _BATCH_BYTES_MIN = 512
 _MSG_TYPE_BYTES_MAX = 8
+_WORD_BYTES = 8
+
+TRAILERS = np.array(
+    [
+        int.from_bytes(b"\x0110=%03d\x01" % total, "little", signed=True)
+        for total in range(256)
+    ],
+    np.int64,
+)
+"""CheckSum field of each sum with the separator before it, as a word: both are right when the last
+eight bytes of a message are the word of its sum.
+"""
 
 
 @kernel
@@ -104,40 +112,52 @@ def _read_fields_nb(fields: int, decoder: Decoder) -> tuple[int, int]:
              at least).
     """
     trailers = np.int64(0)
-    for at in range(FIRST_TOKEN, fields, LANES):
+    for at in range(FIRST_TOKEN, fields, FIELDS):
         trouble = parse_tags(decoder.ends, decoder.starts, decoder.digits, at, decoder.tags)
-        found = equal_mask16(decoder.tags, at, TAG_CHECK_SUM)
-        trailers += store_positions16(found, at, decoder.found, trailers)
+        for half in range(at, at + FIELDS, LANES):
+            found = equal_mask16(decoder.tags, half, TAG_CHECK_SUM)
+            trailers += store_positions16(found, half, decoder.found, trailers)
         if trouble != 0:
             return min(at + trailing_zeros(trouble), fields), trailers
     return fields, trailers
 
 
 @kernel
+def _same_version_nb(buf: Bytes, base: int, start: int, size: int) -> bool:
+    """Whether the first `size` bytes at `start` are those at `base`, by two words that overlap."""
+    if size < _WORD_BYTES:
+        for i in range(size):
+            if buf[start + i] != buf[base + i]:
+                return False
+        return True
+    tail = size - _WORD_BYTES
+    return load_word(buf, start) == load_word(buf, base) and load_word(
+        buf, start + tail
+    ) == load_word(buf, base + tail)
+
+
+@kernel
 def _body_length_nb(buf: Bytes, start: int, first: int, decoder: Decoder) -> int:
     """BodyLength of the message at `start` whose fields begin with token `first`, when its first
-    three are what they must be; else -1.
+    three are what they must be; else -1. Its BeginString must be that of the first message of the
+    batch, which is known to be sound.
     """
     tags, starts, ends = decoder.tags, decoder.starts, decoder.ends
+    base = np.int64(ends[FIRST_TOKEN - 1]) + 1
+    size = np.int64(ends[first]) - start
     if (
-        tags[first] != TAG_BEGIN_STRING
-        or tags[first + 1] != TAG_BODY_LENGTH
+        tags[first + 1] != TAG_BODY_LENGTH
         or tags[first + 2] != TAG_MSG_TYPE
-        or match_nb(buf, start, start + len(START), START) != OK
+        or size != np.int64(ends[FIRST_TOKEN]) - base
+        or not _same_version_nb(buf, base, start, size)
     ):
         return -1
-    size = np.int64(ends[first]) - start - len(START)
-    if size < 1 or size > VERSION_BYTES_MAX:
-        return -1
-    for at in range(start + len(START), np.int64(ends[first])):
-        if not is_version_nb(np.int64(buf[at])):
-            return -1
     size = np.int64(ends[first + 1]) - np.int64(starts[first + 1])
     if size < 1 or size > BODY_LENGTH_DIGITS_MAX:
         return -1
     length = np.int64(0)
     for at in range(np.int64(starts[first + 1]), np.int64(ends[first + 1])):
-        byte = np.int64(buf[at])
+        byte = np.int64(buf[np.uint64(at)])
         if not is_digit_nb(byte):
             return -1
         length = length * 10 + byte - ZERO
@@ -193,15 +213,15 @@ def _read_batch_nb(
         body_at = np.int64(ends[first + 1]) + 1
         trailer_at = np.int64(ends[last - 1]) + 1
         end = trailer_at + TRAILER_BYTES
+        # A length of -1 never fits, as a third field is there.
         if (
             body_at + length != trailer_at
             or length > decoder.settings[BODY_BYTES_MAX]
             or end > stop
-            or end != np.int64(ends[last]) + 1
         ):
             break
-        expected = read_trailer_nb(buf, trailer_at)
-        if expected != sum_between(buf, base, decoder.sums, start - base, trailer_at - base):
+        total = sum_between(buf, base, decoder.sums, start - base, trailer_at - base)
+        if load_word(buf, end - _WORD_BYTES) != TRAILERS[np.uint64(total)]:
             break
         _write_frame_nb(buf, start, end, first, decoder, i)
         decoder.frames[i]["count"] = last + 1 - first

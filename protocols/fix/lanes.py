@@ -1,4 +1,4 @@
-"""FIX fields by vectors: sixteen tags at a time, eight numbers at a time, and their twins.
+"""FIX fields by vectors: thirty-two tags at a time, eight numbers at a time, and their twins.
 
 As in `protocols/simd.py`: machine code checks no bounds, the twins do, and the callers in
 `kernels.py` and `kernels_entries.py` know what they may touch.
@@ -15,6 +15,8 @@ from protocols import simd
 from protocols.fix.spec import DATA_TAG_OF_LENGTH
 from protocols.jit import JIT_ENABLED
 
+FIELDS = 32
+"""Fields of a vector."""
 TAG_DIGITS_MAX = 4
 """Longest tag that is read here; a longer one is left to the plain tokeniser."""
 NUMBERS = 8
@@ -61,12 +63,12 @@ if TYPE_CHECKING or not JIT_ENABLED:
         return len(bits)
 
     def parse_tags(ends: Any, starts: Any, digits: Any, at: int, tags: Any) -> int:
-        """tags[at : at + 16] from where fields end and values start. Bit i of the result is set
+        """tags[at : at + 32] from where fields end and values start. Bit i of the result is set
         when field at + i has no tag of one to four digits without a leading zero, or one that may
         announce data; its tag is then undefined.
         """
         trouble = 0
-        for i in range(at, at + simd.LANES):
+        for i in range(at, at + FIELDS):
             size = int(starts[i]) - int(ends[i - 1]) - 2
             found = bytes(digits[j, i] for j in range(min(max(size, 0), TAG_DIGITS_MAX)))[::-1]
             sound = 1 <= size <= TAG_DIGITS_MAX and found.isdigit() and found[:1] != b"0"
@@ -98,7 +100,8 @@ if TYPE_CHECKING or not JIT_ENABLED:
 
 else:  # pragma: no cover - code generators, run by the compiler; compiled tests use the result
     I1, I8, I16, I32, I64 = simd.I1, simd.I8, simd.I16, simd.I32, simd.I64
-    TAG_BYTES = ir.VectorType(I8, simd.LANES)
+    COLUMN_BYTES = ir.VectorType(I8, simd.LANES)
+    TAG_BYTES, TAG_SHORTS, TAG_WORDS = (ir.VectorType(kind, FIELDS) for kind in (I8, I16, I32))
     NUMBER_WORDS = ir.VectorType(I64, NUMBERS)
 
     def _digits_row(builder, row_size, row, at):  # noqa: ANN001, ANN202
@@ -127,7 +130,7 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             def write_digits(row: int) -> Any:
                 def write(part: Any, lane: Any) -> None:
                     index = _digits_row(builder, row_size, row, builder.add(first, lane))
-                    place = simd.pointer(context, builder, kinds[5], digits, index, TAG_BYTES)
+                    place = simd.pointer(context, builder, kinds[5], digits, index, COLUMN_BYTES)
                     builder.store(part, place, align=1)
 
                 return write
@@ -168,22 +171,26 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
 
     @intrinsic
     def parse_tags(typingctx, ends, starts, digits, at, tags):  # noqa: ANN001, ANN201, PLR0913, PLR0917
-        """Sixteen tags; a bit for each that is none, or may announce data."""
+        """Thirty-two tags; a bit for each that is none, or may announce data."""
 
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
             ends, starts, digits, at, tags = args
             kinds = signature.args
+            halves = (list(range(simd.LANES)), list(range(simd.LANES, FIELDS)))
 
             def each(value: int) -> Any:
-                return simd.repeat(I32, simd.LANES, value)
+                return simd.repeat(I16, FIELDS, value)
 
             def words(array: int, values: Any, index: Any) -> Any:
-                return simd.pointer(context, builder, kinds[array], values, index, simd.WORDS)
+                return simd.pointer(context, builder, kinds[array], values, index, TAG_WORDS)
 
             previous = builder.load(words(0, ends, builder.sub(at, I64(1))), align=4)
             start = builder.load(words(1, starts, at), align=4)
-            more = builder.sub(builder.sub(start, previous), each(3))  # digits after the first
-            trouble = builder.icmp_unsigned(">", more, each(TAG_DIGITS_MAX - 1))
+            # Digits after the first.
+            gap = builder.sub(builder.sub(start, previous), simd.repeat(I32, FIELDS, 3))
+            too_many = simd.repeat(I32, FIELDS, TAG_DIGITS_MAX - 1)
+            trouble = builder.icmp_unsigned(">", gap, too_many)
+            more = builder.trunc(gap, TAG_SHORTS)
             row_size = builder.extract_value(
                 context.make_array(kinds[2])(context, builder, digits).shape, 1
             )
@@ -191,10 +198,8 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             for row in range(TAG_DIGITS_MAX):
                 index = _digits_row(builder, row_size, row, at)
                 place = simd.pointer(context, builder, kinds[2], digits, index, TAG_BYTES)
-                digit = builder.sub(
-                    builder.load(place, align=1), simd.repeat(I8, simd.LANES, ord("0"))
-                )
-                digit = builder.zext(digit, simd.WORDS)
+                digit = builder.sub(builder.load(place, align=1), simd.repeat(I8, FIELDS, ord("0")))
+                digit = builder.zext(digit, TAG_SHORTS)
                 if row:
                     there = builder.icmp_unsigned(">=", more, each(row))
                     digit = builder.select(there, digit, each(0))
@@ -207,8 +212,12 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
                 above = builder.sub(tag, each(low))
                 inside = builder.icmp_unsigned("<=", above, each(high - low))
                 trouble = builder.or_(trouble, inside)
-            builder.store(tag, words(4, tags, at), align=4)
-            return builder.zext(builder.bitcast(trouble, I16), I64)
+            for half, first in zip(halves, (0, simd.LANES), strict=True):
+                part = builder.zext(simd.pick(builder, tag, tag, half), simd.WORDS)
+                index = builder.add(at, I64(first))
+                place = simd.pointer(context, builder, kinds[4], tags, index, simd.WORDS)
+                builder.store(part, place, align=4)
+            return builder.zext(builder.bitcast(trouble, I32), I64)
 
         return types.int64(ends, starts, digits, types.intp, tags), codegen
 

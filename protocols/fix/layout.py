@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocols.errors import LocalProtocolError
-from protocols.fix.lanes import TAG_DIGITS_MAX
+from protocols.fix.lanes import FIELDS, TAG_DIGITS_MAX
 from protocols.fix.spec import DATA_TAG_OF_LENGTH
 from protocols.simd import BLOCK, LANES
 
@@ -98,7 +98,7 @@ POSITION_MAX = 2**31 - 1
 FIRST_TOKEN = LANES
 
 _BATCH_BYTES = 8_192
-_MARGIN = FIRST_TOKEN + 2 * BLOCK + LANES
+_MARGIN = FIRST_TOKEN + 2 * BLOCK + FIELDS
 
 
 def zeros_aligned(size: int, dtype: type[np.generic]) -> NDArray[Any]:
