@@ -75,7 +75,8 @@ class EntryScratch(NamedTuple):
     (-1: none); present i64[64]: the columns of a layout. Sixteen layouts, by the number of their
     fields, are for entries of X, then as many for what is before its first entry, and the same for
     W. frames, layouts i32[m]: frame and layout of each entry; before i32[m]: fields before the
-    entries of each frame; tokens i32[16 * m]: token of each column for each entry; values i64[8].
+    entries of each frame; tokens i32[16 * m]: token of each column for each entry; values i64[m],
+    and troubles i64[m], a mask at every eighth: what `parse_numbers` gave.
     """
 
     tags: Int32s
@@ -86,6 +87,7 @@ class EntryScratch(NamedTuple):
     before: Int32s
     tokens: Int32s
     values: Int64s
+    troubles: Int64s
 
 
 def allocate_scratch(decoder: Decoder) -> EntryScratch:
@@ -101,7 +103,8 @@ def allocate_scratch(decoder: Decoder) -> EntryScratch:
         layouts=np.zeros(size, np.int32),
         before=np.zeros(len(decoder.frames), np.int32),
         tokens=zeros_aligned(size * LANES, np.int32),
-        values=zeros_aligned(NUMBERS, np.int64),
+        values=zeros_aligned(size, np.int64),
+        troubles=np.zeros(size, np.int64),
     )
 
 
@@ -258,6 +261,7 @@ def _fill_numbers_nb(
     """A column of numbers, eight at a time."""
     width, word = table.meta[WIDTH], table.columns[column, WORD]
     decimals = _decimals_nb(table.columns[column, KIND])
+    any_trouble = np.int64(0)
     for first in range(0, entries, NUMBERS):
         trouble = parse_numbers(
             buf,
@@ -267,21 +271,24 @@ def _fill_numbers_nb(
             first * LANES + column,
             decimals,
             scratch.values,
+            first,
         )
-        base = (row + first) * width
-        count = min(NUMBERS, entries - first)
-        if trouble == 0 and count == NUMBERS:
-            for i in range(NUMBERS):
-                words[np.uint64(base + word)] = scratch.values[np.uint64(i)]
-                base += width
-            continue
-        for i in range(count):
-            if (trouble >> i) & 1 == 0:
-                words[np.uint64(base + word)] = scratch.values[np.uint64(i)]
-            elif (words[np.uint64(base + PRESENT)] >> column) & 1:
-                token = np.int64(scratch.tokens[(first + i) * LANES + column])
+        scratch.troubles[np.uint64(first)] = trouble
+        any_trouble |= trouble
+    # In a loop of its own: a word is slow to load from a vector that was just stored.
+    place = row * width + word
+    for i in range(entries):
+        words[np.uint64(place)] = scratch.values[np.uint64(i)]
+        place += width
+    if any_trouble == 0:
+        return
+    for i in range(entries):
+        if (scratch.troubles[i & -NUMBERS] >> (i & (NUMBERS - 1))) & 1:
+            base = (row + i) * width
+            words[base + word] = 0
+            if (words[base + PRESENT] >> column) & 1:
+                token = np.int64(scratch.tokens[i * LANES + column])
                 _fill_again_nb(buf, decoder, table, column, token, words, base)
-            base += width
 
 
 @kernel

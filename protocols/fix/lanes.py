@@ -78,9 +78,16 @@ if TYPE_CHECKING or not JIT_ENABLED:
         return int(trouble)
 
     def parse_numbers(  # noqa: PLR0913, PLR0917
-        buf: Any, starts: Any, ends: Any, tokens: Any, at: int, decimals: int, values: Any
+        buf: Any,
+        starts: Any,
+        ends: Any,
+        tokens: Any,
+        at: int,
+        decimals: int,
+        values: Any,
+        values_at: int,
     ) -> int:
-        """values[0:8] of the fields that tokens[at], tokens[at + 16] … name, every sixteenth, in
+        """values[values_at : values_at + 8] of the fields that tokens[at], tokens[at + 16] … name, every sixteenth, in
         units of 10**-decimals (0 to 15). Bit i of the result is set when field i is no number of one to eight bytes: digits with
         at most one point, which is not the last byte, and at most `decimals` after it; its value is
         then undefined. Reads the eight bytes before the end of each.
@@ -94,7 +101,8 @@ if TYPE_CHECKING or not JIT_ENABLED:
             whole, _, fraction = text.partition(b".")
             sound = (whole + fraction).isdigit() and not text.endswith(b".")
             sound = sound and len(fraction) <= decimals
-            values[i] = int(whole + fraction) * 10 ** int(decimals - len(fraction)) if sound else 0
+            scaled = int(whole + fraction) * 10 ** int(decimals - len(fraction)) if sound else 0
+            values[values_at + i] = scaled
             trouble |= (not sound) << i
         return trouble
 
@@ -265,11 +273,11 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
         return digits, builder.select(none, _words(0), after)
 
     @intrinsic
-    def parse_numbers(typingctx, buf, starts, ends, tokens, at, decimals, values):  # noqa: ANN001, ANN201, PLR0913, PLR0917
+    def parse_numbers(typingctx, buf, starts, ends, tokens, at, decimals, values, values_at):  # noqa: ANN001, ANN201, PLR0913, PLR0917
         """Eight numbers; a bit for each that is none."""
 
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
-            buf, starts, ends, tokens, at, decimals, values = args
+            buf, starts, ends, tokens, at, decimals, values, values_at = args
             kinds = signature.args
 
             def element(array: int, held: Any, index: Any) -> Any:
@@ -313,9 +321,10 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             trouble = builder.or_(wrong, builder.not_(fits))
             number = _digits_to_numbers(builder, digits)
             number = _times_power_of_ten(builder, number, power)
-            place = simd.pointer(context, builder, kinds[6], values, I64(0), NUMBER_WORDS)
+            place = simd.pointer(context, builder, kinds[6], values, values_at, NUMBER_WORDS)
             builder.store(number, place, align=8)
             return builder.zext(builder.bitcast(trouble, I8), I64)
 
-        result = types.int64(buf, starts, ends, tokens, types.intp, types.int64, values)
+        places = (buf, starts, ends, tokens, types.intp, types.int64, values, types.intp)
+        result = types.int64(*places)
         return result, codegen
