@@ -74,8 +74,8 @@ class EntryScratch(NamedTuple):
     Shapes: tags, columns i32[64 * 16]: the tags of a layout, and which of its fields each column is
     (-1: none); present i64[64]: the columns of a layout. Sixteen layouts, by the number of their
     fields, are for entries of X, then as many for what is before its first entry, and the same for
-    W. frames, layouts i32[m]: frame and layout of each entry; before i32[m]: fields before the
-    entries of each frame; tokens i32[16 * m]: token of each column for each entry; values i64[m],
+    W. frames i32[m], held i64[m]: frame and columns of each entry; before, ahead i32[m]: fields before
+    the entries of each frame, and the token of what they inherit, or 0; tokens i32[16 * m]: token of each column for each entry; values i64[m],
     and troubles i64[m], a mask at every eighth: what `parse_numbers` gave.
     """
 
@@ -83,8 +83,9 @@ class EntryScratch(NamedTuple):
     columns: Int32s
     present: Int64s
     frames: Int32s
-    layouts: Int32s
+    held: Int64s
     before: Int32s
+    ahead: Int32s
     tokens: Int32s
     values: Int64s
     troubles: Int64s
@@ -100,8 +101,9 @@ def allocate_scratch(decoder: Decoder) -> EntryScratch:
         columns=columns,
         present=np.zeros(layouts, np.int64),
         frames=np.zeros(size, np.int32),
-        layouts=np.zeros(size, np.int32),
+        held=np.zeros(size, np.int64),
         before=np.zeros(len(decoder.frames), np.int32),
+        ahead=np.zeros(len(decoder.frames), np.int32),
         tokens=zeros_aligned(size * LANES, np.int32),
         values=zeros_aligned(size, np.int64),
         troubles=np.zeros(size, np.int64),
@@ -185,6 +187,12 @@ def _lay_out_nb(
     if before < 0:
         return -1, np.int64(1)
     scratch.before[np.uint64(frame)] = before
+    # Kept now: the next frame of this size may have another layout.
+    scratch.ahead[np.uint64(frame)] = 0
+    if table.meta[INHERITED] >= 0:
+        ahead = (layouts + LANES + before) * LANES + table.meta[INHERITED]
+        offset = np.int64(scratch.columns[np.uint64(ahead)])
+        scratch.ahead[np.uint64(frame)] = first + offset if offset >= 0 else 0
     token = first + before
     while token < last:
         size = _match_nb(decoder, token, size, layouts, table, scratch)
@@ -193,7 +201,7 @@ def _lay_out_nb(
         offsets = (layouts + size) * LANES
         store_sums16(token, scratch.columns, offsets, first, scratch.tokens, entries * LANES)
         scratch.frames[np.uint64(entries)] = frame
-        scratch.layouts[np.uint64(entries)] = layouts + size
+        scratch.held[np.uint64(entries)] = scratch.present[np.uint64(layouts + size)]
         entries += 1
         token += size
     return entries, size
@@ -220,21 +228,20 @@ def _close_frame_nb(
 @kernel
 def _begin_rows_nb(
     table: ViewTable, words: Int64s, row: int, entries: int, scratch: EntryScratch
-) -> tuple[int, int]:
-    """Rows that are empty but for what they will hold; (columns of any, columns of all)."""
+) -> int:
+    """Rows that are empty but for what they will hold; the columns that any of them has."""
     width = table.meta[WIDTH]
     clear_words_nb(words, row * width, (row + entries) * width)
-    some, every = np.int64(0), np.int64(-1)
+    some = np.int64(0)
     base = row * width
     for i in range(entries):
-        present = scratch.present[np.uint64(scratch.layouts[np.uint64(i)])]
+        present = scratch.held[np.uint64(i)]
         words[np.uint64(base + FRAME)] = scratch.frames[np.uint64(i)]
         words[np.uint64(base + FAULT_AT)] = -1
         words[np.uint64(base + PRESENT)] = present
         some |= present
-        every &= present
         base += width
-    return some, every
+    return some
 
 
 @kernel
@@ -340,10 +347,8 @@ def _inherit_in_frame_nb(
     """
     head = decoder.frames[frame]
     at = end = np.int64(0)
-    layout = _layouts_nb(table) + LANES + np.int64(scratch.before[frame])
-    offset = np.int64(scratch.columns[layout * LANES + table.meta[INHERITED]])
-    if offset >= 0:
-        token = np.int64(head["first"]) + offset
+    token = np.int64(scratch.ahead[frame])
+    if token > 0:
         at, end = np.int64(decoder.starts[token]), np.int64(decoder.ends[token])
     row = np.int64(head["row_first"])
     for place in range(row, row + np.int64(head["row_count"])):
@@ -384,7 +389,7 @@ def _read_run_nb(
     first = np.int64(decoder.frames[frame]["first"])
     for i in range(entries, entries + NUMBERS):
         store_sums16(np.int64(0), scratch.columns, 0, first, scratch.tokens, i * LANES)
-    some, every = _begin_rows_nb(table, words, row, entries, scratch)
+    some = _begin_rows_nb(table, words, row, entries, scratch)
     for column in range(len(table.columns)):
         kind = table.columns[column, KIND]
         if (some >> column) & 1 == 0:
@@ -393,9 +398,14 @@ def _read_run_nb(
             _fill_numbers_nb(buf, decoder, table, column, words, row, entries, scratch)
         else:
             _fill_plain_nb(buf, decoder, table, column, words, row, entries, scratch)
-    if table.meta[INHERITED] >= 0 and (every >> table.meta[INHERITED]) & 1 == 0:
-        for each in range(frame, done):
-            _inherit_in_frame_nb(decoder, each, table, words, scratch)
+    inherited = table.meta[INHERITED]
+    if inherited >= 0:
+        every = np.int64(-1)
+        for i in range(row, row + entries):
+            every &= words[np.uint64(i * table.meta[WIDTH] + PRESENT)]
+        if (every >> inherited) & 1 == 0:
+            for each in range(frame, done):
+                _inherit_in_frame_nb(decoder, each, table, words, scratch)
     return entries, done - frame
 
 
