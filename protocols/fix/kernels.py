@@ -37,7 +37,7 @@ from protocols.fix.layout import (
     Decoder,
 )
 from protocols.jit import kernel, outline_kernel
-from protocols.simd import (
+from protocols.vectors import (
     BLOCK,
     LANES,
     add_block64,

@@ -45,7 +45,7 @@ from protocols.fix.views import (
     ViewTable,
 )
 from protocols.jit import kernel, outline_kernel
-from protocols.simd import LANES, equal_lanes16, equal_mask16, store_sums16, trailing_zeros
+from protocols.vectors import LANES, equal_lanes16, equal_mask16, store_sums16, trailing_zeros
 from protocols.wire import Bytes
 
 OK = int(Status.OK)

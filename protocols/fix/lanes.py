@@ -1,6 +1,6 @@
 """FIX fields by vectors: thirty-two tags at a time, eight numbers at a time, and their twins.
 
-As in `protocols/simd.py`: machine code checks no bounds, the twins do, and the callers in
+As in `protocols/vectors.py`: machine code checks no bounds, the twins do, and the callers in
 `kernels.py` and `kernels_entries.py` know what they may touch.
 """
 
@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from protocols import simd
+from protocols import vectors
 from protocols.fix.spec import DATA_TAG_OF_LENGTH
 from protocols.jit import JIT_ENABLED
 
@@ -53,8 +53,8 @@ if TYPE_CHECKING or not JIT_ENABLED:
         read, 0 when it may not: bytes before buf[at] are then anything. What follows within 64
         may be overwritten.
         """
-        simd._block(starts, count)
-        bits = simd._bits(mask)
+        vectors._block(starts, count)
+        bits = vectors._bits(mask)
         for index, bit in enumerate(bits, count):
             starts[index] = at + bit + 1
             for j in range(TAG_DIGITS_MAX):
@@ -94,9 +94,9 @@ if TYPE_CHECKING or not JIT_ENABLED:
         """
         trouble = 0
         for i in range(NUMBERS):
-            token = tokens[at + simd.LANES * i]
+            token = tokens[at + vectors.LANES * i]
             start, end = int(starts[token]), int(ends[token])
-            simd._block(buf, end - NUMBER_BYTES_MAX, NUMBER_BYTES_MAX)
+            vectors._block(buf, end - NUMBER_BYTES_MAX, NUMBER_BYTES_MAX)
             text = bytes(buf[start:end]) if 0 < end - start <= NUMBER_BYTES_MAX else b""
             whole, _, fraction = text.partition(b".")
             sound = (whole + fraction).isdigit() and not text.endswith(b".")
@@ -107,8 +107,8 @@ if TYPE_CHECKING or not JIT_ENABLED:
         return trouble
 
 else:  # pragma: no cover - code generators, run by the compiler; compiled tests use the result
-    I1, I8, I16, I32, I64 = simd.I1, simd.I8, simd.I16, simd.I32, simd.I64
-    COLUMN_BYTES = ir.VectorType(I8, simd.LANES)
+    I1, I8, I16, I32, I64 = vectors.I1, vectors.I8, vectors.I16, vectors.I32, vectors.I64
+    COLUMN_BYTES = ir.VectorType(I8, vectors.LANES)
     TAG_BYTES, TAG_SHORTS, TAG_WORDS = (ir.VectorType(kind, FIELDS) for kind in (I8, I16, I32))
     NUMBER_WORDS = ir.VectorType(I64, NUMBERS)
 
@@ -130,22 +130,22 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
 
             def write_start(part: Any, lane: Any) -> None:
                 index = builder.add(first, lane)
-                place = simd.pointer(context, builder, kinds[4], starts, index, simd.WORDS)
-                moved = builder.zext(part, simd.WORDS)
-                moved = builder.add(moved, simd.splat(builder, base, simd.LANES))
+                place = vectors.pointer(context, builder, kinds[4], starts, index, vectors.WORDS)
+                moved = builder.zext(part, vectors.WORDS)
+                moved = builder.add(moved, vectors.splat(builder, base, vectors.LANES))
                 builder.store(moved, place, align=4)
 
             def write_digits(row: int) -> Any:
                 def write(part: Any, lane: Any) -> None:
                     index = _digits_row(builder, row_size, row, builder.add(first, lane))
-                    place = simd.pointer(context, builder, kinds[5], digits, index, COLUMN_BYTES)
+                    place = vectors.pointer(context, builder, kinds[5], digits, index, COLUMN_BYTES)
                     builder.store(part, place, align=1)
 
                 return write
 
             def write_one(bit: Any, index: Any) -> None:
                 index = builder.add(first, index)
-                place = simd.pointer(context, builder, kinds[4], starts, index, I32)
+                place = vectors.pointer(context, builder, kinds[4], starts, index, I32)
                 builder.store(builder.add(builder.trunc(bit, I32), base), place, align=4)
                 for row in range(TAG_DIGITS_MAX):
                     # Never before the block that may be read.
@@ -153,25 +153,25 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
                     low = builder.sub(I64(0), back)
                     is_below = builder.icmp_signed("<", source, low)
                     source = builder.add(at, builder.select(is_below, low, source))
-                    byte = builder.load(simd.pointer(context, builder, kinds[1], buf, source, I8))
+                    byte = builder.load(vectors.pointer(context, builder, kinds[1], buf, source, I8))
                     index_of = _digits_row(builder, row_size, row, index)
-                    target = simd.pointer(context, builder, kinds[5], digits, index_of, I8)
+                    target = vectors.pointer(context, builder, kinds[5], digits, index_of, I8)
                     builder.store(byte, target)
 
-            if not simd.has_compress(context):
-                simd.for_set_bits(builder, mask, found, write_one)
+            if not vectors.has_compress(context):
+                vectors.for_set_bits(builder, mask, found, write_one)
                 return found
             block, before = (
                 builder.load(
-                    simd.pointer(context, builder, kinds[1], buf, place, simd.BYTES), align=1
+                    vectors.pointer(context, builder, kinds[1], buf, place, vectors.BYTES), align=1
                 )
                 for place in (at, builder.sub(at, back))
             )
-            parts = [(simd.vector_constant(I8, list(range(simd.BLOCK))), write_start)]
+            parts = [(vectors.vector_constant(I8, list(range(vectors.BLOCK))), write_start)]
             for row in range(TAG_DIGITS_MAX):
-                lanes = list(range(simd.BLOCK - 1 - row, 2 * simd.BLOCK - 1 - row))
-                parts.append((simd.pick(builder, before, block, lanes), write_digits(row)))
-            simd.store_compressed(context, builder, mask, found, parts)
+                lanes = list(range(vectors.BLOCK - 1 - row, 2 * vectors.BLOCK - 1 - row))
+                parts.append((vectors.pick(builder, before, block, lanes), write_digits(row)))
+            vectors.store_compressed(context, builder, mask, found, parts)
             return found
 
         result = types.int64(types.int64, buf, types.intp, types.intp, starts, digits, types.intp)
@@ -184,19 +184,19 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
             ends, starts, digits, at, tags = args
             kinds = signature.args
-            halves = (list(range(simd.LANES)), list(range(simd.LANES, FIELDS)))
+            halves = (list(range(vectors.LANES)), list(range(vectors.LANES, FIELDS)))
 
             def each(value: int) -> Any:
-                return simd.repeat(I16, FIELDS, value)
+                return vectors.repeat(I16, FIELDS, value)
 
             def words(array: int, values: Any, index: Any) -> Any:
-                return simd.pointer(context, builder, kinds[array], values, index, TAG_WORDS)
+                return vectors.pointer(context, builder, kinds[array], values, index, TAG_WORDS)
 
             previous = builder.load(words(0, ends, builder.sub(at, I64(1))), align=4)
             start = builder.load(words(1, starts, at), align=4)
             # Digits after the first.
-            gap = builder.sub(builder.sub(start, previous), simd.repeat(I32, FIELDS, 3))
-            too_many = simd.repeat(I32, FIELDS, TAG_DIGITS_MAX - 1)
+            gap = builder.sub(builder.sub(start, previous), vectors.repeat(I32, FIELDS, 3))
+            too_many = vectors.repeat(I32, FIELDS, TAG_DIGITS_MAX - 1)
             trouble = builder.icmp_unsigned(">", gap, too_many)
             more = builder.trunc(gap, TAG_SHORTS)
             row_size = builder.extract_value(
@@ -205,8 +205,8 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             tag, least = None, each(1)
             for row in range(TAG_DIGITS_MAX):
                 index = _digits_row(builder, row_size, row, at)
-                place = simd.pointer(context, builder, kinds[2], digits, index, TAG_BYTES)
-                digit = builder.sub(builder.load(place, align=1), simd.repeat(I8, FIELDS, ord("0")))
+                place = vectors.pointer(context, builder, kinds[2], digits, index, TAG_BYTES)
+                digit = builder.sub(builder.load(place, align=1), vectors.repeat(I8, FIELDS, ord("0")))
                 digit = builder.zext(digit, TAG_SHORTS)
                 if row:
                     there = builder.icmp_unsigned(">=", more, each(row))
@@ -220,10 +220,10 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
                 above = builder.sub(tag, each(low))
                 inside = builder.icmp_unsigned("<=", above, each(high - low))
                 trouble = builder.or_(trouble, inside)
-            for half, first in zip(halves, (0, simd.LANES), strict=True):
-                part = builder.zext(simd.pick(builder, tag, tag, half), simd.WORDS)
+            for half, first in zip(halves, (0, vectors.LANES), strict=True):
+                part = builder.zext(vectors.pick(builder, tag, tag, half), vectors.WORDS)
                 index = builder.add(at, I64(first))
-                place = simd.pointer(context, builder, kinds[4], tags, index, simd.WORDS)
+                place = vectors.pointer(context, builder, kinds[4], tags, index, vectors.WORDS)
                 builder.store(part, place, align=4)
             return builder.zext(builder.bitcast(trouble, I32), I64)
 
@@ -232,10 +232,10 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
     def _bytes(value: int) -> Any:
         """Eight words of eight times the same byte."""
         word = int.from_bytes(bytes([value]) * 8, "little", signed=True)
-        return simd.repeat(I64, NUMBERS, word)
+        return vectors.repeat(I64, NUMBERS, word)
 
     def _words(value: int) -> Any:
-        return simd.repeat(I64, NUMBERS, value)
+        return vectors.repeat(I64, NUMBERS, value)
 
     def _digits_to_numbers(builder: Any, digits: Any) -> Any:
         """Eight digits a word, the first in the lowest byte, to a number: pairs, fours, eights."""
@@ -267,7 +267,7 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
         below = builder.sub(lowest, _words(1))
         before = builder.shl(builder.and_(digits, below), _words(8))
         rest = builder.and_(digits, builder.neg(builder.shl(lowest, _words(8))))
-        ones = simd.external(builder, "llvm.ctpop.v8i64", NUMBER_WORDS, [NUMBER_WORDS])
+        ones = vectors.external(builder, "llvm.ctpop.v8i64", NUMBER_WORDS, [NUMBER_WORDS])
         after = builder.lshr(builder.sub(_words(56), builder.call(ones, [below])), _words(3))
         digits = builder.select(none, digits, builder.or_(before, rest))
         return digits, builder.select(none, _words(0), after)
@@ -281,16 +281,16 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             kinds = signature.args
 
             def element(array: int, held: Any, index: Any) -> Any:
-                place = simd.pointer(context, builder, kinds[array], held, index, I32)
+                place = vectors.pointer(context, builder, kinds[array], held, index, I32)
                 return builder.sext(builder.load(place, align=4), I64)
 
             word = size = ir.Constant(NUMBER_WORDS, ir.Undefined)
             for lane in range(NUMBERS):
-                token = element(3, tokens, builder.add(at, I64(simd.LANES * lane)))
+                token = element(3, tokens, builder.add(at, I64(vectors.LANES * lane)))
                 end = element(2, ends, token)
                 length = builder.sub(end, element(1, starts, token))
                 place = builder.sub(end, I64(NUMBER_BYTES_MAX))
-                place = simd.pointer(context, builder, kinds[0], buf, place, I64)
+                place = vectors.pointer(context, builder, kinds[0], buf, place, I64)
                 word = builder.insert_element(word, builder.load(place, align=1), I32(lane))
                 size = builder.insert_element(size, length, I32(lane))
             fits = builder.sub(size, _words(1))
@@ -299,7 +299,7 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             kept = builder.shl(_words(-1), builder.select(fits, unused, _words(0)))
             digits = builder.and_(builder.xor(word, _bytes(ord("0"))), kept)
             points = _points(builder, word, kept)
-            scale = simd.splat(builder, decimals, NUMBERS)
+            scale = vectors.splat(builder, decimals, NUMBERS)
             plain_digits = cgutils.alloca_once_value(builder, digits)
             power = cgutils.alloca_once_value(builder, scale)
             any_point = builder.icmp_unsigned(
@@ -321,7 +321,7 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             trouble = builder.or_(wrong, builder.not_(fits))
             number = _digits_to_numbers(builder, digits)
             number = _times_power_of_ten(builder, number, power)
-            place = simd.pointer(context, builder, kinds[6], values, values_at, NUMBER_WORDS)
+            place = vectors.pointer(context, builder, kinds[6], values, values_at, NUMBER_WORDS)
             builder.store(number, place, align=8)
             return builder.zext(builder.bitcast(trouble, I8), I64)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from protocols.errors import LocalProtocolError
 from protocols.fix.lanes import FIELDS, TAG_DIGITS_MAX
 from protocols.fix.spec import DATA_TAG_OF_LENGTH
-from protocols.simd import BLOCK, LANES
+from protocols.vectors import BLOCK, LANES
 
 Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]

@@ -21,6 +21,7 @@ from protocols.binaryfile.reader import load_bytes
 from protocols.moldudp64.codec import Packet, encode_packet
 from protocols.pcap.reader import open_capture
 from protocols.pcap.writer import Endpoint, PcapWriter, build_datagram, build_ethernet_frame
+from tools.bench import fix
 from tools.bench.kernels import (
     VALUES,
     add_counts_nb,
@@ -218,5 +219,10 @@ BENCHMARKS = (
     Benchmark("window_store", "packet kept and dropped", window_store),
     Benchmark("pcap_index", "frame indexed", pcap_index),
     Benchmark("fix_encode", "signal encoded", fix_encode),
+    Benchmark("fix_tokenise", "message framed, in tokens", fix.fix_tokenise),
+    Benchmark("fix_decode", "message, prices and sizes too", fix.fix_decode),
+    Benchmark("fix_entries", "message to typed rows", fix.fix_entries),
+    Benchmark("fix_decode_simplefix", "message, by simplefix", fix.fix_decode_simplefix),
+    Benchmark("fix_decode_quickfix", "message, by QuickFIX", fix.fix_decode_quickfix, "quickfix"),
 )
 """Every benchmark, in the order of the table."""

@@ -126,6 +126,9 @@ def _print_table(results: Sequence[Result], report: dict[str, Any]) -> None:
     for heading in ("median", "lowest", "highest", "operations/s"):
         table.add_column(heading, justify="right")
     for result in results:
+        if not result.is_installed:
+            table.add_row(result.name, result.operation, "not installed")
+            continue
         costs = (result.median, result.lowest, result.highest)
         shown = (format_tenths(tenths) for tenths in costs)
         table.add_row(result.name, result.operation, *shown, f"{result.operations_per_s:,}")

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,21 +40,32 @@ class Workload(NamedTuple):
 
 
 class Benchmark(NamedTuple):
-    """A benchmark: `prepare` makes from a workload the function that is run and timed."""
+    """A benchmark: `prepare` makes from a workload the function that is run and timed. `needs` is
+    a module that this project does not ask for: without it there is no figure.
+    """
 
     name: str
     operation: str
     prepare: Callable[[Workload], Run]
+    needs: str = ""
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether what it needs is there."""
+        return not self.needs or find_spec(self.needs) is not None
 
 
 class Result(NamedTuple):
-    """Tenths of a nanosecond an operation: median, lowest and highest of the runs."""
+    """Tenths of a nanosecond an operation: median, lowest and highest of the runs; zeros for what
+    is not installed.
+    """
 
     name: str
     operation: str
     median: int
     lowest: int
     highest: int
+    is_installed: bool = True
 
     @property
     def operations_per_s(self) -> int:
@@ -62,6 +74,8 @@ class Result(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """One entry of `benchmarks` in the JSON file."""
+        if not self.is_installed:
+            return {"name": self.name, "operation": self.operation, "installed": False}
         return {
             "name": self.name,
             "operation": self.operation,
@@ -74,6 +88,8 @@ class Result(NamedTuple):
 
 def measure(benchmark: Benchmark, workload: Workload, runs: int = RUNS) -> Result:
     """Run once to compile and to fill the caches, then `runs` times for the record."""
+    if not benchmark.is_installed:
+        return Result(benchmark.name, benchmark.operation, 0, 0, 0, is_installed=False)
     run = benchmark.prepare(workload)
     run()
     costs = sorted(cost_tenths(run()) for _ in range(runs))

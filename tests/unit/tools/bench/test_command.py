@@ -42,6 +42,15 @@ def test_all_benchmarks_run_without_a_name(capsys: pytest.CaptureFixture[str]):
     assert "500 messages" in out
 
 
+def test_what_is_not_installed_is_a_row_without_figures(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    only = command.BENCHMARKS[0]._replace(needs="no_such_module")
+    monkeypatch.setattr(command, "BENCHMARKS", (only,))
+    assert run() == 0
+    assert "not installed" in capsys.readouterr().out
+
+
 def test_the_json_file_has_the_same(tmp_path: Path):
     path = tmp_path / "bench.json"
     assert run("ring_one_thread", "--json", str(path)) == 0

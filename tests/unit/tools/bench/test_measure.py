@@ -58,6 +58,13 @@ def test_operations_a_second_follow_from_the_median():
     }
 
 
+def test_what_is_not_installed_has_no_figure():
+    missing = Benchmark("sample", "thing done", benchmark([]).prepare, "no_such_module")
+    result = measure(missing, WORKLOAD)
+    assert result.as_json() == {"name": "sample", "operation": "thing done", "installed": False}
+    assert Benchmark("sample", "thing done", benchmark([]).prepare, "json").is_installed
+
+
 def test_the_machine_is_named():
     machine = describe_machine()
     assert set(machine) == {"cpu", "cores", "date", "commit", "python", "numba", "kernel"}

@@ -5,13 +5,14 @@ JIT off, the twins themselves.
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols import simd
+from protocols import vectors
 from protocols.jit import JIT_ENABLED, kernel
 
 MARGIN = 64
@@ -36,46 +37,46 @@ def bits_of(mask: int, size: int = 64) -> list[int]:
 
 @kernel
 def equal_mask64_nb(buf: np.ndarray, at: int, byte: int):
-    return simd.equal_mask64(buf, at, byte)
+    return vectors.equal_mask64(buf, at, byte)
 
 
 @kernel
 def first_marks_nb(ends: int, marks: int, is_fresh: int):
-    return simd.first_marks(ends, marks, is_fresh)
+    return vectors.first_marks(ends, marks, is_fresh)
 
 
 @kernel
 def store_positions_nb(mask: int, base: int, out: np.ndarray, at: int):
-    return simd.store_positions(mask, base, out, at)
+    return vectors.store_positions(mask, base, out, at)
 
 
 @kernel
 def store_positions16_nb(mask: int, base: int, out: np.ndarray, at: int):
-    return simd.store_positions16(mask, base, out, at)
+    return vectors.store_positions16(mask, base, out, at)
 
 
 @kernel
 def sums_nb(buf: np.ndarray, base: int, blocks: int, sums: np.ndarray, first: int, stop: int):
     for block in range(blocks):
-        simd.prefetch(buf, base + 64 * block + 2_048)
-        simd.add_block64(buf, base + 64 * block, sums, 64 * block)
-    return simd.sum_between(buf, base, sums, first, stop)
+        vectors.prefetch(buf, base + 64 * block + 2_048)
+        vectors.add_block64(buf, base + 64 * block, sums, 64 * block)
+    return vectors.sum_between(buf, base, sums, first, stop)
 
 
 @kernel
 def words_nb(values: np.ndarray, at: int, wanted: int, others: np.ndarray, others_at: int):
-    return simd.equal_mask16(values, at, wanted), simd.equal_lanes16(values, at, others, others_at)
+    return vectors.equal_mask16(values, at, wanted), vectors.equal_lanes16(values, at, others, others_at)
 
 
 @kernel
 def store_sums16_nb(base: int, offsets: np.ndarray, at: int, none: int, out: np.ndarray, out_at: int):
-    simd.store_sums16(base, offsets, at, none, out, out_at)
+    vectors.store_sums16(base, offsets, at, none, out, out_at)
     return 0
 
 
 @kernel
 def scalars_nb(buf: np.ndarray, at: int, mask: int):
-    return simd.load_word(buf, at), simd.trailing_zeros(mask)
+    return vectors.load_word(buf, at), vectors.trailing_zeros(mask)
 
 
 @given(blocks, st.integers(0, 5), st.sampled_from(b"\x01=\x00\xff"))
@@ -157,23 +158,29 @@ def test_words_and_zeros(data: bytes, mask: int):
 @pytest.mark.skipif(JIT_ENABLED, reason="the twins check bounds, machine code does not")
 def test_the_twins_refuse_what_lies_outside():
     with pytest.raises(IndexError):
-        simd.equal_mask64(np.zeros(64, np.uint8), 1, 1)
+        vectors.equal_mask64(np.zeros(64, np.uint8), 1, 1)
     with pytest.raises(IndexError):
-        simd.load_word(np.zeros(64, np.uint8), -1)
+        vectors.load_word(np.zeros(64, np.uint8), -1)
 
 
 @pytest.mark.compiled_only
-def test_a_processor_without_vector_compress_gives_the_same(tmp_path):
-    """The whole file once more, and the decoder, compiled for a plain processor of this kind."""
-    here = os.path.abspath(__file__)
-    tests = [here, here.replace("unit/protocols/test_simd.py", "property/test_fix_kernels.py")]
+@pytest.mark.timeout(600)
+def test_a_processor_without_vector_compress_gives_the_same(tmp_path: Path):
+    """These tests once more, and the decoder's, compiled for the plainest processor of this kind."""
+    here = Path(__file__)
+    decoder = here.parents[2] / "property" / "test_fix_kernels.py"
+    tests = [
+        f"{here}",
+        f"{decoder}::test_kernels_find_what_the_twin_finds",
+        f"{decoder}::test_entries_of_a_batch_are_those_of_its_messages",
+    ]
     environment = {
         **os.environ,
         "NUMBA_CPU_NAME": "generic",
         "NUMBA_CPU_FEATURES": "",
         "NUMBA_CACHE_DIR": str(tmp_path),
     }
-    chosen = "not without_vector and not any_message and not every_column and not dates and not times"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, *tests]
+    pytest_command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command = [*pytest_command, "--timeout=500", "-k", "not without_vector", *tests]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3_000:]
