@@ -280,6 +280,8 @@ def _fill_numbers_nb(
             scratch.values,
             first,
         )
+        if entries - first < NUMBERS:
+            trouble &= (np.int64(1) << (entries - first)) - 1
         scratch.troubles[np.uint64(first)] = trouble
         any_trouble |= trouble
     # In a loop of its own: a word is slow to load from a vector that was just stored.

@@ -30,9 +30,7 @@ def _tag_ranges() -> tuple[tuple[int, int], ...]:
     each tag would cost more than reading a message plainly for one of the tags in between.
     """
     ranges: list[tuple[int, int]] = []
-    for tag in sorted(DATA_TAG_OF_LENGTH):
-        if tag >= 10**TAG_DIGITS_MAX:
-            break
+    for tag in sorted(tag for tag in DATA_TAG_OF_LENGTH if tag < 10**TAG_DIGITS_MAX):
         if ranges and tag - ranges[-1][1] <= tag // 8:
             ranges[-1] = (ranges[-1][0], tag)
         else:

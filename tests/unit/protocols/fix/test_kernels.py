@@ -142,7 +142,6 @@ def test_the_batch_shrinks_where_it_is_in_vain_and_grows_again():
 
 def test_garbage_is_skipped_and_counted_by_reason():
     decoder = small_decoder()
-    wrong_sum = HEARTBEAT[:-4] + b"999\x01"[:4]
     wrong_sum = HEARTBEAT[:-4] + (b"000\x01" if HEARTBEAT[-4:-1] != b"000" else b"001\x01")
     stream = b"".join(
         [b"noise", HEARTBEAT, b"8=FIX.4.4\x01x", wrong_sum, HEARTBEAT.replace(b"9=4", b"9=3", 1)]
@@ -191,6 +190,41 @@ def test_a_search_for_the_end_goes_on_where_it_stopped():
     assert len(stream) - 20 < counts[Counter.SEARCHED] < len(stream)
 
 
+@pytest.mark.parametrize("second", [b"8=FIX.5\x01", b"8=FIX.4.4\x01", b"8=FIX.4\x01"])
+def test_versions_may_change_from_message_to_message(second: bytes):
+    def message(begin: bytes) -> bytes:
+        whole = begin + b"9=5\x0135=0\x01"
+        return whole + b"10=%03d\x01" % (sum(whole) % 256)
+
+    found, _, _ = decode_all(message(b"8=FIX.4\x01") + message(second), small_decoder())
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("length", ["", "1234567890", "4x", "40", "999999999"])
+def test_a_wrong_length_after_a_sound_message_is_garbled(length: str):
+    head = pipes(f"8=FIX.4.4|9={length}|35=0|49=A|56=B|34=2|52=20261121-14:30:00|")
+    damaged = head + b"10=%03d\x01" % (sum(head) % 256)
+    decoder = small_decoder()
+    found, _, _ = decode_all(HEARTBEAT + damaged + HEARTBEAT, decoder)
+    assert [each.start for each in found] == [0, len(HEARTBEAT) + len(damaged)]
+    assert decoder.counts[Counter.GARBLED_BYTES] == len(damaged)
+
+
+@pytest.mark.parametrize("begin", ["8=FIX.4.4.4.44|", "8=FIX|", "8=FIX.4.4 |", "8=FIX.4.4|8=F"])
+def test_what_is_no_header_is_passed_over(begin: str):
+    decoder = small_decoder()
+    found, _, _ = decode_all(pipes(begin) + HEARTBEAT, decoder)
+    assert len(found) == 1
+    assert counted(decoder)["bad_headers"] == 1
+
+
+@pytest.mark.parametrize("trailer", [b"10=5:0\x01", b"10=0500", b"11=050\x01"])
+def test_what_is_no_trailer_is_a_wrong_length(trailer: bytes):
+    decoder = small_decoder()
+    assert len(decode_all(HEARTBEAT[:-7] + trailer + HEARTBEAT, decoder)[0]) <= 1
+    assert counted(decoder)["bad_lengths"] == 1
+
+
 def test_frames_stop_at_their_limit_and_go_on():
     decoder = small_decoder(frame_limit=2)
     buf = as_buffer(HEARTBEAT * 5)
@@ -199,7 +233,7 @@ def test_frames_stop_at_their_limit_and_go_on():
     assert decode_nb(buf, 4 * len(HEARTBEAT), stop, decoder) == (1, len(HEARTBEAT), Status.OK)
 
 
-def test_a_buffer_beyond_the_reach_of_tokens_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_a_buffer_beyond_the_reach_of_tokens_is_refused():
     found = decode_nb(as_buffer(HEARTBEAT), 0, layout.POSITION_MAX + 1, small_decoder())
     assert found == (0, 0, Status.BAD_LENGTH)
 

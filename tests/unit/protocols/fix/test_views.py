@@ -1,11 +1,19 @@
 """Typed views: golden rows, and the tables themselves."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from protocols.errors import Status
 from protocols.fix.kernels import decode_nb
-from protocols.fix.kernels_entries import COUNT_COLUMN, allocate_scratch, entry_views, read_entries_nb
+from protocols.fix.kernels_entries import (
+    COUNT_COLUMN,
+    EntryViews,
+    allocate_scratch,
+    entry_views,
+    read_entries_nb,
+)
 from protocols.fix.kernels_views import read_message_nb
 from protocols.fix.views import HEADER_VIEW, TAG_LIMIT, VIEWS, ColumnKind, View, allocate_rows
 from tests.reference.fix_decoding import as_buffer, decode_all, read_rows, small_decoder
@@ -96,6 +104,28 @@ def test_a_group_that_is_not_as_long_as_it_says(count: str):
     frame = decoder.frames[0]
     assert (frame["row_count"], frame["row_status"]) == (2, Status.BAD_LENGTH)
     assert frame["row_fault_at"] == message.index(b"268=") + 4
+
+
+def test_a_view_of_prices_and_sizes_only():
+    whole = VIEWS[b"X"]
+    columns = tuple(each for each in whole.columns if each.name in {"price_e9", "qty_e8"})
+    view = dataclasses.replace(whole, columns=columns)
+    message = wire("35=X|268=8|" + "279=0|55=A|270=1.5|271=2|" * 8)
+    decoder, buf = small_decoder(), as_buffer(message)
+    decode_nb(buf, 0, len(message), decoder)
+    rows, words = allocate_rows(view, 8)
+    views = EntryViews(view.table(), view.table())
+    assert read_entries_nb(buf, decoder, 0, 1, views, words, allocate_scratch(decoder)) == (
+        8, 1, Status.OK
+    )  # fmt: skip
+    assert rows["price_e9"].tolist() == [1_500_000_000] * 8
+    assert rows["qty_e8"].tolist() == [200_000_000] * 8
+
+
+def test_entries_of_a_plain_frame():
+    message = wire("35=X|268=1|279=0|55=A|270=1.5|271=2|358=3|359=a|b|")
+    (row,) = entries_of(message)
+    assert (row["price_e9"], row["qty_e8"]) == (1_500_000_000, 200_000_000)
 
 
 def test_an_order_in_its_view():
