@@ -61,7 +61,7 @@ PLAIN_FRAMES = int(Counter.PLAIN_FRAMES)
 
 TAG_BODY_LENGTH, TAG_MSG_TYPE, TAG_CHECK_SUM = 9, 35, 10
 
-_PREFETCH_BYTES = 2_048
+_PREFETCH_BYTES = 4_096
 _BATCH_BYTES_MIN = 512
 _MSG_TYPE_BYTES_MAX = 8
 _WORD_BYTES = 8
@@ -94,8 +94,10 @@ def _index_fields_nb(buf: Bytes, base: int, blocks: int, decoder: Decoder) -> in
         at = base + block * BLOCK
         prefetch(buf, at + _PREFETCH_BYTES)
         separators = equal_mask64(buf, at, SOH)
+        equals = equal_mask64(buf, at, EQUALS)
         add_block64(buf, at, decoder.sums, block * BLOCK)
-        firsts, is_fresh = first_marks(separators, equal_mask64(buf, at, EQUALS), is_fresh)
+        # A field starts after a separator, or goes on from the block before without a value yet.
+        firsts, is_fresh = first_marks(separators, equals, is_fresh)
         field += store_positions(separators, at, decoder.ends, field)
         value += store_values(firsts, buf, at, back, decoder.starts, decoder.digits, value)
         back = np.int64(BLOCK)
