@@ -71,7 +71,7 @@ def random_nb(state: np.ndarray, limit: int):
 
 @kernel
 def repair_nb(buf: np.ndarray, start: int, stop: int):
-    """Three digits of BodyLength and the sum made right for a message whose ends are not damaged."""
+    """Three digits of BodyLength and the sum made right, for a message with sound ends."""
     body = start + 16  # 8=FIX.4.4|9=nnn|
     length = stop - 7 - body
     for i in range(3):
@@ -85,7 +85,11 @@ def repair_nb(buf: np.ndarray, start: int, stop: int):
 
 @kernel
 def make_input_nb(
-    corpus: np.ndarray, ends: np.ndarray, bytes_of_note: np.ndarray, state: np.ndarray, buf: np.ndarray
+    corpus: np.ndarray,
+    ends: np.ndarray,
+    bytes_of_note: np.ndarray,
+    state: np.ndarray,
+    buf: np.ndarray,
 ):
     """One input at buf[0:]; its size."""
     size = np.int64(0)
@@ -126,9 +130,7 @@ def compare_nb(buf: np.ndarray, size: int, fast: Side, plain: Side):
     while status == OUTPUT_FULL:
         count, used, status = decode_nb(buf, at, size, fast.decoder)
         at += used
-        read_entries_nb(
-            buf, fast.decoder, np.int64(0), count, fast.views, fast.words, fast.scratch
-        )
+        read_entries_nb(buf, fast.decoder, np.int64(0), count, fast.views, fast.words, fast.scratch)
         for i in range(count):
             frame = fast.decoder.frames[i]
             start, end, _, found = next_frame_nb(
@@ -181,7 +183,7 @@ def compare_tokens_nb(buf: np.ndarray, i: int, fast: Side, plain: Side):
 def compare_rows_nb(buf: np.ndarray, i: int, fast: Side, plain: Side):
     frame, twin = fast.decoder.frames[i], plain.decoder.frames[0]
     msg_type = frame["msg_type"]
-    if msg_type != SNAPSHOT and msg_type != INCREMENTAL:
+    if msg_type not in (SNAPSHOT, INCREMENTAL):
         read_message_nb(buf, plain.decoder, np.int64(0), plain.order, plain.words, np.int64(0))
         return 0
     table = plain.views.snapshots if msg_type == SNAPSHOT else plain.views.incrementals
@@ -229,14 +231,20 @@ def wire(body: str) -> bytes:
 
 def corpus() -> list[bytes]:
     """Messages with a BodyLength of three digits."""
-    ordinary = [message for message in incremental_refreshes(50) if message[12:16].endswith(b"\x01")]
+    ordinary = [
+        message for message in incremental_refreshes(50) if message[12:16].endswith(b"\x01")
+    ]
     return [
         *ordinary,
         wire("35=W|34=1|55=ES|268=2|269=0|270=5|271=1|269=1|270=5.25|271=0.5|273=14:30:00.5|"),
-        wire("35=X|268=3|279=0|269=0|55=A|270=1|271=2|279=2|278=E|279=1|269=1|270=-1.5|83=7|346=2|"),
+        wire(
+            "35=X|268=3|279=0|269=0|55=A|270=1|271=2|279=2|278=E|279=1|269=1|270=-1.5|83=7|346=2|"
+        ),
         wire("35=X|268=1|279=0|55=A|270=1|271=2|5001=x|20001=y|58=text|272=20261121|1023=4|"),
         wire("35=B|148=news|358=5|359=a|b=c|33=1|58=x|354=3|355=|||"),
-        wire("35=8|37=O|17=E|150=0|39=0|55=A|54=1|38=100|44=1.25|151=0|14=0|6=0|60=20261121-14:30:00|"),
+        wire(
+            "35=8|37=O|17=E|150=0|39=0|55=A|54=1|38=100|44=1.25|151=0|14=0|6=0|60=20261121-14:30:00|"
+        ),
         wire("35=0|"),
     ]
 

@@ -71,9 +71,7 @@ def _entries(workload: Workload, view: View) -> Run:
     table = view.table()
     _, words = allocate_rows(view, _ROWS)
     entries = Entries(EntryViews(table, table), words, allocate_scratch(decoder))
-    return _passes(
-        workload, lambda buf, size: decode_fix_entries_nb(buf, size, decoder, entries)
-    )
+    return _passes(workload, lambda buf, size: decode_fix_entries_nb(buf, size, decoder, entries))
 
 
 def fix_decode(workload: Workload) -> Run:
