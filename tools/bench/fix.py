@@ -25,23 +25,23 @@ from tools.bench.measure import Run, Timing, Workload
 _MESSAGES_MIN, _MESSAGES_MAX = 100, 50_000
 _MESSAGES_PER_PASS = 1_000
 _PASSES_MIN, _PASSES_MAX = 2, 20
-_MESSAGES_A_PASS_MORE = 50_000
+_SESSION_MESSAGES_A_PASS = 50_000
 _ROWS = 4_096
 _PRICE_AND_SIZE = ("price_e9", "qty_e8")
 
 Pass = Callable[[np.ndarray, int], Any]
 
 
-def _passes(workload: Workload, decode: Pass) -> Run:
+def passes_over_corpus(workload: Workload, decode: Pass) -> Run:
     """The messages a thousand at a time, each thousand followed by the next one in memory."""
-    messages = _corpus(workload)
+    messages = corpus(workload)
     data = b"".join(messages) + bytes(BLOCK)
     buf = np.frombuffer(data, np.uint8).copy()
     ends = np.cumsum([0, *map(len, messages)]).tolist()
     starts = range(0, len(messages), _MESSAGES_PER_PASS)
     bounds = [(ends[i], ends[min(i + _MESSAGES_PER_PASS, len(messages))]) for i in starts]
     parts = [(buf[start:], end - start) for start, end in bounds]
-    passes = min(max(workload.messages // _MESSAGES_A_PASS_MORE, _PASSES_MIN), _PASSES_MAX)
+    passes = min(max(workload.messages // _SESSION_MESSAGES_A_PASS, _PASSES_MIN), _PASSES_MAX)
 
     def run() -> Timing:
         fastest = [2**63] * len(parts)
@@ -55,7 +55,8 @@ def _passes(workload: Workload, decode: Pass) -> Run:
     return run
 
 
-def _corpus(workload: Workload) -> list[bytes]:
+def corpus(workload: Workload) -> list[bytes]:
+    """The messages of every benchmark here."""
     count = min(max(workload.messages // 20, _MESSAGES_MIN), _MESSAGES_MAX)
     return list(incremental_refreshes(count))
 
@@ -63,7 +64,7 @@ def _corpus(workload: Workload) -> list[bytes]:
 def fix_tokenise(workload: Workload) -> Run:
     """Framed, length and checksum verified, every field to (tag, start, end)."""
     decoder = allocate_decoder()
-    return _passes(workload, lambda buf, size: decode_fix_nb(buf, size, decoder))
+    return passes_over_corpus(workload, lambda buf, size: decode_fix_nb(buf, size, decoder))
 
 
 def _entries(workload: Workload, view: View) -> Run:
@@ -71,7 +72,9 @@ def _entries(workload: Workload, view: View) -> Run:
     table = view.table()
     _, words = allocate_rows(view, _ROWS)
     entries = Entries(EntryViews(table, table), words, allocate_scratch(decoder))
-    return _passes(workload, lambda buf, size: decode_fix_entries_nb(buf, size, decoder, entries))
+    return passes_over_corpus(
+        workload, lambda buf, size: decode_fix_entries_nb(buf, size, decoder, entries)
+    )
 
 
 def fix_decode(workload: Workload) -> Run:
@@ -87,17 +90,20 @@ def fix_entries(workload: Workload) -> Run:
 
 
 def fix_decode_simplefix(workload: Workload) -> Run:
-    """simplefix: bytes to its messages, without reading prices; it verifies no checksum."""
+    """simplefix: bytes to its messages, fed one after the other, without reading prices; it
+    verifies no checksum.
+    """
+    messages = _slow_corpus(workload)
 
-    def decode(buf: np.ndarray, size: int) -> int:
+    def decode() -> int:
         parser = simplefix.FixParser()
-        parser.append_buffer(buf[:size].tobytes())
         count = 0
-        while parser.get_message() is not None:
-            count += 1
+        for message in messages:
+            parser.append_buffer(message)
+            count += parser.get_message() is not None
         return count
 
-    return _slow(workload, decode)
+    return _timed(decode)
 
 
 def fix_decode_quickfix(workload: Workload) -> Run:
@@ -108,26 +114,24 @@ def fix_decode_quickfix(workload: Workload) -> Run:
     texts = [message.decode("latin-1") for message in _slow_corpus(workload)]
     message = quickfix.Message()
 
-    def run() -> Timing:
-        started_ns = time.perf_counter_ns()
+    def decode() -> int:
         for text in texts:
             message.setString(text, True)
-        return Timing(len(texts), time.perf_counter_ns() - started_ns)
+        return len(texts)
 
-    return run
+    return _timed(decode)
 
 
 def _slow_corpus(workload: Workload) -> list[bytes]:
-    return _corpus(workload)[:_MESSAGES_PER_PASS]
+    return corpus(workload)[:_MESSAGES_PER_PASS]
 
 
-def _slow(workload: Workload, decode: Pass) -> Run:
-    data = b"".join(_slow_corpus(workload))
-    buf = np.frombuffer(data, np.uint8)
+def _timed(decode: Callable[[], int]) -> Run:
+    """Time a function that says how many messages it decoded."""
 
     def run() -> Timing:
         started_ns = time.perf_counter_ns()
-        count = decode(buf, len(buf))
+        count = decode()
         return Timing(count, time.perf_counter_ns() - started_ns)
 
     return run
