@@ -30,25 +30,27 @@ if TYPE_CHECKING or not JIT_ENABLED:
     # The interpreter's twins; mypy sees these signatures.
     _WORD_BITS = 64
 
-    def _bits(mask: int) -> list[int]:
+    def set_bits(mask: int) -> list[int]:
+        """Numbers of the set bits."""
         return [bit for bit in range(_WORD_BITS) if mask >> bit & 1]
 
     def _signed(mask: int) -> int:
         return mask - (1 << _WORD_BITS) if mask >> (_WORD_BITS - 1) else mask
 
-    def _block(array: Any, at: int, size: int = BLOCK) -> Any:
+    def block_of(array: Any, at: int, size: int = BLOCK) -> Any:
+        """array[at : at + size], which must be there."""
         if not 0 <= at <= len(array) - size:
             raise IndexError(f"{size} elements at {at} of {len(array)}")
         return array[at : at + size]
 
     def equal_mask64(array: Any, at: int, byte: int) -> int:
         """Bit i is set where array[at + i] == byte."""
-        block = _block(array, at).tolist()
+        block = block_of(array, at).tolist()
         return _signed(sum(1 << i for i, each in enumerate(block) if each == byte))
 
     def trailing_zeros(mask: int) -> int:
         """Number of the lowest set bit, 64 when there is none."""
-        return next(iter(_bits(mask)), _WORD_BITS)
+        return next(iter(set_bits(mask)), _WORD_BITS)
 
     def prefetch(array: Any, at: int) -> None:
         """Ask for the cache line of array[at], which may lie outside."""
@@ -72,17 +74,17 @@ if TYPE_CHECKING or not JIT_ENABLED:
         """out[at], out[at + 1] … = base + each set bit of `mask`; their number. What follows in
         out[at : at + 64] may be overwritten.
         """
-        _block(out, at)
-        bits = _bits(mask)
+        block_of(out, at)
+        bits = set_bits(mask)
         out[at : at + BLOCK] = base
         out[at : at + len(bits)] = [base + bit for bit in bits]
         return len(bits)
 
     def add_block64(array: Any, at: int, sums: Any, sums_at: int) -> None:
         """The 64 sums of bytes, modulo 256, that follow those at `sums_at`: each one more byte."""
-        _block(sums, sums_at, 2 * BLOCK)
+        block_of(sums, sums_at, 2 * BLOCK)
         before = sums[sums_at : sums_at + BLOCK]
-        sums[sums_at + BLOCK : sums_at + 2 * BLOCK] = before + _block(array, at)
+        sums[sums_at + BLOCK : sums_at + 2 * BLOCK] = before + block_of(array, at)
 
     def sum_between(array: Any, base: int, sums: Any, first: int, stop: int) -> int:
         """Sum modulo 256 of array[base + first : base + stop], by the sums that `add_block64` made
@@ -91,40 +93,42 @@ if TYPE_CHECKING or not JIT_ENABLED:
 
         def before(offset: int) -> Any:
             row = offset & -BLOCK
-            rest = _block(array, base + row)[: offset - row]
-            return int(_block(sums, row).sum()) + int(rest.sum())
+            rest = block_of(array, base + row)[: offset - row]
+            return int(block_of(sums, row).sum()) + int(rest.sum())
 
         return int(before(stop) - before(first)) & 0xFF
 
     def equal_mask16(values: Any, at: int, wanted: int) -> int:
         """Bit i is set where values[at + i], of sixteen, is `wanted`."""
-        block = _block(values, at, LANES).tolist()
+        block = block_of(values, at, LANES).tolist()
         return sum(1 << i for i, each in enumerate(block) if each == wanted)
 
     def store_positions16(mask: int, base: int, out: Any, at: int) -> int:
         """The same as `store_positions` for sixteen bits; what follows in out[at : at + 16] may be
         overwritten.
         """
-        _block(out, at, LANES)[:] = base
-        bits = _bits(mask)
+        block_of(out, at, LANES)[:] = base
+        bits = set_bits(mask)
         out[at : at + len(bits)] = [base + bit for bit in bits]
         return len(bits)
 
     def equal_lanes16(values: Any, at: int, others: Any, others_at: int) -> int:
         """Bit i is set where values[at + i] == others[others_at + i], for sixteen."""
-        same = _block(values, at, LANES) == _block(others, others_at, LANES)
+        same = block_of(values, at, LANES) == block_of(others, others_at, LANES)
         return sum(1 << i for i, each in enumerate(same.tolist()) if each)
 
-    def store_sums16(base: int, offsets: Any, offsets_at: int, none: int, out: Any, at: int) -> None:  # noqa: PLR0913, PLR0917
+    def store_sums16(
+        base: int, offsets: Any, offsets_at: int, none: int, out: Any, at: int
+    ) -> None:
         """out[at + i] = base + offsets[offsets_at + i], or `none` where that offset is negative,
         for sixteen.
         """
-        for i, offset in enumerate(_block(offsets, offsets_at, LANES).tolist()):
-            _block(out, at, LANES)[i] = none if offset < 0 else base + offset
+        for i, offset in enumerate(block_of(offsets, offsets_at, LANES).tolist()):
+            block_of(out, at, LANES)[i] = none if offset < 0 else base + offset
 
     def load_word(array: Any, at: int) -> int:
         """array[at : at + 8] as one word, first byte lowest."""
-        return int.from_bytes(bytes(_block(array, at, 8)), "little", signed=True)
+        return int.from_bytes(bytes(block_of(array, at, 8)), "little", signed=True)
 
 else:  # pragma: no cover - code generators, run by the compiler; compiled tests use the result
     I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
@@ -149,7 +153,7 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
         """Lanes of two vectors, counted through both."""
         return builder.shuffle_vector(first, second, vector_constant(I32, lanes))
 
-    def pointer(context, builder, array_type, array, index, kind):  # noqa: ANN001, ANN201, PLR0913, PLR0917
+    def pointer(context, builder, array_type, array, index, kind):  # noqa: ANN001, ANN201
         """Address of array[index] as a pointer to `kind`."""
         data = context.make_array(array_type)(context, builder, array).data
         return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
@@ -292,7 +296,7 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
         return types.void(array, types.intp, sums, types.intp), codegen
 
     @intrinsic
-    def sum_between(typingctx, array, base, sums, first, stop):  # noqa: ANN001, ANN201, PLR0913, PLR0917
+    def sum_between(typingctx, array, base, sums, first, stop):  # noqa: ANN001, ANN201
         """Sum modulo 256 of array[base + first : base + stop]."""
 
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
@@ -371,7 +375,7 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
         return types.int64(values, types.intp, others, types.intp), codegen
 
     @intrinsic
-    def store_sums16(typingctx, base, offsets, offsets_at, none, out, at):  # noqa: ANN001, ANN201, PLR0913, PLR0917
+    def store_sums16(typingctx, base, offsets, offsets_at, none, out, at):  # noqa: ANN001, ANN201
         """out[at + i] = base + offsets[offsets_at + i], or `none` where that offset is negative."""
 
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202

@@ -67,10 +67,7 @@ _MSG_TYPE_BYTES_MAX = 8
 _WORD_BYTES = 8
 
 TRAILERS = np.array(
-    [
-        int.from_bytes(b"\x0110=%03d\x01" % total, "little", signed=True)
-        for total in range(256)
-    ],
+    [int.from_bytes(b"\x0110=%03d\x01" % total, "little", signed=True) for total in range(256)],
     np.int64,
 )
 """CheckSum field of each sum with the separator before it, as a word: both are right when the last
@@ -108,7 +105,8 @@ def _index_fields_nb(buf: Bytes, base: int, blocks: int, decoder: Decoder) -> in
 
 @kernel
 def _read_fields_nb(fields: int, decoder: Decoder) -> tuple[int, int]:
-    """Second pass: tags of the fields FIRST_TOKEN to `fields` - 1, and where those of CheckSum are (`found`).
+    """Second pass: tags of the fields FIRST_TOKEN to `fields` - 1, and in `found` which of them are
+    CheckSums.
 
     Returns: (first field that is for the plain tokeniser, or `fields`; CheckSum fields before it,
              at least).
@@ -128,10 +126,10 @@ def _read_fields_nb(fields: int, decoder: Decoder) -> tuple[int, int]:
 def _same_version_nb(buf: Bytes, base: int, start: int, size: int) -> bool:
     """Whether the first `size` bytes at `start` are those at `base`, by two words that overlap."""
     if size < _WORD_BYTES:
+        same = np.int64(0)
         for i in range(size):
-            if buf[start + i] != buf[base + i]:
-                return False
-        return True
+            same += np.int64(buf[start + i] == buf[base + i])
+        return same == size
     tail = size - _WORD_BYTES
     return load_word(buf, start) == load_word(buf, base) and load_word(
         buf, start + tail
@@ -203,7 +201,7 @@ def _read_batch_nb(
     """
     fields = _index_fields_nb(buf, base, blocks, decoder)
     plain_from, trailers = _read_fields_nb(fields, decoder)
-    starts, ends = decoder.starts, decoder.ends
+    ends = decoder.ends
     count = np.int64(0)
     start = base
     first = np.int64(FIRST_TOKEN)

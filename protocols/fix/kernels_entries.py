@@ -74,9 +74,10 @@ class EntryScratch(NamedTuple):
     Shapes: tags, columns i32[64 * 16]: the tags of a layout, and which of its fields each column is
     (-1: none); present i64[64]: the columns of a layout. Sixteen layouts, by the number of their
     fields, are for entries of X, then as many for what is before its first entry, and the same for
-    W. frames i32[m], held i64[m]: frame and columns of each entry; before, ahead i32[m]: fields before
-    the entries of each frame, and the token of what they inherit, or 0; tokens i32[16 * m]: token of each column for each entry; values i64[m],
-    and troubles i64[m], a mask at every eighth: what `parse_numbers` gave.
+    W. frames i32[m], held i64[m]: frame and columns of each entry; before, ahead i32[m]: fields
+    before the entries of each frame, and the token of what they inherit, or 0; tokens i32[16 * m]:
+    token of each column for each entry; values i64[m], and troubles i64[m], a mask at every eighth:
+    what `parse_numbers` gave.
     """
 
     tags: Int32s
@@ -158,7 +159,7 @@ def _match_nb(
         same = equal_lanes16(tags, token, scratch.tags, layout * LANES)
         wanted = (np.int64(1) << size) - 1
         after = np.int64(tags[np.uint64(token + size)])
-        if same & wanted == wanted and (after == delimiter or after == TAG_CHECK_SUM):
+        if same & wanted == wanted and (after in (delimiter, TAG_CHECK_SUM)):
             return size
         # The same message may have entries of several sizes: each has its layout.
         bounds = equal_mask16(tags, token, delimiter) | equal_mask16(tags, token, TAG_CHECK_SUM)
@@ -246,7 +247,13 @@ def _begin_rows_nb(
 
 @kernel
 def _fill_again_nb(
-    buf: Bytes, decoder: Decoder, table: ViewTable, column: int, token: int, words: Int64s, base: int
+    buf: Bytes,
+    decoder: Decoder,
+    table: ViewTable,
+    column: int,
+    token: int,
+    words: Int64s,
+    base: int,
 ) -> None:
     """A column whose value is not of the common kind: exactly, or as a fault."""
     words[base + PRESENT] &= ~(np.int64(1) << column)
@@ -396,7 +403,7 @@ def _read_run_nb(
         kind = table.columns[column, KIND]
         if (some >> column) & 1 == 0:
             continue
-        if kind == PRICE or kind == QUANTITY or kind == INTEGER:
+        if kind in (PRICE, QUANTITY, INTEGER):
             _fill_numbers_nb(buf, decoder, table, column, words, row, entries, scratch)
         else:
             _fill_plain_nb(buf, decoder, table, column, words, row, entries, scratch)
@@ -436,7 +443,7 @@ def read_entries_nb(
         run_stop = each + 1
         while run_stop < frame_stop and decoder.frames[run_stop]["msg_type"] == msg_type:
             run_stop += 1
-        if msg_type == SNAPSHOT or msg_type == INCREMENTAL:
+        if msg_type in (SNAPSHOT, INCREMENTAL):
             table = views.snapshots if msg_type == SNAPSHOT else views.incrementals
             count = frames = np.int64(0)
             if decoder.frames[each]["is_plain"] == 0:

@@ -73,8 +73,9 @@ class Counter(IntEnum):
 class Decoder(NamedTuple):
     """Memory of one stream: what the last call found, counts, and scratch space.
 
-    Shapes: frames FRAME[n]; tags, starts, ends i32[m]; counts i64[9]; settings i64[3]; data_tags i32: data field by its length field, or 0; digits
-    u8[4, m], sums u8[m], found i32[m]: scratch.
+    Shapes: frames FRAME[n]; tags, starts, ends i32[m]; counts i64[9]; settings i64[3];
+    data_tags i32: data field by its length field, or 0; digits u8[4, m], sums u8[m], found i32[m]:
+    scratch.
     """
 
     frames: NDArray[np.void]
@@ -102,9 +103,7 @@ _MARGIN = FIRST_TOKEN + 2 * BLOCK + FIELDS
 
 
 def zeros_aligned(size: int, dtype: type[np.generic]) -> NDArray[Any]:
-    """Zeros whose first element begins a cache line: vectors that straddle two cost a fifth more
-    time.
-    """
+    """Zeros whose first element begins a cache line, so that vectors need not straddle two."""
     memory = np.zeros(size * np.dtype(dtype).itemsize + BLOCK, np.uint8)
     at = -memory.ctypes.data % BLOCK
     return memory[at : at + size * np.dtype(dtype).itemsize].view(dtype)
@@ -114,8 +113,8 @@ def allocate_decoder(
     body_bytes_max: int = 65_536, frame_limit: int = 256, batch_bytes: int = _BATCH_BYTES
 ) -> Decoder:
     """Memory for one stream of messages with a body of up to `body_bytes_max` bytes, at most
-    `frame_limit` of them a call, found in about `batch_bytes` at a time (with 16 KiB, what is written for them stays in
-    the nearest caches).
+    `frame_limit` of them a call, found in about `batch_bytes` at a time (with 16 KiB, what is
+    written for them stays in the nearest caches).
     """
     if min(body_bytes_max, frame_limit, batch_bytes) < 1:
         raise LocalProtocolError("a decoder needs at least one byte and one frame")

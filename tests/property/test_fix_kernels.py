@@ -1,5 +1,7 @@
 """The FIX kernels against their slow twins: sound messages, damaged ones, any split, any bytes."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from protocols.errors import Status
 from protocols.fix.framing import Framer
+from protocols.fix.kernels import decode_nb
 from protocols.fix.kernels_entries import (
     allocate_scratch,
     entry_views,
@@ -19,11 +22,10 @@ from protocols.fix.kernels_values import (
     parse_time_nb,
     parse_timestamp_nb,
 )
-from protocols.fix.kernels import decode_nb
 from protocols.fix.layout import Counter, pack_msg_type
 from protocols.fix.message import encode_fields
 from protocols.fix.times import parse_utc_timestamp
-from protocols.fix.views import HEADER_VIEW, VIEWS, allocate_rows
+from protocols.fix.views import HEADER_VIEW, VIEWS, View, allocate_rows
 from tests.reference import slow_fix
 from tests.reference.fix_decoding import (
     BODY_BYTES_MAX,
@@ -57,7 +59,9 @@ texts = st.binary(min_size=1, max_size=12).map(lambda text: text.replace(SOH, b"
 values = st.one_of(texts, numbers, st.sampled_from([b"", b"Y", b"20261121-14:30:00.123", b"8=FIX"]))
 MD_TAGS = (268, 269, 279, 270, 271, 55, 83, 273, 272, 278, 346, 290, 1023, 37)
 tags = st.one_of(
-    st.sampled_from((*MD_TAGS, 8, 9, 10, 11, 34, 49, 52, 56, 58, 91, 96, 5001, 10_000, 123_456_789)),
+    st.sampled_from(
+        (*MD_TAGS, 8, 9, 10, 11, 34, 49, 52, 56, 58, 91, 96, 5001, 10_000, 123_456_789)
+    ),
     st.integers(1, 9_999),
 )
 fields = st.tuples(tags, values).map(lambda pair: b"%d=%b\x01" % pair)
@@ -102,7 +106,9 @@ def market_data(draw: st.DrawFn) -> bytes:
     ahead = draw(st.lists(st.sampled_from([b"55=AAPL\x01", b"262=R\x01", b"58=x\x01"]), max_size=2))
     ahead *= draw(st.sampled_from([1, 1, 1, 8]))
     stated = draw(st.sampled_from([count, count, count, count + 1]))
-    counts = draw(st.sampled_from([b"268=%d\x01" % stated, b"268=%02d\x01" % stated, b"", b"268=x\x01"]))
+    counts = draw(
+        st.sampled_from([b"268=%d\x01" % stated, b"268=%02d\x01" % stated, b"", b"268=x\x01"])
+    )
     return wire(b"35=%b\x0134=7\x01%b%b%b" % (msg_type, b"".join(ahead), counts, b"".join(entries)))
 
 
@@ -111,7 +117,9 @@ plain = st.builds(
     st.sampled_from([b"0", b"D", b"8", b"AE", b"U12345678"]),
     st.lists(st.one_of(fields, fields, fields, data_fields()), max_size=12),
 )
-versions = st.sampled_from([b"FIX.4.2", b"FIXT.1.1", b"FIX.4", b"FIX.", b"FIX.5.0SP2", b"FIX.4.4X9"])
+versions = st.sampled_from(
+    [b"FIX.4.2", b"FIXT.1.1", b"FIX.4", b"FIX.", b"FIX.5.0SP2", b"FIX.4.4X9"]
+)
 messages = st.one_of(
     market_data(), market_data(), plain, versions.map(lambda begin: wire(b"35=0\x01", begin))
 )
@@ -152,7 +160,9 @@ def assert_same(data: bytes, room: int = 64, **settings: int) -> None:
     assert counted(decoder) == {name: getattr(twin, name) for name in counted(decoder)}
     assert decoder.counts[Counter.FRAMES] == len(found)
     for each in found:
-        assert (each.fields, each.status, each.fault_at) == slow_fix.tokens(data, each.start, each.end)
+        assert (each.fields, each.status, each.fault_at) == slow_fix.tokens(
+            data, each.start, each.end
+        )
         _, at, end = each.fields[2] if len(each.fields) > 2 else (35, 0, 0)
         if end:
             assert each.msg_type == pack_msg_type(data[at:end])
@@ -209,7 +219,9 @@ def test_every_truncation_waits_for_the_rest(first: bytes, second: bytes):
         assert status is (Status.OK if rest == size else Status.TRUNCATED)
 
 
-@given(st.lists(st.one_of(market_data(), market_data(), market_data(), plain), max_size=8), st.data())
+@given(
+    st.lists(st.one_of(market_data(), market_data(), market_data(), plain), max_size=8), st.data()
+)
 def test_entries_of_a_batch_are_those_of_its_messages(parts: list[bytes], chance: st.DataObject):
     data = b"".join(parts)
     limit = chance.draw(st.sampled_from([64, 64, 7, 1]))
@@ -223,9 +235,7 @@ def test_entries_of_a_batch_are_those_of_its_messages(parts: list[bytes], chance
         frame = 0
         while frame < count:
             rows.view(np.uint8)[:] = 0xA5
-            written, done, code = read_entries_nb(
-                buf, decoder, frame, count, views, words, scratch
-            )
+            written, done, code = read_entries_nb(buf, decoder, frame, count, views, words, scratch)
             place = 0
             for i, each in enumerate(messages_of(decoder, count)[frame : frame + done], frame):
                 place += assert_entries(data, each.fields, decoder.frames[i], rows, place, i)
@@ -238,7 +248,14 @@ def test_entries_of_a_batch_are_those_of_its_messages(parts: list[bytes], chance
                 assert frame == count
 
 
-def assert_entries(data, fields, head, rows, place, frame):
+def assert_entries(
+    data: bytes,
+    fields: list[slow_fix.Field],
+    head: np.void,
+    rows: np.ndarray,
+    place: int,
+    frame: int,
+) -> int:
     """Rows of one frame from `place` on, if it is W or X; how many."""
     view = next(
         (VIEWS[each] for each in (b"W", b"X") if head["msg_type"] == pack_msg_type(each)), None
@@ -255,7 +272,7 @@ def assert_entries(data, fields, head, rows, place, frame):
 
 
 @given(plain | market_data(), st.sampled_from([*VIEWS.values(), HEADER_VIEW]))
-def test_any_message_in_any_view_has_the_rows_of_the_twin(message: bytes, view):
+def test_any_message_in_any_view_has_the_rows_of_the_twin(message: bytes, view: View):
     decoder = small_decoder()
     found, _, _ = decode_all(message, decoder)
     for i, each in enumerate(found):
@@ -273,7 +290,7 @@ column_values = {
 
 @pytest.mark.parametrize("view", [*VIEWS.values(), HEADER_VIEW], ids=lambda view: view.name)
 @given(st.data())
-def test_a_message_of_a_view_has_every_column(view, chance: st.DataObject):
+def test_a_message_of_a_view_has_every_column(view: View, chance: st.DataObject):
     """Every column is in the message, with a value of its own kind or another."""
     stamps = st.sampled_from([b"20261121-14:30:00.5", b"20261121", b"14:30:00", b"Y", b"12"])
     body = [(column.tag, chance.draw(numbers | texts | stamps)) for column in view.columns]
@@ -285,7 +302,7 @@ def test_a_message_of_a_view_has_every_column(view, chance: st.DataObject):
     assert_rows(read_rows(message, decoder, 0, view)[0], expected)
 
 
-def parsed(kernel, text: bytes, *args: int) -> int | None:
+def parsed(kernel: Callable[..., tuple[int, int]], text: bytes, *args: int) -> int | None:
     """Value of the whole text in the middle of others, None for a fault, which must lie in it."""
     buf = np.frombuffer(b"1.5" + text + b"5.1", np.uint8)
     number, fault_at = kernel(buf, 3, 3 + len(text), *args)

@@ -1,8 +1,8 @@
 """Slow, obvious twins of the FIX decoding kernels: bytes and lists, nothing clever.
 
-    frames(stream)              what a decoder finds in a stream, and what it counts
-    tokens(stream, start, end)  the fields of a frame
-    rows(stream, fields, view)  the rows of a view
+frames(stream)              what a decoder finds in a stream, and what it counts
+tokens(stream, start, end)  the fields of a frame
+rows(stream, fields, view)  the rows of a view
 """
 
 import re
@@ -77,10 +77,9 @@ def frames(stream: bytes, body_bytes_max: int = 65_536) -> Frames:
                 return result
             result.bad_lengths += 1
             at = skip(5 if later is None else later.end() - at)
-        elif (
-            stream[header.end() : header.end() + 3] != b"35="
-            or sum(stream[at:trailer_at]) % 256 != int(trailer[1])
-        ):
+        elif stream[header.end() : header.end() + 3] != b"35=" or sum(
+            stream[at:trailer_at]
+        ) % 256 != int(trailer[1]):
             result.bad_checksums += 1
             at = skip(end - at)
         else:

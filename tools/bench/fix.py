@@ -24,9 +24,9 @@ _PRICE_AND_SIZE = ("price_e9", "qty_e8")
 Pass = Callable[[np.ndarray, int], Any]
 
 
-def _passes(workload: Workload, decode: Pass) -> Run:
+def passes_over_corpus(workload: Workload, decode: Pass) -> Run:
     """The messages a thousand at a time, each thousand followed by the next one in memory."""
-    messages = _corpus(workload)
+    messages = corpus(workload)
     data = b"".join(messages) + bytes(BLOCK)
     buf = np.frombuffer(data, np.uint8).copy()
     ends = np.cumsum([0, *map(len, messages)]).tolist()
@@ -46,11 +46,12 @@ def _passes(workload: Workload, decode: Pass) -> Run:
 def corpus_file(workload: Workload) -> Path:
     """The same messages one after another in a file, for other decoders."""
     path = workload.folder / "fix.bin"
-    path.write_bytes(b"".join(_corpus(workload)))
+    path.write_bytes(b"".join(corpus(workload)))
     return path
 
 
-def _corpus(workload: Workload) -> list[bytes]:
+def corpus(workload: Workload) -> list[bytes]:
+    """The messages of every benchmark here."""
     count = min(max(workload.messages // 20, _MESSAGES_MIN), _MESSAGES_MAX)
     return list(incremental_refreshes(count))
 
@@ -58,7 +59,7 @@ def _corpus(workload: Workload) -> list[bytes]:
 def fix_tokenise(workload: Workload) -> Run:
     """Framed, length and checksum verified, every field to (tag, start, end)."""
     decoder = allocate_decoder()
-    return _passes(workload, lambda buf, size: decode_fix_nb(buf, size, decoder))
+    return passes_over_corpus(workload, lambda buf, size: decode_fix_nb(buf, size, decoder))
 
 
 def _entries(workload: Workload, view: View) -> Run:
@@ -66,7 +67,9 @@ def _entries(workload: Workload, view: View) -> Run:
     table = view.table()
     _, words = allocate_rows(view, _ROWS)
     entries = Entries(EntryViews(table, table), words, allocate_scratch(decoder))
-    return _passes(workload, lambda buf, size: decode_fix_entries_nb(buf, size, decoder, entries))
+    return passes_over_corpus(
+        workload, lambda buf, size: decode_fix_entries_nb(buf, size, decoder, entries)
+    )
 
 
 def fix_decode(workload: Workload) -> Run:

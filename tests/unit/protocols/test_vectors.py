@@ -65,11 +65,15 @@ def sums_nb(buf: np.ndarray, base: int, blocks: int, sums: np.ndarray, first: in
 
 @kernel
 def words_nb(values: np.ndarray, at: int, wanted: int, others: np.ndarray, others_at: int):
-    return vectors.equal_mask16(values, at, wanted), vectors.equal_lanes16(values, at, others, others_at)
+    return vectors.equal_mask16(values, at, wanted), vectors.equal_lanes16(
+        values, at, others, others_at
+    )
 
 
 @kernel
-def store_sums16_nb(base: int, offsets: np.ndarray, at: int, none: int, out: np.ndarray, out_at: int):
+def store_sums16_nb(
+    base: int, offsets: np.ndarray, at: int, none: int, out: np.ndarray, out_at: int
+):
     vectors.store_sums16(base, offsets, at, none, out, out_at)
     return 0
 
@@ -166,7 +170,7 @@ def test_the_twins_refuse_what_lies_outside():
 @pytest.mark.compiled_only
 @pytest.mark.timeout(600)
 def test_a_processor_without_vector_compress_gives_the_same(tmp_path: Path):
-    """These tests once more, and the decoder's, compiled for the plainest processor of this kind."""
+    """These tests once more, and the decoder's, compiled for the plainest processor there is."""
     here = Path(__file__)
     decoder = here.parents[2] / "property" / "test_fix_kernels.py"
     tests = [

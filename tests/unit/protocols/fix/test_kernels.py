@@ -26,7 +26,9 @@ def wire(body: str) -> bytes:
 
 
 # The Logon of a public example of the specification's layout; length and sum counted by hand.
-LOGON = pipes("8=FIX.4.2|9=65|35=A|49=SERVER|56=CLIENT|34=177|52=20090107-18:15:16|98=0|108=30|10=062|")
+LOGON = pipes(
+    "8=FIX.4.2|9=65|35=A|49=SERVER|56=CLIENT|34=177|52=20090107-18:15:16|98=0|108=30|10=062|"
+)
 HEARTBEAT = wire("35=0|49=A|56=B|34=2|52=20261121-14:30:00|")
 
 
@@ -238,7 +240,9 @@ def test_a_buffer_beyond_the_reach_of_tokens_is_refused():
     assert found == (0, 0, Status.BAD_LENGTH)
 
 
-@pytest.mark.parametrize("arguments", [{"body_bytes_max": 0}, {"frame_limit": 0}, {"batch_bytes": 0}])
+@pytest.mark.parametrize(
+    "arguments", [{"body_bytes_max": 0}, {"frame_limit": 0}, {"batch_bytes": 0}]
+)
 def test_a_decoder_of_nothing_is_refused(arguments: dict[str, int]):
     with pytest.raises(LocalProtocolError):
         allocate_decoder(**arguments)

@@ -1,6 +1,7 @@
 """Typed views: golden rows, and the tables themselves."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ INCREMENTAL = wire(
 
 
 @pytest.mark.parametrize("read", [entries_of, lambda message: rows_of(message, VIEWS[b"X"])])
-def test_entries_of_an_incremental_refresh(read):
+def test_entries_of_an_incremental_refresh(read: Callable[[bytes], list[np.void]]):
     first, second, third = read(INCREMENTAL)
     assert (first["update_action"], first["entry_type"]) == (ord("0"), ord("0"))
     assert (first["price_e9"], first["qty_e8"]) == (101_250_000_000, 30_000_000_000)
@@ -72,7 +73,9 @@ def test_entries_of_an_incremental_refresh(read):
 
 
 @pytest.mark.parametrize("read", [entries_of, lambda message: rows_of(message, VIEWS[b"W"])])
-def test_entries_of_a_snapshot_have_the_symbol_ahead_of_them(read):
+def test_entries_of_a_snapshot_have_the_symbol_ahead_of_them(
+    read: Callable[[bytes], list[np.void]],
+):
     message = wire("35=W|34=1|55=ES|268=2|269=0|270=5|271=1|269=1|270=5.25|271=2|")
     found = read(message)
     assert [int(row["price_e9"]) for row in found] == [5 * NS, 5_250_000_000]
@@ -83,10 +86,12 @@ def test_entries_of_a_snapshot_have_the_symbol_ahead_of_them(read):
 @pytest.mark.parametrize("read", [entries_of, lambda message: rows_of(message, VIEWS[b"X"])])
 @pytest.mark.parametrize(
     ("price", "wrong"),
-    [("1..2", 2), ("1e5", 1), ("+1", 0), ("", 0), ("-", 0), ("12345678901", 11), ("1.0000000001", 11),
-     ("99999999999999999999", 18)],
+    [("1..2", 2), ("1e5", 1), ("+1", 0), ("", 0), ("-", 0), ("12345678901", 11),
+     ("1.0000000001", 11), ("99999999999999999999", 18)],
 )  # fmt: skip
-def test_a_wrong_number_is_a_status_with_its_place(read, price: str, wrong: int):
+def test_a_wrong_number_is_a_status_with_its_place(
+    read: Callable[[bytes], list[np.void]], price: str, wrong: int
+):
     message = wire(f"35=X|268=1|279=0|269=0|270={price}|271=5|")
     (row,) = read(message)
     assert row["status"] == Status.BAD_VALUE
@@ -185,4 +190,18 @@ def test_a_table_is_sound(view: View):
 
 def test_both_views_of_entries_have_the_same_columns():
     assert VIEWS[b"W"].columns == VIEWS[b"X"].columns
-    assert set(VIEWS) == {b"V", b"W", b"X", b"Y", b"d", b"f", b"h", b"D", b"F", b"G", b"8", b"9", b"j"}
+    assert set(VIEWS) == {
+        b"V",
+        b"W",
+        b"X",
+        b"Y",
+        b"d",
+        b"f",
+        b"h",
+        b"D",
+        b"F",
+        b"G",
+        b"8",
+        b"9",
+        b"j",
+    }
