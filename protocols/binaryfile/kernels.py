@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from protocols.errors import Status
 from protocols.jit import kernel, outline_kernel
-from protocols.simd import prefetch
+from protocols.vectors import prefetch
 from protocols.wire import Bytes, read_u16_nb
 
 LENGTH_BYTES = 2

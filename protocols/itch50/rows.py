@@ -20,7 +20,7 @@ from protocols.errors import Status
 from protocols.itch50.spec import LENGTHS, MESSAGES
 from protocols.jit import kernel, outline_kernel
 from protocols.message import Field, Message
-from protocols.simd import VECTOR_BYTES, Layout, row_writer
+from protocols.permute import VECTOR_BYTES, Layout, row_writer
 from protocols.wire import Bytes
 
 _ROW_ALIGNMENT = 8

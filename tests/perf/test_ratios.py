@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from protocols.binaryfile.reader import load_bytes
-from tools.bench import benchmarks
+from tools.bench import benchmarks, fix
 from tools.bench.kernels import add_words_nb, hash_bytes_nb
 from tools.bench.measure import Run, Timing, Workload
 from tools.exchange.generate import generate_file
@@ -64,6 +64,11 @@ def ratio_hundredths(cost: Run, reference: Run) -> int:
     return 100 * fastest.elapsed_ns * base.operations // (base.elapsed_ns * fastest.operations)
 
 
+def hash_of_the_messages(workload: Workload) -> Run:
+    """The same of FIX messages, passes taken as the decoders take theirs."""
+    return fix.passes_over_corpus(workload, hash_bytes_nb)
+
+
 @pytest.mark.parametrize(
     ("prepare", "prepare_reference", "measured_hundredths"),
     [
@@ -76,6 +81,9 @@ def ratio_hundredths(cost: Run, reference: Run) -> int:
         (benchmarks.histogram_record, plain_additions, 550),
         (benchmarks.counter_add, plain_additions, 115),
         (benchmarks.ring_one_thread, plain_additions, 550),
+        (fix.fix_tokenise, hash_of_the_messages, 12),
+        (fix.fix_decode, hash_of_the_messages, 26),
+        (fix.fix_entries, hash_of_the_messages, 36),
     ],
 )
 def test_a_hot_path_keeps_its_ratio_to_a_plain_loop(

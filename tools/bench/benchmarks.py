@@ -27,7 +27,8 @@ from protocols.pcap.flow import Endpoint
 from protocols.pcap.frames import build_datagram, build_ethernet_frame
 from protocols.pcap.reader import open_capture
 from protocols.pcap.writer import PcapWriter
-from protocols.simd import VECTOR_BYTES
+from protocols.permute import VECTOR_BYTES
+from tools.bench import fix
 from tools.bench.kernels import (
     VALUES,
     add_counts_nb,
@@ -257,5 +258,12 @@ BENCHMARKS = (
     Benchmark("window_store", "packet kept and dropped", window_store),
     Benchmark("pcap_index", "frame indexed", pcap_index),
     Benchmark("fix_encode", "signal encoded", fix_encode),
+    Benchmark("fix_tokenise", "message framed, in tokens", fix.fix_tokenise),
+    Benchmark("fix_decode", "message, prices and sizes too", fix.fix_decode),
+    Benchmark("fix_entries", "message to typed rows", fix.fix_entries),
+    Benchmark(
+        "fix_simplefix", "message to object", peer("simplefix", fix.corpus_file), is_peer=True
+    ),
+    Benchmark("fix_quickfix", "message to object", peer("quickfix", fix.corpus_file), is_peer=True),
 )
 """Every benchmark, in the order of the table."""

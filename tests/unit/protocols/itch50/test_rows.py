@@ -11,7 +11,7 @@ from protocols.itch50.codec import decode
 from protocols.itch50.rows import ROWS, Tables, decode_session
 from protocols.itch50.spec import BY_TYPE, MESSAGES
 from protocols.message import Message
-from protocols.simd import VECTOR_BYTES
+from protocols.permute import VECTOR_BYTES
 from tests.reference.itch_strategies import encoded_messages
 from tests.reference.slow_itch import messages_of_file
 

@@ -9,9 +9,13 @@ from feedhandler.core.latency import allocate_histogram
 from feedhandler.core.ring import allocate_ring, ring_size_nb
 from feedhandler.core.sequence import ENTRY, WINDOW_COUNT, allocate_window
 from protocols.binaryfile.reader import load_bytes
+from protocols.fix.kernels_entries import allocate_scratch, entry_views
+from protocols.fix.layout import allocate_decoder
+from protocols.fix.views import VIEWS, allocate_rows
 from tests.reference.slow_book import SlowBook
 from tests.reference.slow_itch import decode, messages_of_file
 from tools.bench.benchmarks import BENCHMARKS, random_values
+from tools.bench.fix_corpus import incremental_refreshes
 from tools.bench.kernels import (
     add_counts_nb,
     add_words_nb,
@@ -24,6 +28,7 @@ from tools.bench.kernels import (
     ring_round_trips_nb,
     store_packets_nb,
 )
+from tools.bench.kernels_fix import Entries, decode_fix_entries_nb, decode_fix_nb
 from tools.bench.measure import Benchmark, Workload
 from tools.exchange.generate import generate_file
 from tools.exchange.layout import FlowSettings
@@ -72,6 +77,21 @@ def test_the_book_ends_as_the_slow_twin_does(workload: Workload):
     for message in messages_of_file(buf.tobytes()):
         twin.apply(*decode(message))
     assert book.meta[ORDERS_LIVE] == len(twin.orders()) > 0
+
+
+def test_the_fix_loops_read_every_message_and_entry():
+    messages = list(incremental_refreshes(100))
+    data = b"".join(messages)
+    buf = np.frombuffer(data + bytes(64), np.uint8).copy()
+    decoder = allocate_decoder()
+    assert decode_fix_nb(buf, len(data), decoder) == 100
+    rows, words = allocate_rows(VIEWS[b"X"], 1_000)
+    entries = Entries(entry_views(), words, allocate_scratch(decoder))
+    count = sum(message.count(b"\x01279=") for message in messages)
+    assert decode_fix_entries_nb(buf, len(data), decoder, entries) == (100, count)
+    first = rows[0]
+    assert first["price_e9"] > 0
+    assert first["qty_e8"] > 0
 
 
 def test_the_hash_is_fnv_1a():

@@ -1,4 +1,4 @@
-"""What the processor offers and Python does not: hints and permutations, as intrinsics.
+"""Rows by permutation: one load, one shuffle and one store for all fields of a message.
 
 LLVM's generic vectors are used, so every architecture has them; how fast they are depends on it.
 With the JIT off plain Python stands in.
@@ -27,11 +27,6 @@ class Layout(NamedTuple):
 
 if TYPE_CHECKING or not JIT_ENABLED:
     # The interpreter's twins; mypy sees these signatures.
-    def prefetch(buf: Any, at: int) -> None:
-        """Tell the cache that the line of buf[at] will be read soon; any `at` is allowed, also
-        behind the end.
-        """
-
     def row_writer(layouts: Sequence[Layout]) -> Callable[[Any, Any, int, Any, int, int], None]:
         """A kernel's function `write_rows(buf, starts, count, out, out_at, which)`.
 
@@ -56,27 +51,6 @@ if TYPE_CHECKING or not JIT_ENABLED:
         return write_rows
 
 else:  # pragma: no cover - code generators, run by the compiler; compiled tests use the result
-
-    @intrinsic
-    def prefetch(typingctx, buf, at):  # noqa: ANN001, ANN201
-        """Tell the cache that the line of buf[at] will be read soon; any `at` is allowed, also
-        behind the end.
-        """
-
-        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
-            data = context.make_array(signature.args[0])(context, builder, args[0]).data
-            pointer = builder.gep(data, [args[1]])
-            word = ir.IntType(32)
-            arguments = [pointer.type, word, word, word]
-            function = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(ir.VoidType(), arguments), "llvm.prefetch.p0i8"
-            )
-            # Read access, keep in all levels, data.
-            builder.call(function, [pointer, word(0), word(3), word(1)])
-            return context.get_dummy_value()
-
-        return types.void(buf, at), codegen
-
     _BYTE, _WORD, _LONG = ir.IntType(8), ir.IntType(32), ir.IntType(64)
     _VECTOR = ir.VectorType(_BYTE, VECTOR_BYTES)
 

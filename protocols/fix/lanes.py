@@ -1,0 +1,342 @@
+"""FIX fields by vectors: thirty-two tags at a time, eight numbers at a time, and their twins.
+
+As in `protocols/vectors.py`: machine code checks no bounds, the twins do, and the callers in
+`kernels.py` and `kernels_entries.py` know what they may touch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from protocols import vectors
+from protocols.fix.spec import DATA_TAG_OF_LENGTH
+from protocols.jit import JIT_ENABLED
+
+FIELDS = 32
+"""Fields of a vector."""
+TAG_DIGITS_MAX = 4
+"""Longest tag that is read here; a longer one is left to the plain tokeniser."""
+NUMBERS = 8
+"""Numbers of a vector."""
+NUMBER_BYTES_MAX = 8
+"""Longest number that is read here."""
+
+
+def _tag_ranges() -> tuple[tuple[int, int], ...]:
+    """(first, last) of few stretches of tags that hold every length field of data: comparing with
+    each tag would cost more than reading a message plainly for one of the tags in between.
+    """
+    ranges: list[tuple[int, int]] = []
+    for tag in sorted(tag for tag in DATA_TAG_OF_LENGTH if tag < 10**TAG_DIGITS_MAX):
+        if ranges and tag - ranges[-1][1] <= tag // 8:
+            ranges[-1] = (ranges[-1][0], tag)
+        else:
+            ranges.append((tag, tag))
+    return tuple(ranges)
+
+
+LENGTH_TAG_RANGES = _tag_ranges()
+"""Where tags that announce data are, and some that do not."""
+
+if TYPE_CHECKING or not JIT_ENABLED:
+
+    def store_values(
+        mask: int, buf: Any, at: int, back: int, starts: Any, digits: Any, count: int
+    ) -> int:
+        """For each set bit of `mask`, the "=" of a field, from `count` on: starts = the byte after
+        it, and digits[j, …] = the byte j + 1 before it. `back` is 64 when the block before may be
+        read, 0 when it may not: bytes before buf[at] are then anything. What follows within 64
+        may be overwritten.
+        """
+        vectors.block_of(starts, count)
+        bits = vectors.set_bits(mask)
+        for index, bit in enumerate(bits, count):
+            starts[index] = at + bit + 1
+            for j in range(TAG_DIGITS_MAX):
+                place = at + bit - 1 - j
+                digits[j, index] = buf[place] if place >= at - back else 0
+        return len(bits)
+
+    def parse_tags(ends: Any, starts: Any, digits: Any, at: int, tags: Any) -> int:
+        """tags[at : at + 32] from where fields end and values start. Bit i of the result is set
+        when field at + i has no tag of one to four digits without a leading zero, or one that may
+        announce data; its tag is then undefined.
+        """
+        trouble = 0
+        for i in range(at, at + FIELDS):
+            size = int(starts[i]) - int(ends[i - 1]) - 2
+            found = bytes(digits[j, i] for j in range(min(max(size, 0), TAG_DIGITS_MAX)))[::-1]
+            sound = 1 <= size <= TAG_DIGITS_MAX and found.isdigit() and found[:1] != b"0"
+            tags[i] = int(found) if sound else 0
+            announces = any(first <= tags[i] <= last for first, last in LENGTH_TAG_RANGES)
+            trouble |= (not sound or announces) << (i - at)
+        return int(trouble)
+
+    def parse_numbers(
+        buf: Any,
+        starts: Any,
+        ends: Any,
+        tokens: Any,
+        at: int,
+        decimals: int,
+        values: Any,
+        values_at: int,
+    ) -> int:
+        """values[values_at : values_at + 8] of the fields that tokens[at], tokens[at + 16] … name,
+        every sixteenth, in units of 10**-decimals (0 to 15). Bit i of the result is set when field
+        i is no number of one to eight bytes: digits with at most one point, which is not the last
+        byte, and at most `decimals` after it; its value is then undefined. Reads the eight bytes
+        before the end of each.
+        """
+        trouble = 0
+        for i in range(NUMBERS):
+            token = tokens[at + vectors.LANES * i]
+            start, end = int(starts[token]), int(ends[token])
+            vectors.block_of(buf, end - NUMBER_BYTES_MAX, NUMBER_BYTES_MAX)
+            text = bytes(buf[start:end]) if 0 < end - start <= NUMBER_BYTES_MAX else b""
+            whole, _, fraction = text.partition(b".")
+            sound = (whole + fraction).isdigit() and not text.endswith(b".")
+            sound = sound and len(fraction) <= decimals
+            scaled = int(whole + fraction) * 10 ** int(decimals - len(fraction)) if sound else 0
+            values[values_at + i] = scaled
+            trouble |= (not sound) << i
+        return trouble
+
+else:  # pragma: no cover - code generators, run by the compiler; compiled tests use the result
+    I1, I8, I16, I32, I64 = vectors.I1, vectors.I8, vectors.I16, vectors.I32, vectors.I64
+    COLUMN_BYTES = ir.VectorType(I8, vectors.LANES)
+    TAG_BYTES, TAG_SHORTS, TAG_WORDS = (ir.VectorType(kind, FIELDS) for kind in (I8, I16, I32))
+    NUMBER_WORDS = ir.VectorType(I64, NUMBERS)
+
+    def _digits_row(builder, row_size, row, at):  # noqa: ANN001, ANN202
+        return builder.add(builder.mul(row_size, I64(row)), at)
+
+    @intrinsic
+    def store_values(typingctx, mask, buf, at, back, starts, digits, count):  # noqa: ANN001, ANN201
+        """For each set bit of `mask` where its value starts, and the bytes before it."""
+
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            mask, buf, at, back, starts, digits, first = args
+            kinds = signature.args
+            found = builder.ctpop(mask)
+            row_size = builder.extract_value(
+                context.make_array(kinds[5])(context, builder, digits).shape, 1
+            )
+            base = builder.add(builder.trunc(at, I32), I32(1))
+
+            def write_start(part: Any, lane: Any) -> None:
+                index = builder.add(first, lane)
+                place = vectors.pointer(context, builder, kinds[4], starts, index, vectors.WORDS)
+                moved = builder.zext(part, vectors.WORDS)
+                moved = builder.add(moved, vectors.splat(builder, base, vectors.LANES))
+                builder.store(moved, place, align=4)
+
+            def write_digits(row: int) -> Any:
+                def write(part: Any, lane: Any) -> None:
+                    index = _digits_row(builder, row_size, row, builder.add(first, lane))
+                    place = vectors.pointer(context, builder, kinds[5], digits, index, COLUMN_BYTES)
+                    builder.store(part, place, align=1)
+
+                return write
+
+            def write_one(bit: Any, index: Any) -> None:
+                index = builder.add(first, index)
+                place = vectors.pointer(context, builder, kinds[4], starts, index, I32)
+                builder.store(builder.add(builder.trunc(bit, I32), base), place, align=4)
+                for row in range(TAG_DIGITS_MAX):
+                    # Never before the block that may be read.
+                    source = builder.sub(bit, I64(row + 1))
+                    low = builder.sub(I64(0), back)
+                    is_below = builder.icmp_signed("<", source, low)
+                    source = builder.add(at, builder.select(is_below, low, source))
+                    byte = builder.load(
+                        vectors.pointer(context, builder, kinds[1], buf, source, I8)
+                    )
+                    index_of = _digits_row(builder, row_size, row, index)
+                    target = vectors.pointer(context, builder, kinds[5], digits, index_of, I8)
+                    builder.store(byte, target)
+
+            if not vectors.has_compress(context):
+                vectors.for_set_bits(builder, mask, found, write_one)
+                return found
+            block, before = (
+                builder.load(
+                    vectors.pointer(context, builder, kinds[1], buf, place, vectors.BYTES), align=1
+                )
+                for place in (at, builder.sub(at, back))
+            )
+            parts = [(vectors.vector_constant(I8, list(range(vectors.BLOCK))), write_start)]
+            for row in range(TAG_DIGITS_MAX):
+                lanes = list(range(vectors.BLOCK - 1 - row, 2 * vectors.BLOCK - 1 - row))
+                parts.append((vectors.pick(builder, before, block, lanes), write_digits(row)))
+            vectors.store_compressed(context, builder, mask, found, parts)
+            return found
+
+        result = types.int64(types.int64, buf, types.intp, types.intp, starts, digits, types.intp)
+        return result, codegen
+
+    @intrinsic
+    def parse_tags(typingctx, ends, starts, digits, at, tags):  # noqa: ANN001, ANN201
+        """Thirty-two tags; a bit for each that is none, or may announce data."""
+
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            ends, starts, digits, at, tags = args
+            kinds = signature.args
+            halves = (list(range(vectors.LANES)), list(range(vectors.LANES, FIELDS)))
+
+            def each(value: int) -> Any:
+                return vectors.repeat(I16, FIELDS, value)
+
+            def words(array: int, values: Any, index: Any) -> Any:
+                return vectors.pointer(context, builder, kinds[array], values, index, TAG_WORDS)
+
+            previous = builder.load(words(0, ends, builder.sub(at, I64(1))), align=4)
+            start = builder.load(words(1, starts, at), align=4)
+            # Digits after the first.
+            gap = builder.sub(builder.sub(start, previous), vectors.repeat(I32, FIELDS, 3))
+            too_many = vectors.repeat(I32, FIELDS, TAG_DIGITS_MAX - 1)
+            trouble = builder.icmp_unsigned(">", gap, too_many)
+            more = builder.trunc(gap, TAG_SHORTS)
+            row_size = builder.extract_value(
+                context.make_array(kinds[2])(context, builder, digits).shape, 1
+            )
+            tag, least, largest = each(0), each(1), each(0)
+            for row in range(TAG_DIGITS_MAX):
+                index = _digits_row(builder, row_size, row, at)
+                place = vectors.pointer(context, builder, kinds[2], digits, index, TAG_BYTES)
+                digit = builder.sub(
+                    builder.load(place, align=1), vectors.repeat(I8, FIELDS, ord("0"))
+                )
+                digit = builder.zext(digit, TAG_SHORTS)
+                if row:
+                    there = builder.icmp_unsigned(">=", more, each(row))
+                    digit = builder.select(there, digit, each(0))
+                    least = builder.select(there, each(10**row), least)
+                is_larger = builder.icmp_unsigned(">", digit, largest)
+                largest = builder.select(is_larger, digit, largest)
+                tag = builder.add(tag, builder.mul(digit, each(10**row)))
+            trouble = builder.or_(trouble, builder.icmp_unsigned(">", largest, each(9)))
+            trouble = builder.or_(trouble, builder.icmp_unsigned("<", tag, least))
+            # How far each tag is beyond the nearest range, by saturation: 0 inside of one. Minima
+            # are cheaper than comparisons, whose masks have fewer units to work on.
+            apart = each(-1)
+            subtract = vectors.external(
+                builder, "llvm.usub.sat.v32i16", TAG_SHORTS, [TAG_SHORTS, TAG_SHORTS]
+            )
+            for low, high in LENGTH_TAG_RANGES:
+                above = builder.sub(tag, each(low))
+                beyond = builder.call(subtract, [above, each(high - low)])
+                is_nearer = builder.icmp_unsigned("<", beyond, apart)
+                apart = builder.select(is_nearer, beyond, apart)
+            trouble = builder.or_(trouble, builder.icmp_unsigned("==", apart, each(0)))
+            for half, first in zip(halves, (0, vectors.LANES), strict=True):
+                part = builder.zext(vectors.pick(builder, tag, tag, half), vectors.WORDS)
+                index = builder.add(at, I64(first))
+                place = vectors.pointer(context, builder, kinds[4], tags, index, vectors.WORDS)
+                builder.store(part, place, align=4)
+            return builder.zext(builder.bitcast(trouble, I32), I64)
+
+        return types.int64(ends, starts, digits, types.intp, tags), codegen
+
+    def _bytes(value: int) -> Any:
+        """Eight words of eight times the same byte."""
+        word = int.from_bytes(bytes([value]) * 8, "little", signed=True)
+        return vectors.repeat(I64, NUMBERS, word)
+
+    def _words(value: int) -> Any:
+        return vectors.repeat(I64, NUMBERS, value)
+
+    def _digits_to_numbers(builder: Any, digits: Any) -> Any:
+        """Eight digits a word, the first in the lowest byte, to a number: pairs, fours, eights."""
+        for width, mask in ((8, 0x00FF00FF00FF00FF), (16, 0x0000FFFF0000FFFF), (32, 0xFFFFFFFF)):
+            upper = builder.lshr(digits, _words(width))
+            lower = builder.mul(digits, _words(10 ** (width // 8)))
+            digits = builder.and_(builder.add(lower, upper), _words(mask))
+        return digits
+
+    def _times_power_of_ten(builder: Any, number: Any, power: Any) -> Any:
+        """Words times 10**power, for powers of 0 to 15, by the bits of the power."""
+        for bit in (1, 2, 4, 8):
+            is_set = builder.icmp_unsigned("!=", builder.and_(power, _words(bit)), _words(0))
+            factor = builder.select(is_set, _words(10**bit), _words(1))
+            number = builder.mul(number, factor)
+        return number
+
+    def _points(builder: Any, word: Any, kept: Any) -> Any:
+        """Bit 7 of the first byte of each word that is a point, and maybe of later ones."""
+        other = builder.or_(builder.xor(word, _bytes(ord("."))), builder.not_(kept))
+        # A zero byte borrows from those above it only.
+        zero = builder.and_(builder.sub(other, _bytes(1)), builder.not_(other))
+        return builder.and_(zero, _bytes(0x80))
+
+    def _without_point(builder: Any, digits: Any, points: Any) -> tuple[Any, Any]:
+        """Digits with the first point taken out, and how many are after it."""
+        none = builder.icmp_unsigned("==", points, _words(0))
+        lowest = builder.lshr(builder.and_(points, builder.neg(points)), _words(7))
+        below = builder.sub(lowest, _words(1))
+        before = builder.shl(builder.and_(digits, below), _words(8))
+        rest = builder.and_(digits, builder.neg(builder.shl(lowest, _words(8))))
+        ones = vectors.external(builder, "llvm.ctpop.v8i64", NUMBER_WORDS, [NUMBER_WORDS])
+        after = builder.lshr(builder.sub(_words(56), builder.call(ones, [below])), _words(3))
+        digits = builder.select(none, digits, builder.or_(before, rest))
+        return digits, builder.select(none, _words(0), after)
+
+    @intrinsic
+    def parse_numbers(typingctx, buf, starts, ends, tokens, at, decimals, values, values_at):  # noqa: ANN001, ANN201, PLR0913, PLR0917
+        """Eight numbers; a bit for each that is none."""
+
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            buf, starts, ends, tokens, at, decimals, values, values_at = args
+            kinds = signature.args
+
+            def element(array: int, held: Any, index: Any) -> Any:
+                place = vectors.pointer(context, builder, kinds[array], held, index, I32)
+                return builder.sext(builder.load(place, align=4), I64)
+
+            word = size = ir.Constant(NUMBER_WORDS, ir.Undefined)
+            for lane in range(NUMBERS):
+                token = element(3, tokens, builder.add(at, I64(vectors.LANES * lane)))
+                end = element(2, ends, token)
+                length = builder.sub(end, element(1, starts, token))
+                place = builder.sub(end, I64(NUMBER_BYTES_MAX))
+                place = vectors.pointer(context, builder, kinds[0], buf, place, I64)
+                word = builder.insert_element(word, builder.load(place, align=1), I32(lane))
+                size = builder.insert_element(size, length, I32(lane))
+            fits = builder.sub(size, _words(1))
+            fits = builder.icmp_unsigned("<", fits, _words(NUMBER_BYTES_MAX))
+            unused = builder.shl(builder.sub(_words(NUMBER_BYTES_MAX), size), _words(3))
+            kept = builder.shl(_words(-1), builder.select(fits, unused, _words(0)))
+            digits = builder.and_(builder.xor(word, _bytes(ord("0"))), kept)
+            points = _points(builder, word, kept)
+            scale = vectors.splat(builder, decimals, NUMBERS)
+            plain_digits = cgutils.alloca_once_value(builder, digits)
+            power = cgutils.alloca_once_value(builder, scale)
+            any_point = builder.icmp_unsigned(
+                "!=",
+                builder.bitcast(builder.icmp_unsigned("!=", points, _words(0)), I8),
+                I8(0),
+            )
+            # Quantities mostly have none, prices mostly do: each column has its own habit.
+            with builder.if_then(any_point):
+                joined, after = _without_point(builder, digits, points)
+                builder.store(joined, plain_digits)
+                builder.store(builder.sub(scale, after), power)
+            digits, power = builder.load(plain_digits), builder.load(power)
+            wrong = builder.or_(builder.add(digits, _bytes(0x76)), digits)
+            wrong = builder.icmp_unsigned("!=", builder.and_(wrong, _bytes(0x80)), _words(0))
+            last = builder.lshr(word, _words(56))
+            wrong = builder.or_(wrong, builder.icmp_unsigned("==", last, _words(ord("."))))
+            wrong = builder.or_(wrong, builder.icmp_signed("<", power, _words(0)))
+            trouble = builder.or_(wrong, builder.not_(fits))
+            number = _digits_to_numbers(builder, digits)
+            number = _times_power_of_ten(builder, number, power)
+            place = vectors.pointer(context, builder, kinds[6], values, values_at, NUMBER_WORDS)
+            builder.store(number, place, align=8)
+            return builder.zext(builder.bitcast(trouble, I8), I64)
+
+        places = (buf, starts, ends, tokens, types.intp, types.int64, values, types.intp)
+        result = types.int64(*places)
+        return result, codegen

@@ -1,0 +1,190 @@
+"""Vector operations against what they mean in plain Python: compiled, the code generators; with the
+JIT off, the twins themselves.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocols import vectors
+from protocols.jit import JIT_ENABLED, kernel
+
+MARGIN = 64
+ALL_BITS = (1 << 64) - 1
+# Few bits, many bits, bits at both ends.
+masks = st.one_of(
+    st.integers(0, ALL_BITS),
+    st.sets(st.integers(0, 63), max_size=20).map(lambda bits: sum(1 << bit for bit in bits)),
+    st.sampled_from([0, 1, 1 << 63, ALL_BITS]),
+)
+blocks = st.binary(min_size=64, max_size=64)
+sixteen = st.lists(st.integers(0, 3), min_size=16, max_size=16)
+
+
+def signed(mask: int) -> np.int64:
+    return np.uint64(mask).astype(np.int64)
+
+
+def bits_of(mask: int, size: int = 64) -> list[int]:
+    return [bit for bit in range(size) if int(mask) >> bit & 1]
+
+
+@kernel
+def equal_mask64_nb(buf: np.ndarray, at: int, byte: int):
+    return vectors.equal_mask64(buf, at, byte)
+
+
+@kernel
+def first_marks_nb(ends: int, marks: int, is_fresh: int):
+    return vectors.first_marks(ends, marks, is_fresh)
+
+
+@kernel
+def store_positions_nb(mask: int, base: int, out: np.ndarray, at: int):
+    return vectors.store_positions(mask, base, out, at)
+
+
+@kernel
+def store_positions16_nb(mask: int, base: int, out: np.ndarray, at: int):
+    return vectors.store_positions16(mask, base, out, at)
+
+
+@kernel
+def sums_nb(buf: np.ndarray, base: int, blocks: int, sums: np.ndarray, first: int, stop: int):
+    for block in range(blocks):
+        vectors.prefetch(buf, base + 64 * block + 2_048)
+        vectors.add_block64(buf, base + 64 * block, sums, 64 * block)
+    return vectors.sum_between(buf, base, sums, first, stop)
+
+
+@kernel
+def words_nb(values: np.ndarray, at: int, wanted: int, others: np.ndarray, others_at: int):
+    return vectors.equal_mask16(values, at, wanted), vectors.equal_lanes16(
+        values, at, others, others_at
+    )
+
+
+@kernel
+def store_sums16_nb(
+    base: int, offsets: np.ndarray, at: int, none: int, out: np.ndarray, out_at: int
+):
+    vectors.store_sums16(base, offsets, at, none, out, out_at)
+    return 0
+
+
+@kernel
+def scalars_nb(buf: np.ndarray, at: int, mask: int):
+    return vectors.load_word(buf, at), vectors.trailing_zeros(mask)
+
+
+@given(blocks, st.integers(0, 5), st.sampled_from(b"\x01=\x00\xff"))
+def test_bytes_that_are_equal(block: bytes, at: int, byte: int):
+    block = block.replace(b"a", bytes([byte]))
+    buf = np.frombuffer(b"=" * at + block, np.uint8)
+    found = bits_of(equal_mask64_nb(buf, at, byte))
+    assert found == [i for i, each in enumerate(block) if each == byte]
+
+
+@given(masks, masks, st.integers(0, 1))
+def test_the_first_mark_of_each_stretch(ends: int, marks: int, is_fresh: int):
+    ends &= ~marks  # a byte is a separator, or an equals sign
+    found, fresh_after = first_marks_nb(signed(ends), signed(marks), is_fresh)
+    expected, wants = [], bool(is_fresh)
+    for bit in range(64):
+        if wants and marks >> bit & 1:
+            expected.append(bit)
+            wants = False
+        wants |= bool(ends >> bit & 1)
+    assert bits_of(found) == expected
+    assert bool(fresh_after) == wants
+
+
+@given(masks, st.integers(0, 2**30), st.integers(0, 3))
+def test_positions_of_bits(mask: int, base: int, at: int):
+    out = np.full(at + MARGIN + 2, -7, np.int32)
+    count = store_positions_nb(signed(mask), base, out, at)
+    expected = [base + bit for bit in bits_of(mask)]
+    assert count == len(expected)
+    assert out[at : at + count].tolist() == expected
+    assert (out[:at] == -7).all()
+    assert (out[at + MARGIN :] == -7).all()
+
+
+@given(st.integers(0, 0xFFFF), st.integers(0, 2**30), st.integers(0, 3))
+def test_positions_of_sixteen_bits(mask: int, base: int, at: int):
+    out = np.full(at + 18, -7, np.int32)
+    count = store_positions16_nb(mask, base, out, at)
+    expected = [base + bit for bit in bits_of(mask, 16)]
+    assert out[at : at + count].tolist() == expected
+    assert (out[:at] == -7).all()
+    assert (out[at + 16 :] == -7).all()
+
+
+@given(st.binary(min_size=256, max_size=256), st.integers(0, 3), st.data())
+def test_sums_of_bytes(data: bytes, base: int, chance: st.DataObject):
+    buf = np.frombuffer(b"\xff" * base + data, np.uint8)
+    first = chance.draw(st.integers(0, 255))
+    stop = chance.draw(st.integers(first, 255))
+    sums = np.zeros(5 * 64, np.uint8)
+    assert sums_nb(buf, base, 4, sums, first, stop) == sum(data[first:stop]) % 256
+
+
+@given(sixteen, sixteen, st.integers(0, 3), st.integers(0, 3))
+def test_words_that_are_equal(values: list[int], others: list[int], at: int, wanted: int):
+    held = np.array([wanted] * at + values, np.int32)
+    same, both = words_nb(held, at, wanted, np.array([9, *others], np.int32), 1)
+    assert bits_of(same) == [i for i, each in enumerate(values) if each == wanted]
+    assert bits_of(both) == [i for i in range(16) if values[i] == others[i]]
+
+
+@given(st.lists(st.integers(-2, 50), min_size=16, max_size=16), st.integers(0, 3))
+def test_sums_and_what_stands_for_none(offsets: list[int], at: int):
+    out = np.full(at + 17, -7, np.int32)
+    store_sums16_nb(100, np.array([5, *offsets], np.int32), 1, 3, out, at)
+    assert out[at : at + 16].tolist() == [3 if each < 0 else 100 + each for each in offsets]
+    assert (out[:at] == -7).all()
+    assert out[-1] == -7
+
+
+@given(st.binary(min_size=8, max_size=8), masks)
+def test_words_and_zeros(data: bytes, mask: int):
+    word, zeros = scalars_nb(np.frombuffer(b"x" + data, np.uint8), 1, signed(mask))
+    assert word == int.from_bytes(data, "little", signed=True)
+    assert zeros == next(iter(bits_of(mask)), 64)
+
+
+@pytest.mark.skipif(JIT_ENABLED, reason="the twins check bounds, machine code does not")
+def test_the_twins_refuse_what_lies_outside():
+    with pytest.raises(IndexError):
+        vectors.equal_mask64(np.zeros(64, np.uint8), 1, 1)
+    with pytest.raises(IndexError):
+        vectors.load_word(np.zeros(64, np.uint8), -1)
+
+
+@pytest.mark.compiled_only
+@pytest.mark.timeout(600)
+def test_a_processor_without_vector_compress_gives_the_same(tmp_path: Path):
+    """These tests once more, and the decoder's, compiled for the plainest processor there is."""
+    here = Path(__file__)
+    decoder = here.parents[2] / "property" / "test_fix_kernels.py"
+    tests = [
+        f"{here}",
+        f"{decoder}::test_kernels_find_what_the_twin_finds",
+        f"{decoder}::test_entries_of_a_batch_are_those_of_its_messages",
+    ]
+    environment = {
+        **os.environ,
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CPU_FEATURES": "",
+        "NUMBA_CACHE_DIR": str(tmp_path),
+    }
+    pytest_command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command = [*pytest_command, "--timeout=500", "-k", "not without_vector", *tests]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3_000:]
