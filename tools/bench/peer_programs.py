@@ -68,7 +68,7 @@ def quickfix(path: Path, messages: int) -> Callable[[], int]:
     import quickfix as library
     import quickfix44 as version
 
-    dictionary = library.DataDictionary(str(Path(sys.prefix) / "share/quickfix/FIX44.xml"))
+    dictionary = library.DataDictionary(str(_dictionary_with_rpt_seq(path.with_suffix(".xml"))))
     texts = [text.decode("latin-1") for text in _fix_messages(path, messages)]
 
     def run() -> int:
@@ -76,13 +76,27 @@ def quickfix(path: Path, messages: int) -> Callable[[], int]:
         price, size = library.MDEntryPx(), library.MDEntrySize()
         for text in texts:
             message = library.Message(text, dictionary, True)
-            for nth in range(1, int(message.getField(_ENTRIES)) + 1):
+            for nth in range(1, message.groupCount(_ENTRIES) + 1):
                 message.getGroup(nth, group)
                 group.getField(price)
                 group.getField(size)
         return len(texts)
 
     return run
+
+
+def _dictionary_with_rpt_seq(path: Path) -> Path:
+    """QuickFIX's dictionary, in which an entry of X may carry RptSeq (83): the entries would end at
+    it otherwise.
+    """
+    text = (Path(sys.prefix) / "share/quickfix/FIX44.xml").read_text(encoding="utf-8")
+    group = text.index("<component name='MDIncGrp'>")
+    size = text.index("MDEntrySize", group)
+    end = text.index(">", size) + 1
+    path.write_text(
+        text[:end] + '<field name="RptSeq" required="N"/>' + text[end:], encoding="utf-8"
+    )
+    return path
 
 
 def _fix_messages(path: Path, messages: int) -> list[bytes]:
