@@ -243,10 +243,12 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
     def _first_marks_nb(ends: int, marks: int, is_fresh: int) -> tuple[int, int]:
         starts = (ends << 1) | is_fresh
         others = ~marks
-        # Adding a start to the ones between it and its mark carries into the mark's zero.
-        carried = starts + others
-        carry = ((starts & others) | ((starts | others) & ~carried)) >> 63
-        return carried & marks, (carry | (ends >> 63)) & 1
+        # Adding a start to the ones between it and its mark carries into the mark's zero. One that
+        # is its own mark is not added: a carry that comes from below would run past it.
+        added = starts & others
+        carried = added + others
+        carry = (added | (others & ~carried)) >> 63
+        return (carried | starts) & marks, (carry | (ends >> 63)) & 1
 
     first_marks = _first_marks_nb
 

@@ -4,6 +4,7 @@ As in `protocols/vectors.py`: machine code checks no bounds, the twins do, and t
 `kernels.py` and `kernels_entries.py` know what they may touch.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
@@ -257,13 +258,14 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             digits = builder.and_(builder.add(lower, upper), _words(mask))
         return digits
 
-    def _times_power_of_ten(builder: Any, number: Any, power: Any) -> Any:
-        """Words times 10**power, for powers of 0 to 15, by the bits of the power."""
+    def _power_of_ten(builder: Any, power: Any, constant: Callable[[int], Any]) -> Any:
+        """10**power, for powers of 0 to 15, by the bits of the power: of a word or of a vector."""
+        result = constant(1)
         for bit in (1, 2, 4, 8):
-            is_set = builder.icmp_unsigned("!=", builder.and_(power, _words(bit)), _words(0))
-            factor = builder.select(is_set, _words(10**bit), _words(1))
-            number = builder.mul(number, factor)
-        return number
+            is_set = builder.icmp_unsigned("!=", builder.and_(power, constant(bit)), constant(0))
+            factor = builder.select(is_set, constant(10**bit), constant(1))
+            result = builder.mul(result, factor)
+        return result
 
     def _points(builder: Any, word: Any, kept: Any) -> Any:
         """Bit 7 of the first byte of each word that is a point, and maybe of later ones."""
@@ -313,7 +315,10 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             points = _points(builder, word, kept)
             scale = vectors.splat(builder, decimals, NUMBERS)
             plain_digits = cgutils.alloca_once_value(builder, digits)
-            power = cgutils.alloca_once_value(builder, scale)
+            # The same for every call that a column makes.
+            whole = _power_of_ten(builder, decimals, I64)
+            factors = cgutils.alloca_once_value(builder, vectors.splat(builder, whole, NUMBERS))
+            over = cgutils.alloca_once_value(builder, _words(0))
             any_point = builder.icmp_unsigned(
                 "!=",
                 builder.bitcast(builder.icmp_unsigned("!=", points, _words(0)), I8),
@@ -323,16 +328,18 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             with builder.if_then(any_point):
                 joined, after = _without_point(builder, digits, points)
                 builder.store(joined, plain_digits)
-                builder.store(builder.sub(scale, after), power)
-            digits, power = builder.load(plain_digits), builder.load(power)
+                power = builder.sub(scale, after)
+                builder.store(_power_of_ten(builder, power, _words), factors)
+                builder.store(power, over)
+            digits, over = builder.load(plain_digits), builder.load(over)
             wrong = builder.or_(builder.add(digits, _bytes(0x76)), digits)
             wrong = builder.icmp_unsigned("!=", builder.and_(wrong, _bytes(0x80)), _words(0))
             last = builder.lshr(word, _words(56))
             wrong = builder.or_(wrong, builder.icmp_unsigned("==", last, _words(ord("."))))
-            wrong = builder.or_(wrong, builder.icmp_signed("<", power, _words(0)))
+            wrong = builder.or_(wrong, builder.icmp_signed("<", over, _words(0)))
             trouble = builder.or_(wrong, builder.not_(fits))
             number = _digits_to_numbers(builder, digits)
-            number = _times_power_of_ten(builder, number, power)
+            number = builder.mul(number, builder.load(factors))
             place = vectors.pointer(context, builder, kinds[6], values, values_at, NUMBER_WORDS)
             builder.store(number, place, align=8)
             return builder.zext(builder.bitcast(trouble, I8), I64)
