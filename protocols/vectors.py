@@ -188,7 +188,7 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
     def store_compressed(context, builder, mask, count, parts):  # noqa: ANN001, ANN201
         """Store byte vectors compressed by `mask`: 16 lanes at once, the rest if there are more.
 
-        `parts`: (vector of 64 bytes, store of 16 compressed lanes from lane k, store of lane k).
+        `parts`: (vector of 64 bytes, what stores 16 of its compressed lanes from lane k on).
         """
         bits = builder.bitcast(mask, ir.VectorType(I1, BLOCK))
         packed = [compress(builder, vector, bits, "v64i8") for vector, _ in parts]

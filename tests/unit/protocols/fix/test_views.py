@@ -149,6 +149,24 @@ def test_an_order_in_its_view():
     assert (row["status"], row["fault_at"]) == (Status.OK, -1)
 
 
+@pytest.mark.parametrize(
+    ("stamp", "wrong"),
+    [
+        ("20261121-24:00:00", 9), ("20261121-14:60:00", 11), ("20261121-14-30:00", 11),
+        ("20261121-14:30:61", 14), ("20261121-14:30-00", 14), ("20261121-14:30:00,5", 17),
+        ("20261121-14:30:00.", 17), ("20261121-14:30:00.1234567890", 17),
+        ("20261121-14:30:00.12x", 20), ("20261121 14:30:00", 8), ("20261321-14:30:00", 4),
+        ("20261132-14:30:00", 6), ("20260229-14:30:00", 6), ("16770101-14:30:00", 0),
+        ("2x261121-14:30:00", 0), ("202x1121-14:30:00", 0), ("20261121", 0), ("20261121-14:30", 9),
+    ],
+)  # fmt: skip
+def test_a_wrong_stamp_is_a_status_with_its_place(stamp: str, wrong: int):
+    message = wire(f"35=D|60={stamp}|")
+    (row,) = rows_of(message, VIEWS[b"D"])
+    assert (row["status"], row["transact_ts_ns"]) == (Status.BAD_VALUE, 0)
+    assert row["fault_at"] == message.index(b"60=2" if stamp[0] == "2" else b"60=1") + 3 + wrong
+
+
 def test_the_header_of_any_message():
     (row,) = rows_of(INCREMENTAL, HEADER_VIEW)
     assert row["msg_seq_num"] == 12
