@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from protocols.errors import LocalProtocolError
 from protocols.fix.dictionary.check import check_message
-from protocols.fix.dictionary.load import load_dictionary
+from protocols.fix.dictionary.load import VERSIONS, load_dictionary
 from protocols.fix.framing import Framer
 from protocols.fix.message import (
     Fault,
@@ -112,15 +112,18 @@ def test_values_are_not_judged_by_decoding():
     assert fault_of(b"112=\x01112=a\x0144=much\x01") is None
 
 
-def test_data_fields_are_those_of_the_dictionary():
-    assert load_dictionary("FIX.4.4").data_tag_of_length == DATA_TAG_OF_LENGTH
+def test_data_fields_are_those_of_all_dictionaries_together():
+    found: dict[int, int] = {}
+    for version in VERSIONS:
+        found |= load_dictionary(version).data_tag_of_length
+    assert found == DATA_TAG_OF_LENGTH
 
 
-def test_data_fields_of_a_later_version_are_read_where_they_are_named():
+def test_data_fields_of_a_later_version_are_not_read_where_the_version_has_none():
     frame = frame_with(b"1184=3\x011185=a\x01b\x01112=T\x01")
-    data_tags = load_dictionary("FIX.5.0SP2").data_tag_of_length
-    assert decode(frame, data_tags).get(1185) == b"a\x01b"
-    assert decode(frame).get(1185) == b"a"
+    assert decode(frame).get(1185) == b"a\x01b"
+    assert decode(frame, load_dictionary("FIX.5.0SP2").data_tag_of_length).get(1185) == b"a\x01b"
+    assert decode(frame, load_dictionary("FIX.4.4").data_tag_of_length).get(1185) == b"a"
 
 
 @given(st.binary(min_size=1, max_size=50))
