@@ -71,7 +71,7 @@ lock: ## resolve the dependencies of pyproject.toml again and rewrite requiremen
 		--no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements/fuzz.txt
 
 clean: ## remove the virtual environment and every cache
-	@rm -rf $(VENV) $(PEERS) $(FUZZ) fuzz-corpus build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	@rm -rf $(VENV) $(PEERS) $(FUZZ) fuzz-corpus build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(LOCK_DONE):

@@ -7,8 +7,33 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from numba import config
+
+from protocols import jit
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def _keep_kernels_apart(worker: str) -> None:
+    """Give a worker of a parallel run, and the commands it starts, compiled kernels of its own: two
+    processes that add to one of Numba's indices can mix up what it points to.
+    """
+    shared = jit.CACHE_DIRECTORY
+    base = shared / "tests" / worker
+    own = base / shared.parent.name / shared.name
+    for path in shared.rglob("*"):
+        link = own / path.relative_to(shared)
+        # Numba replaces its files and never writes into them, so links do as copies.
+        if path.is_file() and shared / "tests" not in path.parents and not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.hardlink_to(path)
+    os.environ["NUMBA_CACHE_DIR"] = str(base)
+    jit.CACHE_DIRECTORY = own
+    config.CACHE_DIR = str(own)
+
+
+if jit.JIT_ENABLED and "PYTEST_XDIST_WORKER" in os.environ:
+    _keep_kernels_apart(os.environ["PYTEST_XDIST_WORKER"])
 
 # Quick folders first: a broken codec should not wait for the demo to say so.
 _ORDER = ("tidy", "unit", "property", "acceptance", "fuzz", "stress", "perf", "end_to_end")

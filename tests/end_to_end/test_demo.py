@@ -6,7 +6,7 @@ import pytest
 
 from tests.end_to_end.support import run_command, run_demo
 
-pytestmark = pytest.mark.compiled_only
+pytestmark = [pytest.mark.compiled_only, pytest.mark.alone]
 
 SECONDS = 3
 RATE = 50_000

@@ -35,7 +35,7 @@ from tests.unit.feedhandler.core.support import (
     packet,
 )
 
-pytestmark = pytest.mark.compiled_only
+pytestmark = [pytest.mark.compiled_only, pytest.mark.alone]
 
 ROUNDS = 21_000
 ROUNDS_A_PACKET = 7

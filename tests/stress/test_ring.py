@@ -19,7 +19,7 @@ from feedhandler.core.ring import (
 )
 from protocols.jit import kernel
 
-pytestmark = pytest.mark.compiled_only
+pytestmark = [pytest.mark.compiled_only, pytest.mark.alone]
 
 ITEMS = 1_000_000
 FIELDS = 16

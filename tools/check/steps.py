@@ -40,8 +40,11 @@ class Step:
     def run_openly(self) -> bool:
         """Run with the output on the terminal as it comes; whether it succeeded."""
         print(f"-- {self.name}", flush=True)
+        started = time.monotonic()
         environment = {**os.environ, **self.environment}
-        return subprocess.run(self.command, cwd=ROOT, check=False, env=environment).returncode == 0
+        done = subprocess.run(self.command, cwd=ROOT, check=False, env=environment)
+        print(f"-- {self.name}: {time.monotonic() - started:.0f} s", flush=True)
+        return done.returncode == 0
 
 
 def module(name: str, *arguments: str) -> list[str]:

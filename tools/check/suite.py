@@ -1,9 +1,11 @@
 """`make test`: the kernels' tests interpreted, with branch coverage, then the whole suite compiled.
 
 The interpreted run shows which branches no test takes; it cannot show integer overflow or what two
-threads do, so both are needed. The compiled run comes last, so its summary is the last line.
+threads do, so both are needed. Tests run side by side, but for those that measure time or need the
+cores for themselves (marked `alone`): these come last, one after the other.
 """
 
+import os
 import sys
 
 from tools.check.sources import ROOT
@@ -15,19 +17,23 @@ KERNEL_TESTS = (
     "tests/property",
     "tests/acceptance",
 )
+_WORKERS_MAX = 4
 
 
 def main() -> int:
-    """Run both, also after the first failed; 0 when both and the coverage are good."""
+    """Run all, also after one failed; 0 when every test and the coverage are good."""
+    workers = min(os.cpu_count() or 1, _WORKERS_MAX)
+    pytest = ("pytest", "--quiet")
+    beside = (*pytest, f"--numprocesses={workers}", "--dist=worksteal")
+    whole = ("--ignore=tests/perf", "--ignore=tests/interop")
     kernel_tests = [path for path in KERNEL_TESTS if (ROOT / path).is_dir()]
-    pytest = ("pytest", "--quiet", "-m", "not compiled_only", *kernel_tests)
+    interpreted = ("coverage", "run", "-m", *beside, "-m", "not compiled_only", *kernel_tests)
     steps = (
-        Step("kernels interpreted", module("coverage", "run", "-m", *pytest), _INTERPRETED),
+        Step("kernels interpreted", module(*interpreted), _INTERPRETED),
+        Step("branch coverage", module("coverage", "combine", "--quiet")),
         Step("branch coverage", module("coverage", "report")),
-        Step(
-            "whole suite compiled",
-            module("pytest", "--quiet", "--ignore=tests/perf", "--ignore=tests/interop"),
-        ),
+        Step("compiled, side by side", module(*beside, "-m", "not alone", *whole)),
+        Step("compiled, one by one", module(*pytest, "-m", "alone", *whole)),
     )
     failed = [step.name for step in steps if not step.run_openly()]
     if failed:
