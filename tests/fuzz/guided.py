@@ -22,7 +22,7 @@ with atheris.instrument_imports(include=["protocols"]):
     from tests.fuzz.targets import TARGETS
 
 RUNS = 10_000_000
-OPTIONS = ("-timeout=5", "-rss_limit_mb=1024", "-max_len=4096", "-print_final_stats=1")
+OPTIONS = ("-timeout=5", "-rss_limit_mb=1024", "-max_len=1024", "-print_final_stats=1")
 
 
 def fuzz(name: str, runs: int) -> None:
