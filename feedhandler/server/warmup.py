@@ -6,6 +6,7 @@ left to compile.
 """
 
 import fcntl
+import os
 import shutil
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from feedhandler.server.warmup_apart import compile_apart
 from protocols.jit import CACHE_DIRECTORY, JIT_ENABLED
 
 WARMUP_GROUP = "feedhandler.warmups"
@@ -53,25 +55,35 @@ def warm_up() -> None:
         if is_warm():
             return
         started_ns = time.monotonic_ns()
-        _run_steps(_find_steps())
+        _compile(_find_families())
         (CACHE_DIRECTORY / _DONE).touch()
     _forget_old_caches()
     seconds = (time.monotonic_ns() - started_ns) / 1e9
     sys.stderr.write(f"kernels compiled in {seconds:.0f} s, kept in {CACHE_DIRECTORY}\n")
 
 
-def _find_steps() -> list[Step]:
+def run_family(family: str) -> None:
+    """Run the steps of one family, and print the title of each when it is done."""
+    for title, compile_step in _find_families()[family]:
+        compile_step()
+        print(title, flush=True)  # noqa: T201 - read by the process that started this one
+
+
+def _find_families() -> dict[str, list[Step]]:
     """Steps of every installed package: an entry point names a function that returns a list of
-    (title, function).
+    (title, function). Those whose names have the same first part (engine, engine-replay) share
+    kernels, so one process compiles them.
     """
-    steps: list[Step] = []
+    families: dict[str, list[Step]] = {}
     for point in sorted(entry_points(group=WARMUP_GROUP), key=lambda point: point.name):
-        steps += point.load()()
-    return steps
+        families.setdefault(point.name.partition("-")[0], []).extend(point.load()())
+    return families
 
 
-def _run_steps(steps: list[Step]) -> None:
-    console = Console(stderr=True)
+def _compile(families: dict[str, list[Step]]) -> None:
+    """Run every step: where there are the cores for it, in a process for each family first, so that
+    this one finds in the cache what they compiled.
+    """
     columns = (
         TextColumn("compiling kernels"),
         BarColumn(),
@@ -79,12 +91,21 @@ def _run_steps(steps: list[Step]) -> None:
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=console) as progress:
+    steps = [step for steps in families.values() for step in steps]
+    cores = len(os.sched_getaffinity(0))
+    is_apart = cores > 1 and len(families) > 1
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=len(steps))
+
+        def advance(title: str) -> None:
+            progress.update(task, advance=1, description=title)
+
+        if is_apart:
+            compile_apart(list(families), CACHE_DIRECTORY, cores, advance)
+            progress.update(task, completed=0, description="reading them")
         for title, compile_step in steps:
-            progress.update(task, description=title)
             compile_step()
-            progress.advance(task)
+            advance(title)
 
 
 def _forget_old_caches() -> None:
@@ -98,3 +119,7 @@ def _forget_old_caches() -> None:
 
 def _last_use(path: Path) -> float:
     return path.stat().st_mtime
+
+
+if __name__ == "__main__":
+    run_family(sys.argv[1])

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import threading
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Titles of the steps that ran."""
     done: list[str] = []
     steps = [(title, lambda title=title: done.append(title)) for title in ("one", "two")]
-    monkeypatch.setattr(warmup, "_find_steps", lambda: steps)
+    monkeypatch.setattr(warmup, "_find_families", lambda: {"all": steps})
     return done
 
 
@@ -51,7 +52,7 @@ def test_a_step_that_fails_leaves_no_mark(
     def fail() -> None:
         raise RuntimeError("the compiler gave up")
 
-    monkeypatch.setattr(warmup, "_find_steps", lambda: [("bad", fail)])
+    monkeypatch.setattr(warmup, "_find_families", lambda: {"all": [("bad", fail)]})
     with pytest.raises(RuntimeError, match="gave up"):
         warm_up()
     assert not is_warm()
@@ -101,10 +102,40 @@ def test_without_the_compiler_everything_is_warm(
 
 def test_each_package_offers_titled_steps():
     points = entry_points(group=WARMUP_GROUP)
-    assert {point.name for point in points} >= {"engine", "exchange", "replay"}
-    titles = [title for title, _step in warmup._find_steps()]
-    assert {"inline loop", "receiver", "worker"} <= set(titles)
+    assert {point.name for point in points} >= {"engine", "engine-replay", "exchange"}
+    families = warmup._find_families()
+    titles = [title for steps in families.values() for title, _step in steps]
     assert len(set(titles)) == len(titles)
+    engine = {title for title, _step in families["engine"]}
+    assert {"inline loop", "receiver", "worker", "replay of files"} <= engine
+    assert "exchange" in families
+
+
+def test_families_are_compiled_apart_and_then_read_by_the_process_itself(
+    cache: Path, compiled: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    steps = warmup._find_families()["all"]
+    monkeypatch.setattr(warmup, "_find_families", lambda: {"a": steps[:1], "b": steps[1:]})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2})
+    asked: list[tuple[list[str], Path, int]] = []
+
+    def compile_apart(
+        families: list[str], into: Path, at_once: int, on_step: Callable[[str], None]
+    ) -> None:
+        asked.append((families, into, at_once))
+        assert compiled == []
+        on_step("one")
+
+    monkeypatch.setattr(warmup, "compile_apart", compile_apart)
+    warm_up()
+    assert asked == [(["a", "b"], cache, 3)]
+    assert compiled == ["one", "two"]
+
+
+def test_a_family_says_each_of_its_steps(compiled: list[str], capsys: pytest.CaptureFixture[str]):
+    warmup.run_family("all")
+    assert compiled == ["one", "two"]
+    assert capsys.readouterr().out == "one\ntwo\n"
 
 
 def test_who_compiles_alone_keeps_every_other_process_out(cache: Path):

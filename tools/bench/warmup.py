@@ -1,0 +1,40 @@
+"""What the benchmarks compile at set-up: each runs once on a session of a few messages."""
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from protocols.itch50.spec import BY_TYPE
+from protocols.message import Value
+from tools.bench.benchmarks import BENCHMARKS
+from tools.bench.measure import Benchmark, Workload
+
+_COMPILED_ELSEWHERE = {"exchange_generate", "replay_file"}
+_EVENT: dict[str, Value] = {
+    "stock_locate": 0,
+    "tracking_number": 0,
+    "timestamp": 0,
+    "event_code": "O",
+}
+
+
+def steps() -> list[tuple[str, Callable[[], None]]]:
+    """(title, function) of each step, for `feedhandler.server.warmup`."""
+    ours = [each for each in BENCHMARKS if not each.is_peer]
+    fix = [each for each in ours if each.name.startswith("fix_")]
+    others = [each for each in ours if each not in fix and each.name not in _COMPILED_ELSEWHERE]
+    return [
+        ("FIX decoding", lambda: _run_once(fix)),
+        ("ITCH decoding and other benchmarks", lambda: _run_once(others)),
+    ]
+
+
+def _run_once(benchmarks: list[Benchmark]) -> None:
+    message = BY_TYPE["S"].encode(_EVENT)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / "session.bin"
+        path.write_bytes(len(message).to_bytes(2, "big") + message)
+        workload = Workload(folder, path, messages=1, loops=1)
+        for benchmark in benchmarks:
+            benchmark.prepare(workload)()
