@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.engine import Shard
+from feedhandler.core.receive import Receiver
 from feedhandler.server.errors import OsLimitError
 
 _PAGE_BYTES = 4096
@@ -16,9 +17,11 @@ _MIB = 1 << 20
 _LARGEST_NAMED = 3
 
 
-def blocks(shard: Shard) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Name and array of everything that a shard has allocated, `book.words` for a nested one."""
-    yield from _named_arrays("", shard)
+def blocks(owner: Shard | Receiver) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Name and array of everything that a shard or receiver has allocated, `book.words` for a
+    nested one.
+    """
+    yield from _named_arrays("", owner)
 
 
 def _named_arrays(prefix: str, parts: Any) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -37,7 +40,7 @@ def reserve_memory(shard: Shard, available_bytes: int | None = None) -> int:
     """
     sizes = sorted(((array.nbytes, name) for name, array in blocks(shard)), reverse=True)
     needed = sum(size for size, _name in sizes)
-    available = _available_bytes() if available_bytes is None else available_bytes
+    available = available_bytes_now() if available_bytes is None else available_bytes
     if needed > available:
         largest = ", ".join(f"{name} {size // _MIB} MiB" for size, name in sizes[:_LARGEST_NAMED])
         raise OsLimitError(
@@ -51,7 +54,7 @@ def reserve_memory(shard: Shard, available_bytes: int | None = None) -> int:
     return needed
 
 
-def _available_bytes() -> int:
+def available_bytes_now() -> int:
     """What the kernel thinks that a new process could have (`MemAvailable`, man 5 proc)."""
     with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 - not a file of ours
         for line in file:

@@ -1,0 +1,92 @@
+"""`feedhandler memory`: every block once, with its reason; sums are those of the server."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from feedhandler.core.receive import allocate_receiver
+from feedhandler.server.assemble import build_shard, scratch_tables
+from feedhandler.server.config import ServerConfig
+from feedhandler.server.configfile import load_config
+from feedhandler.server.memory import blocks, reserve_memory
+from tools.memory.command import memory, rows_of, totals
+from tools.memory.words import ENGINE, RECEIVER
+
+EXAMPLE = Path(__file__).resolve().parents[4] / "examples" / "server.toml"
+
+
+@dataclass
+class Made:
+    config: ServerConfig
+    shard_sizes: dict[str, int]
+    receiver_sizes: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    config = load_config(EXAMPLE, ServerConfig)
+    receiver = allocate_receiver((-1, -1, -1), bytes(10), config.engine.packet_bytes)
+    return Made(
+        config,
+        {name: array.nbytes for name, array in blocks(build_shard(config, *scratch_tables()))},
+        {name: array.nbytes for name, array in blocks(receiver)},
+    )
+
+
+def test_every_block_has_a_reason_and_every_reason_a_block(made: Made):
+    assert made.shard_sizes.keys() == ENGINE.keys()
+    assert made.receiver_sizes.keys() == RECEIVER.keys()
+    for why in (*ENGINE.values(), *RECEIVER.values()):
+        assert why.words
+
+
+def test_every_key_is_one_of_the_configuration(made: Made):
+    for row in rows_of(made.config):
+        for key in filter(None, row.key.split(", ")):
+            table, name = key.split(".")
+            assert name in getattr(made.config, table).__struct_fields__, key
+
+
+@pytest.mark.parametrize("name", sorted({why.key for why in ENGINE.values() if why.key}))
+def test_a_key_sizes_just_the_blocks_that_name_it(made: Made, name: str):
+    key = name.split(", ", maxsplit=1)[0].removeprefix("engine.")
+    value = getattr(made.config.engine, key)
+    engine = msgspec.structs.replace(made.config.engine, **{key: max(value // 2, 1)})
+    if key == "ticks":
+        engine = msgspec.structs.replace(made.config.engine, ticks=2 * value)
+    changed = msgspec.structs.replace(made.config, engine=engine)
+    sizes = {name: array.nbytes for name, array in blocks(build_shard(changed, *scratch_tables()))}
+    moved = {block for block, size in sizes.items() if size != made.shard_sizes[block]}
+    assert moved == {block for block, why in ENGINE.items() if f"engine.{key}" in why.key}
+
+
+def test_the_sums_are_what_the_server_takes(made: Made, capsys: pytest.CaptureFixture[str]):
+    assert memory(config=EXAMPLE, as_json=True) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    taken = sum(made.shard_sizes.values()) + sum(made.receiver_sizes.values())
+    assert found["taken_at_start_bytes"] == taken
+    assert found["available_bytes"] > 0
+    parts = {row["part"] for row in found["blocks"]}
+    assert parts == {"engine", "receiver", "sockets", "sessions"}
+    assert sum(row["size_bytes"] for row in found["blocks"]) == sum(
+        totals(list(rows_of(made.config))).values()
+    )
+
+
+def test_it_is_what_is_reserved(made: Made):
+    small = {"order_pages": 64, "levels": 64, "level_arena": 1_024, "window_packets": 64}
+    engine = msgspec.structs.replace(made.config.engine, **small, snapshot_bytes=64)
+    config = msgspec.structs.replace(made.config, engine=engine)
+    engine_bytes = sum(row.size_bytes for row in rows_of(config) if row.part == "engine")
+    assert reserve_memory(build_shard(config, *scratch_tables())) == engine_bytes
+
+
+def test_people_get_a_table_with_the_largest_first(capsys: pytest.CaptureFixture[str]):
+    assert memory(config=EXAMPLE) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("book.words") < shown.index("book.meta")
+    assert re.search(r"taken at start: [\d,]+ KiB", shown)

@@ -1,0 +1,1 @@
+"""The command `feedhandler memory`: every block that a server takes at start, and why."""

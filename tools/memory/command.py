@@ -1,0 +1,142 @@
+"""`feedhandler memory`: what a server with this configuration takes, block by block."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from feedhandler.core.receive import allocate_receiver
+from feedhandler.server.assemble import build_shard, find_adapter, scratch_tables
+from feedhandler.server.config import ServerConfig
+from feedhandler.server.configfile import load_config
+from feedhandler.server.errors import ExitCode
+from feedhandler.server.memory import available_bytes_now, blocks
+from tools.memory.words import ENGINE, RECEIVER, Why
+
+app = App(name="memory", help="Show every block of memory that a server takes, and why.")
+
+_KIB = 1 << 10
+_PLAIN_WIDTH = 120
+_PRE_LOGON = "oms.max_pending_connections, oms.pre_logon_cap_bytes"
+
+
+class Row(NamedTuple):
+    """One block. `part`: engine and receiver are taken at start and touched; sockets lie in the
+    system's memory, and sessions take so much at most.
+    """
+
+    part: str
+    name: str
+    size_bytes: int
+    why: str
+    key: str
+
+
+@app.default
+def memory(
+    *,
+    config: Path,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Show every block of memory that a server with this configuration takes, and why.
+
+    Parameters
+    ----------
+    config
+        A server's configuration in TOML.
+    as_json
+        Print one JSON object on the last line.
+    """
+    rows = list(rows_of(load_config(config, ServerConfig, environ=os.environ)))
+    available = available_bytes_now()
+    if as_json:
+        shown = [row._asdict() for row in rows]
+        found = {**totals(rows), "available_bytes": available, "blocks": shown}
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+        return ExitCode.OK
+    console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH, color_system=None)
+    console.print(_table(rows, str(config)))
+    for name, size_bytes in {**totals(rows), "available_bytes": available}.items():
+        words = name.removesuffix("_bytes").replace("_", " ")
+        console.print(f"{words}: {size_bytes // _KIB:,} KiB")
+    return ExitCode.OK
+
+
+def _table(rows: list[Row], title: str) -> Table:
+    table = Table("block", "KiB", "why", "sized by", title=title)
+    table.columns[1].justify = "right"
+    part = rows[0].part
+    for row in rows:
+        if row.part != part:
+            table.add_section()
+            part = row.part
+        table.add_row(row.name, f"{-(-row.size_bytes // _KIB):,}", row.why, row.key)
+    return table
+
+
+def totals(rows: list[Row]) -> dict[str, int]:
+    """Bytes by when they are taken."""
+    sizes: dict[str, int] = {}
+    for row in rows:
+        sizes[row.part] = sizes.get(row.part, 0) + row.size_bytes
+    return {
+        "taken_at_start_bytes": sizes["engine"] + sizes["receiver"],
+        "sockets_at_most_bytes": sizes["sockets"],
+        "sessions_at_most_bytes": sizes["sessions"],
+    }
+
+
+def rows_of(config: ServerConfig) -> Iterator[Row]:
+    """Every block, the largest first in each part; nothing of it is touched."""
+    shard = build_shard(config, *scratch_tables())
+    session = find_adapter(config.feed.adapter).session_bytes(config.feed.session)
+    receiver = allocate_receiver((-1, -1, -1), session, config.engine.packet_bytes)
+    for part, owner, words in (("engine", shard, ENGINE), ("receiver", receiver, RECEIVER)):
+        sizes = {name: array.nbytes for name, array in blocks(owner)}
+        yield from sorted(_named(part, sizes, words), key=lambda row: -row.size_bytes)
+    yield from _besides(config)
+
+
+def _named(part: str, sizes: Mapping[str, int], words: Mapping[str, Why]) -> Iterator[Row]:
+    for name, size_bytes in sizes.items():
+        yield Row(part, name, size_bytes, words[name].words, words[name].key)
+
+
+def _besides(config: ServerConfig) -> Iterator[Row]:
+    """What lies in the system's memory, and what sessions may come to."""
+    feed, oms = config.feed, config.oms
+    sockets = 1 + (feed.line_b is not None) + (feed.rerequest is not None)
+    yield Row(
+        "sockets",
+        f"{sockets} receive buffers",
+        sockets * feed.receive_buffer_bytes,
+        "datagrams that wait for the receiver",
+        "feed.receive_buffer_bytes",
+    )
+    yield Row(
+        "sessions",
+        f"{len(oms.allowed)} queues",
+        len(oms.allowed) * oms.outbound_cap_bytes,
+        "messages that an OMS does not read",
+        "oms.outbound_cap_bytes",
+    )
+    yield Row(
+        "sessions",
+        f"{len(oms.allowed)} messages",
+        len(oms.allowed) * oms.message_cap_bytes,
+        "a message of an OMS that is not whole yet",
+        "oms.message_cap_bytes",
+    )
+    yield Row(
+        "sessions",
+        f"{oms.max_pending_connections} doorways",
+        oms.max_pending_connections * oms.pre_logon_cap_bytes,
+        "what comes before a Logon",
+        _PRE_LOGON,
+    )

@@ -1,0 +1,92 @@
+"""What each block of memory is for, and which key of the configuration sizes it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Why(NamedTuple):
+    """What a block is for; `key` sizes it, "" where nothing does."""
+
+    words: str
+    key: str = ""
+
+
+_ORDER_PAGES = "engine.order_pages"
+_OVERFLOW = "engine.overflow_orders"
+_INSTRUMENTS = "engine.instruments"
+_LEVELS = "engine.levels"
+_ARENA = "engine.level_arena"
+_TICKS = "engine.ticks"
+_WINDOW = "engine.window_packets"
+_SIGNALS = "engine.signal_ring"
+
+ENGINE: Mapping[str, Why] = {
+    "book.directory": Why("page of each 256 order references, of 2^32"),
+    "book.page_live": Why("live orders in each page", _ORDER_PAGES),
+    "book.free_pages": Why("pages without an order", _ORDER_PAGES),
+    "book.words": Why("level and quantity of each order, 256 a page", _ORDER_PAGES),
+    "book.overflow_refs": Why("references that no page holds", _OVERFLOW),
+    "book.overflow_words": Why("level and quantity of those", _OVERFLOW),
+    "book.levels": Why("quantity, orders, price of each price level", _LEVELS),
+    "book.free_levels": Why("levels not in use", _LEVELS),
+    "book.rows": Why("where the levels of each side of each book stand", _INSTRUMENTS),
+    "book.keys": Why("prices of the levels, sorted", _ARENA),
+    "book.handles": Why("level of each of these prices", _ARENA),
+    "book.free_rows": Why("stretches of the two above not in use"),
+    "book.best": Why("best bid and ask of each book", _INSTRUMENTS),
+    "book.meta": Why("counts of the books"),
+    "window.entries": Why("packets ahead of their turn", _WINDOW),
+    "window.payload": Why("their bytes", "engine.window_packets, engine.packet_bytes"),
+    "window.free_slots": Why("places for more of them", _WINDOW),
+    "window.meta": Why("counts of the window"),
+    "channel": Why("state of the feed's sequence"),
+    "packet": Why("the packet in hand"),
+    "instruments": Why("symbol, volatility, VWAP and rates of each", _INSTRUMENTS),
+    "rules": Why("which messages are looked at first"),
+    "settings": Why("what is fixed while the server runs"),
+    "control": Why("words between the threads"),
+    "ticks": Why("the pool of ticks", _TICKS),
+    "free.cursors": Why("ends of the ring of free ticks"),
+    "free.cells": Why("ring of free ticks", _TICKS),
+    "stash": Why("free ticks at hand"),
+    "stash_size": Why("how many those are"),
+    "lane_cursors": Why("ends of the lanes"),
+    "lane_cells": Why("16 lanes, each of which could hold every tick", _TICKS),
+    "signals.cursors": Why("ends of the ring of signals"),
+    "signals.cells": Why("signals on their way to the OMS sessions", _SIGNALS),
+    "breaker_params": Why("parameters of the breakers"),
+    "breaker_state": Why("16 words for each of 8 breakers and instrument", _INSTRUMENTS),
+    "breaker_level": Why("level of each breaker for each instrument", _INSTRUMENTS),
+    "published_level": Why("the same, as last published", _INSTRUMENTS),
+    "pattern_params": Why("parameters of the patterns"),
+    "pattern_state": Why("16 words for each of 8 patterns and instrument", _INSTRUMENTS),
+    "out": Why("what a breaker or pattern says of its decision"),
+    "signal_count": Why("number of the last signal"),
+    "counts": Why("counters, in the mapped counter file"),
+    "histograms": Why("latency histograms, in the mapped counter file"),
+    "snapshot": Why("the snapshot that is being loaded", "engine.snapshot_bytes"),
+    "request": Why("the request for missing messages"),
+    "types": Why("messages by type"),
+    "bbo": Why("best prices that a replay records"),
+    "bbo_count": Why("how many those are"),
+    "watched": Why("copy of the book that /book shows"),
+    "watched_info": Why("where in the feed it was copied"),
+}
+"""Blocks of the engine, by the names of `feedhandler.server.memory.blocks`."""
+
+RECEIVER: Mapping[str, Why] = {
+    "fds": Why("sockets of the lines"),
+    "batch.payload": Why("16 datagrams of each line", "engine.packet_bytes"),
+    "batch.control": Why("the kernel's receive stamp of each"),
+    "batch.headers": Why("what recvmmsg says of each"),
+    "batch.iov": Why("where each of them goes"),
+    "session": Why("the feed's session"),
+    "parsed": Why("header of the packet in hand"),
+    "hole": Why("the hole that is asked for"),
+    "line_next": Why("next sequence number of each line"),
+    "pollfds": Why("what the thread sleeps on"),
+    "work_pollfd": Why("the same for the worker"),
+    "wakeup": Why("the word that wakes it"),
+    "drained": Why("what a wake-up reads"),
+}
+"""Blocks of the receiver."""
