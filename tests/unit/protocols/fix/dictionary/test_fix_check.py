@@ -256,6 +256,7 @@ def test_headers_may_hold_groups_too():
     assert verdict(framed("FIX.4.4", "0", "", hops.replace("=2", "=1", 1)), "FIX.4.4") == (16, 627)
 
 
+@pytest.mark.alone
 def test_time_grows_with_the_fields_and_not_with_what_a_count_says():
     def seconds(body: str) -> float:
         message = framed("FIX.4.4", "D", ORDERS["FIX.4.4"] + body)
