@@ -1,6 +1,10 @@
 """The demo as its user runs it: one command, a report, an exit code."""
 
+import json
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +93,19 @@ def test_a_server_that_starts_late_ends_with_the_same_books():
     assert report["covered_by_snapshot"] > 0
     assert report["snapshots"] > 0
     assert report["applied"] + report["covered_by_snapshot"] == report["sent"] == 7 * RATE
+
+
+def test_a_tape_is_sent_at_any_pace_and_all_of_it_explained(tmp_path: Path):
+    tape = tmp_path / "day.bin"
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.exchange", "generate", "--messages", "1000000",
+         "--out", str(tape), "--json"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    report = run_demo("--tape", tape, "--rate", 500_000, "--loss", 0.01)
+    assert report["sent"] == report["applied"] == 1_000_000
+    assert report["books_digest"] != ""
+    assert report["orders_live"] == json.loads(done.stdout)["orders_live"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -57,6 +58,7 @@ def demo(
         an earlier demo's.
     """
     warm_up()
+    options = _as_long_as_its_tape(options)
     with _signals_unwind():
         if keep is not None:
             report = _run(make_plan(keep, options), is_quiet=as_json)
@@ -68,6 +70,21 @@ def demo(
     else:
         _print_report(report)
     return ExitCode.OK if report["clean"] else ExitCode.VERIFICATION_FAILED
+
+
+def _as_long_as_its_tape(options: Options) -> Options:
+    """A demo of a tape lasts until its last message is due; UserError when nobody tells that."""
+    if options.tape is None:
+        return options
+    beside = Path(f"{options.tape}.truth.json")
+    messages = read_json(beside).get("messages")
+    if not isinstance(messages, int):
+        raise UserError(
+            f"{beside}: does not say how many messages {options.tape} has; exchange generate makes"
+            " both",
+            ExitCode.DATA,
+        )
+    return replace(options, seconds=max(-(-messages // options.rate), 1))
 
 
 @contextmanager

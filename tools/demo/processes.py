@@ -50,6 +50,8 @@ class Processes:
     def start_exchange(self, *, is_waiting: bool = False) -> None:
         """Start the exchange, which sends by itself, or from `begin` on when it `is_waiting`."""
         more = ["--wait"] if is_waiting else []
+        if self._plan.options.tape is not None:
+            more += ["--tape", str(self._plan.options.tape)]
         config = str(self._plan.exchange_config)
         self._start("exchange", "run", "--config", config, *more, has_input=is_waiting)
 

@@ -33,7 +33,10 @@ class Options:
     """What the user asked for; faults apply to the lines as the exchange sends them."""
 
     seconds: Annotated[int, _option("How long the exchange sends.", 1, SESSION_S_MAX)] = 20
-    rate: Annotated[int, _option("Messages a second.", 1, 10_000_000)] = 100_000
+    rate: Annotated[int, _option("Messages a second.", 1, 100_000_000)] = 100_000
+    tape: Annotated[
+        Path | None, Parameter(help="Session of `exchange generate` to send, instead of one made.")
+    ] = None
     loss: Annotated[
         float, _option("Share of packets lost on each line, independently.", 0, 0.99)
     ] = 0.0

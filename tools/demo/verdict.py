@@ -36,7 +36,7 @@ def judge(exchange: Report, server: Report, client: Report, exits: dict[str, int
         "rejected_packets": counts["rejected_malformed"] + counts["rejected_session"],
         "fix_connections_refused": server["control"]["fix_connections_refused"],
         "http_rejected": server["control"]["http_rejected"],
-        "books_equal": server["books_digest"] == exchange["books_digest"],
+        "books_equal": server["books_digest"] == exchange.get("books_digest"),
         "books_digest": server["books_digest"],
         "orders_live": server["orders_live"],
         "signals_published": server["signals_published"],

@@ -17,6 +17,7 @@ from tools.exchange.generate import generate_file
 from tools.exchange.layout import NS_PER_S, SESSION_S_MAX, FlowSettings
 from tools.exchange.runner import run_exchange
 from tools.exchange.symbols import SYMBOLS_MAX
+from tools.exchange.tape import load_tape
 
 app = App(
     name="exchange",
@@ -29,6 +30,7 @@ app = App(
 def run(
     *,
     config: Path,
+    tape: Path | None = None,
     wait: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -38,6 +40,8 @@ def run(
     ----------
     config
         TOML file; see `tools/exchange/README.md`.
+    tape
+        Send this session, which `exchange generate` wrote, at the rate of the configuration.
     wait
         Send heartbeats alone until a line comes on standard input, or its end.
     json
@@ -46,7 +50,8 @@ def run(
     settings = load_config(config, ExchangeConfig)
     check_writable(settings.status_file, "status_file")
     check_writable(settings.report_file)
-    report, faults = uvloop.run(run_exchange(settings, is_waiting=wait))
+    made = load_tape(tape) if tape is not None else None
+    report, faults = uvloop.run(run_exchange(settings, is_waiting=wait, tape=made))
     _print_result(report, as_json=json)
     if faults:
         raise UserError("; ".join(faults), ExitCode.CANNOT_WRITE)

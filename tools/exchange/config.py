@@ -30,7 +30,7 @@ class Flow(Struct, frozen=True, forbid_unknown_fields=True):
 
     seed: Annotated[int, Meta(ge=0)] = 1
     symbols: Annotated[int, Meta(ge=1, le=SYMBOLS_MAX)] = 100
-    rate: Annotated[int, Meta(ge=1, le=10_000_000)] = 100_000
+    rate: Annotated[int, Meta(ge=1, le=100_000_000)] = 100_000
     """Messages sent in a second."""
     simulated_rate: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 100_000
     """Messages in a second of the session's own clock: with seed, symbols, orders_per_symbol and

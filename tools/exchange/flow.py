@@ -31,6 +31,7 @@ from tools.exchange.layout import (
     FAIR_STEP,
     HALT_INTERVAL_NS,
     HALTED,
+    IS_TAPE,
     LEVEL,
     LEVELS,
     LIVE,
@@ -151,7 +152,12 @@ def emit_next_nb(engine: Engine, out: Bytes, at: int) -> int:
 
 @kernel
 def finish_early_nb(engine: Engine) -> None:
-    """Let the closing events be the next messages; nothing changes when they are already."""
+    """Let the closing events be the next messages; nothing changes when they are already. A tape,
+    which has them at its end only, stops with its next message.
+    """
+    if engine.state[IS_TAPE] == 1:
+        engine.state[TOTAL] = min(engine.state[TOTAL], engine.state[EMITTED] + 1)
+        return
     engine.state[TOTAL] = min(engine.state[TOTAL], engine.state[EMITTED] + CLOSING_COUNT)
 
 

@@ -18,7 +18,7 @@ from protocols.jit import kernel, outline_kernel
 from protocols.wire import Bytes, read_u16_nb
 from tools.exchange.flow import emit_next_nb
 from tools.exchange.itch_writer import LENGTH_BYTES, MAX_BLOCK_BYTES
-from tools.exchange.layout import EMITTED, Engine
+from tools.exchange.layout import EMITTED, IS_TAPE, TOTAL, Engine
 
 
 class History(NamedTuple):
@@ -47,9 +47,27 @@ def oldest_sequence_nb(engine: Engine, history: History) -> int:
     return max(1, engine.state[EMITTED] - history.offsets.shape[0] + 1)
 
 
+@kernel
+def _read_tape_nb(engine: Engine, history: History, last: int) -> None:
+    """The same from a tape, which is in `data` already: what is made is where each block begins."""
+    mask = history.offsets.shape[0] - 1
+    emitted = engine.state[EMITTED]
+    stop = min(last, engine.state[TOTAL])
+    at = history.position[0]
+    while emitted < stop:
+        emitted += 1
+        history.offsets[emitted & mask] = at
+        at += LENGTH_BYTES + read_u16_nb(history.data, at)
+    engine.state[EMITTED] = emitted
+    history.position[0] = at
+
+
 @outline_kernel
 def extend_history_nb(engine: Engine, history: History, last: int) -> None:
     """Generate messages up to sequence number `last`, or to the end of the session before it."""
+    if engine.state[IS_TAPE] == 1:
+        _read_tape_nb(engine, history, last)
+        return
     mask = history.offsets.shape[0] - 1
     while engine.state[EMITTED] < last:
         at = history.position[0]

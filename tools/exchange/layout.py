@@ -92,6 +92,8 @@ SWEEP_POSTS = 15
 MATCH_SYMBOL = 16
 CLOSING_NS = 17
 """When the closing events are due at the latest, so that they still come before midnight."""
+IS_TAPE = 18
+"""1: the messages come from a tape, and nothing is matched."""
 _STATE_WORDS = 32
 
 NO_BID = -1

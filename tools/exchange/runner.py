@@ -30,6 +30,7 @@ from tools.exchange.glimpse_server import GlimpseServer
 from tools.exchange.history import allocate_history
 from tools.exchange.layout import NS_PER_S, FlowSettings, allocate_engine
 from tools.exchange.snapshot import allocate_snapshot
+from tools.exchange.tape import Tape, tape_engine, tape_history, truth_so_far
 from tools.exchange.truth import summary
 
 SLICE_NS = 100_000_000
@@ -98,10 +99,15 @@ def flow_settings(config: ExchangeConfig) -> FlowSettings:
     )
 
 
-def allocate_sender(config: ExchangeConfig, sockets: Sockets) -> sending.Sender:
-    """All memory of a run, as large as the configuration makes it."""
-    engine = allocate_engine(flow_settings(config))
-    history = allocate_history(config.rerequest.history_messages)
+def allocate_sender(
+    config: ExchangeConfig, sockets: Sockets, tape: Tape | None = None
+) -> sending.Sender:
+    """All memory of a run, as large as the configuration, or the tape, makes it."""
+    if tape is None:
+        engine = allocate_engine(flow_settings(config))
+        history = allocate_history(config.rerequest.history_messages)
+    else:
+        engine, history = tape_engine(tape), tape_history(tape)
     session = np.frombuffer(config.session.id.encode().ljust(SESSION_BYTES), np.uint8).copy()
     seed = config.flow.seed
     return sending.Sender(
@@ -123,9 +129,15 @@ class Exchange:
     """One run, from its configuration to its report."""
 
     def __init__(
-        self, config: ExchangeConfig, sockets: Sockets, *, is_waiting: bool = False
+        self,
+        config: ExchangeConfig,
+        sockets: Sockets,
+        *,
+        is_waiting: bool = False,
+        tape: Tape | None = None,
     ) -> None:
-        self.sender = allocate_sender(config, sockets)
+        self.sender = allocate_sender(config, sockets, tape)
+        self._tape = tape
         self.glimpse = GlimpseServer(self.sender, config.session.id, config.glimpse.clients_max)
         self.faults: list[str] = []
         self.ports = {
@@ -158,10 +170,11 @@ class Exchange:
         `faults` then says which of its files are not what they should be.
         """
         place = self._config.glimpse
-        try:
-            self.ports["glimpse"] = await self.glimpse.start(place.address, place.port)
-        except OSError as error:
-            raise bind_error(error, "glimpse", place.address, place.port) from None
+        if self._tape is None:
+            try:
+                self.ports["glimpse"] = await self.glimpse.start(place.address, place.port)
+            except OSError as error:
+                raise bind_error(error, "glimpse", place.address, place.port) from None
         status = asyncio.create_task(self._write_status())
         # Compiling takes seconds in an empty cache: before the clock of the session starts.
         await asyncio.to_thread(sending.run_slice_nb, self.sender, 0)
@@ -172,7 +185,8 @@ class Exchange:
             sending.publish_word_nb(self.sender.control, sending.LEAVE, 1)
             await asyncio.to_thread(self._thread.join)
             status.cancel()
-            await self.glimpse.stop()
+            if self._tape is None:
+                await self.glimpse.stop()
         report = self.report()
         self.faults = [
             f"{key}: cannot write {path}: {fault}"
@@ -248,7 +262,8 @@ class Exchange:
             sending.publish_word_nb(self.sender.control, sending.STOP, 1)
             await _wait_until(lambda: self.phase() == sending.ENDED)
         # The books rest from here on: the sender only repeats the end of the session.
-        self._truth = summary(self.sender.engine)
+        engine, tape = self.sender.engine, self._tape
+        self._truth = summary(engine) if tape is None else truth_so_far(tape, engine)
         self._save_status()
         if not self._stop_wanted.is_set():
             await self._sleep_or_stop(self._config.session.end_linger_s)
@@ -327,7 +342,7 @@ def _begin_on_input(exchange: Exchange) -> None:
 
 
 async def run_exchange(
-    config: ExchangeConfig, *, is_waiting: bool
+    config: ExchangeConfig, *, is_waiting: bool, tape: Tape | None = None
 ) -> tuple[dict[str, Any], list[str]]:
     """Run an exchange until it's over or a SIGTERM or SIGINT comes; returns the report, and which
     of its files could not be written at the end. One that `is_waiting` begins when a line comes on
@@ -335,7 +350,7 @@ async def run_exchange(
     """
     loop = asyncio.get_running_loop()
     with open_sockets(config) as sockets:
-        exchange = Exchange(config, sockets, is_waiting=is_waiting)
+        exchange = Exchange(config, sockets, is_waiting=is_waiting, tape=tape)
         if is_waiting:
             threading.Thread(target=_begin_on_input, args=(exchange,), daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
