@@ -91,6 +91,11 @@ SERVER_WORDS: Words = {
         "packet_bytes": "longest datagram; longer ones are counted as malformed",
         "snapshot_bytes": "room for a snapshot's messages",
         "signal_ring": "signals that may wait for the publisher; a power of two",
+        "receiver_cpu": "CPU of the thread that receives, of the only one with `inline`; -1: any",
+        "worker_cpu": "CPU of the worker's thread; -1: any",
+        "realtime_priority": 'of the engine\'s threads in SCHED_FIFO, with `idle = "backoff"` '
+        "only; 0: none",
+        "lock_memory": "keep all memory from being paged out (mlockall)",
     },
     "BudgetConfig": {
         "book_ns": "book, analytics and choice of lane",

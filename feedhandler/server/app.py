@@ -44,6 +44,7 @@ from feedhandler.server.logs import configure_logging
 from feedhandler.server.metrics import GcPauseMeter, MetricsPage
 from feedhandler.server.net import open_line, open_requester
 from feedhandler.server.ownership import own_counter_file
+from feedhandler.server.placing import agent_cpu, lock_memory, place_thread
 from feedhandler.server.snapshots import SnapshotService, read_control_nb, write_control_nb
 from feedhandler.server.tables import (
     CONTROL_FIRST,
@@ -320,15 +321,19 @@ class Server:
                 ("receiver", lambda: run_receiver_nb(shard, rx, venue)),
                 ("worker", lambda: run_worker_nb(shard, rx, stages.breakers, stages.patterns)),
             ]
+        if self._config.engine.lock_memory:
+            lock_memory()
         self._agents_started_ns = time.monotonic_ns()
         for name, duty in duties:
-            thread = threading.Thread(target=self._guard, args=(duty,), name=name, daemon=True)
+            cpu = agent_cpu(self._config.engine, name)
+            thread = threading.Thread(target=self._guard, args=(duty, cpu), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
 
-    def _guard(self, duty: Callable[[], Any]) -> None:
+    def _guard(self, duty: Callable[[], Any], cpu: int) -> None:
         """A duty that ends by an exception ends the process: better no server than half of one."""
         try:
+            place_thread(cpu, self._config.engine.realtime_priority)
             duty()
         except BaseException as error:  # noqa: BLE001 - reported by the main thread, which then stops
             self._broken = error

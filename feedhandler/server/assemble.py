@@ -41,6 +41,7 @@ from feedhandler.server.config import (
 from feedhandler.server.configfile import check_writable
 from feedhandler.server.errors import ConfigError, OsLimitError
 from feedhandler.server.memory import reserve_memory
+from feedhandler.server.placing import check_placing
 from feedhandler.server.warmup import compiling_alone
 
 ADAPTER_GROUP = "feedhandler.adapters"
@@ -74,6 +75,7 @@ def prepare(
     check_writable(config.report_file)
     adapter = find_adapter(config.feed.adapter)
     check_pool(config.engine, adapter.block_bytes_min)
+    check_placing(config.engine)
     shard = build_shard(config, counts, histograms)
     reserve_memory(shard)
     with compiling_alone():

@@ -105,9 +105,19 @@ class EngineConfig(_Table, frozen=True):
     packet_bytes: Annotated[int, Meta(ge=64, le=65_536)] = 2_048
     snapshot_bytes: Positive = 67_108_864
     signal_ring: Positive = 65_536
+    receiver_cpu: Annotated[int, Meta(ge=-1, le=4_095)] = -1
+    worker_cpu: Annotated[int, Meta(ge=-1, le=4_095)] = -1
+    realtime_priority: Annotated[int, Meta(ge=0, le=98)] = 0
+    lock_memory: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse sizes with which a mask would not work."""
+        """Refuse sizes with which a mask would not work, and a thread that would be stopped."""
+        if self.realtime_priority and self.idle != "backoff":
+            raise ValueError(
+                f"realtime_priority: {self.realtime_priority} with idle = {self.idle!r}: the kernel"
+                " stops a real-time thread that never sleeps for 50 ms of each second; say idle ="
+                " 'backoff'"
+            )
         for name in ("ticks", "overflow_orders", "window_packets", "signal_ring"):
             value = getattr(self, name)
             if value & (value - 1):

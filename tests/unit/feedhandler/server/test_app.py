@@ -292,7 +292,7 @@ def test_a_taken_line_is_refused_by_name(tmp_path: Path):
 def test_more_memory_than_there_is_is_refused_with_the_largest_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("feedhandler.server.memory._available_bytes", lambda: 1)
+    monkeypatch.setattr("feedhandler.server.memory.available_bytes_now", lambda: 1)
     with pytest.raises(OsLimitError, match=r"^engine: .*the largest blocks are .*\[engine\]$"):
         Server(make_config(tmp_path))
 

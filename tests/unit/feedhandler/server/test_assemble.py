@@ -135,7 +135,7 @@ def test_everything_is_prepared_or_refused_in_the_same_words(tmp_path: Path):
 def test_more_memory_than_there_is_is_refused_before_anything_is_compiled(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("feedhandler.server.memory._available_bytes", lambda: 1)
+    monkeypatch.setattr("feedhandler.server.memory.available_bytes_now", lambda: 1)
     with pytest.raises(OsLimitError, match=r"^engine: .*the largest blocks are"):
         prepare(server_config(), *scratch_tables())
 

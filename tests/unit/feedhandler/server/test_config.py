@@ -49,6 +49,10 @@ DEFAULTS = {
     "engine.packet_bytes": 2_048,
     "engine.snapshot_bytes": 67_108_864,
     "engine.signal_ring": 65_536,
+    "engine.receiver_cpu": -1,
+    "engine.worker_cpu": -1,
+    "engine.realtime_priority": 0,
+    "engine.lock_memory": False,
     "budgets.book_ns": 10_000,
     "budgets.breakers_ns": 5_000,
     "budgets.patterns_ns": 5_000,
@@ -179,6 +183,9 @@ REFUSED = [
             ("packet_bytes", 63),
             ("packet_bytes", 65_537),
             ("snapshot_bytes", 0),
+            ("receiver_cpu", -2),
+            ("worker_cpu", 4_096),
+            ("realtime_priority", 99),
         )
     ),
     *(
