@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import simplefix
+
 from oms_out.contract import VALIDATION
 from oms_out.link import Link
 from oms_out.store import FileStore
@@ -31,7 +33,7 @@ _BACKOFF_S_MIN = 0.1
 _BACKOFF_S_MAX = 5.0
 _LOGOUT_WAIT_S = 3.0
 _OUTBOUND_CAP_BYTES = 16 * 1024 * 1024
-_REPORT = b"37=%b\x0117=%b\x01150=0\x0139=0\x0111=%b\x0155=%b\x0154=%b\x01151=%b\x0114=0\x016=0\x01"
+_NEW = b"0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,25 @@ class NeverConnectedError(Exception):
 
 
 def acknowledge(order: FixMessage) -> tuple[bytes, bytes]:
-    """ExecutionReport "new" for a NewOrderSingle (FIX 4.4 volume 4, ExecType 0 and OrdStatus 0)."""
-    order_id = order.get(Tag.CL_ORD_ID)
-    symbol, side, qty = order.get(Tag.SYMBOL), order.get(Tag.SIDE), order.get(Tag.ORDER_QTY)
-    return MsgType.EXECUTION_REPORT, _REPORT % (order_id, order_id, order_id, symbol, side, qty)
+    """ExecutionReport "new" for a NewOrderSingle (FIX 4.4 volume 4, ExecType 0 and OrdStatus 0).
+
+    Filled in with simplefix, as a desk may do it: the session adds header, number and checksum.
+    """
+    order_id, report = order.get(Tag.CL_ORD_ID), simplefix.FixMessage()
+    for tag, value in (
+        (Tag.ORDER_ID, order_id),
+        (Tag.EXEC_ID, order_id),
+        (Tag.EXEC_TYPE, _NEW),
+        (Tag.ORD_STATUS, _NEW),
+        (Tag.CL_ORD_ID, order_id),
+        (Tag.SYMBOL, order.get(Tag.SYMBOL)),
+        (Tag.SIDE, order.get(Tag.SIDE)),
+        (Tag.LEAVES_QTY, order.get(Tag.ORDER_QTY)),
+        (Tag.CUM_QTY, b"0"),
+        (Tag.AVG_PX, b"0"),
+    ):
+        report.append_pair(int(tag), value)
+    return MsgType.EXECUTION_REPORT, report.encode(raw=True)
 
 
 class OmsClient:

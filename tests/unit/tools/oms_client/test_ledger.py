@@ -1,4 +1,5 @@
 from protocols.fix.message import Identity, decode, encode, encode_fields
+from tools.oms_client.client import acknowledge
 from tools.oms_client.ledger import SignalLedger, describe
 
 TIME = b"20260921-12:00:00.000"
@@ -51,3 +52,10 @@ def test_a_line_for_a_person_names_what_and_how_much():
         "7", "order", "ABC", "buy", "300", "@", "101.25", "imbalance", TIME.decode()
     ]  # fmt: skip
     assert describe(breaker(8, 3)).split()[:4] == ["8", "breaker", "ABC", "resume"]
+
+
+def test_an_order_is_acknowledged_with_a_report_of_its_id_and_open_quantity():
+    assert acknowledge(order(7)) == (
+        b"8",
+        b"37=7\x0117=7\x01150=0\x0139=0\x0111=7\x0155=ABC\x0154=1\x01151=300\x0114=0\x016=0\x01",
+    )
