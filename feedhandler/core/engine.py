@@ -225,9 +225,12 @@ def _count_fault_nb(shard: Shard, outcome: int, kind: int) -> int:
     """Count what kept a message from the book; 1 when its tick still goes to the stages.
 
     The books lack an order that did not fit. Where they are whole from the first message on, a
-    message about an order that cannot be applied says that they are wrong as well.
+    message about an order that cannot be applied says that they are wrong as well. So does one
+    about a price level, unless it takes away what is not there: then feed and book agree.
     """
     about_order = Kind.ADD <= kind <= Kind.REPLACE
+    if kind in (Kind.SET_LEVEL, Kind.CLEAR_LEVELS):
+        about_order = outcome != Outcome.UNKNOWN_REFERENCE
     if outcome == Outcome.CAPACITY or (about_order and shard.channel[0]["strict"]):
         mark_suspect_nb(shard)
     if outcome == Outcome.OVERFILL:
@@ -278,10 +281,13 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
     if outcome != Outcome.OK:
         goes_on = _count_fault_nb(shard, outcome, np.int64(tick["kind"]))
         if not goes_on:
-            return 0
+            if tick["flags"] & Flag.SETTLES == 0:
+                return 0
+            # What came before it in the message changed the book.
+            tick["kind"] = Kind.SETTLE
         if shard.channel[0]["suspect"]:
             tick["flags"] |= Flag.IN_DOUBT
-    count_nb(shard, Count.APPLIED, 1)
+    count_nb(shard, Count.APPLIED, np.int64(tick["kind"] != Kind.SETTLE))
     moved_bps = analyse_nb(shard.instruments, shard.ticks, slot)
     lane = lane_of_nb(shard.rules, shard.ticks, slot, moved_bps)
     tick["priority"] = lane

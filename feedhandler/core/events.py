@@ -55,6 +55,27 @@ class Kind(IntEnum):
     IMBALANCE = 20
     RETAIL_INTEREST = 21
     PRICE_DISCOVERY = 22
+    SET_LEVEL = 23
+    """A price level as the feed states it: `qty` in `aux` orders, none of both takes it away. With a
+    `status` it replaces the level that is in this place, 1 the best."""
+    CLEAR_LEVELS = 24
+    """Stated levels of a side (0: of both) go, as `status` (a Clear) says."""
+    STATISTIC = 25
+    """A figure about the day (an open, a high, a settlement), as `status` says; no book changes."""
+    SETTLE = 26
+    """An entry that the book refused, but the last of its message: what matters are the prices."""
+
+
+class Clear(IntEnum):
+    """Which levels a CLEAR_LEVELS takes away: those from the best to a price or place, or from
+    there on; the place is in `aux`, 1 the best.
+    """
+
+    ALL = 0
+    THROUGH_PRICE = 1
+    FROM_PRICE = 2
+    THROUGH_PLACE = 3
+    FROM_PLACE = 4
 
 
 class Flag(IntEnum):
@@ -71,6 +92,12 @@ class Flag(IntEnum):
     """The instrument is not trading."""
     NOT_PRINTABLE = 16
     """An execution that must not count in volume (it comes again in a bulk print)."""
+    PART = 32
+    """More of the same message follows for this instrument: the best prices in the tick are still
+    those before the message, so that nobody sees a book that is half changed."""
+    SETTLES = 64
+    """The last tick of a message for its instrument: the best prices of both sides are those after
+    all of it."""
 
 
 TICK = np.dtype(

@@ -9,17 +9,28 @@ from feedhandler.core.book.kernels import (
     NOT_FOUND,
     Outcome,
     add_order_nb,
+    clear_levels_nb,
     find_order_nb,
     order_word_nb,
+    places_from_price_nb,
     price_key_nb,
     reduce_order_nb,
     remove_order_nb,
     replace_order_nb,
+    set_level_nb,
     update_best_nb,
 )
-from feedhandler.core.book.layout import BOOK_TICK_E9, KEY_MAX, QTY_BITS, QTY_MASK, Book
-from feedhandler.core.events import Flag, Kind
-from protocols.jit import kernel
+from feedhandler.core.book.layout import KEY_MAX, QTY_BITS, QTY_MASK, Book
+from feedhandler.core.events import Clear, Flag, Kind
+from protocols.jit import kernel, outline_kernel
+
+
+@kernel
+def _update_best_nb(book: Book, row_idx: int, ticks: NDArray[np.void], slot: int) -> None:
+    """The best price of a side, but not within a message, where nobody may see it."""
+    tick = ticks[slot]
+    if tick["flags"] & Flag.PART == 0 and update_best_nb(book, row_idx):
+        tick["flags"] |= Flag.BBO_CHANGED
 
 
 @kernel
@@ -28,13 +39,14 @@ def _apply_add_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
     if tick["side"] == 0:
         return Outcome.BAD_SIDE
     is_ask = np.int64(tick["side"] < 0)
-    key = price_key_nb(np.int64(tick["price_e9"]), is_ask)
+    row_idx = 2 * np.int64(tick["instrument"]) + is_ask
+    step_e9 = np.int64(book.rows[row_idx]["step_e9"])
+    key = price_key_nb(np.int64(tick["price_e9"]), is_ask, step_e9)
     if key > KEY_MAX:
         return Outcome.BAD_PRICE
-    row_idx = 2 * np.int64(tick["instrument"]) + is_ask
     outcome = add_order_nb(book, row_idx, key, np.int64(tick["order_ref"]), np.int64(tick["qty"]))
-    if outcome == Outcome.OK and update_best_nb(book, row_idx):
-        tick["flags"] |= Flag.BBO_CHANGED
+    if outcome == Outcome.OK:
+        _update_best_nb(book, row_idx, ticks, slot)
     return outcome
 
 
@@ -55,46 +67,125 @@ def _apply_to_order_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
     row_idx = np.int64(level["row"])
     is_ask = row_idx & 1
     resting_key = np.int64(level["key"])
+    step_e9 = np.int64(book.rows[row_idx]["step_e9"])
     tick["instrument"] = row_idx >> 1
     tick["side"] = 1 - 2 * is_ask
     outcome = np.int64(Outcome.OK)
     if kind == Kind.REPLACE:
-        key = price_key_nb(np.int64(tick["price_e9"]), is_ask)
+        key = price_key_nb(np.int64(tick["price_e9"]), is_ask, step_e9)
         if key > KEY_MAX:
             return Outcome.BAD_PRICE
         new_ref = np.int64(tick["aux"])
         outcome = replace_order_nb(book, order, ref, new_ref, key, np.int64(tick["qty"]))
     else:
         if kind != Kind.EXECUTE_AT_PRICE:
-            tick["price_e9"] = (-resting_key if is_ask else resting_key) * BOOK_TICK_E9
+            tick["price_e9"] = (-resting_key if is_ask else resting_key) * step_e9
         if kind == Kind.DELETE:
             tick["qty"] = word & QTY_MASK
             remove_order_nb(book, order, ref)
         else:
             outcome = reduce_order_nb(book, order, ref, np.int64(tick["qty"]))
-    if update_best_nb(book, row_idx):
-        tick["flags"] |= Flag.BBO_CHANGED
+    _update_best_nb(book, row_idx, ticks, slot)
     return outcome
+
+
+@kernel
+def _clear_row_nb(book: Book, row_idx: int, ticks: NDArray[np.void], slot: int) -> int:
+    """CLEAR_LEVELS for one side; returns an Outcome."""
+    tick = ticks[slot]
+    row = book.rows[row_idx]
+    count = np.int64(row["count"])
+    mode, place = np.int64(tick["status"]), np.int64(tick["aux"])
+    first, stop = np.int64(0), count
+    if mode in (Clear.THROUGH_PRICE, Clear.FROM_PRICE):
+        key = price_key_nb(np.int64(tick["price_e9"]), row_idx & 1, np.int64(row["step_e9"]))
+        if key > KEY_MAX:
+            return Outcome.BAD_PRICE
+        if mode == Clear.THROUGH_PRICE:
+            first = places_from_price_nb(book, row_idx, key)
+        else:
+            stop = places_from_price_nb(book, row_idx, key + 1)
+    elif mode != Clear.ALL:
+        if place < 1:
+            return Outcome.BAD_QTY
+        if mode == Clear.THROUGH_PLACE:
+            first = max(count - place, 0)
+        else:
+            stop = max(count - place + 1, 0)
+    clear_levels_nb(book, row_idx, first, stop)
+    return Outcome.OK
+
+
+@kernel
+def _set_level_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
+    """SET_LEVEL; returns an Outcome."""
+    tick = ticks[slot]
+    is_ask = np.int64(tick["side"] < 0)
+    row_idx = 2 * np.int64(tick["instrument"]) + is_ask
+    row = book.rows[row_idx]
+    key = price_key_nb(np.int64(tick["price_e9"]), is_ask, np.int64(row["step_e9"]))
+    if key > KEY_MAX:
+        return Outcome.BAD_PRICE
+    at = np.int64(row["count"]) - np.int64(tick["status"])
+    if tick["status"] > 0 and at >= 0 and book.keys[np.int64(row["offset"]) + at] != key:
+        clear_levels_nb(book, row_idx, at, at + 1)
+    return set_level_nb(book, row_idx, key, np.int64(tick["qty"]), np.int64(tick["aux"]))
+
+
+@outline_kernel
+def _apply_to_levels_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
+    """What a feed of price levels states; returns an Outcome."""
+    tick = ticks[slot]
+    first_row = 2 * np.int64(tick["instrument"])
+    side = np.int64(tick["side"])
+    if tick["kind"] == Kind.SET_LEVEL:
+        if side == 0:
+            return Outcome.BAD_SIDE
+        outcome = _set_level_nb(book, ticks, slot)
+        if outcome == Outcome.UNKNOWN_REFERENCE:
+            tick["flags"] |= Flag.UNKNOWN_REFERENCE
+    else:
+        outcome = np.int64(Outcome.OK)
+        for is_ask in range(side < 0, 2 - (side > 0)):
+            outcome = max(outcome, _clear_row_nb(book, first_row + is_ask, ticks, slot))
+    _update_best_nb(book, first_row, ticks, slot)
+    _update_best_nb(book, first_row + 1, ticks, slot)
+    return outcome
+
+
+@outline_kernel
+def _settle_nb(book: Book, ticks: NDArray[np.void], slot: int) -> None:
+    """Bring the best prices of both sides up to date at the end of a message."""
+    first_row = 2 * np.int64(ticks[slot]["instrument"])
+    _update_best_nb(book, first_row, ticks, slot)
+    _update_best_nb(book, first_row + 1, ticks, slot)
 
 
 @kernel
 def apply_tick_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
     """Apply ticks[slot] and write the best prices after it into the tick; returns an Outcome.
 
-    Only OK, OVERFILL and a REPLACE's CAPACITY changed the book. With UNKNOWN_REFERENCE and
-    BAD_INSTRUMENT there is no book to take best prices from.
+    Only OK, OVERFILL and a REPLACE's CAPACITY changed the book (the level that a refused SET_LEVEL
+    was to replace is gone as well). With UNKNOWN_REFERENCE and BAD_INSTRUMENT there is no book to
+    take best prices from, but for a tick that SETTLES, whose instrument is its own.
     """
     tick = ticks[slot]
     kind = tick["kind"]
     outcome = np.int64(Outcome.OK)
     if Kind.EXECUTE <= kind <= Kind.REPLACE:
         outcome = _apply_to_order_nb(book, ticks, slot)
-        if outcome == Outcome.UNKNOWN_REFERENCE:
+        if outcome == Outcome.UNKNOWN_REFERENCE and (
+            tick["flags"] & Flag.SETTLES == 0 or tick["instrument"] >= book.best.shape[0]
+        ):
             return outcome
     elif tick["instrument"] >= book.best.shape[0]:
         return Outcome.BAD_INSTRUMENT
     elif kind == Kind.ADD:
         outcome = _apply_add_nb(book, ticks, slot)
+    elif kind in (Kind.SET_LEVEL, Kind.CLEAR_LEVELS):
+        outcome = _apply_to_levels_nb(book, ticks, slot)
+    if tick["flags"] & Flag.SETTLES:
+        _settle_nb(book, ticks, slot)
     best = book.best[tick["instrument"]]
     tick["bid_price_e9"] = best["bid_price_e9"]
     tick["bid_qty"] = best["bid_qty"]
