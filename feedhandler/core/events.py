@@ -68,7 +68,7 @@ class Kind(IntEnum):
 
 class Clear(IntEnum):
     """Which levels a CLEAR_LEVELS takes away: those from the best to a price or place, or from
-    there on; the place is in `aux`, 1 the best.
+    there on, or that in one place; the place is in `aux`, 1 the best.
     """
 
     ALL = 0
@@ -76,6 +76,7 @@ class Clear(IntEnum):
     FROM_PRICE = 2
     THROUGH_PLACE = 3
     FROM_PLACE = 4
+    PLACE = 5
 
 
 class Flag(IntEnum):

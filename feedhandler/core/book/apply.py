@@ -107,10 +107,10 @@ def _clear_row_nb(book: Book, row_idx: int, ticks: NDArray[np.void], slot: int) 
             stop = places_from_price_nb(book, row_idx, key + 1)
     elif mode != Clear.ALL:
         if place < 1:
-            return Outcome.BAD_QTY
-        if mode == Clear.THROUGH_PLACE:
+            return Outcome.BAD_PRICE
+        if mode != Clear.FROM_PLACE:
             first = max(count - place, 0)
-        else:
+        if mode != Clear.THROUGH_PLACE:
             stop = max(count - place + 1, 0)
     clear_levels_nb(book, row_idx, first, stop)
     return Outcome.OK
@@ -147,7 +147,9 @@ def _apply_to_levels_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
     else:
         outcome = np.int64(Outcome.OK)
         for is_ask in range(side < 0, 2 - (side > 0)):
-            outcome = max(outcome, _clear_row_nb(book, first_row + is_ask, ticks, slot))
+            cleared = np.int64(_clear_row_nb(book, first_row + is_ask, ticks, slot))
+            if cleared != Outcome.OK:
+                outcome = cleared
     _update_best_nb(book, first_row, ticks, slot)
     _update_best_nb(book, first_row + 1, ticks, slot)
     return outcome
