@@ -20,7 +20,7 @@ from feedhandler.core.analytics import (
 )
 from feedhandler.core.api import OUT_WORDS, STATE_WORDS
 from feedhandler.core.atomics import load_acquire, spin_pause
-from feedhandler.core.book.apply import apply_tick_nb
+from feedhandler.core.book.apply import apply_part_nb, apply_tick_nb
 from feedhandler.core.book.kernels import Outcome
 from feedhandler.core.book.layout import ORDERS_LIVE, Book, BookCapacity, allocate_book
 from feedhandler.core.counts import FUNCTIONS_MAX, LANES_MAX, Count, Histogram
@@ -45,6 +45,7 @@ BAD_LENGTH_STATUS = 3
 any other such row is of an unknown type."""
 
 _POOL_SPINS = 1_000
+_IN_PARTS = int(Flag.PART | Flag.SETTLES)
 
 
 BBO = np.dtype(
@@ -277,7 +278,10 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
         if about_order and shard.channel[0]["strict"]:
             mark_suspect_nb(shard)
         return 0
-    outcome = apply_tick_nb(shard.book, shard.ticks, slot)
+    if tick["flags"] & _IN_PARTS or tick["kind"] >= Kind.SET_LEVEL:
+        outcome = apply_part_nb(shard.book, shard.ticks, slot)
+    else:
+        outcome = apply_tick_nb(shard.book, shard.ticks, slot)
     if outcome != Outcome.OK:
         goes_on = _count_fault_nb(shard, outcome, np.int64(tick["kind"]))
         if not goes_on:

@@ -56,7 +56,7 @@ class Kind(IntEnum):
     RETAIL_INTEREST = 21
     PRICE_DISCOVERY = 22
     SET_LEVEL = 23
-    """A price level as the feed states it: `qty` in `aux` orders, none of both takes it away. With a
+    """A price level as the feed states it: `qty` in `aux` orders, or gone with neither. With a
     `status` it replaces the level that is in this place, 1 the best."""
     CLEAR_LEVELS = 24
     """Stated levels of a side (0: of both) go, as `status` (a Clear) says."""

@@ -26,11 +26,14 @@ from protocols.jit import kernel, outline_kernel
 
 
 @kernel
-def _update_best_nb(book: Book, row_idx: int, ticks: NDArray[np.void], slot: int) -> None:
-    """The best price of a side, but not within a message, where nobody may see it."""
+def show_best_nb(book: Book, ticks: NDArray[np.void], slot: int) -> None:
+    """Write the best prices of the instrument of ticks[slot] into it."""
     tick = ticks[slot]
-    if tick["flags"] & Flag.PART == 0 and update_best_nb(book, row_idx):
-        tick["flags"] |= Flag.BBO_CHANGED
+    best = book.best[tick["instrument"]]
+    tick["bid_price_e9"] = best["bid_price_e9"]
+    tick["bid_qty"] = best["bid_qty"]
+    tick["ask_price_e9"] = best["ask_price_e9"]
+    tick["ask_qty"] = best["ask_qty"]
 
 
 @kernel
@@ -45,8 +48,8 @@ def _apply_add_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
     if key > KEY_MAX:
         return Outcome.BAD_PRICE
     outcome = add_order_nb(book, row_idx, key, np.int64(tick["order_ref"]), np.int64(tick["qty"]))
-    if outcome == Outcome.OK:
-        _update_best_nb(book, row_idx, ticks, slot)
+    if outcome == Outcome.OK and update_best_nb(book, row_idx):
+        tick["flags"] |= Flag.BBO_CHANGED
     return outcome
 
 
@@ -85,7 +88,31 @@ def _apply_to_order_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
             remove_order_nb(book, order, ref)
         else:
             outcome = reduce_order_nb(book, order, ref, np.int64(tick["qty"]))
-    _update_best_nb(book, row_idx, ticks, slot)
+    if update_best_nb(book, row_idx):
+        tick["flags"] |= Flag.BBO_CHANGED
+    return outcome
+
+
+@kernel
+def apply_tick_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
+    """Apply ticks[slot], about an order or none, and write the best prices after it into the tick;
+    returns an Outcome.
+
+    Only OK, OVERFILL and a REPLACE's CAPACITY changed the book. With UNKNOWN_REFERENCE and
+    BAD_INSTRUMENT there is no book to take best prices from.
+    """
+    tick = ticks[slot]
+    kind = tick["kind"]
+    outcome = np.int64(Outcome.OK)
+    if Kind.EXECUTE <= kind <= Kind.REPLACE:
+        outcome = _apply_to_order_nb(book, ticks, slot)
+        if outcome == Outcome.UNKNOWN_REFERENCE:
+            return outcome
+    elif tick["instrument"] >= book.best.shape[0]:
+        return Outcome.BAD_INSTRUMENT
+    elif kind == Kind.ADD:
+        outcome = _apply_add_nb(book, ticks, slot)
+    show_best_nb(book, ticks, slot)
     return outcome
 
 
@@ -132,65 +159,55 @@ def _set_level_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
     return set_level_nb(book, row_idx, key, np.int64(tick["qty"]), np.int64(tick["aux"]))
 
 
-@outline_kernel
+@kernel
 def _apply_to_levels_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
-    """What a feed of price levels states; returns an Outcome."""
+    """SET_LEVEL or CLEAR_LEVELS; returns an Outcome."""
     tick = ticks[slot]
-    first_row = 2 * np.int64(tick["instrument"])
     side = np.int64(tick["side"])
     if tick["kind"] == Kind.SET_LEVEL:
         if side == 0:
             return Outcome.BAD_SIDE
-        outcome = _set_level_nb(book, ticks, slot)
+        outcome = np.int64(_set_level_nb(book, ticks, slot))
         if outcome == Outcome.UNKNOWN_REFERENCE:
             tick["flags"] |= Flag.UNKNOWN_REFERENCE
-    else:
-        outcome = np.int64(Outcome.OK)
-        for is_ask in range(side < 0, 2 - (side > 0)):
-            cleared = np.int64(_clear_row_nb(book, first_row + is_ask, ticks, slot))
-            if cleared != Outcome.OK:
-                outcome = cleared
-    _update_best_nb(book, first_row, ticks, slot)
-    _update_best_nb(book, first_row + 1, ticks, slot)
+        return outcome
+    outcome = np.int64(Outcome.OK)
+    for is_ask in range(side < 0, 2 - (side > 0)):
+        row_idx = 2 * np.int64(tick["instrument"]) + is_ask
+        cleared = np.int64(_clear_row_nb(book, row_idx, ticks, slot))
+        if cleared != Outcome.OK:
+            outcome = cleared
     return outcome
 
 
 @outline_kernel
-def _settle_nb(book: Book, ticks: NDArray[np.void], slot: int) -> None:
-    """Bring the best prices of both sides up to date at the end of a message."""
-    first_row = 2 * np.int64(ticks[slot]["instrument"])
-    _update_best_nb(book, first_row, ticks, slot)
-    _update_best_nb(book, first_row + 1, ticks, slot)
+def apply_part_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
+    """`apply_tick_nb` for a tick that is PART of a message or SETTLES it, and for one about price
+    levels (a refused SET_LEVEL has taken away the level that it was to replace).
 
-
-@kernel
-def apply_tick_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
-    """Apply ticks[slot] and write the best prices after it into the tick; returns an Outcome.
-
-    Only OK, OVERFILL and a REPLACE's CAPACITY changed the book (the level that a refused SET_LEVEL
-    was to replace is gone as well). With UNKNOWN_REFERENCE and BAD_INSTRUMENT there is no book to
-    take best prices from, but for a tick that SETTLES, whose instrument is its own.
+    With PART the best prices stay those before the message, in the book and in the tick.
     """
     tick = ticks[slot]
-    kind = tick["kind"]
-    outcome = np.int64(Outcome.OK)
-    if Kind.EXECUTE <= kind <= Kind.REPLACE:
-        outcome = _apply_to_order_nb(book, ticks, slot)
-        if outcome == Outcome.UNKNOWN_REFERENCE and (
-            tick["flags"] & Flag.SETTLES == 0 or tick["instrument"] >= book.best.shape[0]
-        ):
-            return outcome
-    elif tick["instrument"] >= book.best.shape[0]:
+    instrument = np.int64(tick["instrument"])
+    if instrument >= book.best.shape[0]:
         return Outcome.BAD_INSTRUMENT
-    elif kind == Kind.ADD:
-        outcome = _apply_add_nb(book, ticks, slot)
-    elif kind in (Kind.SET_LEVEL, Kind.CLEAR_LEVELS):
-        outcome = _apply_to_levels_nb(book, ticks, slot)
-    if tick["flags"] & Flag.SETTLES:
-        _settle_nb(book, ticks, slot)
-    best = book.best[tick["instrument"]]
-    tick["bid_price_e9"] = best["bid_price_e9"]
-    tick["bid_qty"] = best["bid_qty"]
-    tick["ask_price_e9"] = best["ask_price_e9"]
-    tick["ask_qty"] = best["ask_qty"]
+    best = book.best[instrument]
+    bid_price_e9, bid_qty = np.int64(best["bid_price_e9"]), np.int64(best["bid_qty"])
+    ask_price_e9, ask_qty = np.int64(best["ask_price_e9"]), np.int64(best["ask_qty"])
+    if tick["kind"] in (Kind.SET_LEVEL, Kind.CLEAR_LEVELS):
+        outcome = np.int64(_apply_to_levels_nb(book, ticks, slot))
+    else:
+        outcome = np.int64(apply_tick_nb(book, ticks, slot))
+    # An order is found by its reference alone.
+    if tick["instrument"] == instrument:
+        if tick["flags"] & Flag.PART:
+            best["bid_price_e9"], best["bid_qty"] = bid_price_e9, bid_qty
+            best["ask_price_e9"], best["ask_qty"] = ask_price_e9, ask_qty
+            tick["flags"] &= ~np.int64(Flag.BBO_CHANGED)
+        else:
+            changed = update_best_nb(book, 2 * instrument)
+            changed += update_best_nb(book, 2 * instrument + 1)
+            if changed:
+                tick["flags"] |= Flag.BBO_CHANGED
+        show_best_nb(book, ticks, slot)
     return outcome

@@ -12,9 +12,10 @@
 A key is the price in steps of the row for bids and its negative for asks, so that one path serves
 both sides and the best is at the back, where most of the changes are. A step is 1e-4 unless it is
 set otherwise while the row is empty (`set_price_step`). A level holds orders, or what the feed
-states of it (`stated_orders`); quantity and number of orders are the sums of both. Pages and rows are recycled. Bad case:
-one long-lived order keeps its whole page; when pages run out the overflow hash takes the rest, and
-only when that is full too is an order refused and counted.
+states of it (`stated_orders`); quantity and number of orders are the sums of both.
+
+Pages and rows are recycled. Bad case: one long-lived order keeps its whole page; when pages run out
+the overflow hash takes the rest, and only when that is full too is an order refused and counted.
 """
 
 from typing import NamedTuple
