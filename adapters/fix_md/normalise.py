@@ -67,7 +67,7 @@ def _normalise_record_nb(buf: Any, at: int, length: int, ticks: Any, slot: int) 
     tick["flags"] = np.int64(buf[at + FLAGS_AT]) & _FLAGS
     tick["side"] = np.int64(side == BUY) - np.int64(side == SELL)
     tick["instrument"] = read_u32_nb(buf, at + INSTRUMENT_AT)
-    tick["status"] = buf[at + STATUS_AT]
+    tick["status"] = read_u16_nb(buf, at + STATUS_AT)
     tick["ts_exch_ns"] = read_u48_nb(buf, at + TS_EXCH_AT)
     tick["price_e9"] = read_u64_nb(buf, at + PRICE_AT)
     tick["qty"] = read_u64_nb(buf, at + QUANTITY_AT) & _INT63_MAX

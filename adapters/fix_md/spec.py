@@ -1,4 +1,4 @@
-"""The record as data: what one market data entry does to a book, in 48 bytes.
+"""The record as data: what one market data entry does to a book, in 49 bytes.
 
 Records are made by `entries.py` from the messages of a FIX session, and travel in MoldUDP64 packets
 like the messages of any other venue. All integers are big-endian.
@@ -13,7 +13,7 @@ RECORD = Message(
     chr(RECORD_CODE),
     "Market data entry",
     "fix_md",
-    48,
+    49,
     (
         Field("record", "u8", "0xF1"),
         Field("kind", "u8", "number of the `Kind` of the tick"),
@@ -21,7 +21,9 @@ RECORD = Message(
         Field("flags", "u8", "bits of `Flag`: IN_DOUBT 1, PART 32, SETTLES 64"),
         Field("instrument", "u32", "number of the symbol, from 0 in the order of appearance"),
         Field("code", "u8", "MDEntryType (269), 0 for what follows from another entry"),
-        Field("status", "u8", "SET_LEVEL: place to replace; CLEAR_LEVELS: `Clear`; STATISTIC: 269"),
+        Field(
+            "status", "u16", "SET_LEVEL: place to replace; CLEAR_LEVELS: a Clear; STATISTIC: 269"
+        ),
         Field("ts_exch", "u48", "SendingTime (52), ns since midnight UTC"),
         Field("price", "u64", "MDEntryPx (270) in 1e-9, two's complement"),
         Field("quantity", "u64", "MDEntrySize (271)"),

@@ -10,6 +10,7 @@ from enum import IntEnum
 import numpy as np
 
 E9_PER_E4 = 100_000
+ONE_E9 = 1_000_000_000
 
 
 _NOT_IN_SYMBOLS = ',"'
@@ -24,6 +25,11 @@ def symbol_text(symbol: int, instrument: int) -> str:
     text = symbol.to_bytes(8, "little", signed=True).split(b" ", 1)[0].decode("latin-1")
     if symbol == 0 or not text:
         return f"#{instrument}"
+    return plain_text(text)
+
+
+def plain_text(text: str) -> str:
+    """A symbol in which what could break a row or a FIX field apart is "?"."""
     return "".join(
         each if "!" <= each <= "~" and each not in _NOT_IN_SYMBOLS else "?" for each in text
     )

@@ -14,14 +14,15 @@ from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ConfigError, DataError, ExitCode, UserError
 from protocols.binaryfile.reader import DataFileError
-from protocols.pcap.sniff import sniff_format
 from tools.output import open_output
 from tools.replay.outcome import Outcome
 from tools.replay.pace import SPEED_MAX, Pace
 from tools.replay.replay import Replay
+from tools.replay.sniff import sniff_recording
 
 app = App(
-    name="replay", help="Replay a BinaryFILE, pcap or pcapng (packed or not) through the engine."
+    name="replay",
+    help="Replay a BinaryFILE, capture or FIX file (packed or not) through the engine.",
 )
 
 _SPEED_DIGITS_MAX = 32
@@ -43,8 +44,8 @@ def replay(
     Parameters
     ----------
     file
-        BinaryFILE, or pcap or pcapng of MoldUDP64 or SoupBinTCP; each may be compressed with gzip
-        or zstd.
+        BinaryFILE, pcap or pcapng of MoldUDP64, SoupBinTCP or FIX market data, or a stream or log
+        of FIX; each may be compressed with gzip or zstd.
     speed
         `max`, or a whole multiple of the recorded pace, 1,000,000 at most.
     config
@@ -61,7 +62,7 @@ def replay(
     _check_outputs(file, {"--bbo": bbo, "--book": book})
     settings = load_config(config, ServerConfig) if config else None
     try:
-        kind = sniff_format(file)
+        kind = sniff_recording(file)
         with ExitStack() as stack:
             bbo_file = stack.enter_context(open_output(bbo)) if bbo else None
             book_file = stack.enter_context(open_output(book)) if book else None
