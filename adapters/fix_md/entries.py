@@ -228,7 +228,8 @@ def _take_order_nb(buf: Bytes, words: Int64s, base: int, feed: Feed, out: Bytes)
             _enter_nb(buf, at, end, feed, out)
             return
         if action == NEW:
-            note_trouble_nb(feed, np.int64(Trouble.DUPLICATE_ID), instrument)
+            owner = np.int64(feed.orders[reference]["instrument"])
+            note_trouble_nb(feed, np.int64(Trouble.DUPLICATE_ID), owner)
         _change_nb(feed, reference, out)
         return
     first_at, first_end = words[base + _REF_AT], words[base + _REF_AT + 1]

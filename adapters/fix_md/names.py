@@ -77,13 +77,14 @@ def find_symbol_nb(buf: Bytes, at: int, end: int, feed: Feed) -> tuple[int, int]
 
 @kernel
 def find_id_nb(buf: Bytes, at: int, end: int, instrument: int, feed: Feed) -> int:
-    """Reference of the live order of an instrument (-1: any) whose MDEntryID is buf[at:end], or
-    NOT_FOUND.
+    """Reference of the live order of an instrument whose MDEntryID is buf[at:end], or NOT_FOUND;
+    with instrument -1 of the only one of all instruments that has it.
     """
     if end <= at:
         return NOT_FOUND
     value = hash_text_nb(buf, at, end)
     reference = np.int64(feed.order_heads[value & (feed.order_heads.shape[0] - 1)])
+    found = np.int64(NOT_FOUND)
     while reference >= 0:
         order = feed.orders[reference]
         if (
@@ -91,9 +92,13 @@ def find_id_nb(buf: Bytes, at: int, end: int, instrument: int, feed: Feed) -> in
             and instrument in (NOT_FOUND, np.int64(order["instrument"]))
             and _same_text_nb(buf, at, end, feed.ids[reference], np.int64(order["id_bytes"]))
         ):
-            return reference
+            if instrument >= 0:
+                return reference
+            if found >= 0:
+                return NOT_FOUND
+            found = reference
         reference = np.int64(order["chain"])
-    return NOT_FOUND
+    return found
 
 
 @kernel

@@ -43,6 +43,8 @@ _MESSAGE_BYTES_MAX = 1 << 20
 _MARGIN = bytes(64)
 _WINDOW_BYTES = 1 << 30
 """Positions of tokens have 31 bits."""
+_SEQ_MAX = 1 << 62
+"""What a message is numbered beyond counts as no number: nothing could follow it."""
 _NS_PER_DAY = 86_400_000_000_000
 _WIDTH = SESSION_VIEW.dtype.itemsize // 8
 _START = b"8=FIX"
@@ -55,8 +57,8 @@ class FixCounts:
     all of its messages, of which `duplicates` came twice and `resent` filled holes; `malformed` are
     stretches that are no message, `incomplete` messages that a hole or the end cuts;
     `other_session_messages` are W and X of `other_sessions`. `holes` and `missing_bytes` are those
-    of the connections. `entries` are by MDEntryType, `troubles` by reason, `books_in_doubt` those
-    at the end.
+    of the connections. `price_ranges` are symbols with prices too fine and too high for one book,
+    `entries` are by MDEntryType, `troubles` by reason, `books_in_doubt` those at the end.
     """
 
     session: str = ""
@@ -73,6 +75,7 @@ class FixCounts:
     holes: int = 0
     missing_bytes: int = 0
     symbols: int = 0
+    price_ranges: int = 0
     books_in_doubt: int = 0
     entries: dict[str, int] = field(default_factory=dict)
     troubles: dict[str, int] = field(default_factory=dict)
@@ -301,6 +304,8 @@ class _Reader:
         ):
             headers[name] = rows[source]
         headers["msg_type"] = frames["msg_type"]
+        for name in ("seq", "new_seq"):
+            headers[name][headers[name] > _SEQ_MAX] = 0
         first = rows["orig_sending_ts_ns"]
         ordinals = self._ordinal + 1 + np.arange(len(frames))
         self._ordinal += len(frames)
@@ -456,15 +461,16 @@ def _pack(records: Bytes, ts_ns: NDArray[np.int64]) -> tuple[Bytes, NDArray[np.i
     return out, np.ascontiguousarray(packets[:, :used])
 
 
-def price_steps(feed: Feed) -> Iterator[tuple[int, int]]:
-    """(instrument, step in 1e-9) of each book whose prices do not fit the usual step: the coarsest
-    that they have.
+def price_steps(feed: Feed) -> Iterator[tuple[int, int, bool]]:
+    """(instrument, step in 1e-9, whether its highest price fits then) of each book whose prices do
+    not fit the usual step: the coarsest that they have.
     """
     for instrument in range(int(feed.meta[Meta.INSTRUMENTS])):
         row = feed.instruments[instrument]
         fits = row["price_max_e9"] <= KEY_MAX * BOOK_TICK_E9 and row["step_e9"] % BOOK_TICK_E9 == 0
         if not fits:
-            yield instrument, int(row["step_e9"])
+            step_e9 = int(row["step_e9"])
+            yield instrument, step_e9, bool(row["price_max_e9"] <= KEY_MAX * step_e9)
 
 
 def name_table(feed: Feed) -> NDArray[np.uint8]:

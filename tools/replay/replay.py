@@ -226,11 +226,14 @@ class Replay:
         self._venue = FIX_MD.venue()
         self._rx.session[:] = 0
         self.shard.channel[0]["strict"] = 1
-        for instrument, step_e9 in price_steps(records.feed):
+        for instrument, step_e9, fits in price_steps(records.feed):
             set_price_step(self.shard.book, instrument, step_e9)
+            records.counts.price_ranges += not fits
         self._names = name_table(records.feed)
         self._ordinals = records.ordinals
         self._run_packets(records.buf, np.zeros(1, np.uint8), records.packets)
+        if self.shard.channel[0]["suspect"]:
+            records.counts.books_in_doubt = records.counts.symbols
         outcome = self._outcome(fault, is_capture=False)
         outcome.add_fix(records.types, records.counts)
         return outcome

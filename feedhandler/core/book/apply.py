@@ -172,7 +172,7 @@ def _apply_to_levels_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
             tick["flags"] |= Flag.UNKNOWN_REFERENCE
         return outcome
     outcome = np.int64(Outcome.OK)
-    for is_ask in range(side < 0, 2 - (side > 0)):
+    for is_ask in range(np.int64(side < 0), 2 - np.int64(side > 0)):
         row_idx = 2 * np.int64(tick["instrument"]) + is_ask
         cleared = np.int64(_clear_row_nb(book, row_idx, ticks, slot))
         if cleared != Outcome.OK:
