@@ -55,7 +55,8 @@ _STATED_VERSION = b"FIX.4.4"
 class FixCounts:
     """What the FIX held. `session` is the pair of CompIDs that is replayed, `session_messages` are
     all of its messages, of which `duplicates` came twice and `resent` filled holes; `malformed` are
-    stretches that are no message, `incomplete` messages that a hole or the end cuts;
+    stretches that are no message, `incomplete` messages that a hole or the end cuts,
+    `other_lines` lines of a log without a message;
     `other_session_messages` are W and X of `other_sessions`. `holes` and `missing_bytes` are those
     of the connections. `price_ranges` are symbols with prices too fine and too high for one book,
     `entries` are by MDEntryType, `troubles` by reason, `books_in_doubt` those at the end.
@@ -70,6 +71,7 @@ class FixCounts:
     missing_messages: int = 0
     malformed: int = 0
     incomplete: int = 0
+    other_lines: int = 0
     other_sessions: int = 0
     other_session_messages: int = 0
     holes: int = 0
@@ -171,6 +173,7 @@ def _join_lines(buf: Bytes, counts: FixCounts) -> bytearray:
     lines, joined = FixLinesDecoder(), bytearray()
     entries = lines.feed(buf.tobytes())
     entries += lines.finish()[0]
+    counts.other_lines = lines.counts["line_without_message"]
     for entry in entries:
         raw = entry.raw
         if not isinstance(entry.reader, Fault) and not raw.startswith(_START):

@@ -37,8 +37,8 @@ class Outcome:
     `missing_messages` are those that no line brought, in `gaps` stretches; a hole in a TCP stream
     counts as one, as nobody can say how many there were. `packets` (of a capture of datagrams),
     `streams` (of one of TCP), `fix` (of FIX market data) and `skipped_frames` (frames of neither)
-    count by reason. `not_stored` orders did not fit the configured books, `signals_dropped` the ring. `fault` is
-    what ended the file early.
+    count by reason. `not_stored` orders did not fit the configured books, `signals_dropped` the
+    ring. `fault` is what ended the file early.
     """
 
     messages: int
