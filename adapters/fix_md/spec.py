@@ -6,16 +6,17 @@ like the messages of any other venue. All integers are big-endian.
 
 from protocols.message import Field, Message
 
-RECORD_CODE = 0xF1
+RECORD_TYPE = "M"
+RECORD_CODE = ord(RECORD_TYPE)
 """First byte of every record."""
 
 RECORD = Message(
-    chr(RECORD_CODE),
+    RECORD_TYPE,
     "Market data entry",
     "fix_md",
     49,
     (
-        Field("record", "u8", "0xF1"),
+        Field("message_type", "alpha", "", 1, (RECORD_TYPE,)),
         Field("kind", "u8", "number of the `Kind` of the tick"),
         Field("side", "u8", "0 none, 1 buy, 2 sell"),
         Field("flags", "u8", "bits of `Flag`: IN_DOUBT 1, PART 32, SETTLES 64"),
