@@ -13,7 +13,7 @@ RECORD_CODE = ord(RECORD_TYPE)
 RECORD = Message(
     RECORD_TYPE,
     "Market data entry",
-    "fix_md",
+    "1",
     49,
     (
         Field("message_type", "alpha", "", 1, (RECORD_TYPE,)),
