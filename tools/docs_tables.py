@@ -40,9 +40,11 @@ _FIX_MD = f"""\
 
 Written by `python -m tools.docs_tables fix_md` from `adapters/fix_md/spec.py`; do not edit.
 
-{_TYPES}A record is one change of one book, made from an entry of a W or X as [replay.md](replay.md) says. Records travel in
-MoldUDP64 packets, behind their lengths, like the messages of any other venue; `kind`, `flags` and `status` are the numbers
-of `Kind`, `Flag` and `Clear` in `feedhandler/core/events.py`.
+{_TYPES}
+A record is one change of one book, made from an entry of a W or X as [replay.md](replay.md) says.
+Records travel in MoldUDP64 packets, behind their lengths, like the messages of any other venue;
+`kind`, `flags` and `status` are the numbers of `Kind`, `Flag` and `Clear` in
+`feedhandler/core/events.py`.
 """
 
 

@@ -107,7 +107,8 @@ def _report(outcome: Outcome, *, as_json: bool) -> None:
         sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
         return
     table = Table("what", "value", title="replay", show_header=False)
-    for name, value in result.items():
+    # What FIX holds has a row each, as other things have.
+    for name, value in (result | result.pop("fix", {})).items():
         table.add_row(name.replace("_", " "), _shown(value))
     Console().print(table)
 
@@ -124,8 +125,26 @@ def _complain(outcome: Outcome) -> None:
         is_part = outcome.messages > outcome.not_understood
         rest = "; what came before it was replayed" if is_part else ""
         raise DataError(f"{outcome.fault}{rest}")
+    if outcome.fix:
+        _complain_of_fix(outcome.fix)
     if outcome.not_stored:
         raise ConfigError(
             f"{outcome.not_stored} orders did not fit the books, which are wrong from there on: "
             "raise engine.order_pages, overflow_orders, levels and level_arena in --config"
         )
+
+
+def _complain_of_fix(fix: dict[str, Any]) -> None:
+    """Raise for market data that no book has, although the file is sound."""
+    if fix["price_ranges"]:
+        raise DataError(
+            f"the prices of {fix['price_ranges']} symbols are too fine and too high for one book:"
+            " those beyond 2,147,483,647 steps are missing"
+        )
+    for trouble, setting in (("symbols_full", "instruments"), ("ids_full", "order_pages")):
+        count = fix["troubles"].get(trouble, 0)
+        if count:
+            raise ConfigError(
+                f"{count} entries found no room ({trouble}), and the books lack what they say:"
+                f" raise engine.{setting} in --config"
+            )

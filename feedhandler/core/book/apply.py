@@ -14,6 +14,7 @@ from feedhandler.core.book.kernels import (
     order_word_nb,
     places_from_price_nb,
     price_key_nb,
+    price_step_nb,
     reduce_order_nb,
     remove_order_nb,
     replace_order_nb,
@@ -43,8 +44,7 @@ def _apply_add_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
         return Outcome.BAD_SIDE
     is_ask = np.int64(tick["side"] < 0)
     row_idx = 2 * np.int64(tick["instrument"]) + is_ask
-    step_e9 = np.int64(book.rows[row_idx]["step_e9"])
-    key = price_key_nb(np.int64(tick["price_e9"]), is_ask, step_e9)
+    key = price_key_nb(np.int64(tick["price_e9"]), is_ask, price_step_nb(book, row_idx))
     if key > KEY_MAX:
         return Outcome.BAD_PRICE
     outcome = add_order_nb(book, row_idx, key, np.int64(tick["order_ref"]), np.int64(tick["qty"]))
@@ -70,19 +70,20 @@ def _apply_to_order_nb(book: Book, ticks: NDArray[np.void], slot: int) -> int:
     row_idx = np.int64(level["row"])
     is_ask = row_idx & 1
     resting_key = np.int64(level["key"])
-    step_e9 = np.int64(book.rows[row_idx]["step_e9"])
     tick["instrument"] = row_idx >> 1
     tick["side"] = 1 - 2 * is_ask
     outcome = np.int64(Outcome.OK)
     if kind == Kind.REPLACE:
-        key = price_key_nb(np.int64(tick["price_e9"]), is_ask, step_e9)
+        key = price_key_nb(np.int64(tick["price_e9"]), is_ask, price_step_nb(book, row_idx))
         if key > KEY_MAX:
             return Outcome.BAD_PRICE
         new_ref = np.int64(tick["aux"])
         outcome = replace_order_nb(book, order, ref, new_ref, key, np.int64(tick["qty"]))
     else:
         if kind != Kind.EXECUTE_AT_PRICE:
-            tick["price_e9"] = (-resting_key if is_ask else resting_key) * step_e9
+            tick["price_e9"] = (-resting_key if is_ask else resting_key) * price_step_nb(
+                book, row_idx
+            )
         if kind == Kind.DELETE:
             tick["qty"] = word & QTY_MASK
             remove_order_nb(book, order, ref)

@@ -358,6 +358,12 @@ def update_best_nb(book: Book, row_idx: int) -> int:
 
 
 @kernel
+def price_step_nb(book: Book, row_idx: int) -> int:
+    """Price step of a row, 1e-9 of the currency."""
+    return np.int64(book.rows[np.uint64(row_idx)]["step_e9"])
+
+
+@kernel
 def price_key_nb(price_e9: int, is_ask: int, step_e9: int) -> int:
     """Key of a price in a row of this step, or KEY_MAX + 1 when it is negative, too high, or finer
     than the step.

@@ -181,7 +181,49 @@ def test_prices_that_fit_no_book_are_counted(run: Run, tmp_path: Path):
     path = tmp_path / "a.fix"
     entries = ("269=0|270=0.000000001|271=1", "269=1|270=100000|271=1")
     path.write_bytes(snapshot(1, "ODD", *entries))
-    code, out, _ = run(path, "--json")
+    code, out, error = run(path, "--json")
     result = json.loads(out)
-    assert (code, result["malformed"]) == (0, 1)
+    assert (code, result["malformed"], result["not_stored"]) == (65, 1, 0)
     assert (result["fix"]["price_ranges"], result["fix"]["books_in_doubt"]) == (1, 1)
+    assert "too fine and too high for one book" in error
+
+
+def test_prices_above_the_usual_range_have_a_coarser_step(run: Run, tmp_path: Path):
+    path, book = tmp_path / "a.fix", tmp_path / "book.csv"
+    path.write_bytes(snapshot(1, "BRK.A", "269=0|270=712000.5|271=3", "269=1|270=712001|271=4"))
+    assert run(path, "--book", book)[0] == 0
+    assert book.read_text().splitlines()[1:] == [
+        "BRK.A,B,712000.5000,3,1",
+        "BRK.A,S,712001.0000,4,1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("instruments", "reason"), [(1, "symbols_full"), (8, "ids_full")], ids=["symbols", "orders"]
+)
+def test_what_does_not_fit_is_one_line_and_78(
+    run: Run, tmp_path: Path, config: Path, instruments: int, reason: str
+):
+    text = config.read_text().replace("instruments = 8", f"instruments = {instruments}")
+    config.write_text(text.replace("order_pages = 4", "order_pages = 1"))
+    entries = [f"279=0|269=0|55={name}|270=1|271=1|278={name}" for name in range(257)]
+    symbols = [entry.replace("55=", "55=A") for entry in entries[:2]]
+    same = [entry.replace("|55=", "|55=X|58=") for entry in entries]
+    path = tmp_path / "a.fix"
+    path.write_bytes(refresh(1, *(symbols if reason == "symbols_full" else same)))
+    code, _, error = run(path, "--config", config)
+    assert (code, len(error.splitlines())) == (78, 1)
+    assert f"1 entries found no room ({reason})" in error
+
+
+def test_without_json_a_table_shows_what_was_found(run: Run, tmp_path: Path):
+    code, out, error = run(write_day(tmp_path / "a.fix"))
+    assert (code, error) == (0, "")
+    assert all(text in out for text in ("A>B", "books in doubt", "W 1  X 4", "session messages"))
+
+
+def test_the_speed_changes_no_book(run: Run, tmp_path: Path):
+    day = write_day(tmp_path / "a.pcap")
+    results = [json.loads(run(day, "--json", "--speed", speed)[1]) for speed in ("max", "1000000")]
+    assert results[0]["books_digest"] == results[1]["books_digest"]
+    assert results[0]["fix"] == results[1]["fix"]
