@@ -184,9 +184,3 @@ def allocate_reading(body_bytes_max: int = BODY_BYTES_MAX) -> Reading:
     return Reading(
         decoder, entry_views(), np.zeros(rows * width, np.int64), allocate_scratch(decoder)
     )
-
-
-def symbol_of(feed: Feed, instrument: int) -> bytes:
-    """The symbol of an instrument as the feed writes it."""
-    size = int(feed.instruments[instrument]["name_bytes"])
-    return feed.names[instrument, :size].tobytes()

@@ -1,9 +1,12 @@
 """Entries to records: one test a rule, and what happens to entries that break one."""
 
+import numpy as np
 import pytest
 
 from adapters.fix_md.layout import Meta, Trouble
+from adapters.fix_md.messages import convert_nb
 from feedhandler.core.events import Clear, Flag
+from protocols.errors import Status
 from tests.unit.adapters.fix_md.support import Converter, Record
 from tests.unit.tools.decode.support import fix_message
 from tests.unit.tools.replay.fix import refresh, snapshot
@@ -174,6 +177,8 @@ def test_a_trouble_is_counted_and_leaves_the_book_in_doubt_until_it_is_made_anew
         (refresh(2, "279=0|269=0|270=1|271=1"), "NO_SYMBOL"),
         (refresh(2, "279=0|269=0|55=[N/A]|270=1|271=1"), "NO_SYMBOL"),
         (fix_message(2, "W", "268=1|269=0|270=1|271=1|"), "NO_SYMBOL"),
+        (refresh(2, "279=3|269=0|270=1|278=Z"), "BAD_ENTRY"),
+        (refresh(2, "279=0|269=0|270=1|271=1|278=Z"), "BAD_ENTRY"),
         (refresh(2, "279=2|278=Z"), "UNKNOWN_ID"),
         (fix_message(2, "X", "268=2|279=0|269=4|55=A|270=1|"), "INCOMPLETE"),
     ],
@@ -201,6 +206,31 @@ def test_messages_after_a_loss_are_in_doubt_until_a_snapshot():
     assert converter.flags == [Flag.SETTLES | Flag.IN_DOUBT]
     converter.convert([snapshot(4, "A", "269=0|270=1|271=1"), refresh(5, NEW_LEVEL)])
     assert not any(flags & Flag.IN_DOUBT for flags in converter.flags)
+
+
+def test_a_trade_of_no_symbol_or_without_its_values_is_counted():
+    converter = Converter()
+    trades = ("279=0|269=2|270=1|271=1", "279=0|269=2|55=A|270=1", "279=0|269=2|55=A|271=1.5")
+    assert [each.kind for each in converter.convert([refresh(1, *trades)])] == ["DEFINITION"]
+    assert troubles(converter) == {"NO_SYMBOL": 1, "BAD_ENTRY": 1, "BAD_QUANTITY": 1}
+    assert converter.flags == [Flag.SETTLES]
+
+
+def test_messages_of_other_types_make_no_records():
+    converter = Converter()
+    assert converter.convert([fix_message(1, "0", ""), refresh(2, NEW_LEVEL)])[1:] == [
+        Record("SET_LEVEL", 0, SELL, 3 * E9, 7, aux=2)
+    ]
+    assert converter.feed.messages.tolist() == [0, 1]
+
+
+def test_what_is_no_whole_message_ends_the_conversion():
+    converter = Converter()
+    buf = np.frombuffer(bytearray(refresh(1, NEW_LEVEL)[:-1] + bytes(64)), np.uint8)
+    table, cursor = np.zeros((3, 1), np.int64), np.zeros(2, np.int64)
+    stop = len(buf) - 64
+    status = convert_nb(buf, stop, converter.reading, converter.feed, table, cursor, converter.out)
+    assert (status, cursor.tolist()) == (Status.TRUNCATED, [0, 0])
 
 
 def test_what_does_not_fit_is_counted():

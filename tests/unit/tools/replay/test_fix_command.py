@@ -181,9 +181,12 @@ def test_prices_that_fit_no_book_are_counted(run: Run, tmp_path: Path):
     path = tmp_path / "a.fix"
     entries = ("269=0|270=0.000000001|271=1", "269=1|270=100000|271=1")
     path.write_bytes(snapshot(1, "ODD", *entries))
-    code, out, error = run(path, "--json")
+    code, out, error = run(path, "--json", "--bbo", tmp_path / "bbo.csv")
     result = json.loads(out)
     assert (code, result["malformed"], result["not_stored"]) == (65, 1, 0)
+    # The last entry is refused, but what the one before it did is seen.
+    rows = (tmp_path / "bbo.csv").read_text().splitlines()[1:]
+    assert rows == [f"1,{TIME},ODD,0.000000001,1,,"]
     assert (result["fix"]["price_ranges"], result["fix"]["books_in_doubt"]) == (1, 1)
     assert "too fine and too high for one book" in error
 

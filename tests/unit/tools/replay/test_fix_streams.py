@@ -17,6 +17,7 @@ from tests.unit.tools.replay.fix import (
     without_times,
 )
 from tests.unit.tools.replay.soup import CLIENT, SERVER, save
+from tools.replay import fix
 
 OTHER = Endpoint(0x0A000005, 51_000)
 LEVELS = [f"279=0|269=0|55=A|270={price}|271=1" for price in range(1, 9)]
@@ -39,9 +40,9 @@ def bids(book: list[str]) -> list[str]:
 def test_the_session_with_the_most_market_data_is_replayed(tmp_path: Path):
     other = [of_session(message, b"C") for message in STREAM[:3]]
     found = replay_stream(tmp_path / "a.fix", [*other, *STREAM])
-    fix = found.outcome.fix
-    assert (fix["session"], fix["session_messages"]) == ("A>B", 8)
-    assert (fix["other_sessions"], fix["other_session_messages"]) == (1, 3)
+    counts = found.outcome.fix
+    assert (counts["session"], counts["session_messages"]) == ("A>B", 8)
+    assert (counts["other_sessions"], counts["other_session_messages"]) == (1, 3)
     # Numbered by their place in the file, where the others are as well.
     assert [line.split(",")[0] for line in found.bbo] == [str(seq) for seq in range(4, 12)]
 
@@ -52,20 +53,20 @@ def test_a_session_goes_on_in_its_next_connection(tmp_path: Path):
     resent = [fix_message(6, "A", "98=0|"), *STREAM[4:5], *STREAM[6:8]]
     second = fix_capture(resent, client=OTHER)
     found = replay(save(tmp_path / "a.pcapng", [*first, *second]))
-    fix = found.outcome.fix
-    assert (fix["connections"], fix["session_messages"], fix["gaps"]) == (2, 8, 0)
+    counts = found.outcome.fix
+    assert (counts["connections"], counts["session_messages"], counts["gaps"]) == (2, 8, 0)
     assert bids(found.book) == ["8", "7", "5", "4", "3", "2"]
-    assert fix["books_in_doubt"] == 0
+    assert counts["books_in_doubt"] == 0
 
 
 def test_a_logon_that_resets_the_numbers_begins_anew(tmp_path: Path):
     logon = fix_message(1, "A", LOGON)
     again = logon.replace(b"05.678", b"06.677")
     found = replay_stream(tmp_path / "a.fix", [logon, *STREAM[1:4], logon, again, *STREAM[1:3]])
-    fix = found.outcome.fix
-    assert (fix["duplicates"], fix["gaps"], found.outcome.messages) == (1, 0, 5)
+    counts = found.outcome.fix
+    assert (counts["duplicates"], counts["gaps"], found.outcome.messages) == (1, 0, 5)
     # Nobody says what went by between the two.
-    assert fix["books_in_doubt"] == 1
+    assert counts["books_in_doubt"] == 1
 
 
 @pytest.mark.parametrize(
@@ -112,8 +113,8 @@ def test_a_message_without_a_number_follows_the_one_before(tmp_path: Path):
 def test_a_length_that_lies_costs_its_message_only(tmp_path: Path):
     liar = STREAM[2].replace(b"\x019=", b"\x019=90")
     found = replay_stream(tmp_path / "a.fix", [*STREAM[:2], liar, *STREAM[3:]])
-    fix = found.outcome.fix
-    assert (found.outcome.messages, fix["malformed"], found.outcome.gaps) == (7, 1, 1)
+    counts = found.outcome.fix
+    assert (found.outcome.messages, counts["malformed"], found.outcome.gaps) == (7, 1, 1)
     assert found.outcome.malformed == 1
 
 
@@ -123,8 +124,8 @@ def test_a_log_has_both_directions(tmp_path: Path):
     lines = [ours, *STREAM, ours.replace(b"10=", b"10=9")]
     path.write_bytes(b"".join(line.replace(b"\x01", b"^A") + b"\r\n" for line in lines) + b"text\n")
     found = replay(path)
-    fix = found.outcome.fix
-    assert (fix["session_messages"], fix["malformed"], fix["other_lines"]) == (8, 1, 1)
+    counts = found.outcome.fix
+    assert (counts["session_messages"], counts["malformed"], counts["other_lines"]) == (8, 1, 1)
     assert without_times(found.bbo)[0] == ["2,A,1.0000,1,,"]
 
 
@@ -134,10 +135,10 @@ def test_a_hole_in_a_capture_costs_the_messages_that_it_touches(tmp_path: Path, 
     data = [place for place, segment in enumerate(segments) if b"35=X" in segment]
     del segments[data[lost]]
     found = replay(save(tmp_path / "a.pcapng", segments))
-    fix = found.outcome.fix
-    assert (fix["holes"], fix["missing_bytes"]) == (1, len(STREAM[0]))
+    counts = found.outcome.fix
+    assert (counts["holes"], counts["missing_bytes"]) == (1, len(STREAM[0]))
     assert found.outcome.messages == 7
-    assert (fix["gaps"], fix["missing_messages"], fix["books_in_doubt"]) == (1, 1, 1)
+    assert (counts["gaps"], counts["missing_messages"], counts["books_in_doubt"]) == (1, 1, 1)
 
 
 def test_a_capture_from_the_middle_of_a_connection(tmp_path: Path):
@@ -164,3 +165,10 @@ def test_symbols_that_begin_alike_are_kept_apart(tmp_path: Path):
     wanted = [f"{name},B,{seq}.0000,{seq},1" for seq, name in enumerate(names, 1)]
     assert found.book == wanted
     assert [line.split(",")[2] for line in found.bbo] == names
+
+
+def test_a_long_stream_is_read_window_by_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    whole = replay_stream(tmp_path / "a.fix", STREAM)
+    monkeypatch.setattr(fix, "_WINDOW_BYTES", 2 * len(STREAM[0]) + 7)
+    found = replay_stream(tmp_path / "a.fix", STREAM)
+    assert (found.bbo, found.outcome.fix) == (whole.bbo, whole.outcome.fix)
