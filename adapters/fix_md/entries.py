@@ -57,7 +57,7 @@ _BID, _OFFER, _TRADE, _EMPTY_BOOK = ord("0"), ord("1"), ord("2"), ord("J")
 _NONE = -1
 
 
-@kernel
+@outline_kernel
 def symbol_number_nb(buf: Bytes, at: int, end: int, feed: Feed, out: Bytes) -> int:
     """Number of the symbol buf[at:end], which is defined by a record when it is new; NOT_FOUND and
     a trouble counted when it has none. What is about no known symbol may be about any.
@@ -119,7 +119,7 @@ def _emit_order_nb(feed: Feed, kind: int, reference: int, out: Bytes) -> None:
     emit_nb(feed, kind, np.int64(0), reference, new_reference, out)
 
 
-@kernel
+@outline_kernel
 def _remove_order_nb(feed: Feed, reference: int, out: Bytes) -> None:
     _emit_order_nb(feed, np.int64(Kind.DELETE), reference, out)
     leave_order_nb(reference, feed)
@@ -158,7 +158,7 @@ def _enter_nb(buf: Bytes, at: int, end: int, feed: Feed, out: Bytes) -> None:
     _emit_order_nb(feed, np.int64(Kind.ADD), reference, out)
 
 
-@kernel
+@outline_kernel
 def _change_nb(feed: Feed, reference: int, out: Bytes) -> None:
     """Change a live order to what the entry says of it; what it does not say stays."""
     entry, order = feed.entry, feed.orders[reference]

@@ -79,7 +79,7 @@ def _take_snapshot_nb(buf: Bytes, reading: Reading, frame: int, feed: Feed, out:
     _take_rows_nb(buf, reading, frame, feed, out)
 
 
-@kernel
+@outline_kernel
 def _take_rows_nb(buf: Bytes, reading: Reading, frame: int, feed: Feed, out: Bytes) -> None:
     head = reading.decoder.frames[frame]
     width = reading.views.incrementals.meta[WIDTH]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from adapters.fix_md.layout import ID_BYTES, NAME_BYTES, Feed, Meta, Trouble
-from protocols.jit import kernel
+from protocols.jit import kernel, outline_kernel
 from protocols.wire import Bytes
 
 NOT_FOUND = -1
@@ -75,7 +75,7 @@ def find_symbol_nb(buf: Bytes, at: int, end: int, feed: Feed) -> tuple[int, int]
     return number, 1
 
 
-@kernel
+@outline_kernel
 def find_id_nb(buf: Bytes, at: int, end: int, instrument: int, feed: Feed) -> int:
     """Reference of the live order of an instrument whose MDEntryID is buf[at:end], or NOT_FOUND;
     with instrument -1 of the only one of all instruments that has it.
