@@ -7,6 +7,7 @@ A test compares the pages with what this prints, so a page cannot fall behind it
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
+from adapters.fix_md import spec as fix_md
 from protocols.itch50 import spec as itch50
 from protocols.message import Field, Message
 from protocols.ouch42 import spec as ouch42
@@ -34,6 +35,24 @@ Data, the host sends Sequenced Data; a letter may be another message each way.
 """
 
 
+_FIX_MD = f"""\
+# Records of FIX market data
+
+Written by `python -m tools.docs_tables fix_md` from `adapters/fix_md/spec.py`; do not edit.
+
+{_TYPES}
+A record is one change of one book, made from an entry of a W or X as [replay.md](replay.md) says.
+Records travel in MoldUDP64 packets, behind their lengths, like the messages of any other venue;
+`kind`, `flags` and `status` are the numbers of `Kind`, `Flag` and `Clear` in
+`feedhandler/core/events.py`.
+"""
+
+
+def fix_md_page() -> str:
+    """The page of the records that FIX market data becomes."""
+    return _page(_FIX_MD, _message(fix_md.RECORD))
+
+
 def itch50_page() -> str:
     """The page of ITCH 5.0: an overview, then one table a message."""
     return _page(_ITCH50, _overview(itch50.MESSAGES), *map(_message, itch50.MESSAGES))
@@ -49,7 +68,11 @@ def ouch42_page() -> str:
     return _page(_OUCH42, *parts)
 
 
-PAGES: dict[str, Callable[[], str]] = {"itch50": itch50_page, "ouch42": ouch42_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "itch50": itch50_page,
+    "ouch42": ouch42_page,
+    "fix_md": fix_md_page,
+}
 """What can be printed, by the word that asks for it; the page is docs/wire-<word>.md."""
 
 

@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
-from adapters.nasdaq_itch.normalise import normalise_nb, parse_packet_nb, request_nb
+from adapters.nasdaq_itch.normalise import normalise_nb
 from feedhandler.core.api import Venue, compile_venue
 from protocols.binaryfile.kernels import LENGTH_BYTES
 from protocols.glimpse.loader import SnapshotLoader
 from protocols.itch50.spec import LENGTHS
+from protocols.moldudp64.kernels import parse_packet_nb, request_nb
 from protocols.moldudp64.spec import SESSION_BYTES
 
 _BLOCK_BYTES_MIN = LENGTH_BYTES + min(length for length in LENGTHS if length)

@@ -8,20 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from feedhandler.core.api import Packet
 from feedhandler.core.engine import BAD_LENGTH_STATUS
 from feedhandler.core.events import E9_PER_E4, Flag, Kind
 from protocols.errors import Status
 from protocols.itch50.spec import BY_TYPE, LENGTHS
 from protocols.jit import kernel
-from protocols.moldudp64.kernels import (
-    END_OF_SESSION,
-    HEADER_BYTES,
-    check_blocks_nb,
-    packet_header_nb,
-    session_matches_nb,
-    write_request_nb,
-)
 from protocols.wire import read_u16_nb, read_u32_nb, read_u48_nb, read_u64_nb
 
 _KINDS = {
@@ -177,36 +168,3 @@ def normalise_nb(buf: Any, at: int, count: int, ticks: Any, slots: Any) -> int:
         _normalise_message_nb(buf, at + 2, length, ticks, slots[i])
         at += 2 + length
     return at
-
-
-@kernel
-def parse_packet_nb(buf: Any, at: int, size: int, session: Any, out: Any) -> int:
-    """Check the MoldUDP64 packet in buf[at : at + size] as a whole; out = seq, count, first block,
-    end. Returns a Packet code.
-
-    An empty `session` is filled by the first packet that is well formed.
-    """
-    seq, count, status = packet_header_nb(buf, at, size)
-    if status != Status.OK or check_blocks_nb(buf, at, size) != Status.OK:
-        return Packet.MALFORMED
-    if session[0] == 0:
-        for i in range(session.shape[0]):
-            session[i] = buf[at + i]
-    elif session_matches_nb(buf, at, session) == 0:
-        return Packet.WRONG_SESSION
-    out[0] = seq
-    out[1] = count
-    out[2] = at + HEADER_BYTES
-    out[3] = at + size
-    if count == 0:
-        return Packet.HEARTBEAT
-    if count == END_OF_SESSION:
-        return Packet.END_OF_SESSION
-    return Packet.DATA
-
-
-@kernel
-def request_nb(out: Any, session: Any, seq: int, count: int) -> int:
-    """A MoldUDP64 request for `count` messages from `seq` into `out`; its size in bytes."""
-    write_request_nb(out, session, seq, count)
-    return HEADER_BYTES

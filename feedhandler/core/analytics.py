@@ -143,6 +143,8 @@ def lane_of_nb(rules: NDArray[np.int64], ticks: NDArray[np.void], slot: int, mov
             qty * price_e4 >= rules[Rule.LARGE_TRADE_NOTIONAL_E4]
         ):
             return rules[Rule.CRITICAL_LANE]
-    elif kind <= Kind.REPLACE and not tick["flags"] & Flag.BBO_CHANGED:
+    elif (kind <= Kind.REPLACE or kind == Kind.SET_LEVEL) and (
+        not tick["flags"] & Flag.BBO_CHANGED
+    ):
         return rules[Rule.DEEP_QUOTE_LANE]
     return rules[Rule.LANE_OF_KIND + kind]

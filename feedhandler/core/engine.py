@@ -20,7 +20,7 @@ from feedhandler.core.analytics import (
 )
 from feedhandler.core.api import OUT_WORDS, STATE_WORDS
 from feedhandler.core.atomics import load_acquire, spin_pause
-from feedhandler.core.book.apply import apply_tick_nb
+from feedhandler.core.book.apply import apply_part_nb, apply_tick_nb
 from feedhandler.core.book.kernels import Outcome
 from feedhandler.core.book.layout import ORDERS_LIVE, Book, BookCapacity, allocate_book
 from feedhandler.core.counts import FUNCTIONS_MAX, LANES_MAX, Count, Histogram
@@ -45,6 +45,7 @@ BAD_LENGTH_STATUS = 3
 any other such row is of an unknown type."""
 
 _POOL_SPINS = 1_000
+_IN_PARTS = int(Flag.PART | Flag.SETTLES)
 
 
 BBO = np.dtype(
@@ -225,9 +226,12 @@ def _count_fault_nb(shard: Shard, outcome: int, kind: int) -> int:
     """Count what kept a message from the book; 1 when its tick still goes to the stages.
 
     The books lack an order that did not fit. Where they are whole from the first message on, a
-    message about an order that cannot be applied says that they are wrong as well.
+    message about an order that cannot be applied says that they are wrong as well. So does one
+    about a price level, unless it takes away what is not there: then feed and book agree.
     """
     about_order = Kind.ADD <= kind <= Kind.REPLACE
+    if kind in (Kind.SET_LEVEL, Kind.CLEAR_LEVELS):
+        about_order = outcome != Outcome.UNKNOWN_REFERENCE
     if outcome == Outcome.CAPACITY or (about_order and shard.channel[0]["strict"]):
         mark_suspect_nb(shard)
     if outcome == Outcome.OVERFILL:
@@ -274,14 +278,20 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
         if about_order and shard.channel[0]["strict"]:
             mark_suspect_nb(shard)
         return 0
-    outcome = apply_tick_nb(shard.book, shard.ticks, slot)
+    if tick["flags"] & _IN_PARTS or tick["kind"] >= Kind.SET_LEVEL:
+        outcome = apply_part_nb(shard.book, shard.ticks, slot)
+    else:
+        outcome = apply_tick_nb(shard.book, shard.ticks, slot)
     if outcome != Outcome.OK:
         goes_on = _count_fault_nb(shard, outcome, np.int64(tick["kind"]))
         if not goes_on:
-            return 0
+            if tick["flags"] & Flag.SETTLES == 0:
+                return 0
+            # What came before it in the message changed the book.
+            tick["kind"] = Kind.SETTLE
         if shard.channel[0]["suspect"]:
             tick["flags"] |= Flag.IN_DOUBT
-    count_nb(shard, Count.APPLIED, 1)
+    count_nb(shard, Count.APPLIED, np.int64(tick["kind"] != Kind.SETTLE))
     moved_bps = analyse_nb(shard.instruments, shard.ticks, slot)
     lane = lane_of_nb(shard.rules, shard.ticks, slot, moved_bps)
     tick["priority"] = lane

@@ -10,6 +10,7 @@ from enum import IntEnum
 import numpy as np
 
 E9_PER_E4 = 100_000
+ONE_E9 = 1_000_000_000
 
 
 _NOT_IN_SYMBOLS = ',"'
@@ -24,6 +25,11 @@ def symbol_text(symbol: int, instrument: int) -> str:
     text = symbol.to_bytes(8, "little", signed=True).split(b" ", 1)[0].decode("latin-1")
     if symbol == 0 or not text:
         return f"#{instrument}"
+    return plain_text(text)
+
+
+def plain_text(text: str) -> str:
+    """A symbol in which what could break a row or a FIX field apart is "?"."""
     return "".join(
         each if "!" <= each <= "~" and each not in _NOT_IN_SYMBOLS else "?" for each in text
     )
@@ -55,6 +61,28 @@ class Kind(IntEnum):
     IMBALANCE = 20
     RETAIL_INTEREST = 21
     PRICE_DISCOVERY = 22
+    SET_LEVEL = 23
+    """A price level as the feed states it: `qty` in `aux` orders, or gone with neither. With a
+    `status` it replaces the level that is in this place, 1 the best."""
+    CLEAR_LEVELS = 24
+    """Stated levels of a side (0: of both) go, as `status` (a Clear) says."""
+    STATISTIC = 25
+    """A figure about the day (an open, a high, a settlement), as `status` says; no book changes."""
+    SETTLE = 26
+    """An entry that the book refused, but the last of its message: what matters are the prices."""
+
+
+class Clear(IntEnum):
+    """Which levels a CLEAR_LEVELS takes away: those from the best to a price or place, or from
+    there on, or that in one place; the place is in `aux`, 1 the best.
+    """
+
+    ALL = 0
+    THROUGH_PRICE = 1
+    FROM_PRICE = 2
+    THROUGH_PLACE = 3
+    FROM_PLACE = 4
+    PLACE = 5
 
 
 class Flag(IntEnum):
@@ -71,6 +99,12 @@ class Flag(IntEnum):
     """The instrument is not trading."""
     NOT_PRINTABLE = 16
     """An execution that must not count in volume (it comes again in a bulk print)."""
+    PART = 32
+    """More of the same message follows for this instrument: the best prices in the tick are still
+    those before the message, so that nobody sees a book that is half changed."""
+    SETTLES = 64
+    """The last tick of a message for its instrument: the best prices of both sides are those after
+    all of it."""
 
 
 TICK = np.dtype(

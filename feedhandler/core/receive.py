@@ -27,6 +27,7 @@ from feedhandler.core.engine import (
     mark_suspect_nb,
     show_progress_nb,
 )
+from feedhandler.core.events import E9_PER_E4
 from feedhandler.core.latency import record_nb
 from feedhandler.core.libc import (
     CLOCK_MONOTONIC,
@@ -392,9 +393,10 @@ def show_book_nb(shard: Shard) -> None:
         shown = min(np.int64(row["count"]), WATCH_LEVELS)
         for i in range(shown):
             level = book.levels[book.handles[last - i]]
-            shard.watched[side, i, 0] = abs(np.int64(level["key"]))
+            price_e9 = abs(np.int64(level["key"])) * np.int64(row["step_e9"])
+            shard.watched[side, i, 0] = price_e9 // E9_PER_E4
             shard.watched[side, i, 1] = level["qty"]
-            shard.watched[side, i, 2] = level["orders"]
+            shard.watched[side, i, 2] = level["orders"] + level["stated_orders"]
         shard.watched_info[2 + side] = shown
     shard.watched_info[0] = shard.channel[0]["next_seq"]
     shard.watched_info[1] = shard.channel[0]["state"]

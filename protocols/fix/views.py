@@ -154,6 +154,7 @@ _ENTRY = (
     Column("position", 290, _K.INTEGER),
     Column("price_level", 1023, _K.INTEGER),
     _ORDER_ID,
+    Column("entry_ref_id", 280, _K.TEXT),
 )
 _MD_REQ_ID = Column("md_req_id", 262, _K.TEXT)
 

@@ -6,10 +6,12 @@ Source: MoldUDP64 1.00; offsets are frozen from `spec.py`.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from protocols.errors import Status
 from protocols.jit import kernel
 from protocols.moldudp64 import spec
+from protocols.moldudp64.spec import PacketKind
 from protocols.wire import (
     Bytes,
     read_u16_nb,
@@ -130,3 +132,36 @@ def check_request_nb(
     if sequence < oldest or sequence >= next_sequence:
         return 0, 0, UNKNOWN
     return sequence, min(count, next_sequence - sequence), CAN_BE_ANSWERED
+
+
+@kernel
+def parse_packet_nb(buf: Bytes, at: int, size: int, session: Bytes, out: NDArray[np.int64]) -> int:
+    """Check the packet in buf[at : at + size] as a whole; out = sequence number, message count,
+    first block, end. Returns a `spec.PacketKind`.
+
+    An empty `session` is filled by the first packet that is well formed.
+    """
+    sequence, count, status = packet_header_nb(buf, at, size)
+    if status != OK or check_blocks_nb(buf, at, size) != OK:
+        return PacketKind.MALFORMED
+    if session[0] == 0:
+        for i in range(session.shape[0]):
+            session[i] = buf[at + i]
+    elif session_matches_nb(buf, at, session) == 0:
+        return PacketKind.WRONG_SESSION
+    out[0] = sequence
+    out[1] = count
+    out[2] = at + HEADER_BYTES
+    out[3] = at + size
+    if count == 0:
+        return PacketKind.HEARTBEAT
+    if count == END_OF_SESSION:
+        return PacketKind.END_OF_SESSION
+    return PacketKind.DATA
+
+
+@kernel
+def request_nb(out: Bytes, session: Bytes, sequence: int, count: int) -> int:
+    """A request for `count` messages from `sequence` into `out`, u8[20] or longer; its size."""
+    write_request_nb(out, session, sequence, count)
+    return HEADER_BYTES

@@ -60,6 +60,18 @@ the 2**32 numbers below their end are room for sums with counts.
 """
 
 
+class PacketKind(IntEnum):
+    """What a downstream packet is to the receiver of one session; the numbers are those that
+    `feedhandler.core.api.Packet` gives to every venue.
+    """
+
+    DATA = 0
+    HEARTBEAT = 1
+    END_OF_SESSION = 2
+    WRONG_SESSION = 3
+    MALFORMED = 4
+
+
 class RequestCheck(IntEnum):
     """What a re-request server makes of a request; only `OK` is answered."""
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.nasdaq_itch.normalise import normalise_nb, parse_packet_nb
+from adapters.nasdaq_itch.normalise import normalise_nb
 from feedhandler.core.api import Packet
 from feedhandler.core.engine import BAD_LENGTH_STATUS
 from feedhandler.core.events import TICK, Kind
@@ -13,6 +13,7 @@ from protocols.errors import RemoteProtocolError
 from protocols.itch50.spec import BY_TYPE
 from protocols.moldudp64.codec import Packet as Mold
 from protocols.moldudp64.codec import decode_packet, encode_packet
+from protocols.moldudp64.kernels import parse_packet_nb
 from protocols.moldudp64.spec import SEQUENCE_LIMIT
 from tests.reference import slow_itch
 from tests.reference.itch_strategies import encoded_messages, message_values

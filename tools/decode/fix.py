@@ -38,7 +38,7 @@ class FixReader:
     def read(self, raw: bytes) -> Row:
         """Type, name and fields of the message."""
         named = read_named(raw)
-        text = "" if self._is_bare else _frame_problem(raw)
+        text = "" if self._is_bare else frame_problem(raw)
         if not text:
             text = named.message.fault.text if named.message.fault else named.problem
         fault = INVALID_FIX if text else ""
@@ -53,7 +53,7 @@ _READER = FixReader()
 _BARE_READER = FixReader(is_bare=True)
 
 
-def _frame_problem(raw: bytes) -> str:
+def frame_problem(raw: bytes) -> str:
     """What is wrong with the first two fields or the last one; "" nothing."""
     header, trailer = _HEADER.match(raw), _TRAILER.search(raw, max(len(raw) - TRAILER_BYTES - 1, 0))
     if header is None:

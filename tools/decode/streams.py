@@ -13,7 +13,7 @@ from tools.decode.sniff import Framing, Protocol
 OTHER_STREAM_BYTES = "other_stream_bytes"
 _FIX_START = b"8=FIX"
 _FIX_FIELD = re.compile(rb"\x01[0-9]{1,5}=")
-_DECISIVE_BYTES = 64
+DECISIVE_BYTES = 64
 """So many bytes of a FIX stream hold the start of a field, wherever they are taken from; only a
 long text or data field hides it.
 """
@@ -25,6 +25,13 @@ DECODERS: Mapping[Framing, Callable[[Protocol | None], Decoder]] = {
     "lines": lambda _protocol: FixLinesDecoder(),
 }
 """A decoder for every way in which messages lie in a stream of bytes."""
+
+
+def looks_like_fix(head: bytes | bytearray) -> bool:
+    """Whether a stream that goes on with `head` is FIX: a message's start, or fields."""
+    head = head[:DECISIVE_BYTES]
+    is_start = head[: len(_FIX_START)] == _FIX_START[: len(head)]
+    return is_start or _FIX_FIELD.search(head) is not None
 
 
 class ConnectionDecoder:
@@ -98,14 +105,13 @@ class ConnectionDecoder:
             if length or length is None:
                 return
         is_clear = protocol is not None or head.startswith(_FIX_START)
-        if len(head) >= (len(_FIX_START) if is_clear else _DECISIVE_BYTES):
+        if len(head) >= (len(_FIX_START) if is_clear else DECISIVE_BYTES):
             self._decoder = self._guess()
 
     def _guess(self) -> SoupDecoder | FixStreamDecoder:
         """By what there is: FIX where it looks like a message's start or fields, else a search."""
-        head, protocol = self._head[:_DECISIVE_BYTES], self._protocol
-        looks_fix = head[: len(_FIX_START)] == _FIX_START[: len(head)] or _FIX_FIELD.search(head)
-        if protocol == "fix" or (protocol is None and looks_fix):
+        head, protocol = self._head, self._protocol
+        if protocol == "fix" or (protocol is None and looks_like_fix(head)):
             self._is_ours = self._is_ours or head.startswith(_FIX_START)
             return FixStreamDecoder()
         return SoupDecoder(protocol, PacketFinder())

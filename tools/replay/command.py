@@ -14,14 +14,15 @@ from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ConfigError, DataError, ExitCode, UserError
 from protocols.binaryfile.reader import DataFileError
-from protocols.pcap.sniff import sniff_format
 from tools.output import open_output
 from tools.replay.outcome import Outcome
 from tools.replay.pace import SPEED_MAX, Pace
 from tools.replay.replay import Replay
+from tools.replay.sniff import sniff_recording
 
 app = App(
-    name="replay", help="Replay a BinaryFILE, pcap or pcapng (packed or not) through the engine."
+    name="replay",
+    help="Replay a BinaryFILE, capture or FIX file (packed or not) through the engine.",
 )
 
 _SPEED_DIGITS_MAX = 32
@@ -43,8 +44,8 @@ def replay(
     Parameters
     ----------
     file
-        BinaryFILE, or pcap or pcapng of MoldUDP64 or SoupBinTCP; each may be compressed with gzip
-        or zstd.
+        BinaryFILE, pcap or pcapng of MoldUDP64, SoupBinTCP or FIX market data, or a stream or log
+        of FIX; each may be compressed with gzip or zstd.
     speed
         `max`, or a whole multiple of the recorded pace, 1,000,000 at most.
     config
@@ -61,7 +62,7 @@ def replay(
     _check_outputs(file, {"--bbo": bbo, "--book": book})
     settings = load_config(config, ServerConfig) if config else None
     try:
-        kind = sniff_format(file)
+        kind = sniff_recording(file)
         with ExitStack() as stack:
             bbo_file = stack.enter_context(open_output(bbo)) if bbo else None
             book_file = stack.enter_context(open_output(book)) if book else None
@@ -106,7 +107,8 @@ def _report(outcome: Outcome, *, as_json: bool) -> None:
         sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
         return
     table = Table("what", "value", title="replay", show_header=False)
-    for name, value in result.items():
+    # What FIX holds has a row each, as other things have.
+    for name, value in (result | result.pop("fix", {})).items():
         table.add_row(name.replace("_", " "), _shown(value))
     Console().print(table)
 
@@ -123,8 +125,26 @@ def _complain(outcome: Outcome) -> None:
         is_part = outcome.messages > outcome.not_understood
         rest = "; what came before it was replayed" if is_part else ""
         raise DataError(f"{outcome.fault}{rest}")
+    if outcome.fix:
+        _complain_of_fix(outcome.fix)
     if outcome.not_stored:
         raise ConfigError(
             f"{outcome.not_stored} orders did not fit the books, which are wrong from there on: "
             "raise engine.order_pages, overflow_orders, levels and level_arena in --config"
         )
+
+
+def _complain_of_fix(fix: dict[str, Any]) -> None:
+    """Raise for market data that no book has, although the file is sound."""
+    if fix["price_ranges"]:
+        raise DataError(
+            f"the prices of {fix['price_ranges']} symbols are too fine and too high for one book:"
+            " those beyond 2,147,483,647 steps are missing"
+        )
+    for trouble, setting in (("symbols_full", "instruments"), ("ids_full", "order_pages")):
+        count = fix["troubles"].get(trouble, 0)
+        if count:
+            raise ConfigError(
+                f"{count} entries found no room ({trouble}), and the books lack what they say:"
+                f" raise engine.{setting} in --config"
+            )

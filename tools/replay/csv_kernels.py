@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.events import E9_PER_E4
+from feedhandler.core.events import ONE_E9
 from protocols.jit import kernel
 from protocols.wire import Bytes
 
-ROW_BYTES_MAX = 160
+ROW_BYTES_MAX = 256
 """More than seven numbers of 20 digits, a symbol and the separators."""
 
 _ZERO = ord("0")
@@ -22,8 +22,8 @@ _QUOTE = ord('"')
 _UNKNOWN = ord("?")
 _TILDE = ord("~")
 
-SYMBOL_BYTES_MAX = 24
-"""More than eight characters, or # and a number."""
+SYMBOL_BYTES_MAX = 72
+"""More than a name of 64 characters, eight characters, or # and a number."""
 
 
 @kernel
@@ -42,15 +42,37 @@ def write_integer_nb(out: Bytes, at: int, value: int) -> int:
 
 @kernel
 def write_price_nb(out: Bytes, at: int, price_e9: int) -> int:
-    """A price with four decimals."""
-    price_e4 = price_e9 // E9_PER_E4
-    at = write_integer_nb(out, at, price_e4 // 10_000)
+    """A price with four decimals, or as many more as it has."""
+    at = write_integer_nb(out, at, price_e9 // ONE_E9)
     out[at] = _POINT
-    rest = price_e4 % 10_000
-    for i in range(4, 0, -1):
+    rest, decimals = price_e9 % ONE_E9, np.int64(9)
+    while decimals > 4 and rest % 10 == 0:
+        rest //= 10
+        decimals -= 1
+    for i in range(decimals, 0, -1):
         out[at + i] = _ZERO + rest % 10
         rest //= 10
-    return at + 5
+    return at + 1 + decimals
+
+
+@kernel
+def write_plain_nb(out: Bytes, at: int, byte: int) -> int:
+    """A character that breaks no row apart, or "?" for one that could; where the next byte goes."""
+    is_plain = _BLANK < byte <= _TILDE and byte not in (_COMMA, _QUOTE)
+    out[at] = byte if is_plain else _UNKNOWN
+    return at + 1
+
+
+@kernel
+def write_name_nb(out: Bytes, at: int, symbol: int, instrument: int, names: Bytes) -> int:
+    """The name of an instrument in full, where `names` (u8[n, 1 + m], a length and text) has it,
+    else as `write_symbol_nb`; where the next byte goes.
+    """
+    if instrument >= names.shape[0] or names[instrument, 0] == 0:
+        return write_symbol_nb(out, at, symbol, instrument)
+    for i in range(1, np.int64(names[instrument, 0]) + 1):
+        at = write_plain_nb(out, at, np.int64(names[instrument, i]))
+    return at
 
 
 @kernel
@@ -63,9 +85,7 @@ def write_symbol_nb(out: Bytes, at: int, symbol: int, instrument: int) -> int:
         byte = (symbol >> (8 * i)) & 0xFF
         if byte == _BLANK:
             break
-        is_plain = _BLANK < byte <= _TILDE and byte not in (_COMMA, _QUOTE)
-        out[at] = byte if is_plain else _UNKNOWN
-        at += 1
+        at = write_plain_nb(out, at, byte)
     return at
 
 
@@ -83,10 +103,13 @@ def _write_side_nb(out: Bytes, at: int, price_e9: int, qty: int) -> int:
 
 
 @kernel
-def format_bbo_nb(rows: NDArray[Any], count: int, instruments: NDArray[Any], out: Bytes) -> int:
+def format_bbo_nb(
+    rows: NDArray[Any], count: int, instruments: NDArray[Any], names: Bytes, out: Bytes
+) -> int:
     """rows[:count] (BBO) as lines `seq,ts_ns,symbol,bid_price,bid_qty,ask_price,ask_qty`.
 
-    Shapes:  instruments INSTRUMENT[m]; out u8[count * ROW_BYTES_MAX], caller-owned.
+    Shapes:  instruments INSTRUMENT[m]; names as in `write_name_nb`;
+             out u8[count * ROW_BYTES_MAX], caller-owned.
     Returns: bytes written to `out`.
     """
     at = np.int64(0)
@@ -97,7 +120,8 @@ def format_bbo_nb(rows: NDArray[Any], count: int, instruments: NDArray[Any], out
         at = write_integer_nb(out, at + 1, np.int64(row["ts_exch_ns"]))
         out[at] = _COMMA
         instrument = np.int64(row["instrument"])
-        at = write_symbol_nb(out, at + 1, np.int64(instruments[instrument]["symbol"]), instrument)
+        symbol = np.int64(instruments[instrument]["symbol"])
+        at = write_name_nb(out, at + 1, symbol, instrument, names)
         at = _write_side_nb(out, at, np.int64(row["bid_price_e9"]), np.int64(row["bid_qty"]))
         at = _write_side_nb(out, at, np.int64(row["ask_price_e9"]), np.int64(row["ask_qty"]))
         out[at] = _NEWLINE

@@ -8,6 +8,7 @@ from feedhandler.core.book.views import books_digest
 from feedhandler.core.counts import Count
 from feedhandler.core.engine import Shard
 from protocols.binaryfile.reader import DataFileError
+from tools.replay.fix import FixCounts
 
 _NS_PER_S = 1_000_000_000
 _NOT_UNDERSTOOD = (Count.UNKNOWN_TYPE, Count.BAD_LENGTH)
@@ -35,9 +36,9 @@ class Outcome:
 
     `missing_messages` are those that no line brought, in `gaps` stretches; a hole in a TCP stream
     counts as one, as nobody can say how many there were. `packets` (of a capture of datagrams),
-    `streams` (of one of TCP) and `skipped_frames` (frames of neither) count by reason.
-    `not_stored` orders did not fit the configured books, `signals_dropped` the ring. `fault` is
-    what ended the file early.
+    `streams` (of one of TCP), `fix` (of FIX market data) and `skipped_frames` (frames of neither)
+    count by reason. `not_stored` orders did not fit the configured books, `signals_dropped` the
+    ring. `fault` is what ended the file early.
     """
 
     messages: int
@@ -57,6 +58,7 @@ class Outcome:
     packets: dict[str, int]
     skipped_frames: dict[str, int] = field(default_factory=dict)
     streams: dict[str, int] = field(default_factory=dict)
+    fix: dict[str, Any] = field(default_factory=dict)
     fault: DataFileError | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -82,7 +84,17 @@ class Outcome:
             result |= {"packets": self.packets, "skipped_frames": self.skipped_frames}
         if self.streams:
             result |= {"streams": self.streams, "skipped_frames": self.skipped_frames}
+        if self.fix:
+            result |= {"fix": self.fix, "skipped_frames": self.skipped_frames}
         return result
+
+    def add_fix(self, types: dict[str, int], counts: FixCounts) -> None:
+        """Of FIX the messages W and X count, not the entries that the engine saw."""
+        self.messages, self.types = sum(types.values()), types
+        self.gaps += counts.gaps
+        self.missing_messages += counts.missing_messages
+        self.malformed += counts.malformed
+        self.fix = counts.as_json()
 
 
 def read_outcome(shard: Shard, *, is_capture: bool) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.fix_md.adapter import ADAPTER as FIX_MD
+from feedhandler.core.book.layout import PAGE_ORDERS, set_price_step
 from feedhandler.core.book.views import levels, live_instruments
 from feedhandler.core.engine import CHUNK, Setting, Shard, allocate_shard
-from feedhandler.core.events import SIGNAL, symbol_text
+from feedhandler.core.events import ONE_E9, SIGNAL, plain_text, symbol_text
 from feedhandler.core.receive import RECOVERY, Receiver, allocate_receiver
 from feedhandler.core.ring import ring_take_rows_nb
 from feedhandler.core.sequence import State
@@ -29,11 +31,18 @@ from protocols.binaryfile.reader import DataFileError, load_readable_bytes
 from protocols.errors import Status
 from protocols.pcap.flow import Chunk
 from protocols.pcap.reader import Capture, CaptureFile, open_capture
-from protocols.pcap.sniff import FileFormat
 from protocols.wire import Bytes
 from tools.replay.csv_kernels import (
     ROW_BYTES_MAX,
     format_bbo_nb,
+)
+from tools.replay.fix import (
+    ORDERS_MAX,
+    FixRecords,
+    FixStreams,
+    name_table,
+    price_steps,
+    read_fix_file,
 )
 from tools.replay.kernels import (
     CURSOR_WORDS,
@@ -47,6 +56,7 @@ from tools.replay.kernels import (
 )
 from tools.replay.outcome import Outcome, read_outcome
 from tools.replay.pace import Pace
+from tools.replay.sniff import RecordingFormat, fix_framing
 from tools.replay.soup import SoupPackets, read_sessions
 
 _BBO_ROWS = 65_536
@@ -59,7 +69,7 @@ _WINDOW_PACKETS = 1_024
 _SIGNAL_RING = 131_072
 _SIGNAL_BATCH = 4_096
 _PAGE_BYTES = 4_096
-_FIX_REASON = "; the FIX in it is not replayed into books, feedhandler decode shows it"
+_FIX_REASON = "; the FIX in it has no market data (W or X), feedhandler decode shows it"
 
 
 class Replay:
@@ -111,11 +121,14 @@ class Replay:
         self._signals = 0
         self._signals_hash = hashlib.sha256()
         self._kernel_ns = 0
+        self._orders_max = min(engine.order_pages * PAGE_ORDERS, ORDERS_MAX)
+        self._names = np.zeros((0, 1), np.uint8)
+        self._ordinals = np.zeros(0, np.int64)
         if bbo:
             bbo.write(_BBO_HEADER)
 
-    def run(self, path: Path, kind: FileFormat) -> Outcome:
-        """Replay the whole file, which is of `kind` (see `sniff_format`).
+    def run(self, path: Path, kind: RecordingFormat) -> Outcome:
+        """Replay the whole file, which is of `kind` (see `sniff_recording`).
 
         Damage in it is in the outcome's `fault`; what came before it is applied. DataFileError when
         there is nothing to apply.
@@ -123,6 +136,8 @@ class Replay:
         if kind == "binaryfile":
             buf, fault = load_readable_bytes(path)
             return self._run_blocks(path, buf, fault)
+        if kind == "fix":
+            return self._run_fix_file(path)
         return self._run_capture(path)
 
     def _run_blocks(self, path: Path, buf: Bytes, fault: DataFileError | None) -> Outcome:
@@ -153,9 +168,15 @@ class Replay:
         if capture.skipped["tcp"] and not has_data_nb(
             self._venue, capture.buf, capture.extra, packets, session, self._rx.parsed.copy()
         ):
-            streams = self._read_streams(path)
+            fix = FixStreams()
+            streams = self._read_streams(path, fix)
             if streams.packets.size:
                 return self._run_streams(capture, streams)
+            records = fix.records(len(self.shard.instruments), self._orders_max)
+            if records.packets.size:
+                outcome = self._run_records(records, capture.fault)
+                outcome.skipped_frames = _other_frames(capture)
+                return outcome
             has_fix = streams.counts.fix_streams > 0
         packets[3] = self._lines_of_flows(capture, packets)[capture.flow]
         self._run_packets(capture.buf, capture.extra, packets)
@@ -180,16 +201,41 @@ class Replay:
         )
         return np.where(numbers < 0, RECOVERY, np.minimum(numbers, 1))
 
-    def _read_streams(self, path: Path) -> SoupPackets:
-        chunks = _up_to_damage(CaptureFile(path).streams())
+    def _read_streams(self, path: Path, fix: FixStreams) -> SoupPackets:
+        chunks = fix.watch(_up_to_damage(CaptureFile(path).streams()))
         return read_sessions(chunks, self._rx.session.tobytes().decode("latin-1").strip("\0 "))
 
     def _run_streams(self, capture: Capture, streams: SoupPackets) -> Outcome:
         self._run_packets(streams.buf, capture.extra, streams.packets)
         outcome = self._outcome(capture.fault, is_capture=False)
-        skipped = {reason: n for reason, n in capture.skipped.items() if n and reason != "tcp"}
-        outcome.skipped_frames = skipped
+        outcome.skipped_frames = _other_frames(capture)
         outcome.streams = streams.counts.as_json()
+        return outcome
+
+    def _run_fix_file(self, path: Path) -> Outcome:
+        framing = fix_framing(path)
+        instruments = len(self.shard.instruments)
+        records, fault = read_fix_file(path, framing or "stream", instruments, self._orders_max)
+        outcome = self._run_records(records, fault)
+        if not records.packets.size and fault is None:
+            outcome.fault = DataFileError(path, None, "no market data (W or X) of FIX is in it")
+        return outcome
+
+    def _run_records(self, records: FixRecords, fault: DataFileError | None) -> Outcome:
+        """Replay the records of FIX market data, whose books begin empty."""
+        self._venue = FIX_MD.venue()
+        self._rx.session[:] = 0
+        self.shard.channel[0]["strict"] = 1
+        for instrument, step_e9, fits in price_steps(records.feed):
+            set_price_step(self.shard.book, instrument, step_e9)
+            records.counts.price_ranges += not fits
+        self._names = name_table(records.feed)
+        self._ordinals = records.ordinals
+        self._run_packets(records.buf, np.zeros(1, np.uint8), records.packets)
+        if self.shard.channel[0]["suspect"]:
+            records.counts.books_in_doubt = records.counts.symbols
+        outcome = self._outcome(fault, is_capture=False)
+        outcome.add_fix(records.types, records.counts)
         return outcome
 
     def _run_packets(self, buf: Bytes, extra: Bytes, packets: NDArray[np.int64]) -> None:
@@ -227,15 +273,24 @@ class Replay:
         """Take signals and recorded best prices out of the engine."""
         while count := int(ring_take_rows_nb(self.shard.signals, self._signal_rows)):
             rows = self._signal_rows[:count]
+            self._number_messages(rows)
             self._signals += count
             self._signals_hash.update(rows.tobytes())
             if self._on_signals is not None:
                 self._on_signals(rows)
         if self._bbo:
             rows_count = int(self.shard.bbo_count[0])
-            size = format_bbo_nb(self.shard.bbo, rows_count, self.shard.instruments, self._bbo_text)
+            self._number_messages(self.shard.bbo[:rows_count])
+            size = format_bbo_nb(
+                self.shard.bbo, rows_count, self.shard.instruments, self._names, self._bbo_text
+            )
             self._bbo.write(self._bbo_text[:size].data)
             self.shard.bbo_count[0] = 0
+
+    def _number_messages(self, rows: NDArray[np.void]) -> None:
+        """Of FIX a user sees the number of the message, not that of the entry in all of them."""
+        if len(self._ordinals):
+            rows["seq"] = self._ordinals[rows["seq"] - 1]
 
     def _outcome(self, fault: DataFileError | None, *, is_capture: bool) -> Outcome:
         return Outcome(
@@ -250,11 +305,30 @@ class Replay:
         """The final books as CSV: symbol, side, price, qty, orders; best level first."""
         file.write(_BOOK_HEADER)
         for instrument in live_instruments(self.shard.book):
-            symbol = symbol_text(int(self.shard.instruments[instrument]["symbol"]), int(instrument))
+            symbol = self._symbol(int(instrument))
+            step_e9 = int(self.shard.book.rows[2 * instrument]["step_e9"])
             for side, letter in ((1, "B"), (-1, "S")):
-                for price_e4, qty, orders in levels(self.shard.book, int(instrument), side):
-                    price = f"{price_e4 // 10_000}.{price_e4 % 10_000:04d}"
-                    file.write(f"{symbol},{letter},{price},{qty},{orders}\n".encode())
+                for price, qty, orders in levels(self.shard.book, int(instrument), side):
+                    text = _price_text(price * step_e9)
+                    file.write(f"{symbol},{letter},{text},{qty},{orders}\n".encode())
+
+    def _symbol(self, instrument: int) -> str:
+        if instrument < len(self._names) and self._names[instrument, 0]:
+            name = self._names[instrument, 1 : 1 + self._names[instrument, 0]]
+            return plain_text(name.tobytes().decode("latin-1"))
+        return symbol_text(int(self.shard.instruments[instrument]["symbol"]), instrument)
+
+
+def _price_text(price_e9: int) -> str:
+    """Four decimals, or as many more as the price has."""
+    whole, rest = divmod(price_e9, ONE_E9)
+    decimals = f"{rest:09d}".rstrip("0")
+    return f"{whole}.{decimals:0<4}"
+
+
+def _other_frames(capture: Capture) -> dict[str, int]:
+    """What is neither datagram nor segment, by reason."""
+    return {reason: n for reason, n in capture.skipped.items() if n and reason != "tcp"}
 
 
 def _up_to_damage(chunks: Iterator[Chunk]) -> Iterator[Chunk]:

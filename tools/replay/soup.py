@@ -153,7 +153,7 @@ class _PartReader:
         self._buf = np.frombuffer(part.data or bytearray(1), np.uint8)
         self._stop = len(part.data)
         self._seq: int | None = None
-        self._spans: list[NDArray[np.int64]] = []
+        self._spans = [np.zeros((2, 0), np.int64)]
 
     def find(self, start: int) -> int:
         """Where the next packet stands for certain, from `start` on; -1 if nowhere."""

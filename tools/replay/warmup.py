@@ -4,10 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from adapters.fix_md.adapter import ADAPTER as FIX_MD
+from adapters.fix_md.layout import allocate_feed, allocate_reading
+from adapters.fix_md.messages import Column, convert_nb
 from feedhandler.core.engine import CHUNK
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.warmup_steps import smallest_engine
 from protocols.binaryfile.kernels import index_messages_nb
+from protocols.fix.kernels import decode_nb
 from protocols.pcap.kernels import (
     DATAGRAM_COLUMNS,
     copy_datagrams_nb,
@@ -20,6 +24,7 @@ from protocols.pcap.layout import allocate_section, allocate_table
 from protocols.soupbintcp.kernels import scan_sequenced_nb
 from protocols.soupbintcp.kernels_find import find_packets_nb
 from tools.replay.csv_kernels import SYMBOL_BYTES_MAX, format_bbo_nb, write_symbol_nb
+from tools.replay.fix_kernels import SESSION_VIEW, copy_messages_nb, read_headers_nb
 from tools.replay.kernels import (
     CURSOR_WORDS,
     finish_datagrams_nb,
@@ -29,6 +34,8 @@ from tools.replay.kernels import (
     replay_datagrams_nb,
 )
 from tools.replay.soup_kernels import pack_messages_nb
+
+_FIX_BODY_BYTES = 64
 
 
 def steps() -> list[tuple[str, Callable[[], None]]]:
@@ -52,7 +59,7 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
         number_lines_nb(venue, buf, buf, packets, session, rx.parsed, lines)
         replay_datagrams_nb(shard, rx, venue, pair, buf, buf, packets, cursor)
         finish_datagrams_nb(shard, rx, venue, pair, cursor)
-        format_bbo_nb(shard.bbo, 0, shard.instruments, buf)
+        format_bbo_nb(shard.bbo, 0, shard.instruments, np.zeros((0, 1), np.uint8), buf)
         write_symbol_nb(np.zeros(SYMBOL_BYTES_MAX, np.uint8), 0, 0, 0)
 
     def captures() -> None:
@@ -67,8 +74,18 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
         scan_sequenced_nb(buf, 0, 0, words, words, 1)
         pack_messages_nb(buf, np.zeros((3, 0), np.int64), 0, buf, buf, np.zeros((4, 0), np.int64))
 
+    def fix() -> None:
+        FIX_MD.venue()
+        reading = allocate_reading(_FIX_BODY_BYTES)
+        read_headers_nb(buf, reading.decoder, 0, SESSION_VIEW.table(), cursor, cursor)
+        copy_messages_nb(buf, np.zeros((2, 0), np.int64), 0, buf)
+        table = np.zeros((len(Column), 1), np.int64)
+        convert_nb(buf, 0, reading, allocate_feed(1, 1), table, np.zeros(2, np.int64), buf)
+        decode_nb(buf, 0, 0, reading.decoder)
+
     return [
         ("replay of files", blocks),
         ("replay of captures", datagrams),
+        ("FIX market data", fix),
         ("capture files", captures),
     ]

@@ -47,6 +47,8 @@ class Outcome(IntEnum):
     BAD_INSTRUMENT = 6
     CAPACITY = 7
     BAD_SIDE = 8
+    MIXED = 9
+    """A statement about a level that is made up of orders."""
 
 
 @kernel
@@ -228,6 +230,7 @@ def _level_of_nb(book: Book, row_idx: int, key: int) -> int:
     level = book.levels[handle]
     level["qty"] = 0
     level["orders"] = 0
+    level["stated_orders"] = 0
     level["key"] = key
     level["row"] = row_idx
     for i in range(count, position, -1):
@@ -277,7 +280,7 @@ def add_order_nb(book: Book, row_idx: int, key: int, ref: int, qty: int) -> int:
         return Outcome.CAPACITY
     slot = _new_order_slot_nb(book, ref)
     if slot == NOT_FOUND:
-        if book.levels[handle]["orders"] == 0:
+        if book.levels[handle]["qty"] == 0:
             _drop_level_nb(book, handle)
         return Outcome.CAPACITY
     _set_order_word_nb(book, slot, ((handle + 1) << QTY_BITS) | qty)
@@ -338,7 +341,7 @@ def update_best_nb(book: Book, row_idx: int) -> int:
     qty = np.int64(0)
     if count > 0:
         last = np.int64(row["offset"]) + count - 1
-        price_e9 = np.int64(book.keys[last]) * BOOK_TICK_E9
+        price_e9 = np.int64(book.keys[last]) * np.int64(row["step_e9"])
         qty = np.int64(book.levels[book.handles[last]]["qty"])
     best = book.best[row_idx >> 1]
     if row_idx & 1:
@@ -355,17 +358,91 @@ def update_best_nb(book: Book, row_idx: int) -> int:
 
 
 @kernel
-def price_key_nb(price_e9: int, is_ask: int) -> int:
-    """Key of a price, or KEY_MAX + 1 when it is negative, too high, or finer than 1e-4."""
-    price = price_e9 // BOOK_TICK_E9
-    if price_e9 < 0 or price > KEY_MAX or price * BOOK_TICK_E9 != price_e9:
+def price_step_nb(book: Book, row_idx: int) -> int:
+    """Price step of a row, 1e-9 of the currency."""
+    return np.int64(book.rows[np.uint64(row_idx)]["step_e9"])
+
+
+@kernel
+def price_key_nb(price_e9: int, is_ask: int, step_e9: int) -> int:
+    """Key of a price in a row of this step, or KEY_MAX + 1 when it is negative, too high, or finer
+    than the step.
+    """
+    # By a constant the compiler divides without a division.
+    price = price_e9 // BOOK_TICK_E9 if step_e9 == BOOK_TICK_E9 else price_e9 // step_e9
+    if price_e9 < 0 or price > KEY_MAX or price * step_e9 != price_e9:
         return KEY_MAX + 1
     return -price if is_ask else price
 
 
 @kernel
+def find_level_nb(book: Book, row_idx: int, key: int) -> int:
+    """Handle of the level with this key, or NOT_FOUND."""
+    row = book.rows[row_idx]
+    count = np.int64(row["count"])
+    offset = np.int64(row["offset"])
+    position = _position_nb(book.keys, offset, count, key)
+    if position < count and book.keys[offset + position] == key:
+        return np.int64(book.handles[offset + position])
+    return NOT_FOUND
+
+
+@kernel
+def set_level_nb(book: Book, row_idx: int, key: int, qty: int, orders: int) -> int:
+    """State that a level holds `qty` in `orders` orders, or, with neither, that it is gone; returns
+    an Outcome: UNKNOWN_REFERENCE when it was not there, MIXED when orders of the book make it up.
+    """
+    if qty < 0 or qty > QTY_MASK or orders < (qty > 0) or orders > KEY_MAX:
+        return Outcome.BAD_QTY
+    handle = find_level_nb(book, row_idx, key)
+    if handle >= 0 and book.levels[handle]["orders"] > 0:
+        return Outcome.MIXED
+    if qty == 0:
+        if handle < 0:
+            return Outcome.UNKNOWN_REFERENCE
+        _drop_level_nb(book, handle)
+        return Outcome.OK
+    handle = _level_of_nb(book, row_idx, key)
+    if handle < 0:
+        return Outcome.CAPACITY
+    level = book.levels[handle]
+    level["qty"] = qty
+    level["stated_orders"] = orders
+    return Outcome.OK
+
+
+@kernel
+def clear_levels_nb(book: Book, row_idx: int, first: int, stop: int) -> None:
+    """Take away the stated levels in the places first to stop - 1 of a row, the best is the last of
+    all; those that orders make up stay.
+    """
+    row = book.rows[row_idx]
+    offset = np.int64(row["offset"])
+    kept = np.int64(first)
+    for position in range(first, np.int64(row["count"])):
+        handle = np.int64(book.handles[offset + position])
+        if position < stop and book.levels[handle]["orders"] == 0:
+            book.free_levels[book.meta[LEVELS_FREE]] = handle
+            book.meta[LEVELS_FREE] += 1
+        else:
+            book.keys[offset + kept] = book.keys[offset + position]
+            book.handles[offset + kept] = handle
+            kept += 1
+    row["count"] = kept
+
+
+@kernel
+def places_from_price_nb(book: Book, row_idx: int, key: int) -> int:
+    """How many levels of a row are worse than `key`, which is the place of its level if there is
+    one.
+    """
+    row = book.rows[row_idx]
+    return _position_nb(book.keys, np.int64(row["offset"]), np.int64(row["count"]), key)
+
+
+@kernel
 def reset_book_nb(book: Book) -> None:
-    """Empty every book, as before the first message."""
+    """Empty every book, as before the first message; price steps stay."""
     book.directory[: book.meta[DIRECTORY_HIGH]] = 0
     for page in range(book.page_live.shape[0]):
         if book.page_live[page] > 0:

@@ -5,13 +5,17 @@
                  overflow hash instead
     order word   (level handle + 1) << 32 | quantity      0 = no order
     level        quantity, orders, key, row; the word's handle finds it: E, C, X, D never search
-    row          one side of one instrument: offset, count and size class of a stretch of the arena
+    row          one side of one instrument: offset, count and size class of a stretch of the arena,
+                 and the price step of its keys
     arena        keys[offset : offset + count] ascending, the best price last; handles beside them
 
-A key is the price in 1e-4 for bids and its negative for asks, so that one path serves both sides
-and the best is at the back, where most of the changes are. Pages and rows are recycled. Bad case:
-one long-lived order keeps its whole page; when pages run out the overflow hash takes the rest, and
-only when that is full too is an order refused and counted.
+A key is the price in steps of the row for bids and its negative for asks, so that one path serves
+both sides and the best is at the back, where most of the changes are. A step is 1e-4 unless it is
+set otherwise while the row is empty (`set_price_step`). A level holds orders, or what the feed
+states of it (`stated_orders`); quantity and number of orders are the sums of both.
+
+Pages and rows are recycled. Bad case: one long-lived order keeps its whole page; when pages run out
+the overflow hash takes the rest, and only when that is full too is an order refused and counted.
 """
 
 from typing import NamedTuple
@@ -28,10 +32,13 @@ QTY_MASK = (1 << QTY_BITS) - 1
 SMALLEST_ROW = 8
 ROW_CLASSES = 24
 BOOK_TICK_E9 = E9_PER_E4
+"""The price step of a row that nobody set otherwise."""
 KEY_MAX = 2**31 - 1
 
-LEVEL = np.dtype([("qty", "i8"), ("orders", "i4"), ("key", "i4"), ("row", "i4"), ("_pad", "i4")])
-ROW = np.dtype([("offset", "i4"), ("count", "i4"), ("size_class", "i4"), ("_pad", "i4")])
+LEVEL = np.dtype(
+    [("qty", "i8"), ("orders", "i4"), ("key", "i4"), ("row", "i4"), ("stated_orders", "i4")]
+)
+ROW = np.dtype([("offset", "i4"), ("count", "i4"), ("size_class", "i4"), ("step_e9", "i4")])
 BEST = np.dtype(
     [("bid_price_e9", "i8"), ("bid_qty", "i8"), ("ask_price_e9", "i8"), ("ask_qty", "i8")]
 )
@@ -111,6 +118,17 @@ def empty_free_lists(book: Book) -> None:
     book.free_levels[:] = np.arange(levels - 1, -1, -1)
     book.free_rows[:] = -1
     book.rows["size_class"] = -1
+    book.rows["step_e9"] = BOOK_TICK_E9
     book.meta[:] = 0
     book.meta[LEVELS_FREE] = levels
     book.meta[PAGES_FREE] = pages
+
+
+def set_price_step(book: Book, instrument: int, step_e9: int) -> None:
+    """Count the prices of an instrument in steps of `step_e9`, a power of ten from 1 to 10**9;
+    ValueError when its book is not empty.
+    """
+    rows = book.rows[2 * instrument : 2 * instrument + 2]
+    if rows["count"].any():
+        raise ValueError(f"instrument {instrument} has prices in steps of {rows[0]['step_e9']}e-9")
+    rows["step_e9"] = step_e9

@@ -3,12 +3,20 @@ own risk.
 """
 
 import hashlib
+import struct
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.book.layout import PAGE_BITS, PAGE_ORDERS, QTY_BITS, QTY_MASK, Book
+from feedhandler.core.book.layout import (
+    BOOK_TICK_E9,
+    PAGE_BITS,
+    PAGE_ORDERS,
+    QTY_BITS,
+    QTY_MASK,
+    Book,
+)
 
 ORDER_RECORD = np.dtype(
     [
@@ -55,17 +63,36 @@ def orders(book: Book) -> NDArray[np.void]:
 
 
 def books_digest(book: Book) -> str:
-    """sha256 over the records of `orders`: equal books have equal digests."""
-    return hashlib.sha256(orders(book).tobytes()).hexdigest()
+    """sha256 over the records of `orders`, then those of stated levels, then the price steps other
+    than 1e-4 of books that are not empty: equal books have equal digests.
+    """
+    digest = hashlib.sha256(orders(book).tobytes())
+    used = np.flatnonzero(book.rows["count"])
+    for row_idx in used[book.rows["step_e9"][used] != BOOK_TICK_E9]:
+        digest.update(struct.pack("<II", row_idx, book.rows[row_idx]["step_e9"]))
+    if book.levels["stated_orders"].any():
+        for row_idx in used:
+            for key, level in _row_levels(book, int(row_idx)):
+                if level["stated_orders"]:
+                    stated = (row_idx, abs(key), level["qty"], level["stated_orders"])
+                    digest.update(struct.pack("<IIQI", *map(int, stated)))
+    return digest.hexdigest()
+
+
+def _row_levels(book: Book, row_idx: int) -> Iterator[tuple[int, np.void]]:
+    """Key and level of each place of a row, best first."""
+    row = book.rows[row_idx]
+    first = int(row["offset"])
+    for at in range(first + int(row["count"]) - 1, first - 1, -1):
+        yield int(book.keys[at]), book.levels[book.handles[at]]
 
 
 def levels(book: Book, instrument: int, side: int) -> Iterator[tuple[int, int, int]]:
-    """(price_e4, quantity, orders) of one side (+1 bids, -1 asks), best first."""
-    row = book.rows[2 * instrument + (side < 0)]
-    first = int(row["offset"])
-    for at in range(first + int(row["count"]) - 1, first - 1, -1):
-        level = book.levels[book.handles[at]]
-        yield abs(int(level["key"])), int(level["qty"]), int(level["orders"])
+    """(price, quantity, orders) of one side (+1 bids, -1 asks), best first; the price in steps of
+    the row, which are 1e-4 unless `set_price_step` said otherwise.
+    """
+    for key, level in _row_levels(book, 2 * instrument + (side < 0)):
+        yield abs(key), int(level["qty"]), int(level["orders"]) + int(level["stated_orders"])
 
 
 def live_instruments(book: Book) -> NDArray[np.int64]:

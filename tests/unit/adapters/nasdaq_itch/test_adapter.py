@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 
 from adapters.nasdaq_itch.adapter import ADAPTER
-from adapters.nasdaq_itch.normalise import request_nb
+from feedhandler.core.api import Packet
 from feedhandler.core.counts import Count
 from protocols.glimpse.loader import SnapshotLoader
 from protocols.moldudp64.codec import Request, decode_request
-from protocols.moldudp64.spec import SEQUENCE_LIMIT, SEQUENCE_MAX
+from protocols.moldudp64.kernels import request_nb
+from protocols.moldudp64.spec import SEQUENCE_LIMIT, SEQUENCE_MAX, PacketKind
 from tests.unit.feedhandler.core.support import Engine, heartbeat, packet, system_event
 
 
@@ -29,6 +30,10 @@ def test_engine_understands_packets_through_the_venue():
     engine.take(b"x")
     assert (engine.count(Count.HEARTBEATS), engine.count(Count.APPLIED)) == (1, 1)
     assert engine.count(Count.REJECTED_MALFORMED) == 1
+
+
+def test_kinds_of_packets_are_those_of_every_venue():
+    assert [(kind.name, kind) for kind in PacketKind] == [(code.name, code) for code in Packet]
 
 
 def test_request_asks_for_a_stretch_of_the_session():

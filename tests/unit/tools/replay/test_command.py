@@ -233,7 +233,7 @@ def test_a_capture_of_soupbintcp_gives_the_books_of_the_file(
 
 
 @pytest.mark.parametrize("datagrams", [[], [build_datagram(b"a question", SOURCE, LINES[0])]])
-def test_a_capture_of_fix_says_that_fix_is_not_replayed(
+def test_a_capture_of_fix_without_market_data_says_so(
     run: Run, tmp_path: Path, datagrams: list[bytes]
 ):
     fix = Connection()
@@ -242,4 +242,6 @@ def test_a_capture_of_fix_says_that_fix_is_not_replayed(
     code, _, error = run(capture, "--json")
     assert code == 65
     assert len(error.splitlines()) == 1
-    assert error.endswith("the FIX in it is not replayed into books, feedhandler decode shows it\n")
+    assert error.endswith(
+        "the FIX in it has no market data (W or X), feedhandler decode shows it\n"
+    )

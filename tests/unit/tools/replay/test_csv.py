@@ -23,7 +23,14 @@ from tests.unit.tools.replay.support import (
     slow_levels,
     write_capture,
 )
-from tools.replay.csv_kernels import ROW_BYTES_MAX, SYMBOL_BYTES_MAX, format_bbo_nb, write_symbol_nb
+from tools.replay.csv_kernels import (
+    ROW_BYTES_MAX,
+    SYMBOL_BYTES_MAX,
+    format_bbo_nb,
+    write_name_nb,
+    write_price_nb,
+    write_symbol_nb,
+)
 from tools.replay.replay import Replay
 
 
@@ -62,6 +69,43 @@ def test_the_final_books_are_those_of_the_slow_twin(session: Path):
     assert len(lines) > 20
 
 
+NO_NAMES = np.zeros((0, 1), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("price_e9", "shown"),
+    [
+        (0, b"0.0000"),
+        (1_234_560_000, b"1.23456"),
+        (1_234_500_000, b"1.2345"),
+        (7, b"0.000000007"),
+        (12_000_000_000_000, b"12000.0000"),
+    ],
+)
+def test_a_price_has_four_decimals_or_as_many_more_as_it_needs(price_e9: int, shown: bytes):
+    out = np.zeros(ROW_BYTES_MAX, np.uint8)
+    assert out[: write_price_nb(out, 0, price_e9)].tobytes() == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"EURUSD.SPOT", b"EURUSD.SPOT"),
+        (b'A B,"C', b"A?B??C"),
+        (b"X" * 64, b"X" * 64),
+        (b"", b"#1"),
+    ],
+)
+def test_a_name_is_shown_in_full_where_there_is_one(name: bytes, shown: bytes):
+    names = np.zeros((2, 65), np.uint8)
+    names[1, 0] = len(name)
+    names[1, 1 : 1 + len(name)] = np.frombuffer(name, np.uint8)
+    out = np.zeros(SYMBOL_BYTES_MAX, np.uint8)
+    assert out[: write_name_nb(out, 0, 0, 1, names)].tobytes() == shown
+    symbol = int.from_bytes(b"ZVZZT   ", "little")
+    assert out[: write_name_nb(out, 0, symbol, 2, names)].tobytes() == b"ZVZZT"
+
+
 SIDES = st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 2**32 - 1))
 
 
@@ -75,7 +119,7 @@ def test_a_row_shows_its_numbers_in_full(
     instruments = np.zeros(1, INSTRUMENT)
     instruments["symbol"] = int.from_bytes(b"ZVZZT   ", "little")
     out = np.zeros(ROW_BYTES_MAX, np.uint8)
-    size = format_bbo_nb(rows, 1, instruments, out)
+    size = format_bbo_nb(rows, 1, instruments, NO_NAMES, out)
     shown = f"{seq},{ts_ns},ZVZZT,{shown_price(*bid)},{shown_price(*ask)}\n"
     assert out[:size].tobytes().decode() == shown
 

@@ -18,6 +18,7 @@ from feedhandler.core.book.kernels import (
 )
 from feedhandler.core.book.layout import (
     ARENA_NEXT,
+    BOOK_TICK_E9,
     KEY_MAX,
     LEVELS_FREE,
     ORDERS_LIVE,
@@ -206,8 +207,8 @@ def test_best_price_changes_with_price_or_quantity_only():
     ],
 )
 def test_key_is_the_price_in_ten_thousandths_negated_for_asks(price_e9: int, key: int):
-    assert price_key_nb(price_e9, 0) == key
-    assert price_key_nb(price_e9, 1) == (-key if key <= KEY_MAX else key)
+    assert price_key_nb(price_e9, 0, BOOK_TICK_E9) == key
+    assert price_key_nb(price_e9, 1, BOOK_TICK_E9) == (-key if key <= KEY_MAX else key)
 
 
 def test_book_after_a_reset_is_as_new():
