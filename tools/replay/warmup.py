@@ -39,7 +39,7 @@ _FIX_BODY_BYTES = 64
 
 
 def steps() -> list[tuple[str, Callable[[], None]]]:
-    """(title, function) of each step, for `feedhandler.server.warmup`."""
+    """(title, function) of each step that needs the engine, for `feedhandler.server.warmup`."""
     venue = find_adapter("nasdaq_itch").venue()
     shard, rx, stages = smallest_engine()
     pair = (stages.breakers, stages.patterns)
@@ -62,6 +62,13 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
         format_bbo_nb(shard.bbo, 0, shard.instruments, np.zeros((0, 1), np.uint8), buf)
         write_symbol_nb(np.zeros(SYMBOL_BYTES_MAX, np.uint8), 0, 0, 0)
 
+    return [("replay of files", blocks), ("replay of captures", datagrams)]
+
+
+def format_steps() -> list[tuple[str, Callable[[], None]]]:
+    """(title, function) of each step that does not."""
+    buf = np.zeros(2, np.uint8)
+
     def captures() -> None:
         table = allocate_table(1)
         for index_nb in (index_pcap_nb, index_pcapng_nb):
@@ -77,15 +84,11 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
     def fix() -> None:
         FIX_MD.venue()
         reading = allocate_reading(_FIX_BODY_BYTES)
-        read_headers_nb(buf, reading.decoder, 0, SESSION_VIEW.table(), cursor, cursor)
+        words = np.zeros(2, np.int64)
+        read_headers_nb(buf, reading.decoder, 0, SESSION_VIEW.table(), words, words)
         copy_messages_nb(buf, np.zeros((2, 0), np.int64), 0, buf)
         table = np.zeros((len(Column), 1), np.int64)
-        convert_nb(buf, 0, reading, allocate_feed(1, 1), table, np.zeros(2, np.int64), buf)
+        convert_nb(buf, 0, reading, allocate_feed(1, 1), table, words, buf)
         decode_nb(buf, 0, 0, reading.decoder)
 
-    return [
-        ("replay of files", blocks),
-        ("replay of captures", datagrams),
-        ("FIX market data", fix),
-        ("capture files", captures),
-    ]
+    return [("FIX market data", fix), ("capture files", captures)]

@@ -102,7 +102,7 @@ def test_without_the_compiler_everything_is_warm(
 
 def test_each_package_offers_titled_steps():
     points = entry_points(group=WARMUP_GROUP)
-    assert {point.name for point in points} >= {"engine", "engine-replay", "exchange"}
+    assert {point.name for point in points} >= {"engine", "engine-replay", "exchange", "formats"}
     families = warmup._find_families()
     titles = [title for steps in families.values() for title, _step in steps]
     assert len(set(titles)) == len(titles)
