@@ -126,5 +126,5 @@ def _complain(outcome: Outcome) -> None:
     if outcome.not_stored:
         raise ConfigError(
             f"{outcome.not_stored} orders did not fit the books, which are wrong from there on: "
-            "raise engine.order_pages, overflow_orders, levels and level_arena in --config"
+            "raise engine.orders, overflow_orders, level_blocks and level_arena in --config"
         )

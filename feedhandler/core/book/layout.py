@@ -1,17 +1,24 @@
 """Memory of the books of one shard, allocated once.
 
-    order reference ──► directory[ref >> 8] ──► page of 256 words
-                 a reference outside the directory, or for which no page is free, lives in the
-                 overflow hash instead
-    order word   (level handle + 1) << 32 | quantity      0 = no order
-    level        quantity, orders, key, row; the word's handle finds it: E, C, X, D never search
-    row          one side of one instrument: offset, count and size class of a stretch of the arena
-    arena        keys[offset : offset + count] ascending, the best price last; handles beside them
+    order reference ──► orders[reference & order_mask]: its reference and its word
+                        another live order sits there already: overflow cells behind the slots,
+                        a hash with linear probing
+    order word          level << 32 | quantity                       0 = no order
+    level               orders << 43 | quantity                      0 = nobody there
+    block               64 neighbouring price steps of a ladder: levels[64 * block + step & 63],
+                        a bit for each that is not empty, which ladder, and which steps
+    ladder              prices of one side of one instrument, in steps of a cent or, for those that
+                        are no whole cents, of 1e-4; its blocks are found
+                          near   by their number's low three bits: eight entries, a cache line
+                          far    in a sorted stretch of the arena, highest last
+    side                of an instrument: the best level of both of its ladders, and its price and
+                        quantity; the two sides share a cache line
 
-A key is the price in 1e-4 for bids and its negative for asks, so that one path serves both sides
-and the best is at the back, where most of the changes are. Pages and rows are recycled. Bad case:
-one long-lived order keeps its whole page; when pages run out the overflow hash takes the rest, and
-only when that is full too is an order refused and counted.
+A message touches the order's line, the level's, the block's, the side's, and an add that of `near`:
+no search, nothing moves, nothing is left behind. A price is a key: in 1e-4 for bids and negative
+for asks, so that one path serves both and the best is the highest. Bad cases: a price far from all
+others has a block of its own, 528 bytes; a ladder whose eight blocks of a line are all in use at
+once looks the others up in its stretch. `docs/book.md` has the structures that were tried.
 """
 
 from typing import NamedTuple
@@ -21,96 +28,120 @@ from numpy.typing import NDArray
 
 from feedhandler.core.events import E9_PER_E4
 
-PAGE_BITS = 8
-PAGE_ORDERS = 1 << PAGE_BITS
 QTY_BITS = 32
 QTY_MASK = (1 << QTY_BITS) - 1
+LOW_32_BITS = (1 << 32) - 1
+LEVEL_QTY_BITS = 43
+LEVEL_QTY_MASK = (1 << LEVEL_QTY_BITS) - 1
+"""Quantity of a level: 2,048 orders of the largest quantity, or a million of 8 million each."""
+ONE_ORDER = 1 << LEVEL_QTY_BITS
+"""A level's word is positive: 2**20 - 1 orders."""
+BLOCK_BITS = 6
+BLOCK_LEVELS = 1 << BLOCK_BITS
+STEP_KEYS = 100
+"""Keys in a step of the ladder of whole cents."""
+NUMBER_BIAS = (1 << 25) + 1
+"""Added to `step >> BLOCK_BITS`, so that every block's number is above 0."""
+NEAR_BITS = 3
+NEAR = 1 << NEAR_BITS
+LADDERS_A_SIDE = 2
 SMALLEST_ROW = 8
 ROW_CLASSES = 24
 BOOK_TICK_E9 = E9_PER_E4
 KEY_MAX = 2**31 - 1
+NO_LEVEL = -(1 << 63)
+"""`top` of an empty ladder: below every level, and names level 0, which is always empty."""
 
-LEVEL = np.dtype([("qty", "i8"), ("orders", "i4"), ("key", "i4"), ("row", "i4"), ("_pad", "i4")])
-ROW = np.dtype([("offset", "i4"), ("count", "i4"), ("size_class", "i4"), ("_pad", "i4")])
-BEST = np.dtype(
-    [("bid_price_e9", "i8"), ("bid_qty", "i8"), ("ask_price_e9", "i8"), ("ask_qty", "i8")]
+ORDER = np.dtype([("ref", "i8"), ("word", "i8")])
+BLOCK = np.dtype([("used", "i8"), ("number", "i4"), ("ladder", "i4")])
+"""`used`: bit i for its level i. No order's level is in block 0."""
+LADDER = np.dtype([("offset", "i4"), ("count", "i4"), ("size_class", "i4"), ("_pad", "i4")])
+SIDE = np.dtype(
+    [("top", "i8"), ("top_fine", "i8"), ("price_e9", "i8"), ("qty", "i8")],
 )
+"""`top`, `top_fine`: step << 32 | level of the best of either ladder; `price_e9` and `qty` are as
+`update_best_nb` left them, 0 for an empty side."""
 
 # Words of `meta`.
 ORDERS_LIVE = 0
-LEVELS_FREE = 1
-PAGES_FREE = 2
-OVERFLOW_LIVE = 3
-ARENA_NEXT = 4
-DIRECTORY_HIGH = 5
+BLOCKS_FREE = 1
+OVERFLOW_LIVE = 2
+ARENA_NEXT = 3
+ARRIVALS = 4
 META_WORDS = 16
 
 
 class BookCapacity(NamedTuple):
-    """How much of everything; powers of two where a mask is used."""
+    """How much of everything; `orders` and `overflow_orders` are powers of two."""
 
     instruments: int = 65_536
-    order_pages: int = 65_536
-    overflow_orders: int = 65_536
-    levels: int = 1_048_576
-    arena: int = 4_194_304
-    references: int = 1 << 32
+    orders: int = 16_777_216
+    overflow_orders: int = 1_048_576
+    level_blocks: int = 262_144
+    arena: int = 1_048_576
 
 
 class Book(NamedTuple):
-    """Arrays of all the books of a shard; shapes as in the drawing above."""
+    """Arrays of all the books of a shard.
 
-    directory: NDArray[np.int32]
-    page_live: NDArray[np.int32]
-    free_pages: NDArray[np.int32]
-    words: NDArray[np.int64]
-    overflow_refs: NDArray[np.int64]
-    overflow_words: NDArray[np.int64]
-    levels: NDArray[np.void]
-    free_levels: NDArray[np.int32]
-    rows: NDArray[np.void]
-    keys: NDArray[np.int32]
-    handles: NDArray[np.int32]
+    Shapes: orders ORDER[slots + overflow cells], stamps u32 the same, an order's arrival in the
+             count of all, modulo 2**32; levels i64[64 * blocks]; near i64[ladders * NEAR] and
+             arena i64[n], number << 32 | block; sides SIDE[2 * instruments], bid and ask.
+    Side of an instrument: 2 * instrument + (0 bid, 1 ask). Ladder of a side: 2 * side + (0 cents,
+    1 finer).
+    """
+
+    orders: NDArray[np.void]
+    stamps: NDArray[np.uint32]
+    levels: NDArray[np.int64]
+    blocks: NDArray[np.void]
+    free_blocks: NDArray[np.int32]
+    near: NDArray[np.int64]
+    ladders: NDArray[np.void]
+    arena: NDArray[np.int64]
     free_rows: NDArray[np.int32]
-    best: NDArray[np.void]
+    sides: NDArray[np.void]
     meta: NDArray[np.int64]
+    order_mask: int
+    overflow_mask: int
 
 
 def allocate_book(capacity: BookCapacity) -> Book:
     """Empty books; every array has its final size."""
-    for name in ("overflow_orders", "references"):
+    for name in ("orders", "overflow_orders"):
         value = getattr(capacity, name)
         if value < 1 or value & (value - 1):
             raise ValueError(f"{name} is a power of two, not {value}")
+    cells = capacity.orders + capacity.overflow_orders
+    sides = 2 * capacity.instruments
+    blocks = capacity.level_blocks + 1
     book = Book(
-        directory=np.zeros(capacity.references >> PAGE_BITS, np.int32),
-        page_live=np.zeros(capacity.order_pages, np.int32),
-        free_pages=np.zeros(capacity.order_pages, np.int32),
-        words=np.zeros(capacity.order_pages << PAGE_BITS, np.int64),
-        overflow_refs=np.zeros(capacity.overflow_orders, np.int64),
-        overflow_words=np.zeros(capacity.overflow_orders, np.int64),
-        levels=np.zeros(capacity.levels, LEVEL),
-        free_levels=np.zeros(capacity.levels, np.int32),
-        rows=np.zeros(2 * capacity.instruments, ROW),
-        keys=np.zeros(capacity.arena, np.int32),
-        handles=np.zeros(capacity.arena, np.int32),
+        orders=np.zeros(cells, ORDER),
+        stamps=np.zeros(cells, np.uint32),
+        levels=np.zeros(blocks * BLOCK_LEVELS, np.int64),
+        blocks=np.zeros(blocks, BLOCK),
+        free_blocks=np.zeros(capacity.level_blocks, np.int32),
+        near=np.zeros(sides * LADDERS_A_SIDE * NEAR, np.int64),
+        ladders=np.zeros(sides * LADDERS_A_SIDE, LADDER),
+        arena=np.zeros(capacity.arena, np.int64),
         free_rows=np.zeros(ROW_CLASSES, np.int32),
-        best=np.zeros(capacity.instruments, BEST),
+        sides=np.zeros(sides, SIDE),
         meta=np.zeros(META_WORDS, np.int64),
+        order_mask=capacity.orders - 1,
+        overflow_mask=capacity.overflow_orders - 1,
     )
-    empty_free_lists(book)
+    _empty(book)
     return book
 
 
-def empty_free_lists(book: Book) -> None:
-    """Put every page and level on its free list and no row on any; the arrays themselves are taken
-    to be zero.
+def _empty(book: Book) -> None:
+    """Put every block on the free list and no stretch on any; the arrays themselves are taken to be
+    zero. As `reset_book_nb` leaves them.
     """
-    pages, levels = len(book.free_pages), len(book.free_levels)
-    book.free_pages[:] = np.arange(pages - 1, -1, -1)
-    book.free_levels[:] = np.arange(levels - 1, -1, -1)
+    blocks = len(book.free_blocks)
+    book.free_blocks[:] = np.arange(blocks, 0, -1)
     book.free_rows[:] = -1
-    book.rows["size_class"] = -1
-    book.meta[:] = 0
-    book.meta[LEVELS_FREE] = levels
-    book.meta[PAGES_FREE] = pages
+    book.ladders["size_class"] = -1
+    book.sides["top"] = NO_LEVEL
+    book.sides["top_fine"] = NO_LEVEL
+    book.meta[BLOCKS_FREE] = blocks

@@ -8,7 +8,19 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.book.layout import PAGE_BITS, PAGE_ORDERS, QTY_BITS, QTY_MASK, Book
+from feedhandler.core.book.layout import (
+    BLOCK_BITS,
+    BLOCK_LEVELS,
+    LADDERS_A_SIDE,
+    LEVEL_QTY_BITS,
+    LEVEL_QTY_MASK,
+    LOW_32_BITS,
+    NUMBER_BIAS,
+    QTY_BITS,
+    QTY_MASK,
+    STEP_KEYS,
+    Book,
+)
 
 ORDER_RECORD = np.dtype(
     [
@@ -22,28 +34,17 @@ ORDER_RECORD = np.dtype(
 """One order as the digest sees it, 19 bytes without padding."""
 
 
-def _order_words(book: Book) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """References and words of all live orders."""
-    parts = np.flatnonzero(book.directory)
-    pages = book.directory[parts].astype(np.int64) - 1
-    words = book.words.reshape(-1, PAGE_ORDERS)[pages]
-    refs = (parts.astype(np.int64)[:, None] << PAGE_BITS) + np.arange(PAGE_ORDERS)
-    live = words != 0
-    extra = book.overflow_words != 0
-    return (
-        np.concatenate([refs[live], book.overflow_refs[extra]]),
-        np.concatenate([words[live], book.overflow_words[extra]]),
-    )
-
-
 def orders(book: Book) -> NDArray[np.void]:
     """Every live order as ORDER_RECORD, by instrument, bids before asks, best price first, then
     reference (which is time).
     """
-    refs, words = _order_words(book)
-    levels = book.levels[(words >> QTY_BITS) - 1]
-    rows = levels["row"].astype(np.int64)
-    keys = levels["key"].astype(np.int64)
+    live = book.orders[book.orders["word"] != 0]
+    refs = live["ref"]
+    words = live["word"]
+    level_idx = words >> QTY_BITS
+    blocks = book.blocks[level_idx >> BLOCK_BITS]
+    rows = blocks["ladder"].astype(np.int64) >> 1
+    keys = _keys(blocks, level_idx)
     order = np.lexsort((refs.view(np.uint64), -keys, rows))
     records = np.zeros(len(refs), ORDER_RECORD)
     records["instrument"] = (rows >> 1)[order]
@@ -61,13 +62,26 @@ def books_digest(book: Book) -> str:
 
 def levels(book: Book, instrument: int, side: int) -> Iterator[tuple[int, int, int]]:
     """(price_e4, quantity, orders) of one side (+1 bids, -1 asks), best first."""
-    row = book.rows[2 * instrument + (side < 0)]
-    first = int(row["offset"])
-    for at in range(first + int(row["count"]) - 1, first - 1, -1):
-        level = book.levels[book.handles[at]]
-        yield abs(int(level["key"])), int(level["qty"]), int(level["orders"])
+    side_idx = 2 * instrument + (side < 0)
+    found: list[tuple[int, int]] = []
+    for ladder in book.ladders[LADDERS_A_SIDE * side_idx : LADDERS_A_SIDE * (side_idx + 1)]:
+        first = int(ladder["offset"])
+        entries = book.arena[first : first + int(ladder["count"])]
+        cells = (entries & LOW_32_BITS)[:, None] * BLOCK_LEVELS + np.arange(BLOCK_LEVELS)
+        level_idx = cells[book.levels[cells] != 0]
+        keys = _keys(book.blocks[level_idx >> BLOCK_BITS], level_idx)
+        found += zip(keys.tolist(), book.levels[level_idx].tolist(), strict=True)
+    for key, level in sorted(found, reverse=True):
+        yield abs(key), level & LEVEL_QTY_MASK, level >> LEVEL_QTY_BITS
+
+
+def _keys(blocks: NDArray[np.void], level_idx: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Key of each level, whose blocks stand beside them."""
+    numbers = blocks["number"].astype(np.int64) - NUMBER_BIAS
+    steps = numbers * BLOCK_LEVELS + level_idx % BLOCK_LEVELS
+    return np.where(blocks["ladder"] & 1, steps, steps * STEP_KEYS)
 
 
 def live_instruments(book: Book) -> NDArray[np.int64]:
     """Instruments that have a price on either side."""
-    return np.unique(np.flatnonzero(book.rows["count"]) >> 1)
+    return np.unique(np.flatnonzero(book.ladders["count"]) // (2 * LADDERS_A_SIDE))
