@@ -59,13 +59,13 @@ BBO_ROWS = 1
 """Rows in `bbo`, set back by whoever takes them out."""
 UNREADABLE = 2
 """Messages of an unknown type or a wrong length."""
-OUTCOMES = 4
-"""Here begin the counts of each Outcome."""
+FAULTS = 4
+"""Here begin the counts of each Outcome but OK."""
 
 
 class Work(NamedTuple):
     """What a run over messages needs beside the book: changes CHANGE[AT_ONCE], bbo BBO[n], totals
-    i64[OUTCOMES + 9]. `bbo` is full when less than AT_ONCE rows of it are free.
+    i64[FAULTS + 9]. `bbo` is full when less than AT_ONCE rows of it are free.
     """
 
     changes: NDArray[np.void]
@@ -78,7 +78,7 @@ def allocate_work(bbo_rows: int) -> Work:
     return Work(
         np.zeros(AT_ONCE, CHANGE),
         np.zeros(max(bbo_rows, AT_ONCE), BBO),
-        np.zeros(OUTCOMES + len(Outcome), np.int64),
+        np.zeros(FAULTS + len(Outcome), np.int64),
     )
 
 
@@ -171,9 +171,10 @@ def apply_changes_nb(book: Book, work: Work, count: int) -> None:
         if change["kind"] == Kind.NONE:
             continue
         outcome, side_idx = _apply_nb(book, change)
-        totals[OUTCOMES + outcome] += 1
-        if outcome == Outcome.UNKNOWN_REFERENCE or outcome == Outcome.BAD_INSTRUMENT:
-            continue
+        if outcome != Outcome.OK:
+            totals[FAULTS + outcome] += 1
+            if outcome in (Outcome.UNKNOWN_REFERENCE, Outcome.BAD_INSTRUMENT):
+                continue
         is_changed = update_best_nb(book, side_idx)
         # Written each time and counted when it is one: nobody can foretell which.
         row = work.bbo[np.uint64(rows)]

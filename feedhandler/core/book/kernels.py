@@ -10,7 +10,13 @@ from enum import IntEnum
 
 import numpy as np
 
-from feedhandler.core.book.ladders import NO_BLOCK, drop_block_nb, far_block_nb, top_of_ladder_nb
+from feedhandler.core.book.ladders import (
+    NO_BLOCK,
+    drop_block_nb,
+    far_block_nb,
+    near_place_nb,
+    top_of_ladder_nb,
+)
 from feedhandler.core.book.layout import (
     ARRIVALS,
     BLOCK_BITS,
@@ -19,8 +25,8 @@ from feedhandler.core.book.layout import (
     BOOK_TICK_E9,
     KEY_MAX,
     LEVEL_QTY_MASK,
+    LEVEL_TOO_FULL,
     LOW_32_BITS,
-    NEAR,
     NEAR_BITS,
     NO_LEVEL,
     NUMBER_BIAS,
@@ -45,7 +51,8 @@ from protocols.vectors import prefetch
 
 _STEP_SHIFT = 37
 _STEP_RECIPROCAL = (1 << _STEP_SHIFT) // STEP_KEYS + 1
-"""Exact below 2**32, and the product fits a signed word."""
+_HALF_STEP = 1 << (_STEP_SHIFT - 1)
+"""The error is below 2**-6 of a step for any key, and the product fits a signed word."""
 
 
 class Outcome(IntEnum):
@@ -99,11 +106,11 @@ def key_of_level_nb(book: Book, level_idx: int) -> int:
 
 
 @kernel
-def whole_steps_nb(price_e4: int) -> int:
-    """price_e4 // STEP_KEYS for what fits 32 bits: one multiplication, where the signed division
-    is five instructions more.
+def steps_nb(key: int) -> int:
+    """key / STEP_KEYS, rounded to the nearest: exact where there is no remainder, and one
+    multiplication where a division is several instructions.
     """
-    return (price_e4 * _STEP_RECIPROCAL) >> _STEP_SHIFT
+    return (key * _STEP_RECIPROCAL + _HALF_STEP) >> _STEP_SHIFT
 
 
 @kernel
@@ -121,25 +128,21 @@ def _put_order_nb(book: Book, slot: int, ref: int, word: int) -> None:
 @kernel
 def _enter_nb(book: Book, side_idx: int, key: int, slot: int, ref: int, qty: int) -> int:
     """Put a new order into a slot and on the level of its key; OK or CAPACITY."""
-    price = abs(key)
-    whole_steps = whole_steps_nb(price)
-    is_fine = np.int64(whole_steps * STEP_KEYS != price)
-    step = key
-    if is_fine == 0:
-        step = -whole_steps if key < 0 else whole_steps
-    ladder_idx = 2 * side_idx + is_fine
+    step = steps_nb(key)
+    is_fine = np.int64(step * STEP_KEYS != key)
+    step = key if is_fine else step
     number = (step >> BLOCK_BITS) + NUMBER_BIAS
-    entry = book.near[np.uint64((ladder_idx << NEAR_BITS) + (number & (NEAR - 1)))]
+    entry = book.near[np.uint64(near_place_nb(book, side_idx, is_fine, number))]
     block_idx = entry & LOW_32_BITS
     if entry >> 32 != number:
-        block_idx = np.int64(far_block_nb(book, ladder_idx, number))
+        block_idx = np.int64(far_block_nb(book, 2 * side_idx + is_fine, number))
         if block_idx == NO_BLOCK:
             return Outcome.CAPACITY
     bit = step & (BLOCK_LEVELS - 1)
     level_idx = (block_idx << BLOCK_BITS) | bit
     level = book.levels[np.uint64(level_idx)] + ONE_ORDER + qty
-    # Either a carry out of the quantity or one into the sign; a new block's levels are all empty.
-    if (level & LEVEL_QTY_MASK) < qty or level < 0:
+    # Never so in a new block, whose levels are all empty.
+    if level & LEVEL_TOO_FULL:
         return Outcome.CAPACITY
     book.levels[np.uint64(level_idx)] = level
     book.blocks[np.uint64(block_idx)]["used"] |= np.int64(1) << bit
@@ -248,7 +251,8 @@ def update_best_nb(book: Book, side_idx: int) -> int:
     top = np.int64(side["top"])
     key = (top >> 32) * STEP_KEYS
     fine = np.int64(side["top_fine"])
-    if fine != NO_LEVEL and (fine >> 32) > key:
+    # Also when both are empty: either names the empty level 0.
+    if (fine >> 32) > key:
         top = fine
         key = fine >> 32
     qty = book.levels[np.uint64(top & LOW_32_BITS)] & LEVEL_QTY_MASK
@@ -276,7 +280,7 @@ def prefetch_order_nb(book: Book, ref: int, side_idx: int) -> None:
     says, in doubt wrong.
     """
     prefetch(book.orders, ref & book.order_mask)
-    prefetch(book.near, side_idx << (NEAR_BITS + 1))
+    prefetch(book.near, side_idx << NEAR_BITS)
     prefetch(book.sides, side_idx)
 
 
@@ -288,10 +292,9 @@ def prefetch_level_nb(book: Book, is_add: int, ref: int, side_idx: int, price_e4
     """
     level_idx = order_word_nb(book, ref & book.order_mask) >> QTY_BITS
     side_idx = side_idx if side_idx < book.sides.shape[0] else np.int64(0)
-    steps = whole_steps_nb(price_e4)
-    step = -steps if side_idx & 1 else steps
+    step = steps_nb(-price_e4 if side_idx & 1 else price_e4)
     number = (step >> BLOCK_BITS) + NUMBER_BIAS
-    entry = book.near[np.uint64((side_idx << (NEAR_BITS + 1)) + (number & (NEAR - 1)))]
+    entry = book.near[np.uint64(near_place_nb(book, side_idx, np.int64(0), number))]
     new_idx = ((entry & LOW_32_BITS) << BLOCK_BITS) | (step & (BLOCK_LEVELS - 1))
     level_idx = new_idx if is_add else level_idx
     prefetch(book.levels, level_idx)

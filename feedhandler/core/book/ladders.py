@@ -27,6 +27,15 @@ NO_BLOCK = 0
 
 
 @kernel
+def near_place_nb(book: Book, side_idx: int, is_fine: int, number: int) -> int:
+    """Where `near` has the block of this number, if it has it: all ladders of whole cents first,
+    so that what is used lies close together.
+    """
+    line = side_idx + book.sides.shape[0] if is_fine else side_idx
+    return (line << NEAR_BITS) + (number & (NEAR - 1))
+
+
+@kernel
 def place_of_number_nb(book: Book, ladder_idx: int, number: int) -> int:
     """How many blocks of a ladder have a lower number."""
     ladder = book.ladders[ladder_idx]
@@ -117,7 +126,8 @@ def far_block_nb(book: Book, ladder_idx: int, number: int) -> int:
         block_idx = np.int64(_make_block_nb(book, ladder_idx, number, place))
         if block_idx == NO_BLOCK:
             return block_idx
-    book.near[(ladder_idx << NEAR_BITS) + (number & (NEAR - 1))] = (number << 32) | block_idx
+    near_at = near_place_nb(book, ladder_idx >> 1, ladder_idx & 1, number)
+    book.near[near_at] = (number << 32) | block_idx
     return block_idx
 
 
@@ -133,7 +143,7 @@ def drop_block_nb(book: Book, block_idx: int) -> None:
     for i in range(offset + place_of_number_nb(book, ladder_idx, number), offset + count):
         book.arena[i] = book.arena[i + 1]
     ladder["count"] = count
-    near_at = (ladder_idx << NEAR_BITS) + (number & (NEAR - 1))
+    near_at = near_place_nb(book, ladder_idx >> 1, ladder_idx & 1, number)
     if book.near[near_at] >> 32 == number:
         book.near[near_at] = 0
     book.free_blocks[book.meta[BLOCKS_FREE]] = block_idx

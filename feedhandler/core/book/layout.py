@@ -4,7 +4,8 @@
                         another live order sits there already: overflow cells behind the slots,
                         a hash with linear probing
     order word          level << 32 | quantity                       0 = no order
-    level               orders << 43 | quantity                      0 = nobody there
+    level               orders << 43 | quantity, and a bit between that is never set
+                                                                     0 = nobody there
     block               64 neighbouring price steps of a ladder: levels[64 * block + step & 63],
                         a bit for each that is not empty, which ladder, and which steps
     ladder              prices of one side of one instrument, in steps of a cent or, for those that
@@ -21,7 +22,8 @@ others has a block of its own, 528 bytes; a ladder whose eight blocks of a line 
 once looks the others up in its stretch. `docs/book.md` has the structures that were tried.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +33,13 @@ from feedhandler.core.events import E9_PER_E4
 QTY_BITS = 32
 QTY_MASK = (1 << QTY_BITS) - 1
 LOW_32_BITS = (1 << 32) - 1
-LEVEL_QTY_BITS = 43
+LEVEL_QTY_BITS = 42
 LEVEL_QTY_MASK = (1 << LEVEL_QTY_BITS) - 1
-"""Quantity of a level: 2,048 orders of the largest quantity, or a million of 8 million each."""
-ONE_ORDER = 1 << LEVEL_QTY_BITS
-"""A level's word is positive: 2**20 - 1 orders."""
+"""Quantity of a level: 1,024 orders of the largest quantity, or a million of 4 million each."""
+LEVEL_ORDERS_SHIFT = LEVEL_QTY_BITS + 1
+ONE_ORDER = 1 << LEVEL_ORDERS_SHIFT
+LEVEL_TOO_FULL = (1 << LEVEL_QTY_BITS) | -(1 << 63)
+"""What an order too many sets: the bit between, or the sign with the 2**20th order."""
 BLOCK_BITS = 6
 BLOCK_LEVELS = 1 << BLOCK_BITS
 STEP_KEYS = 100
@@ -61,6 +65,9 @@ SIDE = np.dtype(
 )
 """`top`, `top_fine`: step << 32 | level of the best of either ladder; `price_e9` and `qty` are as
 `update_best_nb` left them, 0 for an empty side."""
+
+_LINE_BYTES = 64
+_HUGE_PAGE_BYTES = 2 << 20
 
 # Words of `meta`.
 ORDERS_LIVE = 0
@@ -115,23 +122,42 @@ def allocate_book(capacity: BookCapacity) -> Book:
     cells = capacity.orders + capacity.overflow_orders
     sides = 2 * capacity.instruments
     blocks = capacity.level_blocks + 1
+    sizes: dict[str, tuple[int, Any]] = {
+        "orders": (cells, ORDER),
+        "stamps": (cells, np.uint32),
+        "levels": (blocks * BLOCK_LEVELS, np.int64),
+        "blocks": (blocks, BLOCK),
+        "free_blocks": (capacity.level_blocks, np.int32),
+        "near": (sides * LADDERS_A_SIDE * NEAR, np.int64),
+        "ladders": (sides * LADDERS_A_SIDE, LADDER),
+        "arena": (capacity.arena, np.int64),
+        "free_rows": (ROW_CLASSES, np.int32),
+        "sides": (sides, SIDE),
+        "meta": (META_WORDS, np.int64),
+    }
+    arrays = dict(zip(sizes, _carve(sizes.values()), strict=True))
     book = Book(
-        orders=np.zeros(cells, ORDER),
-        stamps=np.zeros(cells, np.uint32),
-        levels=np.zeros(blocks * BLOCK_LEVELS, np.int64),
-        blocks=np.zeros(blocks, BLOCK),
-        free_blocks=np.zeros(capacity.level_blocks, np.int32),
-        near=np.zeros(sides * LADDERS_A_SIDE * NEAR, np.int64),
-        ladders=np.zeros(sides * LADDERS_A_SIDE, LADDER),
-        arena=np.zeros(capacity.arena, np.int64),
-        free_rows=np.zeros(ROW_CLASSES, np.int32),
-        sides=np.zeros(sides, SIDE),
-        meta=np.zeros(META_WORDS, np.int64),
-        order_mask=capacity.orders - 1,
-        overflow_mask=capacity.overflow_orders - 1,
+        **arrays, order_mask=capacity.orders - 1, overflow_mask=capacity.overflow_orders - 1
     )
     _empty(book)
     return book
+
+
+def _carve(sizes: Iterable[tuple[int, Any]]) -> list[NDArray[Any]]:
+    """Zeroed arrays (count, dtype), each from a cache line's beginning, one behind the other in a
+    single stretch of memory that begins with a huge page: NumPy asks for those where a stretch is
+    large, which most of these arrays are not by themselves.
+    """
+    wanted = [(count, np.dtype(kind)) for count, kind in sizes]
+    places = [0]
+    for count, kind in wanted:
+        places.append(-(-(places[-1] + count * kind.itemsize) // _LINE_BYTES) * _LINE_BYTES)
+    memory = np.zeros(places[-1] + _HUGE_PAGE_BYTES, np.uint8)
+    first = -memory.ctypes.data % _HUGE_PAGE_BYTES
+    return [
+        memory[first + at : first + at + count * kind.itemsize].view(kind)
+        for at, (count, kind) in zip(places, wanted, strict=False)
+    ]
 
 
 def _empty(book: Book) -> None:

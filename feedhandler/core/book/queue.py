@@ -12,7 +12,7 @@ from feedhandler.core.book.kernels import find_order_nb, key_of_level_nb, order_
 from feedhandler.core.book.ladders import level_below_nb
 from feedhandler.core.book.layout import (
     ARRIVALS,
-    LEVEL_QTY_BITS,
+    LEVEL_ORDERS_SHIFT,
     LEVEL_QTY_MASK,
     LOW_32_BITS,
     NO_LEVEL,
@@ -47,7 +47,7 @@ def queue_position_nb(book: Book, ref: int) -> tuple[int, int]:
         return np.int64(-1), np.int64(-1)
     level_idx = order_word_nb(book, own) >> QTY_BITS
     own_age = _age_nb(book, own)
-    unseen = book.levels[level_idx] >> LEVEL_QTY_BITS
+    unseen = book.levels[level_idx] >> LEVEL_ORDERS_SHIFT
     orders = np.int64(0)
     qty = np.int64(0)
     slots = book.order_mask + 1
@@ -85,7 +85,7 @@ def best_levels_nb(book: Book, side_idx: int, out: NDArray[np.int64]) -> int:
         level_idx = entry & LOW_32_BITS
         out[i, 0] = abs(key_of_level_nb(book, level_idx))
         out[i, 1] = book.levels[level_idx] & LEVEL_QTY_MASK
-        out[i, 2] = book.levels[level_idx] >> LEVEL_QTY_BITS
+        out[i, 2] = book.levels[level_idx] >> LEVEL_ORDERS_SHIFT
         if is_fine:
             fine = np.int64(level_below_nb(book, 2 * side_idx + 1, entry >> 32))
         else:

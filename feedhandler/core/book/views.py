@@ -12,7 +12,7 @@ from feedhandler.core.book.layout import (
     BLOCK_BITS,
     BLOCK_LEVELS,
     LADDERS_A_SIDE,
-    LEVEL_QTY_BITS,
+    LEVEL_ORDERS_SHIFT,
     LEVEL_QTY_MASK,
     LOW_32_BITS,
     NUMBER_BIAS,
@@ -72,7 +72,7 @@ def levels(book: Book, instrument: int, side: int) -> Iterator[tuple[int, int, i
         keys = _keys(book.blocks[level_idx >> BLOCK_BITS], level_idx)
         found += zip(keys.tolist(), book.levels[level_idx].tolist(), strict=True)
     for key, level in sorted(found, reverse=True):
-        yield abs(key), level & LEVEL_QTY_MASK, level >> LEVEL_QTY_BITS
+        yield abs(key), level & LEVEL_QTY_MASK, level >> LEVEL_ORDERS_SHIFT
 
 
 def _keys(blocks: NDArray[np.void], level_idx: NDArray[np.int64]) -> NDArray[np.int64]:
