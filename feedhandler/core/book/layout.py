@@ -4,7 +4,7 @@
                         another live order sits there already: overflow cells behind the slots,
                         a hash with linear probing
     order word          level << 32 | quantity                       0 = no order
-    level               orders << 43 | quantity, and a bit between that is never set
+    level               orders << 42 | quantity, and a bit above each that is never set
                                                                      0 = nobody there
     block               64 neighbouring price steps of a ladder: levels[64 * block + step & 63],
                         a bit for each that is not empty, which ladder, and which steps
@@ -33,13 +33,13 @@ from feedhandler.core.events import E9_PER_E4
 QTY_BITS = 32
 QTY_MASK = (1 << QTY_BITS) - 1
 LOW_32_BITS = (1 << 32) - 1
-LEVEL_QTY_BITS = 42
+LEVEL_QTY_BITS = 41
 LEVEL_QTY_MASK = (1 << LEVEL_QTY_BITS) - 1
-"""Quantity of a level: 1,024 orders of the largest quantity, or a million of 4 million each."""
+"""Quantity of a level: 512 orders of the largest quantity, or a million of 2 million each."""
 LEVEL_ORDERS_SHIFT = LEVEL_QTY_BITS + 1
 ONE_ORDER = 1 << LEVEL_ORDERS_SHIFT
-LEVEL_TOO_FULL = (1 << LEVEL_QTY_BITS) | -(1 << 63)
-"""What an order too many sets: the bit between, or the sign with the 2**20th order."""
+LEVEL_TOO_FULL = (1 << LEVEL_QTY_BITS) | (1 << 62)
+"""One of these bits is set by an order too much; the upper one by the 2**20th."""
 BLOCK_BITS = 6
 BLOCK_LEVELS = 1 << BLOCK_BITS
 STEP_KEYS = 100
