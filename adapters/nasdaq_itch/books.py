@@ -140,7 +140,7 @@ def best_prices(book: Book, work: Work, buf: Bytes, at: int = 0) -> Iterator[NDA
     The session begins at buf[at] and ends with its zero length, with the bytes, or with a block
     that is cut off.
     """
-    status = Status.OUTPUT_FULL
+    status = int(Status.OUTPUT_FULL)
     while status == Status.OUTPUT_FULL:
         work.totals[BBO_ROWS] = 0
         at, status = build_books_nb(book, work, buf, at)

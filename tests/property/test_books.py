@@ -49,9 +49,7 @@ QUANTITIES = (0, 1, 2, 5, 100, 2**32 - 1)
 ROOMY = BookCapacity(
     instruments=INSTRUMENTS, orders=256, overflow_orders=64, level_blocks=128, arena=512
 )
-TINY = BookCapacity(
-    instruments=INSTRUMENTS, orders=2, overflow_orders=8, level_blocks=8, arena=48
-)
+TINY = BookCapacity(instruments=INSTRUMENTS, orders=2, overflow_orders=8, level_blocks=8, arena=48)
 
 reference = st.sampled_from(REFERENCES)
 quantity = st.sampled_from(QUANTITIES)
@@ -212,7 +210,9 @@ def test_ladders_grow_and_an_order_far_from_all_others_is_refused_without_a_bloc
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=60))
-def test_places_in_a_queue_are_right_when_the_count_of_arrivals_wraps(steps: list[tuple[int, bool]]):
+def test_places_in_a_queue_are_right_when_the_count_of_arrivals_wraps(
+    steps: list[tuple[int, bool]],
+):
     pair = Pair(ROOMY._replace(orders=16))
     pair.fast.meta[ARRIVALS] = 2**32 - 20
     for ref, is_add in steps:

@@ -24,7 +24,7 @@ from feedhandler.core.book.kernels import (
     side_of_level_nb,
     update_best_nb,
 )
-from feedhandler.core.book.layout import BOOK_TICK_E9, KEY_MAX, QTY_BITS, Book
+from feedhandler.core.book.layout import KEY_MAX, QTY_BITS, Book
 from feedhandler.core.book.overflow import NOT_FOUND
 from feedhandler.core.events import BBO, Kind
 from protocols.jit import kernel
@@ -44,7 +44,8 @@ CHANGE = np.dtype(
 )
 """What a message wants of the books; fields that its kind has no use for may hold anything.
 
-`kind` is ADD to REPLACE, or NONE when the message is not about an order; a DELETE takes QTY_MASK."""
+`kind` is ADD to REPLACE, or NONE when the message is not about an order; a DELETE takes all there
+can be, QTY_MASK."""
 
 AT_ONCE = 128
 """Changes between decoding and applying: long enough for memory to answer, short enough for the

@@ -48,7 +48,6 @@ from feedhandler.core.book.overflow import (
 from protocols.jit import kernel, outline_kernel
 from protocols.vectors import prefetch
 
-
 _STEP_SHIFT = 37
 _STEP_RECIPROCAL = (1 << _STEP_SHIFT) // STEP_KEYS + 1
 _HALF_STEP = 1 << (_STEP_SHIFT - 1)

@@ -274,9 +274,7 @@ def test_failed_snapshot_is_asked_for_again_after_a_second():
 
 
 def test_snapshot_that_does_not_fit_leaves_the_books_suspect():
-    tiny = BookCapacity(
-        instruments=16, orders=256, overflow_orders=2, level_blocks=1, arena=64
-    )
+    tiny = BookCapacity(instruments=16, orders=256, overflow_orders=2, level_blocks=1, arena=64)
     engine = gapped_engine(capacity=CAPACITY._replace(book=tiny))
     offer_snapshot(engine, [add(1, "B", 1, 100), add(2, "B", 1, 20_000)], 10)
     engine.poll()

@@ -34,9 +34,7 @@ from feedhandler.core.book.overflow import NOT_FOUND
 from feedhandler.core.book.views import books_digest, levels
 
 BID, ASK = 0, 1
-CAPACITY = BookCapacity(
-    instruments=2, orders=256, overflow_orders=8, level_blocks=40, arena=512
-)
+CAPACITY = BookCapacity(instruments=2, orders=256, overflow_orders=8, level_blocks=40, arena=512)
 BLOCK_KEYS = 6_400
 
 
@@ -138,7 +136,9 @@ def test_stretch_that_a_growing_ladder_left_is_used_again():
     add_order_nb(book, ASK, -100, 100, 1)
     assert book.ladders[2 * ASK]["offset"] == 0
     assert book.meta[ARENA_NEXT] == 8 + 16
-    assert [price for price, _, _ in levels(book, 0, 1)] == [BLOCK_KEYS * i for i in range(8, -1, -1)]
+    assert [price for price, _, _ in levels(book, 0, 1)] == [
+        BLOCK_KEYS * i for i in range(8, -1, -1)
+    ]
 
 
 def test_level_that_can_hold_no_more_quantity_refuses_an_order_and_stays_as_it_is():

@@ -11,9 +11,7 @@ from feedhandler.core.book.layout import (
     allocate_book,
 )
 
-CAPACITY = BookCapacity(
-    instruments=3, orders=1_024, overflow_orders=8, level_blocks=7, arena=64
-)
+CAPACITY = BookCapacity(instruments=3, orders=1_024, overflow_orders=8, level_blocks=7, arena=64)
 LINE_BYTES = 64
 
 

@@ -5,9 +5,7 @@ from feedhandler.core.book.kernels import add_order_nb, find_order_nb, reduce_or
 from feedhandler.core.book.layout import Book, BookCapacity, allocate_book
 from feedhandler.core.book.queue import best_levels_nb, queue_position_nb
 
-CAPACITY = BookCapacity(
-    instruments=1, orders=64, overflow_orders=16, level_blocks=16, arena=64
-)
+CAPACITY = BookCapacity(instruments=1, orders=64, overflow_orders=16, level_blocks=16, arena=64)
 
 
 def book_of(*orders: tuple[int, int, int]) -> Book:
@@ -52,7 +50,9 @@ def test_an_order_that_is_not_live_has_no_place(ref: int):
 
 
 def test_best_levels_come_from_both_grids_as_far_as_there_is_room():
-    book = book_of((1, 100, 1), (2, 163, 2), (3, 200, 3), (4, 12_800, 4), (5, 12_801, 5), (6, 200, 6))
+    book = book_of(
+        (1, 100, 1), (2, 163, 2), (3, 200, 3), (4, 12_800, 4), (5, 12_801, 5), (6, 200, 6)
+    )
     out = np.zeros((10, 3), np.int64)
     expected = [[12_801, 5, 1], [12_800, 4, 1], [200, 9, 2], [163, 2, 1], [100, 1, 1]]
     assert best_levels_nb(book, 0, out) == 5
