@@ -171,17 +171,16 @@ def top_of_ladder_nb(book: Book, ladder_idx: int) -> int:
 
 @outline_kernel
 def level_below_nb(book: Book, ladder_idx: int, step: int) -> int:
-    """The same of the best level whose step is lower than `step`."""
+    """The same of the best level whose step is lower than `step`, which is that of a level in use."""
     ladder = book.ladders[ladder_idx]
     offset = np.int64(ladder["offset"])
     number = (step >> BLOCK_BITS) + NUMBER_BIAS
     place = np.int64(place_of_number_nb(book, ladder_idx, number))
-    if place < ladder["count"] and book.arena[offset + place] >> 32 == number:
-        entry = book.arena[offset + place]
-        below = ~(np.int64(-1) << (step & (BLOCK_LEVELS - 1)))
-        used = np.int64(book.blocks[entry & LOW_32_BITS]["used"]) & below
-        if used != 0:
-            return _highest_nb(entry, used)
+    entry = book.arena[offset + place]
+    below = ~(np.int64(-1) << (step & (BLOCK_LEVELS - 1)))
+    used = np.int64(book.blocks[entry & LOW_32_BITS]["used"]) & below
+    if used != 0:
+        return _highest_nb(entry, used)
     if place == 0:
         return np.int64(NO_LEVEL)
     entry = book.arena[offset + place - 1]

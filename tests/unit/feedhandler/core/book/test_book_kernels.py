@@ -17,6 +17,7 @@ from feedhandler.core.book.kernels import (
     steps_nb,
     update_best_nb,
 )
+from feedhandler.core.book.ladders import _take_row_nb
 from feedhandler.core.book.layout import (
     ARENA_NEXT,
     BLOCKS_FREE,
@@ -26,6 +27,7 @@ from feedhandler.core.book.layout import (
     ORDERS_LIVE,
     OVERFLOW_LIVE,
     QTY_MASK,
+    ROW_CLASSES,
     Book,
     BookCapacity,
     allocate_book,
@@ -139,6 +141,10 @@ def test_stretch_that_a_growing_ladder_left_is_used_again():
     assert [price for price, _, _ in levels(book, 0, 1)] == [
         BLOCK_KEYS * i for i in range(8, -1, -1)
     ]
+
+
+def test_no_stretch_grows_beyond_the_largest_class():
+    assert _take_row_nb(allocate_book(CAPACITY), ROW_CLASSES) < 0
 
 
 def test_level_that_can_hold_no_more_quantity_refuses_an_order_and_stays_as_it_is():
