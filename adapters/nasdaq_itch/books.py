@@ -17,6 +17,7 @@ from feedhandler.core.book.changes import (
     Work,
     apply_changes_nb,
 )
+from feedhandler.core.book.kernels import prefetch_order_nb
 from feedhandler.core.book.layout import QTY_MASK, Book
 from feedhandler.core.events import Kind
 from protocols.binaryfile.kernels import LENGTH_BYTES
@@ -89,9 +90,10 @@ def _change_nb(buf: Bytes, at: int, length: int, changes: NDArray[np.void], i: i
 
 @kernel
 def changes_nb(
-    buf: Bytes, at: int, stop: int, changes: NDArray[np.void]
+    book: Book, buf: Bytes, at: int, stop: int, changes: NDArray[np.void]
 ) -> tuple[int, int, int, int]:
-    """The next messages of buf[at:stop], blocks of a BinaryFILE, as CHANGE rows.
+    """The next messages of buf[at:stop], blocks of a BinaryFILE, as CHANGE rows; the memory that
+    each will want is asked for at once.
 
     Returns: (messages, how many of them the table does not know, where the next block begins,
              status as `index_messages_nb` has it).
@@ -112,6 +114,9 @@ def changes_nb(
             status = np.int64(Status.TRUNCATED)
             break
         unreadable += np.int64(_change_nb(buf, at + LENGTH_BYTES, length, changes, count))
+        change = changes[count]
+        side_idx = 2 * np.int64(change["instrument"])
+        prefetch_order_nb(book, np.int64(change["order_ref"]), side_idx)
         count += 1
         at += LENGTH_BYTES + length
     return count, unreadable, at, status
@@ -126,7 +131,7 @@ def build_books_nb(book: Book, work: Work, buf: Bytes, at: int) -> tuple[int, in
     at = np.int64(at)
     status = np.int64(Status.OUTPUT_FULL)
     while status == Status.OUTPUT_FULL and work.totals[BBO_ROWS] + AT_ONCE <= work.bbo.shape[0]:
-        count, unreadable, at, status = changes_nb(buf, at, stop, work.changes)
+        count, unreadable, at, status = changes_nb(book, buf, at, stop, work.changes)
         apply_changes_nb(book, work, count)
         work.totals[UNREADABLE] += unreadable
     return at, status

@@ -153,7 +153,8 @@ def _prefetch_level_nb(book: Book, change: np.void) -> None:
 @kernel
 def apply_changes_nb(book: Book, work: Work, count: int) -> None:
     """Apply work.changes[:count]; append a row to work.bbo for each that changed a best price or
-    quantity, and add to work.totals. At least `count` rows must be free.
+    quantity, and add to work.totals. At least `count` rows must be free. Whoever filled in the
+    changes did well to call `prefetch_order_nb` for each.
 
     A message that was refused changes no best price, so it needs no test: but one without a
     book, of an unknown reference or instrument, is passed over.
@@ -161,10 +162,6 @@ def apply_changes_nb(book: Book, work: Work, count: int) -> None:
     totals = work.totals
     seq = totals[MESSAGES]
     rows = totals[BBO_ROWS]
-    for i in range(count):
-        change = work.changes[i]
-        side_idx = 2 * np.int64(change["instrument"])
-        prefetch_order_nb(book, np.int64(change["order_ref"]), side_idx)
     for i in range(count):
         if i + _AHEAD < count:
             _prefetch_level_nb(book, work.changes[i + _AHEAD])
