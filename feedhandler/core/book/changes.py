@@ -18,7 +18,6 @@ from feedhandler.core.book.kernels import (
     find_order_nb,
     order_word_nb,
     prefetch_level_nb,
-    prefetch_order_nb,
     reduce_order_nb,
     replace_order_nb,
     side_of_level_nb,

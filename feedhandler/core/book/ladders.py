@@ -171,7 +171,7 @@ def top_of_ladder_nb(book: Book, ladder_idx: int) -> int:
 
 @outline_kernel
 def level_below_nb(book: Book, ladder_idx: int, step: int) -> int:
-    """The same of the best level whose step is lower than `step`, which is that of a level in use."""
+    """The same of the best level below `step`, which is the step of a level in use."""
     ladder = book.ladders[ladder_idx]
     offset = np.int64(ladder["offset"])
     number = (step >> BLOCK_BITS) + NUMBER_BIAS
