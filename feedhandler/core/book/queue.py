@@ -37,9 +37,8 @@ def queue_position_nb(book: Book, ref: int) -> tuple[int, int]:
     """(orders, quantity) that are ahead of a live order at its price; (-1, -1) for one that is not
     live.
 
-    Searched among the references outwards from its own, until every order of the level is found:
-    1 to 2 ns for each reference in between, so 0.1 ms where the level's oldest order came 50,000
-    references ago, and with the whole table in between 30 ms. Exact as long as no order lives while
+    Searched among the slots outwards from its own, until every order of the level is found: 1.1 ns
+    a slot (AMD EPYC), so 18 ms for all of 16.7 million. Exact as long as no order lives while
     2**32 others arrive.
     """
     own = find_order_nb(book, ref)
