@@ -19,7 +19,8 @@ A message touches the order's line, the level's, the block's, the side's, and an
 no search, nothing moves, nothing is left behind. A price is a key: in 1e-4 for bids and negative
 for asks, so that one path serves both and the best is the highest. Bad cases: a price far from all
 others has a block of its own, 528 bytes; two blocks in use whose numbers have the same low three
-bits drive each other out of `near`, and are looked up in the stretch. `docs/book.md` has the structures that were tried.
+bits drive each other out of `near`, and are looked up in the stretch. `docs/book.md` has the
+structures that were tried.
 """
 
 from collections.abc import Iterable
