@@ -57,7 +57,7 @@ perf: setup ## guards against hot paths that take 1.7 times as long as they did
 peers: $(PEERS_DONE) ## other implementations (QuickFIX compiles for minutes); make bench then shows them beside ours
 	@:
 
-interop: setup peers ## FIX sessions against QuickFIX, both ways, with gaps
+interop: setup peers ## FIX sessions against QuickFIX, both ways, with gaps; best prices against itch-book
 	@FEEDHANDLER_PEERS=$(PEERS) $(BIN)/python -m pytest --quiet tests/interop
 
 fuzz: $(FUZZ_DONE) ## every parser: FUZZ_RUNS inputs, guided by coverage, on the interpreted build

@@ -52,6 +52,10 @@ if TYPE_CHECKING or not JIT_ENABLED:
         """Number of the lowest set bit, 64 when there is none."""
         return next(iter(set_bits(mask)), _WORD_BITS)
 
+    def leading_zeros(mask: int) -> int:
+        """Number of clear bits above the highest set one, 64 when there is none."""
+        return _WORD_BITS - (int(mask) & ((1 << _WORD_BITS) - 1)).bit_length()
+
     def prefetch(array: Any, at: int) -> None:
         """Ask for the cache line of array[at], which may lie outside."""
 
@@ -222,6 +226,15 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
 
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
             return builder.cttz(args[0], I1(0))
+
+        return types.int64(types.int64), codegen
+
+    @intrinsic
+    def leading_zeros(typingctx, mask):  # noqa: ANN001, ANN201
+        """Number of clear bits above the highest set one, 64 when there is none."""
+
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            return builder.ctlz(args[0], I1(0))
 
         return types.int64(types.int64), codegen
 

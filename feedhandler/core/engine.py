@@ -20,11 +20,16 @@ from feedhandler.core.analytics import (
 )
 from feedhandler.core.api import OUT_WORDS, STATE_WORDS
 from feedhandler.core.atomics import load_acquire, spin_pause
-from feedhandler.core.book.apply import apply_part_nb, apply_tick_nb
+from feedhandler.core.book.apply import (
+    apply_part_nb,
+    apply_tick_nb,
+    prefetch_level_of_tick_nb,
+    prefetch_tick_nb,
+)
 from feedhandler.core.book.kernels import Outcome
 from feedhandler.core.book.layout import ORDERS_LIVE, Book, BookCapacity, allocate_book
 from feedhandler.core.counts import FUNCTIONS_MAX, LANES_MAX, Count, Histogram
-from feedhandler.core.events import SIGNAL, TICK, Flag, Kind
+from feedhandler.core.events import BBO, SIGNAL, TICK, Flag, Kind
 from feedhandler.core.latency import record_nb
 from feedhandler.core.libc import CLOCK_REALTIME, clock_ns, sched_yield
 from feedhandler.core.ring import CURSOR_WORDS, Ring, allocate_ring, ring_pop_nb, ring_push_nb
@@ -37,6 +42,9 @@ PARAM_WORDS = 16
 CHUNK = 64
 """Messages that are decoded ahead of the book in one go."""
 
+LEVELS_AHEAD = 12
+"""How many messages before its turn the level of a message is asked for."""
+
 WATCH_LEVELS = 10
 """Price levels a side of a book that is looked at from outside."""
 
@@ -46,21 +54,6 @@ any other such row is of an unknown type."""
 
 _POOL_SPINS = 1_000
 _IN_PARTS = int(Flag.PART | Flag.SETTLES)
-
-
-BBO = np.dtype(
-    [
-        ("seq", "i8"),
-        ("ts_exch_ns", "i8"),
-        ("instrument", "i8"),
-        ("bid_price_e9", "i8"),
-        ("bid_qty", "i8"),
-        ("ask_price_e9", "i8"),
-        ("ask_qty", "i8"),
-    ]
-)
-"""Best bid and offer after the message that changed them, recorded where settings[RECORD_BBO] is
-on."""
 
 
 class Setting(IntEnum):
@@ -346,9 +339,14 @@ def _take_chunk_nb(shard: Shard, count: int, seq: int, source: NDArray[np.void])
     before_ns = clock_ns(CLOCK_REALTIME) if timed else np.int64(0)
     kept = np.int64(0)
     channel = shard.channel[0]
+    for i in range(count):
+        prefetch_tick_nb(shard.book, shard.ticks, np.int64(shard.stash[i]))
     for i in range(shard.stash_size[0]):
         slot = np.int64(shard.stash[i])
         taken = np.int64(0)
+        if i + LEVELS_AHEAD < count:
+            ahead = np.int64(shard.stash[i + LEVELS_AHEAD])
+            prefetch_level_of_tick_nb(shard.book, shard.ticks, ahead)
         if i < count and seq + i >= channel["next_seq"]:
             tick = shard.ticks[slot]
             tick["feed"] = shard.settings[Setting.FEED]

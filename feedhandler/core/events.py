@@ -142,6 +142,20 @@ of a trade, first level (1e-8) of MARKET_DECLINE_LEVELS, else the symbol as in `
 `volatility_e9` the EWMA of squared mid-price returns, square root, 1e-9."""
 
 
+BBO = np.dtype(
+    [
+        ("seq", "i8"),
+        ("ts_exch_ns", "i8"),
+        ("instrument", "i8"),
+        ("bid_price_e9", "i8"),
+        ("bid_qty", "i8"),
+        ("ask_price_e9", "i8"),
+        ("ask_qty", "i8"),
+    ]
+)
+"""Best bid and offer after the message that changed them, as it is recorded."""
+
+
 class SignalKind(IntEnum):
     """What a signal row tells an OMS."""
 

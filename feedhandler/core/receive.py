@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from feedhandler.core.api import Packet, Venue
 from feedhandler.core.atomics import load_acquire, spin_pause, store_release
+from feedhandler.core.book.queue import best_levels_nb
 from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import (
     CHUNK,
-    WATCH_LEVELS,
     Control,
     Setting,
     Shard,
@@ -27,7 +27,6 @@ from feedhandler.core.engine import (
     mark_suspect_nb,
     show_progress_nb,
 )
-from feedhandler.core.events import E9_PER_E4
 from feedhandler.core.latency import record_nb
 from feedhandler.core.libc import (
     CLOCK_MONOTONIC,
@@ -388,15 +387,7 @@ def show_book_nb(shard: Shard) -> None:
     book = shard.book
     instrument = load_acquire(shard.control, Control.WATCH_INSTRUMENT)
     for side in range(2):
-        row = book.rows[2 * instrument + side]
-        last = np.int64(row["offset"]) + np.int64(row["count"]) - 1
-        shown = min(np.int64(row["count"]), WATCH_LEVELS)
-        for i in range(shown):
-            level = book.levels[book.handles[last - i]]
-            price_e9 = abs(np.int64(level["key"])) * np.int64(row["step_e9"])
-            shard.watched[side, i, 0] = price_e9 // E9_PER_E4
-            shard.watched[side, i, 1] = level["qty"]
-            shard.watched[side, i, 2] = level["orders"] + level["stated_orders"]
+        shown = best_levels_nb(book, 2 * instrument + side, shard.watched[side])
         shard.watched_info[2 + side] = shown
     shard.watched_info[0] = shard.channel[0]["next_seq"]
     shard.watched_info[1] = shard.channel[0]["state"]

@@ -113,9 +113,9 @@ def shard_capacity(engine: EngineConfig, bbo_rows: int = 0) -> ShardCapacity:
     capacity = ShardCapacity(
         book=BookCapacity(
             instruments=engine.instruments,
-            order_pages=engine.order_pages,
+            orders=engine.orders,
             overflow_orders=engine.overflow_orders,
-            levels=engine.levels,
+            level_blocks=engine.level_blocks,
             arena=engine.level_arena,
         ),
         pool=engine.ticks,

@@ -97,10 +97,10 @@ class EngineConfig(_Table, frozen=True):
     idle: Literal["spin", "yield", "backoff"] = "backoff"
     instruments: Annotated[int, Meta(ge=1, le=65_536)] = 65_536
     ticks: Annotated[int, Meta(ge=131_072, le=_LIMIT)] = 131_072
-    order_pages: Positive = 65_536
-    overflow_orders: Positive = 65_536
-    levels: Positive = 1_048_576
-    level_arena: Positive = 4_194_304
+    orders: Positive = 16_777_216
+    overflow_orders: Positive = 1_048_576
+    level_blocks: Positive = 262_144
+    level_arena: Positive = 1_048_576
     window_packets: Positive = 32_768
     packet_bytes: Annotated[int, Meta(ge=64, le=65_536)] = 2_048
     snapshot_bytes: Positive = 67_108_864
@@ -118,7 +118,7 @@ class EngineConfig(_Table, frozen=True):
                 " stops a real-time thread that never sleeps for 50 ms of each second; say idle ="
                 " 'backoff'"
             )
-        for name in ("ticks", "overflow_orders", "window_packets", "signal_ring"):
+        for name in ("ticks", "orders", "overflow_orders", "window_packets", "signal_ring"):
             value = getattr(self, name)
             if value & (value - 1):
                 raise ValueError(f"{name}: {value} is not a power of two")

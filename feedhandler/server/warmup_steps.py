@@ -26,9 +26,7 @@ from feedhandler.server.hiccup import measure_hiccups_nb, request_stop_nb
 from feedhandler.server.snapshots import read_control_nb, write_control_nb
 
 _CAPACITY = ShardCapacity(
-    book=BookCapacity(
-        instruments=1, order_pages=1, overflow_orders=2, levels=4, arena=64, references=256
-    ),
+    book=BookCapacity(instruments=1, orders=256, overflow_orders=2, level_blocks=4, arena=64),
     pool=128,
     signal_ring=2,
     window_packets=2,

@@ -12,13 +12,14 @@ from adapters.nasdaq_itch.normalise import normalise_nb
 from feedhandler.core.book.apply import apply_tick_nb
 from feedhandler.core.book.kernels import Outcome
 from feedhandler.core.book.layout import (
-    LEVELS_FREE,
+    ARRIVALS,
+    BLOCKS_FREE,
     ORDERS_LIVE,
     OVERFLOW_LIVE,
-    PAGES_FREE,
     BookCapacity,
     allocate_book,
 )
+from feedhandler.core.book.queue import best_levels_nb, queue_position_nb
 from feedhandler.core.book.views import books_digest, levels, live_instruments, orders
 from feedhandler.core.events import TICK
 from tests.reference import slow_itch
@@ -26,30 +27,29 @@ from tests.reference.slow_book import PRICE_MAX, SlowBook
 from tests.unit.feedhandler.core import support
 
 INSTRUMENTS = 3
-# Six pages' worth inside the directory, and references of every height outside of it.
+# Many that want the same few slots, and references of every height.
 REFERENCES = (
     *(256 * part + offset for part in range(6) for offset in (0, 1, 255)),
     *(base + offset for base in (2**32, 2**62, 2**63, 2**64 - 4) for offset in range(4)),
 )
-PRICES = (*range(100, 125), 0, PRICE_MAX, PRICE_MAX + 1, 2**32 - 1)
+# Whole cents and parts of one side by side, across the edges of blocks, and nine blocks that share
+# a place of `near`.
+PRICES = (
+    *range(6_360, 6_420, 4),
+    *range(0, 9 * 8 * 6_400, 8 * 6_400),
+    *range(6_200, 7_000, 100),
+    1,
+    PRICE_MAX,
+    PRICE_MAX - 47,
+    PRICE_MAX + 1,
+    2**32 - 1,
+)
 QUANTITIES = (0, 1, 2, 5, 100, 2**32 - 1)
 
 ROOMY = BookCapacity(
-    instruments=INSTRUMENTS,
-    order_pages=8,
-    overflow_orders=32,
-    levels=128,
-    arena=512,
-    references=2_048,
+    instruments=INSTRUMENTS, orders=256, overflow_orders=64, level_blocks=128, arena=512
 )
-TINY = BookCapacity(
-    instruments=INSTRUMENTS,
-    order_pages=2,
-    overflow_orders=8,
-    levels=24,
-    arena=96,
-    references=2_048,
-)
+TINY = BookCapacity(instruments=INSTRUMENTS, orders=2, overflow_orders=8, level_blocks=8, arena=48)
 
 reference = st.sampled_from(REFERENCES)
 quantity = st.sampled_from(QUANTITIES)
@@ -112,25 +112,40 @@ class Pair:
 
     def check_best(self) -> None:
         for instrument in range(INSTRUMENTS):
-            best = self.fast.best[instrument]
+            bid, ask = self.fast.sides[2 * instrument : 2 * instrument + 2]
             found = (
-                int(best["bid_price_e9"]) // 100_000,
-                int(best["bid_qty"]),
-                int(best["ask_price_e9"]) // 100_000,
-                int(best["ask_qty"]),
+                int(bid["price_e9"]) // 100_000,
+                int(bid["qty"]),
+                int(ask["price_e9"]) // 100_000,
+                int(ask["qty"]),
             )
             assert found == self.slow.best(instrument)
+
+    def check_queues(self) -> None:
+        """Every order's place in its queue."""
+        resting = self.slow.orders()
+        queues = {(order.locate, order.side, order.price) for order in resting.values()}
+        for queue in queues:
+            qty = 0
+            for place, ref in enumerate(self.slow.queue(*queue)):
+                signed = ref - 2**64 if ref >= 2**63 else ref
+                assert queue_position_nb(self.fast, signed) == (place, qty)
+                qty += resting[ref].shares
 
     def check_everything(self) -> None:
         for instrument in range(INSTRUMENTS):
             for sign, letter in ((1, "B"), (-1, "S")):
-                fast = list(levels(self.fast, instrument, sign))
-                assert fast == self.slow.levels(instrument, letter)
+                slow = self.slow.levels(instrument, letter)
+                assert list(levels(self.fast, instrument, sign)) == slow
+                top = np.zeros((4, 3), np.int64)
+                count = best_levels_nb(self.fast, 2 * instrument + (sign < 0), top)
+                assert [tuple(row) for row in top[:count].tolist()] == slow[:4]
         resting = self.slow.orders()
         assert self.fast.meta[ORDERS_LIVE] == len(resting)
         assert set(live_instruments(self.fast)) == {order.locate for order in resting.values()}
         assert {int(row["order_ref"]) for row in orders(self.fast)} == set(resting)
         assert books_digest(self.fast) == self.slow.digest()
+        self.check_queues()
 
     def remove_all(self) -> None:
         for ref in self.slow.orders():
@@ -139,12 +154,12 @@ class Pair:
 
 def memory_is_all_given_back(book: Any, capacity: BookCapacity) -> bool:
     return (
-        book.meta[LEVELS_FREE] == capacity.levels
-        and book.meta[PAGES_FREE] == capacity.order_pages
-        and book.meta[OVERFLOW_LIVE] == 0
-        and not book.words.any()
-        and not book.overflow_words.any()
-        and not book.directory.any()
+        book.meta[BLOCKS_FREE] == capacity.level_blocks
+        and book.meta[OVERFLOW_LIVE] == book.meta[ORDERS_LIVE] == 0
+        and not book.orders["word"].any()
+        and not book.levels.any()
+        and not book.near.any()
+        and not book.ladders["count"].any()
     )
 
 
@@ -167,22 +182,51 @@ def test_books_agree_with_the_slow_twin_after_every_message(
     st.lists(st.integers(0, 2**64 - 1), min_size=5, max_size=5, unique=True),
 )
 def test_overflowing_references_survive_any_order_of_removal(order: list[int], refs: list[int]):
-    capacity = TINY._replace(order_pages=1, references=256)
-    refs = [ref if ref >= 256 else ref + 2**40 for ref in refs]
-    pair = Pair(capacity)
+    pair = Pair(TINY._replace(orders=1))
     for ref in refs:
         pair.apply(support.add(ref, "B", 10, 100))
     for place in order:
         pair.apply(support.delete(refs[place]))
         pair.check_everything()
-    assert memory_is_all_given_back(pair.fast, capacity)
+    assert memory_is_all_given_back(pair.fast, TINY)
 
 
-def test_rows_grow_and_an_order_that_fits_neither_page_nor_overflow_is_refused():
+def test_an_order_that_fits_neither_its_slot_nor_the_overflow_is_refused():
     pair = Pair(TINY)
     for i in range(16):
         pair.apply(support.add(REFERENCES[i], "B", 5, 100 + i))
-    in_two_pages, in_overflow = 6, 6
-    assert pair.refused == 16 - in_two_pages - in_overflow
-    assert pair.fast.rows[2]["size_class"] == 1
+    in_slots, in_overflow = 2, 6
+    assert pair.refused == 16 - in_slots - in_overflow
     pair.check_everything()
+
+
+def test_ladders_grow_and_an_order_far_from_all_others_is_refused_without_a_block():
+    pair = Pair(ROOMY._replace(level_blocks=20, arena=8 + 16 + 32))
+    for i in range(30):
+        pair.apply(support.add(i, "S", 5, 6_400 * (i * 7 % 30)))
+    assert pair.refused == 10
+    assert pair.fast.ladders[6]["size_class"] == 2
+    pair.check_everything()
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=60))
+def test_places_in_a_queue_are_right_when_the_count_of_arrivals_wraps(
+    steps: list[tuple[int, bool]],
+):
+    pair = Pair(ROOMY._replace(orders=16))
+    pair.fast.meta[ARRIVALS] = 2**32 - 20
+    for ref, is_add in steps:
+        pair.apply(support.add(ref, "B", ref + 1, 100) if is_add else support.delete(ref))
+        pair.check_queues()
+    assert queue_position_nb(pair.fast, 41) == (-1, -1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 999), st.booleans(), st.sampled_from("BS")), max_size=200))
+def test_deep_books_agree_far_from_the_top(steps: list[tuple[int, bool, str]]):
+    pair = Pair(ROOMY._replace(orders=1_024))
+    for ref, is_add, side in steps:
+        message = support.add(ref, side, 5, 10_000 + 100 * ref) if is_add else support.delete(ref)
+        pair.apply(message)
+    pair.check_everything()
+    pair.remove_all()
+    assert memory_is_all_given_back(pair.fast, ROOMY)

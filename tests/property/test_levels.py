@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from feedhandler.core.book.apply import apply_part_nb
 from feedhandler.core.book.kernels import Outcome
 from feedhandler.core.book.layout import (
-    LEVELS_FREE,
+    BLOCKS_FREE,
     BookCapacity,
     allocate_book,
     set_price_step,
@@ -18,9 +18,7 @@ from feedhandler.core.book.views import levels
 from feedhandler.core.events import TICK, Clear, Flag, Kind
 from tests.reference.slow_levels import Range, SlowLevels
 
-CAPACITY = BookCapacity(
-    instruments=2, order_pages=2, overflow_orders=8, levels=64, arena=512, references=512
-)
+CAPACITY = BookCapacity(instruments=2, orders=512, overflow_orders=8, level_blocks=16, arena=512)
 INSTRUMENT = 1
 PRICES = st.integers(1, 12)
 SIDES = st.sampled_from((1, -1))
@@ -106,8 +104,8 @@ def test_levels_agree_with_the_slow_twin_after_every_message(
             pair.apply(part, is_last=number == len(message))
         for side in (1, -1):
             assert list(levels(pair.fast, INSTRUMENT, side)) == pair.slow.levels(side)
-    used = len(pair.slow.levels(1)) + len(pair.slow.levels(-1))
-    assert pair.fast.meta[LEVELS_FREE] == CAPACITY.levels - used
+    is_empty = not pair.slow.levels(1) and not pair.slow.levels(-1)
+    assert (pair.fast.meta[BLOCKS_FREE] == CAPACITY.level_blocks) == is_empty
 
 
 def test_ranges_are_those_of_the_engine():

@@ -1,8 +1,7 @@
 """SlowLevels: books of stated price levels and of orders in plain dicts, for messages in parts.
 
-A level is what the feed states of it (`state`, `clear`) and the orders in it (`add`, `delete`); its
-quantity and number of orders are the sums of both. A level goes when its last order goes, whatever
-is stated of it. Best prices change at the end of a message only.
+A level is what the feed states of it (`state`, `clear`), or the orders in it (`add`, `delete`),
+never both. Best prices change at the end of a message only.
 """
 
 from enum import IntEnum
@@ -76,21 +75,17 @@ class SlowLevels:
                     self._drop(side, at)
 
     def _drop(self, side: int, price: int) -> None:
-        if not self.has_orders(side, price):
-            self.stated.pop((side, price), None)
+        self.stated.pop((side, price), None)
 
     def add(self, ref: int, side: int, price: int, qty: int) -> str:
         """An order comes."""
         if ref in self.orders:
             return "duplicate_reference"
+        if (side, price) in self.stated:
+            return "mixed"
         self.orders[ref] = (side, price, qty)
         return "ok"
 
     def delete(self, ref: int) -> str:
-        """An order goes, and with the last one of a level all of it."""
-        order = self.orders.pop(ref, None)
-        if order is None:
-            return "unknown_reference"
-        if not self.has_orders(*order[:2]):
-            self.stated.pop(order[:2], None)
-        return "ok"
+        """An order goes."""
+        return "ok" if self.orders.pop(ref, None) else "unknown_reference"

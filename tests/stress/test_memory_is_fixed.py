@@ -146,8 +146,8 @@ def test_a_collection_of_millions_of_objects_does_not_stop_the_kernels(warm: Mes
 
     worker = threading.Thread(target=work)
     worker.start()
+    shares, stops_ns, most_a_ms = [], [], 1
     try:
-        rates, stops_ns = [], []
         for is_collecting in (False, True) * 3:
             # From the first part of a pass on: between two of them the worker needs the
             # interpreter, which a collection holds.
@@ -156,14 +156,21 @@ def test_a_collection_of_millions_of_objects_does_not_stop_the_kernels(warm: Mes
             first, start_ns = warm.counted(Count.APPLIED), time.perf_counter_ns()
             if is_collecting:
                 gc.collect()
-                stops_ns.append(time.perf_counter_ns() - start_ns)
             else:
                 time.sleep(0.05)
             elapsed_ns = time.perf_counter_ns() - start_ns
-            rates.append((warm.counted(Count.APPLIED) - first) * 1_000_000 // elapsed_ns)
+            applied = warm.counted(Count.APPLIED) - first
+            if is_collecting:
+                left = MESSAGES - first % MESSAGES
+                possible = min(most_a_ms * elapsed_ns // 1_000_000, left)
+                shares.append(applied * 100 // possible)
+                stops_ns.append(elapsed_ns)
+            else:
+                most_a_ms = max(most_a_ms, applied * 1_000_000 // elapsed_ns)
     finally:
         is_over.set()
         worker.join()
     assert len(garbage) == GARBAGE
     assert min(stops_ns) > 20_000_000, "the collection was too short to stop anything"
-    assert min(rates[1::2]) > max(rates[0::2]) // 4, (rates, stops_ns)
+    # Of what could be done meanwhile, in per cent: nothing, if the kernels had waited.
+    assert min(shares) > 25, (shares, stops_ns)

@@ -29,6 +29,7 @@ from protocols.pcap.reader import open_capture
 from protocols.pcap.writer import PcapWriter
 from protocols.permute import VECTOR_BYTES
 from tools.bench import fix
+from tools.bench.books import book_peer, books
 from tools.bench.kernels import (
     VALUES,
     add_counts_nb,
@@ -249,6 +250,12 @@ BENCHMARKS = (
     Benchmark("itch_itchfeed", "message to object", peer("itchfeed", _session_file), is_peer=True),
     Benchmark("itch_meatpy", "message to object", peer("meatpy", _session_file), is_peer=True),
     Benchmark("itch_decode_and_book", "message to tick and book", itch_decode_and_book),
+    Benchmark("book_200", "message to book, best prices", books("200")),
+    Benchmark("book_200_itch_book", "the same by itch-book", book_peer("200"), is_peer=True),
+    Benchmark("book_8000", "message to book, best prices", books("8000")),
+    Benchmark("book_8000_itch_book", "the same by itch-book", book_peer("8000"), is_peer=True),
+    Benchmark("book_deep", "message to book, best prices", books("deep")),
+    Benchmark("book_million", "message to book, best prices", books("million")),
     Benchmark("replay_file", "message, all stages", replay_file),
     Benchmark("exchange_generate", "message made and matched", exchange_generate),
     Benchmark("ring_one_thread", "push and pop", ring_one_thread),

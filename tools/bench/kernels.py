@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.nasdaq_itch.normalise import normalise_nb
-from feedhandler.core.book.apply import apply_tick_nb
+from feedhandler.core.book.apply import (
+    apply_tick_nb,
+    prefetch_level_of_tick_nb,
+    prefetch_tick_nb,
+)
 from feedhandler.core.book.layout import Book
 from feedhandler.core.counters import add_nb
-from feedhandler.core.engine import CHUNK
+from feedhandler.core.engine import CHUNK, LEVELS_AHEAD
 from feedhandler.core.latency import Histogram, record_nb
 from feedhandler.core.ring import Ring, ring_pop_nb, ring_push_nb
 from feedhandler.core.sequence import Window, window_drop_first_nb, window_store_nb
@@ -102,6 +106,10 @@ def decode_and_book_nb(
         count = min(CHUNK, messages - done)
         at = normalise_nb(buf, at, count, ticks, slots)
         for i in range(count):
+            prefetch_tick_nb(book, ticks, np.int64(slots[i]))
+        for i in range(count):
+            if i + LEVELS_AHEAD < count:
+                prefetch_level_of_tick_nb(book, ticks, np.int64(slots[i + LEVELS_AHEAD]))
             applied += np.int64(apply_tick_nb(book, ticks, np.int64(slots[i])) == 0)
     return applied
 

@@ -16,6 +16,8 @@ from time import perf_counter_ns
 
 _ENTRIES, _PRICE, _SIZE = 268, 270, 271
 _FIX_START = b"8=FIX"
+_BBO_ROWS, _FEED_BYTES, _SMALLEST_FRAME = 1_000_000, 8 << 20, 21
+"""How itch-book's own `Feed` uses its `Session`."""
 
 
 def itchfeed(path: Path, messages: int) -> Callable[[], int]:
@@ -37,6 +39,31 @@ def meatpy(path: Path, messages: int) -> Callable[[], int]:
     def run() -> int:
         with ITCH50MessageReader(path) as reader:
             return sum(1 for _ in itertools.islice(reader, messages))
+
+    return run
+
+
+def itch_book(path: Path, messages: int) -> Callable[[], int]:
+    """Books and table of best prices of itch-book (C++), from memory in its own pieces; `messages`
+    is what the file has.
+    """
+    import numpy as np
+    from itch_book import Session
+
+    data = np.fromfile(path, np.uint8)
+
+    def run() -> int:
+        session = Session(tables=["bbo"], depth=0, symbols=[])
+        session.reserve(_BBO_ROWS + _FEED_BYTES // _SMALLEST_FRAME)
+        for at in range(0, len(data), _FEED_BYTES):
+            session.feed(data[at : at + _FEED_BYTES])
+            if session.rows() >= _BBO_ROWS:
+                session.take_bbo()
+        session.take_bbo()
+        done: int = session.stats()["messages"]
+        if done != messages:
+            raise ValueError(f"{done} messages of {messages}")
+        return done
 
     return run
 
@@ -107,6 +134,7 @@ def _fix_messages(path: Path, messages: int) -> list[bytes]:
 PROGRAMS: dict[str, Callable[[Path, int], Callable[[], int]]] = {
     "itchfeed": itchfeed,
     "meatpy": meatpy,
+    "itch_book": itch_book,
     "simplefix": simplefix,
     "quickfix": quickfix,
 }

@@ -15,7 +15,7 @@ from tools.bench.measure import NotInstalledError, Run, Timing, Workload
 
 _PROGRAMS = Path(__file__).with_name("peer_programs.py")
 _MESSAGES_A_RUN = 100_000
-"""They take 1 to 100 µs a message: enough for a figure, and soon over."""
+"""Most take 1 to 100 µs a message: enough for a figure, and soon over."""
 
 
 def peers_python() -> Path:
@@ -25,11 +25,18 @@ def peers_python() -> Path:
     return root / "bin" / "python"
 
 
-def peer(name: str, find_file: Callable[[Workload], Path]) -> Callable[[Workload], Run]:
-    """The `prepare` of a benchmark: implementation `name` on the file that `find_file` gives."""
+def peer(
+    name: str,
+    find_file: Callable[[Workload], Path],
+    messages_max: int | None = _MESSAGES_A_RUN,
+) -> Callable[[Workload], Run]:
+    """The `prepare` of a benchmark: implementation `name` on the file that `find_file` gives, or on
+    its first `messages_max` messages.
+    """
 
     def prepare(workload: Workload) -> Run:
-        return _start(name, find_file(workload), min(workload.messages, _MESSAGES_A_RUN))
+        wanted = [workload.messages, *([messages_max] if messages_max else [])]
+        return _start(name, find_file(workload), min(wanted))
 
     return prepare
 

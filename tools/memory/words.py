@@ -11,29 +11,30 @@ class Why(NamedTuple):
     key: str = ""
 
 
-_ORDER_PAGES = "engine.order_pages"
+_ORDERS = "engine.orders"
 _OVERFLOW = "engine.overflow_orders"
 _INSTRUMENTS = "engine.instruments"
-_LEVELS = "engine.levels"
+_BLOCKS = "engine.level_blocks"
 _ARENA = "engine.level_arena"
 _TICKS = "engine.ticks"
 _WINDOW = "engine.window_packets"
 _SIGNALS = "engine.signal_ring"
 
 ENGINE: Mapping[str, Why] = {
-    "book.directory": Why("page of each 256 order references, of 2^32"),
-    "book.page_live": Why("live orders in each page", _ORDER_PAGES),
-    "book.free_pages": Why("pages without an order", _ORDER_PAGES),
-    "book.words": Why("level and quantity of each order, 256 a page", _ORDER_PAGES),
-    "book.overflow_refs": Why("references that no page holds", _OVERFLOW),
-    "book.overflow_words": Why("level and quantity of those", _OVERFLOW),
-    "book.levels": Why("quantity, orders, price of each price level", _LEVELS),
-    "book.free_levels": Why("levels not in use", _LEVELS),
-    "book.rows": Why("where the levels of each side of each book stand", _INSTRUMENTS),
-    "book.keys": Why("prices of the levels, sorted", _ARENA),
-    "book.handles": Why("level of each of these prices", _ARENA),
-    "book.free_rows": Why("stretches of the two above not in use"),
-    "book.best": Why("best bid and ask of each book", _INSTRUMENTS),
+    "book.orders": Why(
+        "reference, level and quantity of each order, by reference; behind them those that find"
+        " their place taken",
+        f"{_ORDERS}, {_OVERFLOW}",
+    ),
+    "book.stamps": Why("arrival of each of them", f"{_ORDERS}, {_OVERFLOW}"),
+    "book.levels": Why("quantity and orders of 64 neighbouring prices a block", _BLOCKS),
+    "book.blocks": Why("which of those prices are in use", _BLOCKS),
+    "book.free_blocks": Why("blocks not in use", _BLOCKS),
+    "book.near": Why("eight blocks of each side, found at once", _INSTRUMENTS),
+    "book.ladders": Why("where the blocks of each side are listed", _INSTRUMENTS),
+    "book.arena": Why("these lists", _ARENA),
+    "book.free_rows": Why("stretches of them not in use"),
+    "book.sides": Why("best level and price of each side", _INSTRUMENTS),
     "book.meta": Why("counts of the books"),
     "window.entries": Why("packets ahead of their turn", _WINDOW),
     "window.payload": Why("their bytes", "engine.window_packets, engine.packet_bytes"),

@@ -130,7 +130,7 @@ def _complain(outcome: Outcome) -> None:
     if outcome.not_stored:
         raise ConfigError(
             f"{outcome.not_stored} orders did not fit the books, which are wrong from there on: "
-            "raise engine.order_pages, overflow_orders, levels and level_arena in --config"
+            "raise engine.orders, overflow_orders, level_blocks and level_arena in --config"
         )
 
 
@@ -141,7 +141,7 @@ def _complain_of_fix(fix: dict[str, Any]) -> None:
             f"the prices of {fix['price_ranges']} symbols are too fine and too high for one book:"
             " those beyond 2,147,483,647 steps are missing"
         )
-    for trouble, setting in (("symbols_full", "instruments"), ("ids_full", "order_pages")):
+    for trouble, setting in (("symbols_full", "instruments"), ("ids_full", "orders")):
         count = fix["troubles"].get(trouble, 0)
         if count:
             raise ConfigError(

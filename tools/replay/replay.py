@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.fix_md.adapter import ADAPTER as FIX_MD
-from feedhandler.core.book.layout import PAGE_ORDERS, set_price_step
+from feedhandler.core.book.layout import price_step, set_price_step
 from feedhandler.core.book.views import levels, live_instruments
 from feedhandler.core.engine import CHUNK, Setting, Shard, allocate_shard
 from feedhandler.core.events import ONE_E9, SIGNAL, plain_text, symbol_text
@@ -121,7 +121,7 @@ class Replay:
         self._signals = 0
         self._signals_hash = hashlib.sha256()
         self._kernel_ns = 0
-        self._orders_max = min(engine.order_pages * PAGE_ORDERS, ORDERS_MAX)
+        self._orders_max = min(engine.orders, ORDERS_MAX)
         self._names = np.zeros((0, 1), np.uint8)
         self._ordinals = np.zeros(0, np.int64)
         if bbo:
@@ -306,7 +306,7 @@ class Replay:
         file.write(_BOOK_HEADER)
         for instrument in live_instruments(self.shard.book):
             symbol = self._symbol(int(instrument))
-            step_e9 = int(self.shard.book.rows[2 * instrument]["step_e9"])
+            step_e9 = price_step(self.shard.book, int(instrument))
             for side, letter in ((1, "B"), (-1, "S")):
                 for price, qty, orders in levels(self.shard.book, int(instrument), side):
                     text = _price_text(price * step_e9)

@@ -1,38 +1,63 @@
-"""Operations on the books: add, reduce, delete, replace an order; best prices after each; reset.
+"""Operations on the books: add, reduce, delete, replace an order; best prices after each; queue
+position; reset.
 
-Every operation is O(1) but for the place of a new price level, which is searched from the best
-price outwards. The rules for messages that contradict the book (unknown or double references, more
-taken than there is) are those of the slow twin, `tests/reference/slow_book.py`.
+Every operation takes the same few steps whatever the depth of the book. The rules for messages
+that contradict the book (unknown or double references, more taken than there is) are those of the
+slow twin, `tests/reference/slow_book.py`.
 """
 
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
+from feedhandler.core.book.ladders import (
+    NO_BLOCK,
+    drop_block_nb,
+    far_block_nb,
+    level_below_nb,
+    near_place_nb,
+    place_of_number_nb,
+    top_of_ladder_nb,
+)
 from feedhandler.core.book.layout import (
-    ARENA_NEXT,
+    ARRIVALS,
+    BLOCK_BITS,
+    BLOCK_LEVELS,
+    BLOCKS_FREE,
     BOOK_TICK_E9,
-    DIRECTORY_HIGH,
     KEY_MAX,
-    LEVELS_FREE,
+    LEVEL_ORDERS_MASK,
+    LEVEL_ORDERS_SHIFT,
+    LEVEL_QTY_MASK,
+    LEVEL_STATED,
+    LEVEL_TOO_FULL,
+    LOW_32_BITS,
+    NEAR_BITS,
+    NO_LEVEL,
+    NUMBER_BIAS,
+    ONE_ORDER,
     ORDERS_LIVE,
     OVERFLOW_LIVE,
-    PAGE_BITS,
-    PAGE_ORDERS,
-    PAGES_FREE,
     QTY_BITS,
     QTY_MASK,
-    ROW_CLASSES,
-    SMALLEST_ROW,
+    STEP_KEYS,
+    STEPS_SET,
     Book,
 )
-from protocols.jit import kernel
+from feedhandler.core.book.overflow import (
+    DUPLICATE,
+    NOT_FOUND,
+    close_overflow_gap_nb,
+    crowded_slot_nb,
+    overflow_find_nb,
+)
+from protocols.jit import kernel, outline_kernel
+from protocols.vectors import prefetch
 
-_NEAR_LEVELS = 8
-_HASH_MULTIPLIER = 0x1E3779B9
-_LOW_31_BITS = 0x7FFFFFFF
-NOT_FOUND = -1
+_STEP_SHIFT = 37
+_STEP_RECIPROCAL = (1 << _STEP_SHIFT) // STEP_KEYS + 1
+_HALF_STEP = 1 << (_STEP_SHIFT - 1)
+"""The error is below 2**-6 of a step for any key, and the product fits a signed word."""
 
 
 class Outcome(IntEnum):
@@ -48,275 +73,181 @@ class Outcome(IntEnum):
     CAPACITY = 7
     BAD_SIDE = 8
     MIXED = 9
-    """A statement about a level that is made up of orders."""
+    """An order at a level that the feed states, or a statement about one that orders make up."""
 
 
-@kernel
-def _overflow_home_nb(book: Book, ref: int) -> int:
-    # 31 bits times 29 bits: the product stays positive and never wraps.
-    folded = (ref ^ (ref >> 32)) & _LOW_31_BITS
-    return ((folded * _HASH_MULTIPLIER) >> 28) & (book.overflow_refs.shape[0] - 1)
-
-
-@kernel
-def _overflow_find_nb(book: Book, ref: int) -> int:
-    mask = book.overflow_refs.shape[0] - 1
-    at = _overflow_home_nb(book, ref)
-    # `_new_order_slot_nb` always leaves an empty cell, so the search ends.
-    while book.overflow_words[at] != 0:
-        if book.overflow_refs[at] == ref:
-            return -2 - at
-        at = (at + 1) & mask
-    return NOT_FOUND
+# Indices are unsigned where it counts: a signed one is tested for being below zero, each time.
 
 
 @kernel
 def find_order_nb(book: Book, ref: int) -> int:
-    """Slot of a live order: >= 0 in a page, <= -2 in the overflow hash, NOT_FOUND otherwise."""
-    part = ref >> PAGE_BITS
-    if 0 <= part < book.directory.shape[0]:
-        page = book.directory[part] - 1
-        if page >= 0:
-            slot = (np.int64(page) << PAGE_BITS) | (ref & (PAGE_ORDERS - 1))
-            if book.words[slot] != 0:
-                return slot
-            return NOT_FOUND if book.meta[OVERFLOW_LIVE] == 0 else _overflow_find_nb(book, ref)
+    """Slot of a live order, or NOT_FOUND."""
+    slot = ref & book.order_mask
+    order = book.orders[np.uint64(slot)]
+    if order["word"] != 0 and order["ref"] == ref:
+        return slot
     if book.meta[OVERFLOW_LIVE] == 0:
-        return NOT_FOUND
-    return _overflow_find_nb(book, ref)
+        return np.int64(NOT_FOUND)
+    return np.int64(overflow_find_nb(book, ref))
 
 
 @kernel
 def order_word_nb(book: Book, slot: int) -> int:
-    """The word of a slot that `find_order_nb` gave."""
-    return book.words[slot] if slot >= 0 else book.overflow_words[-2 - slot]
+    """The word of a slot that `find_order_nb` gave: level << QTY_BITS | quantity."""
+    return np.int64(book.orders[np.uint64(slot)]["word"])
 
 
 @kernel
-def _set_order_word_nb(book: Book, slot: int, word: int) -> None:
-    if slot >= 0:
-        book.words[slot] = word
+def side_of_level_nb(book: Book, level_idx: int) -> int:
+    """2 * instrument + (0 bid, 1 ask) of a level in use."""
+    return np.int64(book.blocks[np.uint64(level_idx >> BLOCK_BITS)]["ladder"]) >> 1
+
+
+@kernel
+def key_of_level_nb(book: Book, level_idx: int) -> int:
+    """Key of a level in use: its price in steps of its book, negative for asks."""
+    block = book.blocks[np.uint64(level_idx >> BLOCK_BITS)]
+    number = np.int64(block["number"]) - NUMBER_BIAS
+    step = (number << BLOCK_BITS) + (level_idx & (BLOCK_LEVELS - 1))
+    return step if block["ladder"] & 1 else step * STEP_KEYS
+
+
+@kernel
+def steps_nb(key: int) -> int:
+    """key / STEP_KEYS, rounded to the nearest: exact where there is no remainder, and one
+    multiplication where a division is several instructions.
+    """
+    return (key * _STEP_RECIPROCAL + _HALF_STEP) >> _STEP_SHIFT
+
+
+@kernel
+def _put_order_nb(book: Book, slot: int, ref: int, word: int) -> None:
+    order = book.orders[np.uint64(slot)]
+    order["ref"] = ref
+    order["word"] = word
+    book.stamps[np.uint64(slot)] = book.meta[ARRIVALS] & LOW_32_BITS
+    book.meta[ARRIVALS] += 1
+    book.meta[ORDERS_LIVE] += 1
+    if slot > book.order_mask:
+        book.meta[OVERFLOW_LIVE] += 1
+
+
+@kernel
+def _block_nb(book: Book, side_idx: int, is_fine: int, number: int) -> int:
+    """The block of this number, made when there is none; NO_BLOCK when there is no memory."""
+    entry = book.near[np.uint64(near_place_nb(book, side_idx, is_fine, number))]
+    if entry >> 32 != number:
+        return np.int64(far_block_nb(book, 2 * side_idx + is_fine, number))
+    return entry & LOW_32_BITS
+
+
+@kernel
+def _fill_level_nb(
+    book: Book, side_idx: int, is_fine: int, step: int, level_idx: int, level: int
+) -> None:
+    """Write the word of a level that is in use from now on, if it was not, and may be the best."""
+    book.levels[np.uint64(level_idx)] = level
+    block = book.blocks[np.uint64(level_idx >> BLOCK_BITS)]
+    block["used"] |= np.int64(1) << (step & (BLOCK_LEVELS - 1))
+    side = book.sides[np.uint64(side_idx)]
+    top = (step << 32) | level_idx
+    if is_fine:
+        side["top_fine"] = max(np.int64(side["top_fine"]), top)
     else:
-        book.overflow_words[-2 - slot] = word
+        side["top"] = max(np.int64(side["top"]), top)
 
 
 @kernel
-def _new_order_slot_nb(book: Book, ref: int) -> int:
-    """A slot for a reference that is not live, or NOT_FOUND when pages and overflow are full."""
-    part = ref >> PAGE_BITS
-    if 0 <= part < book.directory.shape[0]:
-        page = np.int64(book.directory[part]) - 1
-        if page < 0 and book.meta[PAGES_FREE] > 0:
-            book.meta[PAGES_FREE] -= 1
-            page = np.int64(book.free_pages[book.meta[PAGES_FREE]])
-            book.directory[part] = page + 1
-            book.meta[DIRECTORY_HIGH] = max(book.meta[DIRECTORY_HIGH], part + 1)
-        if page >= 0:
-            book.page_live[page] += 1
-            return (page << PAGE_BITS) | (ref & (PAGE_ORDERS - 1))
-    mask = book.overflow_refs.shape[0] - 1
-    if book.meta[OVERFLOW_LIVE] >= mask - (mask >> 2):
-        return NOT_FOUND
-    book.meta[OVERFLOW_LIVE] += 1
-    at = _overflow_home_nb(book, ref)
-    while book.overflow_words[at] != 0:
-        at = (at + 1) & mask
-    book.overflow_refs[at] = ref
-    return -2 - at
+def _enter_nb(book: Book, side_idx: int, key: int, slot: int, ref: int, qty: int) -> int:
+    """Put a new order into a slot and on the level of its key; OK or CAPACITY."""
+    step = steps_nb(key)
+    is_fine = np.int64(step * STEP_KEYS != key)
+    step = key if is_fine else step
+    block_idx = np.int64(_block_nb(book, side_idx, is_fine, (step >> BLOCK_BITS) + NUMBER_BIAS))
+    if block_idx == NO_BLOCK:
+        return Outcome.CAPACITY
+    level_idx = (block_idx << BLOCK_BITS) | (step & (BLOCK_LEVELS - 1))
+    level = book.levels[np.uint64(level_idx)] + ONE_ORDER + qty
+    # Never so in a new block, whose levels are all empty.
+    if level & LEVEL_TOO_FULL:
+        return Outcome.MIXED if level < 0 else Outcome.CAPACITY
+    _put_order_nb(book, slot, ref, (level_idx << QTY_BITS) | qty)
+    _fill_level_nb(book, side_idx, is_fine, step, level_idx, level)
+    return Outcome.OK
 
 
 @kernel
-def _free_order_slot_nb(book: Book, slot: int, ref: int) -> None:
-    if slot >= 0:
-        book.words[slot] = 0
-        page = slot >> PAGE_BITS
-        book.page_live[page] -= 1
-        if book.page_live[page] == 0:
-            book.directory[ref >> PAGE_BITS] = 0
-            book.free_pages[book.meta[PAGES_FREE]] = page
-            book.meta[PAGES_FREE] += 1
-        return
-    # Linear probing without tombstones: pull back every later entry of the run that may move.
-    mask = book.overflow_refs.shape[0] - 1
-    hole = -2 - slot
-    at = (hole + 1) & mask
-    while book.overflow_words[at] != 0:
-        home = _overflow_home_nb(book, book.overflow_refs[at])
-        if ((at - home) & mask) >= ((at - hole) & mask):
-            book.overflow_refs[hole] = book.overflow_refs[at]
-            book.overflow_words[hole] = book.overflow_words[at]
-            hole = at
-        at = (at + 1) & mask
-    book.overflow_words[hole] = 0
-    book.meta[OVERFLOW_LIVE] -= 1
-
-
-@kernel
-def _position_nb(keys: NDArray[np.int32], offset: int, count: int, key: int) -> int:
-    """How many of the ascending keys[offset : offset + count] are below `key`; near the back
-    first.
-    """
-    low = 0
-    high = count
-    for _ in range(_NEAR_LEVELS):
-        if high == 0 or keys[offset + high - 1] < key:
-            return high
-        high -= 1
-    while low < high:
-        middle = (low + high) >> 1
-        if keys[offset + middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@kernel
-def _take_row_nb(book: Book, size_class: int) -> int:
-    """Offset of a free stretch of SMALLEST_ROW << size_class cells, or NOT_FOUND."""
-    if size_class >= ROW_CLASSES:
-        return NOT_FOUND
-    offset = np.int64(book.free_rows[size_class])
-    if offset >= 0:
-        book.free_rows[size_class] = book.keys[offset]
-        return offset
-    offset = book.meta[ARENA_NEXT]
-    if offset + (SMALLEST_ROW << size_class) > book.keys.shape[0]:
-        return NOT_FOUND
-    book.meta[ARENA_NEXT] = offset + (SMALLEST_ROW << size_class)
-    return offset
-
-
-@kernel
-def _grow_row_nb(book: Book, row_idx: int) -> int:
-    """Move a full row to a stretch of twice the size; 0 when the arena is full."""
-    row = book.rows[row_idx]
-    old_class = np.int64(row["size_class"])
-    offset = _take_row_nb(book, old_class + 1)
-    if offset < 0:
-        return 0
-    old = np.int64(row["offset"])
-    for i in range(row["count"]):
-        book.keys[offset + i] = book.keys[old + i]
-        book.handles[offset + i] = book.handles[old + i]
-    if old_class >= 0:
-        book.keys[old] = book.free_rows[old_class]
-        book.free_rows[old_class] = old
-    row["offset"] = offset
-    row["size_class"] = old_class + 1
-    return 1
-
-
-@kernel
-def _level_of_nb(book: Book, row_idx: int, key: int) -> int:
-    """Handle of the level with this key, made when there is none; NOT_FOUND when there is no memory
-    for it.
-    """
-    row = book.rows[row_idx]
-    count = np.int64(row["count"])
-    offset = np.int64(row["offset"])
-    position = _position_nb(book.keys, offset, count, key)
-    if position < count and book.keys[offset + position] == key:
-        return np.int64(book.handles[offset + position])
-    if book.meta[LEVELS_FREE] == 0:
-        return NOT_FOUND
-    size_class = np.int64(row["size_class"])
-    if size_class < 0 or count == SMALLEST_ROW << size_class:
-        if _grow_row_nb(book, row_idx) == 0:
-            return NOT_FOUND
-        offset = np.int64(row["offset"])
-    book.meta[LEVELS_FREE] -= 1
-    handle = np.int64(book.free_levels[book.meta[LEVELS_FREE]])
-    level = book.levels[handle]
-    level["qty"] = 0
-    level["orders"] = 0
-    level["stated_orders"] = 0
-    level["key"] = key
-    level["row"] = row_idx
-    for i in range(count, position, -1):
-        book.keys[offset + i] = book.keys[offset + i - 1]
-        book.handles[offset + i] = book.handles[offset + i - 1]
-    book.keys[offset + position] = key
-    book.handles[offset + position] = handle
-    row["count"] = count + 1
-    return handle
-
-
-@kernel
-def _drop_level_nb(book: Book, handle: int) -> None:
-    level = book.levels[handle]
-    row = book.rows[level["row"]]
-    count = np.int64(row["count"])
-    offset = np.int64(row["offset"])
-    position = _position_nb(book.keys, offset, count, np.int64(level["key"]))
-    for i in range(position, count - 1):
-        book.keys[offset + i] = book.keys[offset + i + 1]
-        book.handles[offset + i] = book.handles[offset + i + 1]
-    row["count"] = count - 1
-    book.free_levels[book.meta[LEVELS_FREE]] = handle
-    book.meta[LEVELS_FREE] += 1
-
-
-@kernel
-def _take_from_level_nb(book: Book, handle: int, qty: int, orders: int) -> None:
-    level = book.levels[handle]
-    level["qty"] -= qty
-    level["orders"] -= orders
-    if level["orders"] == 0:
-        _drop_level_nb(book, handle)
-
-
-@kernel
-def add_order_nb(book: Book, row_idx: int, key: int, ref: int, qty: int) -> int:
-    """Enter an order at the back of its level. row_idx = 2 * instrument + (0 bid, 1 ask); returns
+def add_order_nb(book: Book, side_idx: int, key: int, ref: int, qty: int) -> int:
+    """Enter an order at the back of its level. side_idx = 2 * instrument + (0 bid, 1 ask); returns
     an Outcome.
     """
     if qty <= 0 or qty > QTY_MASK:
         return Outcome.BAD_QTY
-    if find_order_nb(book, ref) != NOT_FOUND:
-        return Outcome.DUPLICATE_REFERENCE
-    handle = _level_of_nb(book, row_idx, key)
-    if handle < 0:
-        return Outcome.CAPACITY
-    slot = _new_order_slot_nb(book, ref)
-    if slot == NOT_FOUND:
-        if book.levels[handle]["qty"] == 0:
-            _drop_level_nb(book, handle)
-        return Outcome.CAPACITY
-    _set_order_word_nb(book, slot, ((handle + 1) << QTY_BITS) | qty)
-    level = book.levels[handle]
-    level["qty"] += qty
-    level["orders"] += 1
-    book.meta[ORDERS_LIVE] += 1
-    return Outcome.OK
+    slot = ref & book.order_mask
+    if book.orders[np.uint64(slot)]["word"] != 0 or book.meta[OVERFLOW_LIVE] != 0:
+        slot = np.int64(crowded_slot_nb(book, ref))
+        if slot < 0:
+            return Outcome.DUPLICATE_REFERENCE if slot == DUPLICATE else Outcome.CAPACITY
+    return _enter_nb(book, side_idx, key, slot, ref, qty)
 
 
 @kernel
-def remove_order_nb(book: Book, slot: int, ref: int) -> None:
+def _leave_level_nb(book: Book, level_idx: int) -> None:
+    """A level became empty: its bit goes, its block when it was the last one, and the best level of
+    the ladder is looked for when it was that.
+    """
+    block_idx = level_idx >> BLOCK_BITS
+    block = book.blocks[np.uint64(block_idx)]
+    used = np.int64(block["used"]) & ~(np.int64(1) << (level_idx & (BLOCK_LEVELS - 1)))
+    block["used"] = used
+    ladder_idx = np.int64(block["ladder"])
+    if used == 0:
+        drop_block_nb(book, block_idx)
+    side = book.sides[np.uint64(ladder_idx >> 1)]
+    if ladder_idx & 1:
+        if np.int64(side["top_fine"]) & LOW_32_BITS == level_idx:
+            side["top_fine"] = top_of_ladder_nb(book, ladder_idx)
+    elif np.int64(side["top"]) & LOW_32_BITS == level_idx:
+        side["top"] = top_of_ladder_nb(book, ladder_idx)
+
+
+@kernel
+def _take_nb(book: Book, slot: int, qty: int) -> None:
+    """Take up to `qty` from a live order, and the order from the book when nothing is left."""
+    order = book.orders[np.uint64(slot)]
+    word = np.int64(order["word"])
+    resting = word & QTY_MASK
+    taken = min(qty, resting)
+    is_gone = np.int64(taken == resting)
+    order["word"] = np.int64(0) if is_gone else word - taken
+    level_idx = word >> QTY_BITS
+    level = book.levels[np.uint64(level_idx)] - taken - is_gone * ONE_ORDER
+    book.levels[np.uint64(level_idx)] = level
+    book.meta[ORDERS_LIVE] -= is_gone
+    if level == 0:
+        _leave_level_nb(book, level_idx)
+    if slot > book.order_mask and is_gone:
+        close_overflow_gap_nb(book, slot)
+
+
+@kernel
+def remove_order_nb(book: Book, slot: int) -> None:
     """Take a live order out of the book."""
-    word = order_word_nb(book, slot)
-    _take_from_level_nb(book, (word >> QTY_BITS) - 1, word & QTY_MASK, 1)
-    _free_order_slot_nb(book, slot, ref)
-    book.meta[ORDERS_LIVE] -= 1
+    _take_nb(book, slot, np.int64(QTY_MASK))
 
 
 @kernel
-def reduce_order_nb(book: Book, slot: int, ref: int, qty: int) -> int:
+def reduce_order_nb(book: Book, slot: int, qty: int) -> int:
     """Take `qty` from a live order, and the order from the book when nothing is left; returns an
     Outcome.
     """
-    word = order_word_nb(book, slot)
-    left = (word & QTY_MASK) - qty
-    if left <= 0:
-        remove_order_nb(book, slot, ref)
-        return Outcome.OVERFILL if left < 0 else Outcome.OK
-    _take_from_level_nb(book, (word >> QTY_BITS) - 1, qty, 0)
-    _set_order_word_nb(book, slot, word - qty)
-    return Outcome.OK
+    resting = order_word_nb(book, slot) & QTY_MASK
+    _take_nb(book, slot, qty)
+    return Outcome.OVERFILL if qty > resting else Outcome.OK
 
 
 @kernel
-def replace_order_nb(book: Book, slot: int, ref: int, new_ref: int, key: int, qty: int) -> int:
+def replace_order_nb(book: Book, slot: int, new_ref: int, key: int, qty: int) -> int:
     """Remove an order and enter its successor, same side, at the back of the new price; returns an
     Outcome.
 
@@ -325,47 +256,46 @@ def replace_order_nb(book: Book, slot: int, ref: int, new_ref: int, key: int, qt
     """
     if qty <= 0 or qty > QTY_MASK:
         return Outcome.BAD_QTY
-    if new_ref != ref and find_order_nb(book, new_ref) != NOT_FOUND:
+    found = find_order_nb(book, new_ref)
+    if found != NOT_FOUND and found != slot:
         return Outcome.DUPLICATE_REFERENCE
-    row_idx = np.int64(book.levels[(order_word_nb(book, slot) >> QTY_BITS) - 1]["row"])
-    remove_order_nb(book, slot, ref)
-    return add_order_nb(book, row_idx, key, new_ref, qty)
+    side_idx = side_of_level_nb(book, order_word_nb(book, slot) >> QTY_BITS)
+    remove_order_nb(book, slot)
+    return add_order_nb(book, side_idx, key, new_ref, qty)
 
 
 @kernel
-def update_best_nb(book: Book, row_idx: int) -> int:
+def update_best_nb(book: Book, side_idx: int) -> int:
     """Bring the best price and quantity of one side up to date; 1 when either changed."""
-    row = book.rows[row_idx]
-    count = np.int64(row["count"])
-    price_e9 = np.int64(0)
-    qty = np.int64(0)
-    if count > 0:
-        last = np.int64(row["offset"]) + count - 1
-        price_e9 = np.int64(book.keys[last]) * np.int64(row["step_e9"])
-        qty = np.int64(book.levels[book.handles[last]]["qty"])
-    best = book.best[row_idx >> 1]
-    if row_idx & 1:
-        if best["ask_price_e9"] == -price_e9 and best["ask_qty"] == qty:
-            return 0
-        best["ask_price_e9"] = -price_e9
-        best["ask_qty"] = qty
-    else:
-        if best["bid_price_e9"] == price_e9 and best["bid_qty"] == qty:
-            return 0
-        best["bid_price_e9"] = price_e9
-        best["bid_qty"] = qty
-    return 1
+    side = book.sides[np.uint64(side_idx)]
+    top = np.int64(side["top"])
+    key = (top >> 32) * STEP_KEYS
+    fine = np.int64(side["top_fine"])
+    # Also when both are empty: either names the empty level 0.
+    if (fine >> 32) > key:
+        top = fine
+        key = fine >> 32
+    qty = book.levels[np.uint64(top & LOW_32_BITS)] & LEVEL_QTY_MASK
+    price_e9 = (-key if side_idx & 1 else key) * price_step_nb(book, side_idx)
+    if qty == 0:
+        price_e9 = np.int64(0)
+    is_changed = int(side["price_e9"] != price_e9) | int(side["qty"] != qty)
+    side["price_e9"] = price_e9
+    side["qty"] = qty
+    return is_changed
 
 
 @kernel
-def price_step_nb(book: Book, row_idx: int) -> int:
-    """Price step of a row, 1e-9 of the currency."""
-    return np.int64(book.rows[np.uint64(row_idx)]["step_e9"])
+def price_step_nb(book: Book, side_idx: int) -> int:
+    """Price step of a side, 1e-9 of the currency."""
+    if book.meta[STEPS_SET] == 0:
+        return np.int64(BOOK_TICK_E9)
+    return np.int64(book.ladders[np.uint64(2 * side_idx)]["step_e9"])
 
 
 @kernel
 def price_key_nb(price_e9: int, is_ask: int, step_e9: int) -> int:
-    """Key of a price in a row of this step, or KEY_MAX + 1 when it is negative, too high, or finer
+    """Key of a price in a book of this step, or KEY_MAX + 1 when it is negative, too high, or finer
     than the step.
     """
     # By a constant the compiler divides without a division.
@@ -376,94 +306,141 @@ def price_key_nb(price_e9: int, is_ask: int, step_e9: int) -> int:
 
 
 @kernel
-def find_level_nb(book: Book, row_idx: int, key: int) -> int:
-    """Handle of the level with this key, or NOT_FOUND."""
-    row = book.rows[row_idx]
-    count = np.int64(row["count"])
-    offset = np.int64(row["offset"])
-    position = _position_nb(book.keys, offset, count, key)
-    if position < count and book.keys[offset + position] == key:
-        return np.int64(book.handles[offset + position])
-    return NOT_FOUND
+def _level_at_nb(book: Book, side_idx: int, key: int) -> int:
+    """The level of a key, in use or not; -1 when not even its block is there."""
+    step = steps_nb(key)
+    is_fine = np.int64(step * STEP_KEYS != key)
+    step = key if is_fine else step
+    number = (step >> BLOCK_BITS) + NUMBER_BIAS
+    entry = book.near[np.uint64(near_place_nb(book, side_idx, is_fine, number))]
+    if entry >> 32 != number:
+        ladder_idx = 2 * side_idx + is_fine
+        ladder = book.ladders[ladder_idx]
+        place = place_of_number_nb(book, ladder_idx, number)
+        if place == ladder["count"]:
+            return np.int64(-1)
+        entry = book.arena[np.int64(ladder["offset"]) + place]
+        if entry >> 32 != number:
+            return np.int64(-1)
+    return ((entry & LOW_32_BITS) << BLOCK_BITS) | (step & (BLOCK_LEVELS - 1))
 
 
-@kernel
-def set_level_nb(book: Book, row_idx: int, key: int, qty: int, orders: int) -> int:
+@outline_kernel
+def set_level_nb(book: Book, side_idx: int, key: int, qty: int, orders: int) -> int:
     """State that a level holds `qty` in `orders` orders, or, with neither, that it is gone; returns
     an Outcome: UNKNOWN_REFERENCE when it was not there, MIXED when orders of the book make it up.
     """
-    if qty < 0 or qty > QTY_MASK or orders < (qty > 0) or orders > KEY_MAX:
-        return Outcome.BAD_QTY
-    handle = find_level_nb(book, row_idx, key)
-    if handle >= 0 and book.levels[handle]["orders"] > 0:
-        return Outcome.MIXED
+    if qty < 0 or qty > QTY_MASK or orders < (qty > 0) or orders > LEVEL_ORDERS_MASK:
+        return np.int64(Outcome.BAD_QTY)
+    level_idx = np.int64(_level_at_nb(book, side_idx, key))
+    before = book.levels[level_idx] if level_idx >= 0 else np.int64(0)
+    if before > 0:
+        return np.int64(Outcome.MIXED)
     if qty == 0:
-        if handle < 0:
-            return Outcome.UNKNOWN_REFERENCE
-        _drop_level_nb(book, handle)
-        return Outcome.OK
-    handle = _level_of_nb(book, row_idx, key)
-    if handle < 0:
-        return Outcome.CAPACITY
-    level = book.levels[handle]
-    level["qty"] = qty
-    level["stated_orders"] = orders
-    return Outcome.OK
+        if before == 0:
+            return np.int64(Outcome.UNKNOWN_REFERENCE)
+        _empty_level_nb(book, level_idx)
+        return np.int64(Outcome.OK)
+    step = steps_nb(key)
+    is_fine = np.int64(step * STEP_KEYS != key)
+    step = key if is_fine else step
+    block_idx = np.int64(_block_nb(book, side_idx, is_fine, (step >> BLOCK_BITS) + NUMBER_BIAS))
+    if block_idx == NO_BLOCK:
+        return np.int64(Outcome.CAPACITY)
+    level_idx = (block_idx << BLOCK_BITS) | (step & (BLOCK_LEVELS - 1))
+    level = LEVEL_STATED | (orders << LEVEL_ORDERS_SHIFT) | qty
+    _fill_level_nb(book, side_idx, is_fine, step, level_idx, level)
+    return np.int64(Outcome.OK)
 
 
-@kernel
-def clear_levels_nb(book: Book, row_idx: int, first: int, stop: int) -> None:
-    """Take away the stated levels in the places first to stop - 1 of a row, the best is the last of
-    all; those that orders make up stay.
+@outline_kernel
+def _empty_level_nb(book: Book, level_idx: int) -> None:
+    """Take away a stated level."""
+    book.levels[level_idx] = 0
+    _leave_level_nb(book, level_idx)
+
+
+@outline_kernel
+def clear_levels_nb(
+    book: Book, side_idx: int, first: int, last: int, key_min: int, key_max: int
+) -> int:
+    """Take away the stated levels in the places `first` to `last` of a side, 1 the best, whose keys
+    lie between `key_min` and `key_max`; those that orders make up stay. How many went.
     """
-    row = book.rows[row_idx]
-    offset = np.int64(row["offset"])
-    kept = np.int64(first)
-    for position in range(first, np.int64(row["count"])):
-        handle = np.int64(book.handles[offset + position])
-        if position < stop and book.levels[handle]["orders"] == 0:
-            book.free_levels[book.meta[LEVELS_FREE]] = handle
-            book.meta[LEVELS_FREE] += 1
+    side = book.sides[side_idx]
+    top, fine = np.int64(side["top"]), np.int64(side["top_fine"])
+    place = gone = np.int64(0)
+    while place < last:
+        is_fine = np.int64(fine != NO_LEVEL and (fine >> 32) > (top >> 32) * STEP_KEYS)
+        entry = fine if is_fine else top
+        if entry == NO_LEVEL:
+            break
+        place += 1
+        step = entry >> 32
+        key = step if is_fine else step * STEP_KEYS
+        if key < key_min:
+            break
+        below = np.int64(level_below_nb(book, 2 * side_idx + is_fine, step))
+        level_idx = entry & LOW_32_BITS
+        if place >= first and key <= key_max and book.levels[level_idx] < 0:
+            _empty_level_nb(book, level_idx)
+            gone += 1
+        if is_fine:
+            fine = below
         else:
-            book.keys[offset + kept] = book.keys[offset + position]
-            book.handles[offset + kept] = handle
-            kept += 1
-    row["count"] = kept
+            top = below
+    return gone
 
 
 @kernel
-def places_from_price_nb(book: Book, row_idx: int, key: int) -> int:
-    """How many levels of a row are worse than `key`, which is the place of its level if there is
-    one.
+def prefetch_order_nb(book: Book, ref: int, side_idx: int) -> None:
+    """Ask for the lines that a message about `ref` touches first. `side_idx` is what the message
+    says, in doubt wrong.
     """
-    row = book.rows[row_idx]
-    return _position_nb(book.keys, np.int64(row["offset"]), np.int64(row["count"]), key)
+    prefetch(book.orders, ref & book.order_mask)
+    prefetch(book.near, side_idx << NEAR_BITS)
+    prefetch(book.sides, side_idx)
 
 
 @kernel
+def prefetch_level_nb(book: Book, is_add: int, ref: int, side_idx: int, price_e4: int) -> None:
+    """Ask for level and block of the order, or where a new one `is_add` of that price: the level
+    that it will be on, if it is in whole cents and in `near`. What `prefetch_order_nb` asked for
+    must have come. No branch depends on the message.
+    """
+    level_idx = order_word_nb(book, ref & book.order_mask) >> QTY_BITS
+    side_idx = side_idx if side_idx < book.sides.shape[0] else np.int64(0)
+    step = steps_nb(-price_e4 if side_idx & 1 else price_e4)
+    number = (step >> BLOCK_BITS) + NUMBER_BIAS
+    entry = book.near[np.uint64(near_place_nb(book, side_idx, np.int64(0), number))]
+    new_idx = ((entry & LOW_32_BITS) << BLOCK_BITS) | (step & (BLOCK_LEVELS - 1))
+    level_idx = new_idx if is_add else level_idx
+    prefetch(book.levels, level_idx)
+    prefetch(book.blocks, level_idx >> BLOCK_BITS)
+
+
+@outline_kernel
 def reset_book_nb(book: Book) -> None:
     """Empty every book, as before the first message; price steps stay."""
-    book.directory[: book.meta[DIRECTORY_HIGH]] = 0
-    for page in range(book.page_live.shape[0]):
-        if book.page_live[page] > 0:
-            book.words[page << PAGE_BITS : (page + 1) << PAGE_BITS] = 0
-            book.page_live[page] = 0
-        book.free_pages[page] = book.page_live.shape[0] - 1 - page
-    book.overflow_words[:] = 0
-    for handle in range(book.free_levels.shape[0]):
-        book.free_levels[handle] = book.free_levels.shape[0] - 1 - handle
+    for slot in range(book.orders.shape[0]):
+        book.orders[slot]["word"] = 0
+    book.levels[:] = 0
+    book.near[:] = 0
+    for i in range(book.free_blocks.shape[0]):
+        book.free_blocks[i] = book.free_blocks.shape[0] - i
     book.free_rows[:] = -1
-    for row_idx in range(book.rows.shape[0]):
-        row = book.rows[row_idx]
-        row["offset"] = 0
-        row["count"] = 0
-        row["size_class"] = -1
-    for instrument in range(book.best.shape[0]):
-        best = book.best[instrument]
-        best["bid_price_e9"] = 0
-        best["bid_qty"] = 0
-        best["ask_price_e9"] = 0
-        best["ask_qty"] = 0
+    for ladder_idx in range(book.ladders.shape[0]):
+        ladder = book.ladders[ladder_idx]
+        ladder["offset"] = 0
+        ladder["count"] = 0
+        ladder["size_class"] = -1
+    for side_idx in range(book.sides.shape[0]):
+        side = book.sides[side_idx]
+        side["top"] = NO_LEVEL
+        side["top_fine"] = NO_LEVEL
+        side["price_e9"] = 0
+        side["qty"] = 0
+    steps_set = book.meta[STEPS_SET]
     book.meta[:] = 0
-    book.meta[LEVELS_FREE] = book.free_levels.shape[0]
-    book.meta[PAGES_FREE] = book.free_pages.shape[0]
+    book.meta[STEPS_SET] = steps_set
+    book.meta[BLOCKS_FREE] = book.free_blocks.shape[0]

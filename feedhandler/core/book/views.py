@@ -10,11 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.book.layout import (
+    BLOCK_BITS,
+    BLOCK_LEVELS,
     BOOK_TICK_E9,
-    PAGE_BITS,
-    PAGE_ORDERS,
+    LADDERS_A_SIDE,
+    LEVEL_ORDERS_MASK,
+    LEVEL_ORDERS_SHIFT,
+    LEVEL_QTY_MASK,
+    LOW_32_BITS,
+    NUMBER_BIAS,
     QTY_BITS,
     QTY_MASK,
+    STEP_KEYS,
     Book,
 )
 
@@ -30,28 +37,17 @@ ORDER_RECORD = np.dtype(
 """One order as the digest sees it, 19 bytes without padding."""
 
 
-def _order_words(book: Book) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """References and words of all live orders."""
-    parts = np.flatnonzero(book.directory)
-    pages = book.directory[parts].astype(np.int64) - 1
-    words = book.words.reshape(-1, PAGE_ORDERS)[pages]
-    refs = (parts.astype(np.int64)[:, None] << PAGE_BITS) + np.arange(PAGE_ORDERS)
-    live = words != 0
-    extra = book.overflow_words != 0
-    return (
-        np.concatenate([refs[live], book.overflow_refs[extra]]),
-        np.concatenate([words[live], book.overflow_words[extra]]),
-    )
-
-
 def orders(book: Book) -> NDArray[np.void]:
     """Every live order as ORDER_RECORD, by instrument, bids before asks, best price first, then
     reference (which is time).
     """
-    refs, words = _order_words(book)
-    levels = book.levels[(words >> QTY_BITS) - 1]
-    rows = levels["row"].astype(np.int64)
-    keys = levels["key"].astype(np.int64)
+    live = book.orders[book.orders["word"] != 0]
+    refs = live["ref"]
+    words = live["word"]
+    level_idx = words >> QTY_BITS
+    blocks = book.blocks[level_idx >> BLOCK_BITS]
+    rows = blocks["ladder"].astype(np.int64) >> 1
+    keys = _keys(blocks, level_idx)
     order = np.lexsort((refs.view(np.uint64), -keys, rows))
     records = np.zeros(len(refs), ORDER_RECORD)
     records["instrument"] = (rows >> 1)[order]
@@ -63,38 +59,56 @@ def orders(book: Book) -> NDArray[np.void]:
 
 
 def books_digest(book: Book) -> str:
-    """sha256 over the records of `orders`, then those of stated levels, then the price steps other
-    than 1e-4 of books that are not empty: equal books have equal digests.
+    """sha256 over the records of `orders`, then the price steps other than 1e-4 of books that are
+    not empty, then the stated levels: equal books have equal digests.
     """
     digest = hashlib.sha256(orders(book).tobytes())
-    used = np.flatnonzero(book.rows["count"])
-    for row_idx in used[book.rows["step_e9"][used] != BOOK_TICK_E9]:
-        digest.update(struct.pack("<II", row_idx, book.rows[row_idx]["step_e9"]))
-    if book.levels["stated_orders"].any():
-        for row_idx in used:
-            for key, level in _row_levels(book, int(row_idx)):
-                if level["stated_orders"]:
-                    stated = (row_idx, abs(key), level["qty"], level["stated_orders"])
-                    digest.update(struct.pack("<IIQI", *map(int, stated)))
+    used = np.unique(np.flatnonzero(book.ladders["count"]) // LADDERS_A_SIDE).tolist()
+    steps = book.ladders["step_e9"][::LADDERS_A_SIDE]
+    for side_idx in used:
+        if steps[side_idx] != BOOK_TICK_E9:
+            digest.update(struct.pack("<II", side_idx, steps[side_idx]))
+    if (book.levels < 0).any():
+        for side_idx in used:
+            for key, level in _side_levels(book, side_idx):
+                if level < 0:
+                    stated = (abs(key), level & LEVEL_QTY_MASK, _orders_of(level))
+                    digest.update(struct.pack("<IIQI", side_idx, *stated))
     return digest.hexdigest()
-
-
-def _row_levels(book: Book, row_idx: int) -> Iterator[tuple[int, np.void]]:
-    """Key and level of each place of a row, best first."""
-    row = book.rows[row_idx]
-    first = int(row["offset"])
-    for at in range(first + int(row["count"]) - 1, first - 1, -1):
-        yield int(book.keys[at]), book.levels[book.handles[at]]
 
 
 def levels(book: Book, instrument: int, side: int) -> Iterator[tuple[int, int, int]]:
     """(price, quantity, orders) of one side (+1 bids, -1 asks), best first; the price in steps of
-    the row, which are 1e-4 unless `set_price_step` said otherwise.
+    the book, which are 1e-4 unless `set_price_step` said otherwise.
     """
-    for key, level in _row_levels(book, 2 * instrument + (side < 0)):
-        yield abs(key), int(level["qty"]), int(level["orders"]) + int(level["stated_orders"])
+    for key, level in _side_levels(book, 2 * instrument + (side < 0)):
+        yield abs(key), level & LEVEL_QTY_MASK, _orders_of(level)
+
+
+def _orders_of(level: int) -> int:
+    return (level >> LEVEL_ORDERS_SHIFT) & LEVEL_ORDERS_MASK
+
+
+def _side_levels(book: Book, side_idx: int) -> list[tuple[int, int]]:
+    """Key and word of each level of a side, best first."""
+    found: list[tuple[int, int]] = []
+    for ladder in book.ladders[LADDERS_A_SIDE * side_idx : LADDERS_A_SIDE * (side_idx + 1)]:
+        first = int(ladder["offset"])
+        entries = book.arena[first : first + int(ladder["count"])]
+        cells = (entries & LOW_32_BITS)[:, None] * BLOCK_LEVELS + np.arange(BLOCK_LEVELS)
+        level_idx = cells[book.levels[cells] != 0]
+        keys = _keys(book.blocks[level_idx >> BLOCK_BITS], level_idx)
+        found += zip(keys.tolist(), book.levels[level_idx].tolist(), strict=True)
+    return sorted(found, reverse=True)
+
+
+def _keys(blocks: NDArray[np.void], level_idx: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Key of each level, whose blocks stand beside them."""
+    numbers = blocks["number"].astype(np.int64) - NUMBER_BIAS
+    steps = numbers * BLOCK_LEVELS + level_idx % BLOCK_LEVELS
+    return np.where(blocks["ladder"] & 1, steps, steps * STEP_KEYS)
 
 
 def live_instruments(book: Book) -> NDArray[np.int64]:
     """Instruments that have a price on either side."""
-    return np.unique(np.flatnonzero(book.rows["count"]) >> 1)
+    return np.unique(np.flatnonzero(book.ladders["count"]) // (2 * LADDERS_A_SIDE))

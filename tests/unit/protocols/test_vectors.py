@@ -80,7 +80,8 @@ def store_sums16_nb(
 
 @kernel
 def scalars_nb(buf: np.ndarray, at: int, mask: int):
-    return vectors.load_word(buf, at), vectors.trailing_zeros(mask)
+    zeros = vectors.trailing_zeros(mask), vectors.leading_zeros(mask)
+    return vectors.load_word(buf, at), zeros
 
 
 @given(blocks, st.integers(0, 5), st.sampled_from(b"\x01=\x00\xff"))
@@ -156,7 +157,7 @@ def test_sums_and_what_stands_for_none(offsets: list[int], at: int):
 def test_words_and_zeros(data: bytes, mask: int):
     word, zeros = scalars_nb(np.frombuffer(b"x" + data, np.uint8), 1, signed(mask))
     assert word == int.from_bytes(data, "little", signed=True)
-    assert zeros == next(iter(bits_of(mask)), 64)
+    assert zeros == (next(iter(bits_of(mask)), 64), 64 - mask.bit_length())
 
 
 REFUSED = """

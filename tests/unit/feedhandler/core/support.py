@@ -41,11 +41,10 @@ POLLS = 2_000
 
 BOOK = BookCapacity(
     instruments=16,
-    order_pages=16,
+    orders=4_096,
     overflow_orders=64,
-    levels=256,
+    level_blocks=256,
     arena=4_096,
-    references=1 << 16,
 )
 CAPACITY = ShardCapacity(
     book=BOOK,

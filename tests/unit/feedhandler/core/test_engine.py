@@ -141,9 +141,9 @@ def test_message_about_an_order_that_contradicts_whole_books_makes_them_suspect(
 
 
 def test_ticks_behind_an_order_without_memory_are_in_doubt_at_once():
-    capacity = CAPACITY._replace(book=BOOK._replace(levels=2))
+    capacity = CAPACITY._replace(book=BOOK._replace(level_blocks=2))
     engine = Engine(capacity=capacity)
-    orders = [add(ref, "B", 1, price) for ref, price in ((1, 100), (2, 101), (3, 102), (4, 101))]
+    orders = [add(ref, "B", 1, price) for ref, price in ((1, 100), (2, 101), (3, 9_000), (4, 101))]
     engine.take(packet(1, orders))
     engine.take(packet(5, [add(5, "B", 5, 101)]))
     doubts = {int(tick["seq"]): int(tick["flags"]) & Flag.IN_DOUBT for tick in engine.ticks()}
@@ -159,7 +159,7 @@ def test_overfill_is_applied_and_counted():
 def test_order_without_memory_makes_the_books_suspect():
     engine = engine_after(
         [add(1, "B", 10, 100), add(2, "B", 10, 101), add(3, "B", 10, 100)],
-        capacity=CAPACITY._replace(book=BOOK._replace(levels=1)),
+        capacity=CAPACITY._replace(book=BOOK._replace(level_blocks=1)),
     )
     assert (engine.count(Count.CAPACITY), engine.count(Count.BOOKS_SUSPECT)) == (1, 1)
     assert engine.channel["suspect"] == 1

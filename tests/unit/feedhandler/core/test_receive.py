@@ -476,8 +476,8 @@ def test_book_of_orders_is_built_from_packets():
 
 
 def test_capacity_that_a_live_message_exceeds_makes_the_channel_suspect():
-    engine = Engine(capacity=CAPACITY._replace(book=BOOK._replace(levels=1)))
-    engine.take(packet(1, [add(1, "B", 5, 100), add(2, "B", 6, 200)]))
+    engine = Engine(capacity=CAPACITY._replace(book=BOOK._replace(level_blocks=1)))
+    engine.take(packet(1, [add(1, "B", 5, 100), add(2, "B", 6, 20_000)]))
     engine.settle()
     assert (engine.count(Count.CAPACITY), engine.count(Count.BOOKS_SUSPECT)) == (1, 1)
     assert state(engine) == State.STALE

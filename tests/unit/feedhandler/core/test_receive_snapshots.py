@@ -70,8 +70,8 @@ def test_snapshot_replaces_the_books_and_the_window_goes_on_behind_it():
     assert (state(engine), applied(engine)) == (State.LIVE, [1, 10])
     assert engine.count(Count.COVERED_BY_SNAPSHOT) == 8
     assert engine.count(Count.SNAPSHOTS) == 1
-    best = engine.shard.book.best[1]
-    assert (best["bid_price_e9"], best["ask_price_e9"]) == (995_000_000, 1_000_000_000)
+    bid, ask = engine.shard.book.sides[2:4]
+    assert (bid["price_e9"], ask["price_e9"]) == (995_000_000, 1_000_000_000)
     assert engine.shard.book.meta[ORDERS_LIVE] == 2
     assert engine.shard.instruments["halted"].tolist()[:4] == [0, 0, 1, 0]
     assert engine.shard.control[Control.SNAPSHOT] == Snapshot.IDLE
@@ -274,11 +274,9 @@ def test_failed_snapshot_is_asked_for_again_after_a_second():
 
 
 def test_snapshot_that_does_not_fit_leaves_the_books_suspect():
-    tiny = BookCapacity(
-        instruments=16, order_pages=1, overflow_orders=2, levels=1, arena=64, references=256
-    )
+    tiny = BookCapacity(instruments=16, orders=256, overflow_orders=2, level_blocks=1, arena=64)
     engine = gapped_engine(capacity=CAPACITY._replace(book=tiny))
-    offer_snapshot(engine, [add(1, "B", 1, 100), add(2, "B", 1, 200)], 10)
+    offer_snapshot(engine, [add(1, "B", 1, 100), add(2, "B", 1, 20_000)], 10)
     engine.poll()
     assert (state(engine), engine.count(Count.BOOKS_SUSPECT)) == (State.STALE, 1)
 

@@ -38,9 +38,9 @@ pytestmark = pytest.mark.compiled_only
 
 SMALL = EngineConfig(
     instruments=16,
-    order_pages=16,
+    orders=4_096,
     overflow_orders=64,
-    levels=256,
+    level_blocks=256,
     level_arena=4_096,
     window_packets=64,
     snapshot_bytes=65_536,

@@ -41,9 +41,9 @@ from tests.unit.feedhandler.core.support import make_shard
 
 SMALL = EngineConfig(
     instruments=4,
-    order_pages=2,
+    orders=512,
     overflow_orders=8,
-    levels=16,
+    level_blocks=16,
     level_arena=256,
     window_packets=4,
     packet_bytes=64,
@@ -86,9 +86,9 @@ def test_an_adapter_that_nobody_installed_is_refused_with_those_there_are():
 def test_each_size_goes_where_it_belongs():
     capacity = shard_capacity(SMALL)
     assert capacity.book.instruments == 4
-    assert capacity.book.order_pages == 2
+    assert capacity.book.orders == 512
     assert capacity.book.overflow_orders == 8
-    assert capacity.book.levels == 16
+    assert capacity.book.level_blocks == 16
     assert capacity.book.arena == 256
     assert capacity.pool == 131_072
     assert capacity.window_packets == 4
@@ -153,7 +153,7 @@ def test_a_shard_is_built_with_all_its_settings():
 
 
 def test_sizes_that_the_machine_cannot_give_are_refused_by_section():
-    huge = EngineConfig(order_pages=10**12)
+    huge = EngineConfig(orders=2**40)
     with pytest.raises(
         OsLimitError, match=r"^engine: .*; lower the sizes in \[engine\]$"
     ) as caught:

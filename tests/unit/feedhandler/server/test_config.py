@@ -41,10 +41,10 @@ DEFAULTS = {
     "engine.idle": "backoff",
     "engine.instruments": 65_536,
     "engine.ticks": 131_072,
-    "engine.order_pages": 65_536,
-    "engine.overflow_orders": 65_536,
-    "engine.levels": 1_048_576,
-    "engine.level_arena": 4_194_304,
+    "engine.orders": 16_777_216,
+    "engine.overflow_orders": 1_048_576,
+    "engine.level_blocks": 262_144,
+    "engine.level_arena": 1_048_576,
     "engine.window_packets": 32_768,
     "engine.packet_bytes": 2_048,
     "engine.snapshot_bytes": 67_108_864,
@@ -177,8 +177,8 @@ REFUSED = [
             ("idle", '"sleep"'),
             ("instruments", 0),
             ("instruments", 65_537),
-            ("order_pages", 0),
-            ("levels", 0),
+            ("orders", 0),
+            ("level_blocks", 0),
             ("level_arena", 0),
             ("packet_bytes", 63),
             ("packet_bytes", 65_537),
@@ -190,7 +190,7 @@ REFUSED = [
     ),
     *(
         (FEED + f"[engine]\n{key} = 200000\n", f":3: engine: {key}: 200000 is not a power of two")
-        for key in ("ticks", "overflow_orders", "window_packets", "signal_ring")
+        for key in ("ticks", "orders", "overflow_orders", "window_packets", "signal_ring")
     ),
     (
         FEED + "[engine]\nticks = 65536\n",

@@ -71,7 +71,9 @@ def test_the_decoder_reads_the_whole_file(workload: Workload):
 
 def test_the_book_ends_as_the_slow_twin_does(workload: Workload):
     buf = load_bytes(workload.path)
-    book = allocate_book(BookCapacity(instruments=64, order_pages=64, levels=1_024, arena=16_384))
+    book = allocate_book(
+        BookCapacity(instruments=64, orders=16_384, level_blocks=1_024, arena=16_384)
+    )
     assert decode_and_book_nb(book, buf, MESSAGES, *chunk()) == MESSAGES
     twin = SlowBook()
     for message in messages_of_file(buf.tobytes()):

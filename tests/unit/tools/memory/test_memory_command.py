@@ -78,7 +78,7 @@ def test_the_sums_are_what_the_server_takes(made: Made, capsys: pytest.CaptureFi
 
 
 def test_it_is_what_is_reserved(made: Made):
-    small = {"order_pages": 64, "levels": 64, "level_arena": 1_024, "window_packets": 64}
+    small = {"orders": 64, "level_blocks": 64, "level_arena": 1_024, "window_packets": 64}
     engine = msgspec.structs.replace(made.config.engine, **small, snapshot_bytes=64)
     config = msgspec.structs.replace(made.config, engine=engine)
     engine_bytes = sum(row.size_bytes for row in rows_of(config) if row.part == "engine")
@@ -88,5 +88,5 @@ def test_it_is_what_is_reserved(made: Made):
 def test_people_get_a_table_with_the_largest_first(capsys: pytest.CaptureFixture[str]):
     assert memory(config=EXAMPLE) == 0
     shown = capsys.readouterr().out
-    assert shown.index("book.words") < shown.index("book.meta")
+    assert shown.index("book.orders") < shown.index("book.meta")
     assert re.search(r"taken at start: [\d,]+ KiB", shown)

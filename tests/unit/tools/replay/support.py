@@ -39,7 +39,7 @@ START_NS = 1_700_000_000_000_000_000
 INTERVAL_NS = 1_000_000
 """Between two packets of a capture: fifty of them pass before a hole is given up."""
 
-SMALL = EngineConfig(instruments=64, order_pages=256, levels=4_096, level_arena=65_536)
+SMALL = EngineConfig(instruments=64, orders=65_536, level_blocks=4_096, level_arena=65_536)
 
 
 class Datagram(NamedTuple):

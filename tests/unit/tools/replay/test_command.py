@@ -200,11 +200,11 @@ def test_an_output_that_cannot_be_written_is_found_before_the_work(
 
 def test_books_that_are_too_small_say_which_keys_to_raise(run: Run, session: Path, tmp_path: Path):
     config = tmp_path / "server.toml"
-    config.write_text(CONFIG.replace("instruments = 64", "levels = 4"))
+    config.write_text(CONFIG.replace("instruments = 64", "level_blocks = 4"))
     code, out, error = run(session, "--config", config, "--json")
     assert code == 78
     assert json.loads(out)["not_stored"] > 0
-    assert "engine.order_pages, overflow_orders, levels" in error
+    assert "engine.orders, overflow_orders, level_blocks" in error
 
 
 def test_a_misspelt_key_of_the_configuration_is_one_line_and_78(

@@ -142,7 +142,7 @@ def test_a_well_framed_file_of_another_venue_is_a_fault(tmp_path: Path):
 
 
 def test_orders_that_do_not_fit_the_configured_books_are_counted(session: Path):
-    config = server_config(engine=type(SMALL)(levels=4, level_arena=64, order_pages=1))
+    config = server_config(engine=type(SMALL)(level_blocks=4, level_arena=64, orders=256))
     outcome = replay_file(session, config)
     assert outcome.not_stored > 0
     assert outcome.messages == 2_000

@@ -61,9 +61,9 @@ store_dir = "unused"
 allowed = ["OMS"]
 [engine]
 instruments = 8
-levels = 64
+level_blocks = 64
 level_arena = 4096
-order_pages = 4
+orders = 1024
 [[patterns]]
 name = "quoted"
 function = "{file}:quoted"
@@ -208,7 +208,7 @@ def test_what_does_not_fit_is_one_line_and_78(
     run: Run, tmp_path: Path, config: Path, instruments: int, reason: str
 ):
     text = config.read_text().replace("instruments = 8", f"instruments = {instruments}")
-    config.write_text(text.replace("order_pages = 4", "order_pages = 1"))
+    config.write_text(text.replace("orders = 1024", "orders = 256"))
     entries = [f"279=0|269=0|55={name}|270=1|271=1|278={name}" for name in range(257)]
     symbols = [entry.replace("55=", "55=A") for entry in entries[:2]]
     same = [entry.replace("|55=", "|55=X|58=") for entry in entries]

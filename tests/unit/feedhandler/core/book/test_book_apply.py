@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 
 from adapters.nasdaq_itch.normalise import normalise_nb
-from feedhandler.core.book.apply import apply_tick_nb
+from feedhandler.core.book.apply import (
+    apply_tick_nb,
+    prefetch_level_of_tick_nb,
+    prefetch_tick_nb,
+)
 from feedhandler.core.book.kernels import Outcome
 from feedhandler.core.book.layout import Book, allocate_book
 from feedhandler.core.events import TICK, Flag
@@ -28,6 +32,8 @@ def apply(book: Book, message: bytes):
     ticks = np.zeros(1, TICK)
     block = np.frombuffer(len(message).to_bytes(2, "big") + message, np.uint8)
     normalise_nb(block, 0, 1, ticks, np.zeros(1, np.int32))
+    prefetch_tick_nb(book, ticks, 0)
+    prefetch_level_of_tick_nb(book, ticks, 0)
     outcome = Outcome(apply_tick_nb(book, ticks, 0))
     return outcome, ticks[0]
 
@@ -102,7 +108,7 @@ def test_message_that_cannot_be_applied_says_why(book: Book, message: bytes, out
     found, tick = apply(book, message)
     assert found == outcome
     assert bool(tick["flags"] & Flag.UNKNOWN_REFERENCE) == (outcome == Outcome.UNKNOWN_REFERENCE)
-    assert not book.rows["count"].any()
+    assert not book.ladders["count"].any()
 
 
 def test_other_messages_pass_the_book_by(book: Book):

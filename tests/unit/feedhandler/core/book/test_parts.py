@@ -9,9 +9,7 @@ from feedhandler.core.book.layout import Book, BookCapacity, allocate_book, set_
 from feedhandler.core.book.views import books_digest, levels
 from feedhandler.core.events import TICK, Clear, Flag, Kind
 
-CAPACITY = BookCapacity(
-    instruments=2, order_pages=2, overflow_orders=8, levels=3, arena=64, references=512
-)
+CAPACITY = BookCapacity(instruments=2, orders=512, overflow_orders=8, level_blocks=2, arena=64)
 
 
 def apply(book: Book, **fields: int) -> tuple[Outcome, np.void]:
@@ -27,7 +25,7 @@ def apply(book: Book, **fields: int) -> tuple[Outcome, np.void]:
     [
         ({"kind": Kind.SET_LEVEL, "qty": 1, "aux": 1}, Outcome.BAD_SIDE),
         ({"kind": Kind.SET_LEVEL, "side": 1, "price_e9": 1, "qty": 1, "aux": 1}, Outcome.BAD_PRICE),
-        ({"kind": Kind.SET_LEVEL, "side": 1, "qty": 1, "aux": 2**31}, Outcome.BAD_QTY),
+        ({"kind": Kind.SET_LEVEL, "side": 1, "qty": 1, "aux": 2**20}, Outcome.BAD_QTY),
         ({"kind": Kind.CLEAR_LEVELS, "status": Clear.FROM_PRICE, "price_e9": 1}, Outcome.BAD_PRICE),
         ({"kind": Kind.CLEAR_LEVELS, "status": Clear.PLACE}, Outcome.BAD_PRICE),
         ({"kind": Kind.STATISTIC, "instrument": 2}, Outcome.BAD_INSTRUMENT),
@@ -41,12 +39,10 @@ def test_outcomes(fields: dict[str, int], outcome: Outcome):
 
 def test_a_level_that_does_not_fit_is_refused():
     book = allocate_book(CAPACITY)
-    assert [int(set_level_nb(book, 0, key, 1, 1)) for key in range(4)] == [
-        Outcome.OK,
-        Outcome.OK,
-        Outcome.OK,
-        Outcome.CAPACITY,
-    ]
+    # A block of whole cents, one of finer prices, and no third one.
+    outcomes = [int(set_level_nb(book, 0, key, 1, 1)) for key in (100, 101, 200, 100_000)]
+    assert outcomes == [Outcome.OK, Outcome.OK, Outcome.OK, Outcome.CAPACITY]
+    assert list(levels(book, 0, 1)) == [(200, 1, 1), (101, 1, 1), (100, 1, 1)]
 
 
 def test_an_order_of_another_instrument_leaves_the_best_prices_of_this_one():
