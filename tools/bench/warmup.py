@@ -9,7 +9,8 @@ from protocols.message import Value
 from tools.bench.benchmarks import BENCHMARKS
 from tools.bench.measure import Benchmark, Workload
 
-_COMPILED_ELSEWHERE = {"exchange_generate", "replay_file"}
+_COMPILED_ELSEWHERE = {"book_200", "book_8000", "book_million", "exchange_generate", "replay_file"}
+"""By the exchange and the replay, or by `book_deep`: these need a session of the exchange."""
 _EVENT: dict[str, Value] = {
     "stock_locate": 0,
     "tracking_number": 0,
