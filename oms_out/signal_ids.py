@@ -76,6 +76,20 @@ class SignalIds:
             self._reserved = reserved
             raise
 
+    def reserve_ahead(self) -> int:
+        """Ids below this may leave before they are noted; another block is reserved in good time.
+        OSError when that fails.
+        """
+        if self._reserved - self._last < BLOCK_IDS // 2:
+            reserved, self._reserved = self._reserved, self._last + BLOCK_IDS
+            try:
+                self._write_slot()
+                self._mapped.flush()
+            except OSError:
+                self._reserved = reserved
+                raise
+        return self._reserved
+
     def close(self) -> None:
         """Nothing leaves any more: give back what was reserved and not used."""
         self._reserved = self._last

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.events import E9_PER_E4
+from feedhandler.core.text import write_integer_nb, write_symbol_nb
 from protocols.jit import kernel
 from protocols.wire import Bytes
 
@@ -16,28 +17,6 @@ _ZERO = ord("0")
 _COMMA = ord(",")
 _POINT = ord(".")
 _NEWLINE = ord("\n")
-_HASH = ord("#")
-_BLANK = ord(" ")
-_QUOTE = ord('"')
-_UNKNOWN = ord("?")
-_TILDE = ord("~")
-
-SYMBOL_BYTES_MAX = 24
-"""More than eight characters, or # and a number."""
-
-
-@kernel
-def write_integer_nb(out: Bytes, at: int, value: int) -> int:
-    """Decimal digits of `value` >= 0 at out[at]; where the next byte goes."""
-    size = np.int64(1)
-    rest = value // 10
-    while rest > 0:
-        size += 1
-        rest //= 10
-    for i in range(size - 1, -1, -1):
-        out[at + i] = _ZERO + value % 10
-        value //= 10
-    return at + size
 
 
 @kernel
@@ -51,22 +30,6 @@ def write_price_nb(out: Bytes, at: int, price_e9: int) -> int:
         out[at + i] = _ZERO + rest % 10
         rest //= 10
     return at + 5
-
-
-@kernel
-def write_symbol_nb(out: Bytes, at: int, symbol: int, instrument: int) -> int:
-    """The text that `feedhandler.core.events.symbol_text` gives, where the next byte goes."""
-    if symbol == 0 or symbol & 0xFF == _BLANK:
-        out[at] = _HASH
-        return write_integer_nb(out, at + 1, instrument)
-    for i in range(8):
-        byte = (symbol >> (8 * i)) & 0xFF
-        if byte == _BLANK:
-            break
-        is_plain = _BLANK < byte <= _TILDE and byte not in (_COMMA, _QUOTE)
-        out[at] = byte if is_plain else _UNKNOWN
-        at += 1
-    return at
 
 
 @kernel

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from feedhandler.core.engine import CHUNK
+from feedhandler.core.text import SYMBOL_BYTES_MAX, write_symbol_nb
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.warmup_steps import smallest_engine
 from protocols.binaryfile.kernels import index_messages_nb
@@ -19,7 +20,7 @@ from protocols.pcap.kernels_time import read_ordered_u32_nb
 from protocols.pcap.layout import allocate_section, allocate_table
 from protocols.soupbintcp.kernels import scan_sequenced_nb
 from protocols.soupbintcp.kernels_find import find_packets_nb
-from tools.replay.csv_kernels import SYMBOL_BYTES_MAX, format_bbo_nb, write_symbol_nb
+from tools.replay.csv_kernels import format_bbo_nb
 from tools.replay.kernels import (
     CURSOR_WORDS,
     finish_datagrams_nb,
@@ -35,14 +36,13 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
     """(title, function) of each step, for `feedhandler.server.warmup`."""
     venue = find_adapter("nasdaq_itch").venue()
     shard, rx, stages = smallest_engine()
-    pair = (stages.breakers, stages.patterns)
     cursor = np.zeros(CURSOR_WORDS, np.int64)
     buf = np.zeros(2, np.uint8)
 
     def blocks() -> None:
         index = np.zeros(CHUNK + 1, np.int64)
         index_messages_nb(buf, 0, 0, index)
-        replay_blocks_nb(shard, venue, pair, buf, cursor, index)
+        replay_blocks_nb(shard, venue, stages, buf, cursor, index)
 
     def datagrams() -> None:
         packets = np.zeros((4, 1), np.int64)
@@ -50,8 +50,8 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
         lines = np.full(1, -1, np.int64)
         has_data_nb(venue, buf, buf, packets, session, rx.parsed)
         number_lines_nb(venue, buf, buf, packets, session, rx.parsed, lines)
-        replay_datagrams_nb(shard, rx, venue, pair, buf, buf, packets, cursor)
-        finish_datagrams_nb(shard, rx, venue, pair, cursor)
+        replay_datagrams_nb(shard, rx, venue, stages, buf, buf, packets, cursor)
+        finish_datagrams_nb(shard, rx, venue, stages, cursor)
         format_bbo_nb(shard.bbo, 0, shard.instruments, buf)
         write_symbol_nb(np.zeros(SYMBOL_BYTES_MAX, np.uint8), 0, 0, 0)
 

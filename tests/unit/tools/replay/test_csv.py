@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from feedhandler.core.analytics import INSTRUMENT
 from feedhandler.core.engine import BBO
 from feedhandler.core.events import symbol_text
+from feedhandler.core.text import SYMBOL_BYTES_MAX, write_symbol_nb
 from protocols.pcap.sniff import sniff_format
 from tests.unit.tools.replay.support import (
     Datagram,
@@ -23,7 +24,7 @@ from tests.unit.tools.replay.support import (
     slow_levels,
     write_capture,
 )
-from tools.replay.csv_kernels import ROW_BYTES_MAX, SYMBOL_BYTES_MAX, format_bbo_nb, write_symbol_nb
+from tools.replay.csv_kernels import ROW_BYTES_MAX, format_bbo_nb
 from tools.replay.replay import Replay
 
 
