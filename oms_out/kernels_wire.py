@@ -91,7 +91,7 @@ def write_price_nb(out: Bytes, at: int, price_e9: int) -> int:
     """Exact decimal of a price in 1e-9, without trailing zeros; where the next byte goes."""
     # The lowest number has no opposite, so each part is made positive by itself.
     whole = price_e9 // _E9
-    rest = price_e9 - whole * _E9
+    rest = price_e9 % _E9
     if price_e9 < 0:
         out[at] = _MINUS
         at += 1

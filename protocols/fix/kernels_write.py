@@ -54,7 +54,7 @@ def write_utc_timestamp_nb(out: Bytes, at: int, time_ns: int, decimals: int) -> 
     """
     epoch_second = time_ns // _NS_PER_S
     epoch_day = epoch_second // _S_PER_DAY
-    second = epoch_second - epoch_day * _S_PER_DAY
+    second = epoch_second % _S_PER_DAY
     at = _write_date_nb(out, at, epoch_day)
     out[at] = _DASH
     at = _write_digits_nb(out, at + 1, second // 3600, 2)
@@ -63,7 +63,7 @@ def write_utc_timestamp_nb(out: Bytes, at: int, time_ns: int, decimals: int) -> 
     out[at] = _COLON
     at = _write_digits_nb(out, at + 1, second % 60, 2)
     if decimals > 0:
-        rest = time_ns - epoch_second * _NS_PER_S
+        rest = time_ns % _NS_PER_S
         for _ in range(_NS_DIGITS - decimals):
             rest //= 10
         out[at] = POINT
