@@ -92,17 +92,17 @@ class Outlet:
     @property
     def next_outgoing(self) -> int:
         """Number that the next message gets, whoever sends it; nothing is taken over."""
-        return read_word_nb(self._words, Word.NEXT_SEQ)
+        return int(read_word_nb(self._words, Word.NEXT_SEQ))
 
     @property
     def last_sent_ns(self) -> int:
         """When the hot thread sent last, ns since the epoch."""
-        return read_word_nb(self._words, Word.LAST_SENT_NS)
+        return int(read_word_nb(self._words, Word.LAST_SENT_NS))
 
     @property
     def is_stuck(self) -> bool:
         """True when the socket did not take all of a message, and nobody cares for the rest yet."""
-        return read_word_nb(self._words, Word.STATE) == State.STUCK
+        return bool(read_word_nb(self._words, Word.STATE) == State.STUCK)
 
     def take(self) -> None:
         """Own the session from here on; never fails, and waits for one `send` at most."""
@@ -137,7 +137,7 @@ class Outlet:
         there is none.
         """
         self._collect()
-        return read_word_nb(self._words, Word.HOT_ID)
+        return int(read_word_nb(self._words, Word.HOT_ID))
 
     def absorb(self) -> None:
         """Put what the hot thread sent into the store; OSError when the disk refuses: then it stays
@@ -197,12 +197,13 @@ class Outlet:
         self._heads[::_PAGE_SLOTS, SLOT_TOUCHED] += 1
 
     def close(self) -> None:
-        """Store what is left; the hot thread has ended, or does not know of this outlet."""
+        """Store what is left; the hot thread has ended, or does not know of this outlet. Closing
+        again does nothing.
+        """
         self.take()
         with suppress(OSError):
             self.absorb()
         self._words[Word.SLOTS_AT] = 0
-        del self._slots, self._heads
 
     def _note_stored(self) -> None:
         write_word_nb(self._words, Word.STORED, self.store.next_outgoing)
