@@ -36,6 +36,8 @@ from oms_out.store import FileStore, StoreError
 FILE_NAME = "hot.ring"
 _PAGE_SLOTS = 4_096 // SLOT_BYTES
 _ID_END = 1 << 56
+_DEALT = 1
+"""Word of the file's first page."""
 
 
 class HotMessage(NamedTuple):
@@ -60,7 +62,9 @@ class Outlet:
 
     `is_hot` says whether the hot thread knows of it. `store` must not be written but through
     `OutletStore`. `recovered` are the messages that an earlier process had numbered, and perhaps
-    sent, and not stored any more.
+    sent, and not stored any more; `recent`
+    those and older ones that are still in the slots. Signals up to `dealt_id` had been dealt with
+    for this session.
     """
 
     def __init__(
@@ -75,7 +79,8 @@ class Outlet:
         self.note_id: Callable[[int], None] = lambda _id: None
         self._words = words
         self._is_held = True
-        self._mapped = _map_file(folder / FILE_NAME)
+        self._mapped, is_new = _map_file(folder / FILE_NAME)
+        self._header = np.frombuffer(self._mapped, "<i8", FILE_HEADER_BYTES // 8)
         slots = np.frombuffer(self._mapped, np.uint8, offset=FILE_HEADER_BYTES)
         self._slots = slots.reshape(SLOTS, SLOT_BYTES)
         self._heads = self._slots.view("<i8")
@@ -86,6 +91,10 @@ class Outlet:
         words[Word.DECIMALS] = decimals
         words[Word.SLOTS_AT] = slots.ctypes.data
         words[Word.STORED] = store.next_outgoing
+        if is_new:
+            # What came before is no business of a session that was not there.
+            self._header[_DEALT] = _ID_END
+        self.dealt_id = int(self._header[_DEALT])
         self._recover()
         self.recovered = tuple(self._waiting)
 
@@ -161,6 +170,7 @@ class Outlet:
 
     def note_taken(self, signal_id: int) -> None:
         """Signals up to this one are dealt with for this session."""
+        self._header[_DEALT] = signal_id
         write_word_nb(self._words, Word.TAKEN, signal_id)
 
     def allow_ids(self, limit: int) -> None:
@@ -190,6 +200,14 @@ class Outlet:
         self._collected_seq = 1
         self._words[Word.NEXT_SEQ] = 1
 
+    def forget_recent(self) -> None:
+        """Empty every slot whose message is in the store, or behind the last one: numbers there are
+        given again.
+        """
+        kept = [message.seq & (SLOTS - 1) for message in self._waiting]
+        self._heads[np.setdiff1d(np.arange(SLOTS), kept), SLOT_SEQ] = 0
+        self.recent = ()
+
     def touch(self) -> None:
         """Write to every page, so that it is this thread which waits when the system has just
         written one to the disk, and not the hot one at its next signal.
@@ -203,6 +221,7 @@ class Outlet:
         self.take()
         with suppress(OSError):
             self.absorb()
+        self.forget_recent()
         self._words[Word.SLOTS_AT] = 0
 
     def _note_stored(self) -> None:
@@ -236,15 +255,13 @@ class Outlet:
         return check == check_of_nb(self._slots[slot], seq, signal_id, size)
 
     def _recover(self) -> None:
-        """Find what is in the slots and not in the store, and forget all else that is there: the
-        numbers behind the end may be given again.
-        """
+        """Find what is in the slots and not in the store."""
         seq = self.store.next_outgoing
         while len(self._waiting) < SLOTS and self._is_whole(seq):
             self._waiting.append(self._message_of(seq))
             seq += 1
-        kept = [message.seq & (SLOTS - 1) for message in self._waiting]
-        self._heads[np.setdiff1d(np.arange(SLOTS), kept), SLOT_SEQ] = 0
+        oldest = max(1, seq - SLOTS)
+        self.recent = tuple(self._message_of(at) for at in range(oldest, seq) if self._is_whole(at))
         self._collected_seq = seq
         self._words[Word.NEXT_SEQ] = seq
 
@@ -293,7 +310,8 @@ def has_slots(folder: Path) -> bool:
     return (folder / FILE_NAME).exists()
 
 
-def _map_file(path: Path) -> mmap.mmap:
+def _map_file(path: Path) -> tuple[mmap.mmap, bool]:
+    """The slots of a session, and whether they were made just now."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         found_bytes = os.fstat(fd).st_size
@@ -305,7 +323,7 @@ def _map_file(path: Path) -> mmap.mmap:
         elif (found_bytes, magic) != (FILE_BYTES, FILE_MAGIC):
             text = f"{path}: no slots of a session; move it away or use another folder"
             raise StoreError(text)
-        return mmap.mmap(fd, FILE_BYTES, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+        return mmap.mmap(fd, FILE_BYTES, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE), is_new
     finally:
         os.close(fd)
 

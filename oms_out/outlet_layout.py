@@ -3,7 +3,8 @@
     words    i64[outlets, OUTLET_WORDS]   as in `Word`
     texts    u8[rows, TEXT_BYTES]         length, then so many bytes; rows 0 .. SOURCES_MAX - 1 name
                                           the sources, then two for each outlet: CompIDs, SubIDs
-    slots    a mapped file in the session's folder: FILE_MAGIC in its first page, then SLOTS slots
+    slots    a mapped file in the session's folder: in its first page FILE_MAGIC, then i64 the id
+             up to which signals were dealt with for this session; then SLOTS slots
 
     slot     seq i64 | signal id i64 | size i64 | check i64 | unused i64[4] | message, from byte 64
              of message `seq` is slot `seq` modulo SLOTS; integers are little-endian

@@ -24,12 +24,7 @@ from oms_out.outlet_layout import (
     Word,
 )
 from oms_out.store import FileStore
-from protocols.fix.framing import TRAILER_BYTES
-from protocols.fix.message import Identity, decode
 from protocols.fix.rules import SessionSettings
-
-_HEADER_FIELDS = 7
-"""Those before the SubIDs in a message that `protocols.fix.message.encode` made."""
 
 
 class Outlets:
@@ -75,12 +70,6 @@ class Outlets:
         if len(text) <= TEXT_MAX:
             self._texts[row, 0] = len(text)
             self._texts[row, 1 : 1 + len(text)] = np.frombuffer(text, np.uint8)
-
-
-def split_message(wire: bytes, identity: Identity) -> tuple[bytes, bytes]:
-    """(MsgType, body) of a message that was made for the session of `identity`."""
-    rest = wire.split(b"\x01", _HEADER_FIELDS)[_HEADER_FIELDS]
-    return decode(wire).msg_type, rest[len(identity.sub_ids) : -TRAILER_BYTES]
 
 
 def warm_up_outlets() -> None:

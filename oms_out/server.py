@@ -31,8 +31,9 @@ from oms_out.hours import CLOSED, Hours
 from oms_out.id_set import IdSet
 from oms_out.link import Link
 from oms_out.outlet import Outlet, OutletStore, has_slots
-from oms_out.outlets import Outlets, split_message
+from oms_out.outlets import Outlets
 from oms_out.publisher import Peer, SignalPublisher
+from oms_out.recovery import find_missed, newest_id, survivor_of
 from oms_out.signal_ids import SignalIds, read_boot_id
 from oms_out.store import FileStore, StoreError
 from protocols.fix.events import (
@@ -77,6 +78,11 @@ class _Account:
     @property
     def comp_id(self) -> str:
         return self.session.settings.identity.target_comp_id
+
+    @property
+    def stored_signal_id(self) -> int:
+        """Of the newest signal in the store; 0 where none is, or the store was reset."""
+        return decode(self.store.last_message).number(SignalTag.SIGNAL_ID) or 0
 
     @property
     def next_outgoing(self) -> int:
@@ -152,8 +158,6 @@ class OmsServer:
             self._note_id,
         )
         self._publisher.last_signal_id = self._stored_signal_id()
-        if self.config.is_sent_hot:
-            self._note_id(self._publisher.last_signal_id)
         self._set_accepting(is_accepting=True)
         self._loop.add_reader(self._wakeup_fd, self._publisher.on_wakeup, self._wakeup_fd)
         self._ticker = self._loop.call_later(_TICK_S, self._tick)
@@ -275,30 +279,23 @@ class OmsServer:
         return outlet
 
     def _share_recovered(self) -> None:
-        """Signals that the hot thread sent to some sessions, and that a crash kept from the ring's
-        consumer: the others get their message too.
-        """
-        known_id = self._stored_signal_id()
-        found: dict[int, tuple[bytes, bytes]] = {}
-        had: dict[str, set[int]] = {}
-        for account in self._accounts.values():
-            messages = account.outlet.recovered if account.outlet else ()
-            had[account.comp_id] = {message.signal_id for message in messages}
-            identity = account.session.settings.identity
-            for message in messages:
-                found[message.signal_id] = split_message(message.wire, identity)
-            if account.outlet is not None:
-                account.outlet.note_id = self._note_id
-        self._note_id(max(found, default=0))
-        new_ids = [signal_id for signal_id in sorted(found) if signal_id > known_id]
-        for account in self._accounts.values():
-            missed = [found[each] for each in new_ids if each not in had[account.comp_id]]
-            if not missed:
-                continue
+        """Give every session what the hot thread had sent to some of them before a crash."""
+        hot = [(each, each.outlet) for each in self._accounts.values() if each.outlet is not None]
+        survivors = [
+            survivor_of(account.session.settings.identity, outlet, account.stored_signal_id)
+            for account, outlet in hot
+        ]
+        if self.config.is_sent_hot or survivors:
+            self._note_id(max(newest_id(survivors), self._stored_signal_id()))
+        for (account, outlet), missed in zip(hot, find_missed(survivors), strict=True):
+            outlet.note_id = self._note_id
             try:
-                account.session.send(missed, self._clock_ns())
+                if missed:
+                    account.session.send(missed, self._clock_ns())
             except OSError:
                 self._metrics.count(OmsCount.SIGNALS_UNSTORED, len(missed))
+        for _, outlet in hot:
+            outlet.forget_recent()
 
     def _open_ids(self) -> None:
         path = Path(self.config.store_dir) / "signal-ids"
@@ -332,8 +329,7 @@ class OmsServer:
             return self._ids.last
         newest = self._ids.last if self._ids is not None else 0
         for account in self._accounts.values():
-            message = decode(account.store.last_message)
-            newest = max(newest, message.number(SignalTag.SIGNAL_ID) or 0)
+            newest = max(newest, account.stored_signal_id)
         return newest
 
     def _release(self) -> None:

@@ -1,4 +1,4 @@
-"""The kernel that writes a signal's message against the encoder of the event loop, byte for byte."""
+"""The kernel that writes a signal's message against the event loop's encoder, byte for byte."""
 
 import numpy as np
 from hypothesis import example, given

@@ -299,11 +299,13 @@ async def test_what_was_sent_and_not_stored_is_there_after_a_crash_in_every_sess
     await copy.stop()
     assert kept(folder / "session-OMS1") == [(1, None), *((at + 1, at) for at in range(1, 6))]
     store, other = FileStore(folder / "session-OMS1"), FileStore(folder / "session-OMS2")
-    for message, (_, mine), (_, theirs) in zip(sent, store.read(2, 6), other.read(1, 5), strict=True):
+    for message, (_, mine), (_, theirs) in zip(
+        sent, store.read(2, 6), other.read(1, 5), strict=True
+    ):
         assert decode(mine).fields == message.fields
         ours, others = decode(mine), decode(theirs)
         assert (others.msg_type, others.get(56)) == (ours.msg_type, b"OMS2")
-        assert [item for item in others.fields[7:-1]] == [item for item in ours.fields[7:-1]]
+        assert others.fields[7:-1] == ours.fields[7:-1]
     store.close()
     other.close()
     # The next start finds the slots' messages in the store.
@@ -451,6 +453,28 @@ async def test_a_disk_without_room_for_slots_leaves_a_session_to_the_loop(
     await rig.stop()
 
 
+async def test_a_session_gets_after_a_crash_what_came_since_its_last_signal_only(
+    rig: Rig, tmp_path: Path
+):
+    peer = await log_on(rig)
+    rig.emit(*orders(1, 2))
+    rig.wake()
+    await until(lambda: rig.server.published_count == 2)
+    # A reset takes the other session's messages away, not the fact that it had them.
+    rig.outlet("OMS2").reset()
+    rig.emit(*orders(3))
+    # Stored for one session already when the crash comes, before the other's turn.
+    rig.outlet().absorb()
+    folder = copied(tmp_path / "oms", tmp_path / "copy")
+    copy = Rig(folder, allowed=("OMS1", "OMS2", "NEW"))
+    await copy.server.start()
+    statuses = {item.target_comp_id: item.next_outgoing for item in copy.server.statuses()}
+    assert statuses == {"OMS1": 5, "OMS2": 2, "NEW": 1}
+    await copy.stop()
+    assert kept(folder / "session-OMS2") == [(1, 3)]
+    peer.sock.close()
+
+
 async def test_another_file_under_the_slots_name_is_refused(tmp_path: Path):
     folder = tmp_path / "session-OMS1"
     folder.mkdir()
@@ -463,8 +487,11 @@ async def test_another_file_under_the_slots_name_is_refused(tmp_path: Path):
     await rig.stop()
 
 
-async def test_slots_whose_making_was_cut_off_are_made_again(rig: Rig, tmp_path: Path):
-    folder = copied(tmp_path / "oms", tmp_path / "copy")
+async def test_slots_whose_making_was_cut_off_are_made_again(tmp_path: Path):
+    folder = tmp_path / "oms"
+    first = Rig(folder)
+    await first.server.start()
+    await first.stop()
     path = folder / "session-OMS1" / FILE_NAME
     path.write_bytes(bytes(path.stat().st_size))
     copy = Rig(folder)

@@ -15,9 +15,7 @@ from feedhandler.core.events import BreakerLevel, SignalKind
 from oms_out.contract import OmsCount, OmsGauge
 from oms_out.link import Link
 from oms_out.store import FileStore, StoreError
-from protocols.fix.framing import Framer
-from protocols.fix.message import Identity, decode, encode, encode_fields
-from protocols.fix.times import format_utc_timestamp
+from protocols.fix.message import Identity, encode, encode_fields
 from tests.unit.oms_out.support import RawPeer, Rig, dial, read_to_end, signal_row, until
 from tools.oms_client.client import ClientSettings, OmsClient
 
