@@ -95,6 +95,7 @@ class Outlet:
             # What came before is no business of a session that was not there.
             self._header[_DEALT] = _ID_END
         self.dealt_id = int(self._header[_DEALT])
+        self.recent: tuple[HotMessage, ...] = ()
         self._recover()
         self.recovered = tuple(self._waiting)
 

@@ -80,6 +80,13 @@ if TYPE_CHECKING or not JIT_ENABLED:
         )
         return result
 
+    def recv(fd: int, at: int, size: int, flags: int) -> int:
+        """Bytes received to address `at`, or -1."""
+        result: int = _libc.recv(
+            ctypes.c_int(fd), ctypes.c_void_p(int(at)), ctypes.c_size_t(size), ctypes.c_int(flags)
+        )
+        return result
+
     def memcpy(to: int, at: int, size: int) -> int:
         """Copy `size` bytes from address `at` to address `to`, which is returned."""
         ctypes.memmove(int(to), int(at), size)
@@ -121,6 +128,9 @@ else:  # pragma: no cover - declarations for the compiler; the compiled tests ca
     )
     send = types.ExternalFunction(
         "send", types.intp(types.int32, types.uintp, types.uintp, types.int32)
+    )
+    recv = types.ExternalFunction(
+        "recv", types.intp(types.int32, types.uintp, types.uintp, types.int32)
     )
     memcpy = types.ExternalFunction("memcpy", types.uintp(types.uintp, types.uintp, types.uintp))
     write = types.ExternalFunction("write", types.intp(types.int32, types.uintp, types.uintp))

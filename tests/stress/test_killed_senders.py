@@ -9,10 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from feedhandler.core.events import SIGNAL
+from feedhandler.core.ring import allocate_ring, ring_take_rows_nb
+from oms_out.outlets import Outlets, warm_up_outlets
 from oms_out.store import FileStore
 from protocols.fix.message import decode
+from tests.stress.signal_source import make_signals_nb
 from tests.unit.oms_out.support import until
 from tools.demo.setup import free_ports
 from tools.oms_client.client import ClientSettings, OmsClient
@@ -28,6 +33,14 @@ START_S = 60
 def start(store_dir: Path, port: int) -> subprocess.Popen[bytes]:
     words = ["-m", "tests.stress.signal_server", str(store_dir), str(port), str(PAUSE_US)]
     return subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
+
+
+def compile_kernels() -> None:
+    """Here, so that no child has to, and none is killed while it fills the cache."""
+    warm_up_outlets()
+    ring, control = allocate_ring(2, SIGNAL), np.zeros(16, np.int64)
+    ring_take_rows_nb(ring, np.zeros(1, SIGNAL))
+    make_signals_nb(ring, Outlets(()).sender(), 1, 0, 0, np.array([1, -1], np.int64), control)
 
 
 def stored(folder: Path) -> list[tuple[int, int]]:
@@ -50,7 +63,9 @@ async def test_a_server_killed_in_mid_send_loses_and_doubles_nothing(tmp_path: P
         sender="OMS1",
         target="FEEDHANDLER",
         store_dir=tmp_path / "client",
+        connect_timeout_s=START_S,
     )
+    compile_kernels()
     client, stop = OmsClient(settings, None), asyncio.Event()
     running = asyncio.create_task(client.run(stop))
     child = start(tmp_path / "oms", port)
