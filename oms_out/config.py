@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from dataclasses import replace
+from typing import Literal
 
 import msgspec
 
@@ -45,6 +46,8 @@ class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     `port` 0 lets the system choose. `allowed` lists the CompIDs that may log on, each of which gets
     every signal. `heartbeat_s` is the interval for a peer whose Logon names none. `fsync` makes
     each stored batch survive a power cut too.
+    `send_from` "hot": the thread that makes a signal sends it where the socket takes it at once;
+    "loop": the event loop sends everything, as it does with `fsync`.
     """
 
     store_dir: str
@@ -60,7 +63,13 @@ class OmsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     outbound_cap_bytes: int = 4 * 1024 * 1024
     message_cap_bytes: int = 65_536
     fsync: bool = False
+    send_from: Literal["hot", "loop"] = "hot"
     session: dict[str, str | int | bool] = {}
+
+    @property
+    def is_sent_hot(self) -> bool:
+        """Whether signals may leave before they are in the store: not when that means a disk."""
+        return self.send_from == "hot" and not self.fsync
 
     def session_plan(self, comp_id: str) -> SessionPlan:
         """The session with this OMS: what the keys of `session` say over our own."""

@@ -1,9 +1,10 @@
 """What an OMS is promised, the fields that carry it, and what the publisher reports about itself.
 
 - Every signal becomes one FIX message for every session on the allow list, connected or not. It has
-  the session's next sequence number and is stored before it is sent, so that an OMS that was away
-  sees the gap at its next Logon, asks with a ResendRequest, and gets it marked PossDupFlag=Y.
-  Numbers and messages survive a crash of the server.
+  the session's next sequence number and is kept before it is sent (in the store, or in a slot of
+  the mapped file beside it), so that an OMS that was away sees the gap at its next Logon, asks with
+  a ResendRequest, and gets it marked PossDupFlag=Y. Numbers and messages survive a crash of the
+  server.
 - A signal has one id in ClOrdID (orders) and SignalId (both kinds), counted from 1 over both kinds.
   No id comes twice, whatever resets the sequence numbers; after a power cut some are left out.
 - Prices are exact decimals, never rounded. Times are UTC; the nanosecond tags count from the epoch.

@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from oms_out.contract import SignalTag
+from oms_out.outlet import Outlet, Rest
 from protocols.fix.events import Disconnect, Event
+from protocols.fix.message import decode
 from protocols.fix.session import FixSession
 
 READ_BYTES = 8_192
@@ -55,14 +58,18 @@ class Link:
         *,
         outbound_cap_bytes: int,
         clock_ns: Callable[[], int],
+        outlet: Outlet | None = None,
     ) -> None:
-        """Take over a connected non-blocking socket; `clock_ns` gives ns since the epoch."""
+        """Take over a connected non-blocking socket; `clock_ns` gives ns since the epoch. `outlet`
+        is where another thread may send while all is at rest here.
+        """
         self.session = session
         self.is_closed = False
         self._sock = sock
         self._owner = owner
         self._cap_bytes = outbound_cap_bytes
         self._clock_ns = clock_ns
+        self._outlet = outlet
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray(READ_BYTES)
         self._backlog = memoryview(b"")
@@ -87,6 +94,8 @@ class Link:
         for level, option, value in ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *_KEEPALIVE):
             self._sock.setsockopt(level, option, value)
         self._loop.add_reader(self._sock.fileno(), self._on_readable)
+        if self._outlet is not None:
+            self._outlet.on_rest = self._adopt
         with self._store_guard():
             self.session.connected(self._clock_ns())
         self._receive(first_bytes)
@@ -113,6 +122,8 @@ class Link:
         """
         if self.is_closed or self._linger_until_ns:
             return
+        if self._outlet is not None and self._outlet.is_stuck:
+            self._outlet.take()
         if not self._is_writing:
             self._write()
         if self.queued_bytes > self._cap_bytes:
@@ -125,6 +136,9 @@ class Link:
             if now_ns >= self._linger_until_ns:
                 self._close_ended()
             return
+        if self._outlet is not None:
+            outbound = self.session.outbound
+            outbound.last_sent_ns = max(outbound.last_sent_ns, self._outlet.last_sent_ns)
         with self._store_guard():
             self.session.handle_timer(now_ns)
         self._deal_with_events()
@@ -137,6 +151,7 @@ class Link:
         if self.is_closed:
             return
         self.is_closed = True
+        self._take_outlet()
         self._loop.remove_reader(self._sock.fileno())
         self._stop_writer()
         self._sock.close()
@@ -145,6 +160,22 @@ class Link:
         # The session lives on for days without a connection: with what a peer left it, too.
         self.session.framer.clear()
         self._owner.on_closed(self, reason, was_clean=was_clean)
+
+    def _take_outlet(self) -> None:
+        """Nobody else sends any more: the socket is about to be closed, and its number may soon be
+        another connection's.
+        """
+        if self._outlet is not None:
+            self._outlet.take()
+
+    def _adopt(self, rest: Rest) -> None:
+        """Another thread's message did not go out as a whole: all was at rest here, so its end is
+        what comes next.
+        """
+        self._backlog = memoryview(rest.wire)[-rest.unsent_bytes :]
+        self.session.outbound.handed_seq = rest.seq
+        rx_stamp_ns = decode(rest.wire).number(SignalTag.RX_TIME_NS)
+        self.announce(rest.seq, rx_stamp_ns or 0)
 
     def _on_readable(self) -> None:
         try:
@@ -174,6 +205,7 @@ class Link:
         while not self.is_closed and (event := self._next_event()) is not None:
             if isinstance(event, Disconnect):
                 self._ending, self._ended_ns = event, self._clock_ns()
+                self._take_outlet()
             self._owner.on_event(self, event)
 
     def _next_event(self) -> Event | None:
@@ -227,6 +259,8 @@ class Link:
             self._stop_writer()
             if self._ending is not None:
                 self._finish(self._clock_ns())
+            elif self._outlet is not None and self.session.is_logged_on:
+                self._outlet.offer(self._sock.fileno())
 
     def _report_sent(self) -> None:
         handed_seq, stamps = self.session.outbound.handed_seq, []

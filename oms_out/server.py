@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import structlog
 
+from feedhandler.core.api import Sender
 from feedhandler.core.ring import Ring
 from oms_out.config import OmsConfig
 from oms_out.contract import (
@@ -29,7 +30,10 @@ from oms_out.encoding import SignalEncoder
 from oms_out.hours import CLOSED, Hours
 from oms_out.id_set import IdSet
 from oms_out.link import Link
-from oms_out.publisher import SignalPublisher
+from oms_out.outlet import Outlet, OutletStore, has_slots
+from oms_out.outlets import Outlets
+from oms_out.publisher import Peer, SignalPublisher
+from oms_out.recovery import find_missed, newest_id, survivor_of
 from oms_out.signal_ids import SignalIds, read_boot_id
 from oms_out.store import FileStore, StoreError
 from protocols.fix.events import (
@@ -43,6 +47,7 @@ from protocols.fix.events import (
     SequenceReset,
 )
 from protocols.fix.message import decode
+from protocols.fix.rules import SessionSettings
 from protocols.fix.session import FixSession
 from protocols.fix.spec import MsgType, Tag
 from protocols.fix.times import NS_PER_S
@@ -57,10 +62,13 @@ class _Account:
     already reported.
     """
 
-    def __init__(self, session: FixSession, store: FileStore, hours: Hours) -> None:
+    def __init__(
+        self, session: FixSession, store: FileStore, hours: Hours, outlet: Outlet | None
+    ) -> None:
         self.session = session
         self.store = store
         self.hours = hours
+        self.outlet = outlet
         self.link: Link | None = None
         self.acknowledged = IdSet()
         self.execution_reports = 0
@@ -70,6 +78,16 @@ class _Account:
     @property
     def comp_id(self) -> str:
         return self.session.settings.identity.target_comp_id
+
+    @property
+    def stored_signal_id(self) -> int:
+        """Of the newest signal in the store; 0 where none is, or the store was reset."""
+        return decode(self.store.last_message).number(SignalTag.SIGNAL_ID) or 0
+
+    @property
+    def next_outgoing(self) -> int:
+        """Number that the next message gets; only looks."""
+        return self.outlet.next_outgoing if self.outlet else self.store.next_outgoing
 
 
 class OmsServer:
@@ -93,6 +111,7 @@ class OmsServer:
         """Nothing is opened before `start`."""
         self.config = config
         self._encoder = SignalEncoder(symbol_of, source_names)
+        self._outlets = Outlets(source_names)
         self._signals = signals
         self._wakeup_fd = wakeup_fd
         self._metrics = metrics
@@ -127,11 +146,12 @@ class OmsServer:
         except BaseException:
             self._release()
             raise
-        sessions = [account.session for account in self._accounts.values()]
+        self._share_recovered()
+        peers = [Peer(account.session, account.outlet) for account in self._accounts.values()]
         self._publisher = SignalPublisher(
             self._signals,
             self._encoder,
-            sessions,
+            peers,
             self._link_of,
             self._metrics,
             self._clock_ns,
@@ -147,6 +167,10 @@ class OmsServer:
     def port(self) -> int:
         """Port that is listened on, the real one when the configuration says 0; 0 while stopped."""
         return 0 if self._listener is None else int(self._listener.getsockname()[1])
+
+    def sender(self) -> Sender:
+        """What the thread that makes signals calls for each, once the server has started."""
+        return self._outlets.sender()
 
     @property
     def published_count(self) -> int:
@@ -169,7 +193,7 @@ class OmsServer:
             SessionStatus(
                 target_comp_id=account.comp_id,
                 state=account.session.state.name,
-                next_outgoing=account.store.next_outgoing,
+                next_outgoing=account.next_outgoing,
                 next_incoming=account.store.next_incoming,
                 queued_bytes=account.link.queued_bytes if account.link else 0,
                 execution_reports=account.execution_reports,
@@ -216,19 +240,62 @@ class OmsServer:
         folder = Path(config.store_dir) / f"session-{quote(comp_id, safe='')}"
         try:
             store = FileStore(folder, fsync=config.fsync)
+            plan = config.session_plan(comp_id)
+            outlet = self._open_outlet(folder, store, plan.settings)
         except OSError as error:
             if isinstance(error, StoreError):
                 raise
             raise StoreError(f"{folder}: cannot be used: {error.strerror}") from error
-        plan = config.session_plan(comp_id)
-        hours = Hours(plan.schedule, store, store.last_used_ns)
-        account = _Account(FixSession(plan.settings, store), store, hours)
+        kept = OutletStore(outlet) if outlet else store
+        hours = Hours(plan.schedule, kept, store.last_used_ns)
+        account = _Account(FixSession(plan.settings, kept), store, hours, outlet)
         self._accounts[comp_id] = account
         self._account_of[account.session] = account
-        numbers = {"next_outgoing": store.next_outgoing, "next_incoming": store.next_incoming}
+        numbers = {"next_outgoing": account.next_outgoing, "next_incoming": store.next_incoming}
         self._log.info("oms_store_opened", session=comp_id, cut_bytes=store.cut_bytes, **numbers)
         if store.damaged_count:
             self._log.error("oms_store_damaged", session=comp_id, records=store.damaged_count)
+
+    def _open_outlet(
+        self, folder: Path, store: FileStore, settings: SessionSettings
+    ) -> Outlet | None:
+        """Where the hot thread sends to this session, if it is to; what it had sent before a crash
+        counts in any case.
+        """
+        if not self.config.is_sent_hot and not has_slots(folder):
+            return None
+        comp_id = settings.identity.target_comp_id
+        try:
+            outlet = self._outlets.open(folder, store, settings)
+        except OSError as error:
+            if has_slots(folder):
+                store.close()
+                raise
+            # No room for the slots: the signals of this session leave by the loop.
+            self._log.warning("oms_outlet_refused", session=comp_id, error=str(error))
+            return None
+        if outlet.recovered:
+            self._log.info("oms_outlet_recovered", session=comp_id, messages=len(outlet.recovered))
+        return outlet
+
+    def _share_recovered(self) -> None:
+        """Give every session what the hot thread had sent to some of them before a crash."""
+        hot = [(each, each.outlet) for each in self._accounts.values() if each.outlet is not None]
+        survivors = [
+            survivor_of(account.session.settings.identity, outlet, account.stored_signal_id)
+            for account, outlet in hot
+        ]
+        if self.config.is_sent_hot or survivors:
+            self._note_id(max(newest_id(survivors), self._stored_signal_id()))
+        for (account, outlet), missed in zip(hot, find_missed(survivors), strict=True):
+            outlet.note_id = self._note_id
+            try:
+                if missed:
+                    account.session.send(missed, self._clock_ns())
+            except OSError:
+                self._metrics.count(OmsCount.SIGNALS_UNSTORED, len(missed))
+        for _, outlet in hot:
+            outlet.forget_recent()
 
     def _open_ids(self) -> None:
         path = Path(self.config.store_dir) / "signal-ids"
@@ -247,6 +314,8 @@ class OmsServer:
             return
         try:
             self._ids.note(last_id)
+            if self.config.is_sent_hot:
+                self._outlets.allow_ids(self._ids.reserve_ahead())
         except OSError as error:
             if not self._ids_refused:
                 self._log.error("oms_signal_ids_not_reserved", last_id=last_id, error=str(error))
@@ -258,10 +327,9 @@ class OmsServer:
         """The mark; the newest messages tell it where a store has none yet."""
         if self._ids is not None and not self._ids.is_new:
             return self._ids.last
-        newest = 0
+        newest = self._ids.last if self._ids is not None else 0
         for account in self._accounts.values():
-            message = decode(account.store.last_message)
-            newest = max(newest, message.number(SignalTag.SIGNAL_ID) or 0)
+            newest = max(newest, account.stored_signal_id)
         return newest
 
     def _release(self) -> None:
@@ -270,12 +338,14 @@ class OmsServer:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+        for account in self._accounts.values():
+            if account.outlet is not None:
+                account.outlet.close()
+            account.store.close()
         if self._ids is not None:
             with suppress(OSError):
                 self._ids.close()
             self._ids = None
-        for account in self._accounts.values():
-            account.store.close()
 
     # -- connections --------------------------------------------------------------------------
 
@@ -342,6 +412,7 @@ class OmsServer:
                 self,
                 outbound_cap_bytes=self.config.outbound_cap_bytes,
                 clock_ns=self._clock_ns,
+                outlet=account.outlet if self._is_hot(account) else None,
             )
             account.link.start(visitor.received)
 
@@ -384,6 +455,10 @@ class OmsServer:
         if self._is_stopping and not self._links():
             self._all_gone.set()
 
+    def _is_hot(self, account: _Account) -> bool:
+        """Whether the hot thread may send to this session."""
+        return self.config.is_sent_hot and account.outlet is not None and account.outlet.is_hot
+
     def _link_of(self, session: FixSession) -> Link | None:
         return self._account_of[session].link
 
@@ -402,6 +477,8 @@ class OmsServer:
         for account in self._accounts.values():
             if account.link is not None:
                 self._tick_link(account, account.link, now_ns)
+            if account.outlet is not None:
+                account.outlet.touch()
             self._report_counts(account)
 
     def _tick_link(self, account: _Account, link: Link, now_ns: int) -> None:

@@ -67,14 +67,16 @@ class SignalIds:
         self._last = max(last, self._last)
         if self._last < self._reserved:
             self._write_slot()
-            return
-        reserved, self._reserved = self._reserved, self._last + BLOCK_IDS
-        try:
-            self._write_slot()
-            self._mapped.flush()
-        except OSError:
-            self._reserved = reserved
-            raise
+        else:
+            self._reserve_block()
+
+    def reserve_ahead(self) -> int:
+        """Ids below this may leave before they are noted; another block is reserved in good time.
+        OSError when that fails.
+        """
+        if self._reserved - self._last < BLOCK_IDS // 2:
+            self._reserve_block()
+        return self._reserved
 
     def close(self) -> None:
         """Nothing leaves any more: give back what was reserved and not used."""
@@ -82,6 +84,15 @@ class SignalIds:
         self._write_slot()
         self._mapped.flush()
         self._mapped.close()
+
+    def _reserve_block(self) -> None:
+        reserved, self._reserved = self._reserved, self._last + BLOCK_IDS
+        try:
+            self._write_slot()
+            self._mapped.flush()
+        except OSError:
+            self._reserved = reserved
+            raise
 
     def _read_slot(self, slot: int) -> tuple[int, int, int, bytes] | None:
         writes, last, reserved, boot_id, crc, _ = _SLOT.unpack_from(self._mapped, slot * _SLOT.size)

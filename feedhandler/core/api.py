@@ -23,10 +23,12 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 from numba import cfunc, from_dtype, types
 from numba.core.errors import NumbaError
+from numpy.typing import NDArray
 
-from feedhandler.core.events import TICK
+from feedhandler.core.events import SIGNAL, TICK
 from protocols.jit import JIT_ENABLED, kernel
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,14 +52,28 @@ class Venue(NamedTuple):
     write_request: Any
 
 
+class Sender(NamedTuple):
+    """How a signal leaves from the thread that made it, and the memory that this needs, laid out as
+    whoever wrote `send_signal` wants it; words i64[peers, n], texts u8[rows, n], scratch u8[n].
+    """
+
+    send_signal: Any
+    words: NDArray[np.int64]
+    texts: NDArray[np.uint8]
+    scratch: NDArray[np.uint8]
+
+
 _FAULT_LINE = re.compile(r"During: .* \((\d+)\)|^File \".*\", line (\d+):", re.MULTILINE)
 
 STATE_WORDS = 16
 OUT_WORDS = 8
 
+_SIGNALS = types.Array(from_dtype(SIGNAL), 1, "C")
 _TICKS = types.Array(from_dtype(TICK), 1, "C")
 _BYTES = types.Array(types.uint8, 1, "C")
+_BYTE_ROWS = types.Array(types.uint8, 2, "C")
 _I64S = types.Array(types.int64, 1, "C")
+_I64_ROWS = types.Array(types.int64, 2, "C")
 _I32S = types.Array(types.int32, 1, "C")
 
 STAGE = types.int64(_TICKS, types.int64, _I64S, _I64S, _I64S)
@@ -72,6 +88,11 @@ goes to ticks[slots[i]]."""
 
 WRITE_REQUEST = types.int64(_BYTES, _BYTES, types.int64, types.int64)
 """(out, session, seq, count) -> bytes of a re-request written to `out`."""
+
+
+SEND_SIGNAL = types.int64(_SIGNALS, types.int64, types.int64, _I64_ROWS, _BYTE_ROWS, _BYTES)
+"""(signals, index, symbol, words, texts, scratch) -> when the last of it had left, ns since the
+epoch, or 0 when nothing left. The row at `index` is complete and not yet in the ring."""
 
 
 def stage(*params: str) -> Callable[[F], F]:
@@ -135,6 +156,35 @@ def _explain(report: str, first_line: int) -> tuple[int, str]:
 def no_stage_nb(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:  # noqa: ARG001
     """The stage of an empty place: does nothing."""
     return 0
+
+
+@kernel
+def _send_nothing_nb(
+    signals: Any,  # noqa: ARG001
+    at: int,  # noqa: ARG001
+    symbol: int,  # noqa: ARG001
+    words: Any,  # noqa: ARG001
+    texts: Any,  # noqa: ARG001
+    scratch: Any,  # noqa: ARG001
+) -> int:
+    """The sender of a shard without peers."""
+    return 0
+
+
+def make_sender(
+    function: Any,
+    words: NDArray[np.int64],
+    texts: NDArray[np.uint8],
+    scratch: NDArray[np.uint8],
+) -> Sender:
+    """A sender whose function is compiled to SEND_SIGNAL."""
+    return Sender(compile_stage(function, SEND_SIGNAL), words, texts, scratch)
+
+
+def no_sender() -> Sender:
+    """Signals leave by the ring alone."""
+    nothing = (np.zeros((0, 1), np.int64), np.zeros((0, 1), np.uint8), np.zeros(1, np.uint8))
+    return make_sender(_send_nothing_nb, *nothing)
 
 
 def fill_places(stages: Sequence[Any], places: int) -> tuple[Any, ...]:

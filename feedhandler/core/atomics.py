@@ -28,6 +28,15 @@ if TYPE_CHECKING or not JIT_ENABLED:
         """array[index] = value, ordered after every earlier access of this thread."""
         array[index] = value
 
+    def compare_exchange(array: Any, index: int, expected: int, value: int) -> int:
+        """1 and array[index] = value if it was `expected`, else 0: in one step, ordered before and
+        after every other access of this thread.
+        """
+        if array[index] != expected:
+            return 0
+        array[index] = value
+        return 1
+
     def spin_pause() -> None:
         """Tell the core that this is a spin loop."""
 
@@ -56,6 +65,19 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             return context.get_dummy_value()
 
         return types.void(array, types.intp, array.dtype), codegen
+
+    @intrinsic
+    def compare_exchange(typingctx, array, index, expected, value):  # noqa: ANN001, ANN201
+        """1 and array[index] = value if it was `expected`, else 0: in one step, ordered before and
+        after every other access of this thread.
+        """
+
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            element = _element(context, builder, signature.args[0], *args[:2])
+            found = builder.cmpxchg(element, args[2], args[3], "acq_rel", "acquire")
+            return builder.zext(builder.extract_value(found, 1), ir.IntType(64))
+
+        return types.int64(array, types.intp, array.dtype, array.dtype), codegen
 
     @intrinsic
     def spin_pause(typingctx):  # noqa: ANN001, ANN201

@@ -102,7 +102,8 @@ class Watch(IntEnum):
 
 class Shard(NamedTuple):
     """All memory of a shard. Row shapes: ticks TICK[pool], lanes i32[LANES_MAX, pool], state
-    i64[function, instrument, STATE_WORDS].
+    i64[function, instrument, STATE_WORDS]. `sending_ns` is what the signals of the present tick
+    have cost so far by being sent.
     """
 
     book: Book
@@ -128,6 +129,7 @@ class Shard(NamedTuple):
     pattern_state: NDArray[np.int64]
     out: NDArray[np.int64]
     signal_count: NDArray[np.int64]
+    sending_ns: NDArray[np.int64]
     counts: NDArray[np.int64]
     histograms: NDArray[np.int64]
     snapshot: NDArray[np.uint8]
@@ -189,6 +191,7 @@ def allocate_shard(
         pattern_state=np.zeros(functions, np.int64),
         out=np.zeros(OUT_WORDS, np.int64),
         signal_count=np.zeros(1, np.int64),
+        sending_ns=np.zeros(1, np.int64),
         counts=counts,
         histograms=histograms,
         snapshot=np.zeros(capacity.snapshot_bytes, np.uint8),

@@ -21,6 +21,7 @@ from protocols.jit import JIT_ENABLED
 CLOCK_REALTIME = 0
 CLOCK_MONOTONIC = 1
 MSG_DONTWAIT = 0x40
+MSG_NOSIGNAL = 0x4000
 SO_TIMESTAMPNS = 35
 SO_RCVBUFFORCE = 33
 POLLIN = 0x001
@@ -79,6 +80,18 @@ if TYPE_CHECKING or not JIT_ENABLED:
         )
         return result
 
+    def recv(fd: int, at: int, size: int, flags: int) -> int:
+        """Bytes received to address `at`, or -1."""
+        result: int = _libc.recv(
+            ctypes.c_int(fd), ctypes.c_void_p(int(at)), ctypes.c_size_t(size), ctypes.c_int(flags)
+        )
+        return result
+
+    def memcpy(to: int, at: int, size: int) -> int:
+        """Copy `size` bytes from address `at` to address `to`, which is returned."""
+        ctypes.memmove(int(to), int(at), size)
+        return to
+
     def write(fd: int, at: int, size: int) -> int:
         """Bytes written from address `at`, or -1."""
         result: int = _libc.write(ctypes.c_int(fd), ctypes.c_void_p(int(at)), ctypes.c_size_t(size))
@@ -116,6 +129,10 @@ else:  # pragma: no cover - declarations for the compiler; the compiled tests ca
     send = types.ExternalFunction(
         "send", types.intp(types.int32, types.uintp, types.uintp, types.int32)
     )
+    recv = types.ExternalFunction(
+        "recv", types.intp(types.int32, types.uintp, types.uintp, types.int32)
+    )
+    memcpy = types.ExternalFunction("memcpy", types.uintp(types.uintp, types.uintp, types.uintp))
     write = types.ExternalFunction("write", types.intp(types.int32, types.uintp, types.uintp))
     read = types.ExternalFunction("read", types.intp(types.int32, types.uintp, types.uintp))
     poll = types.ExternalFunction("poll", types.int32(types.uintp, types.uintp, types.int32))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.api import Packet, Venue
+from feedhandler.core.api import Packet, Sender, Venue
 from feedhandler.core.atomics import load_acquire, spin_pause, store_release
 from feedhandler.core.book.queue import best_levels_nb
 from feedhandler.core.counts import Count, Histogram
@@ -480,7 +480,9 @@ def _sleep_until_ticks_nb(shard: Shard, rx: Receiver) -> None:
 
 
 @kernel
-def run_inline_nb(shard: Shard, rx: Receiver, venue: Venue, breakers: Any, patterns: Any) -> int:
+def run_inline_nb(
+    shard: Shard, rx: Receiver, venue: Venue, breakers: Any, patterns: Any, sender: Sender
+) -> int:
     """Receive and work on one thread until control[STOP]; rounds made."""
     rounds = 0
     idle_rounds = 0
@@ -488,7 +490,7 @@ def run_inline_nb(shard: Shard, rx: Receiver, venue: Venue, breakers: Any, patte
     while load_acquire(shard.control, Control.STOP) == 0:
         signals = shard.signal_count[0]
         work = poll_once_nb(shard, rx, venue)
-        work += drain_lanes_nb(shard, breakers, patterns, shard.ticks.shape[0])
+        work += drain_lanes_nb(shard, breakers, patterns, sender, shard.ticks.shape[0])
         if shard.signal_count[0] != signals:
             wake_nb(shard, rx, Setting.SIGNAL_FD)
         for word in (BEAT_WALL, BEAT_STEADY):
@@ -498,7 +500,7 @@ def run_inline_nb(shard: Shard, rx: Receiver, venue: Venue, breakers: Any, patte
         idle_rounds = 0 if work else idle_rounds + 1
         if idle_rounds:
             _idle_nb(rx, strategy, idle_rounds)
-    drain_lanes_nb(shard, breakers, patterns, shard.ticks.shape[0])
+    drain_lanes_nb(shard, breakers, patterns, sender, shard.ticks.shape[0])
     wake_nb(shard, rx, Setting.SIGNAL_FD)
     return rounds
 
@@ -522,7 +524,7 @@ def run_receiver_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
 
 
 @kernel
-def run_worker_nb(shard: Shard, rx: Receiver, breakers: Any, patterns: Any) -> int:
+def run_worker_nb(shard: Shard, rx: Receiver, breakers: Any, patterns: Any, sender: Sender) -> int:
     """The worker's thread of the pipelined topology: until the receiver has stopped and the lanes
     are empty; ticks worked on.
     """
@@ -532,7 +534,7 @@ def run_worker_nb(shard: Shard, rx: Receiver, breakers: Any, patterns: Any) -> i
     while True:
         stopping = load_acquire(shard.control, Control.RX_STOPPED)
         signals = shard.signal_count[0]
-        work = drain_lanes_nb(shard, breakers, patterns, CHUNK)
+        work = drain_lanes_nb(shard, breakers, patterns, sender, CHUNK)
         total += work
         if shard.signal_count[0] != signals:
             wake_nb(shard, rx, Setting.SIGNAL_FD)

@@ -308,18 +308,19 @@ class Server:
 
     def _start_agents(self) -> None:
         shard, rx, venue, stages = self._shard, self._rx, self._venue, self._stages
+        stages = stages._replace(sender=self._oms.sender())
         duties: list[tuple[str, Callable[[], Any]]]
         if self._config.engine.topology == "inline":
             duties = [
                 (
                     "inline",
-                    lambda: run_inline_nb(shard, rx, venue, stages.breakers, stages.patterns),
+                    lambda: run_inline_nb(shard, rx, venue, *stages),
                 )
             ]
         else:
             duties = [
                 ("receiver", lambda: run_receiver_nb(shard, rx, venue)),
-                ("worker", lambda: run_worker_nb(shard, rx, stages.breakers, stages.patterns)),
+                ("worker", lambda: run_worker_nb(shard, rx, *stages)),
             ]
         if self._config.engine.lock_memory:
             lock_memory()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.analytics import Rule
-from feedhandler.core.api import StageError, Venue, compile_stage, fill_places
+from feedhandler.core.api import Sender, StageError, Venue, compile_stage, fill_places, no_sender
 from feedhandler.core.book.layout import BookCapacity
 from feedhandler.core.counters import VALUE_WORDS
 from feedhandler.core.counts import COUNT_ROWS, FUNCTIONS_MAX, HISTOGRAM_ROWS
@@ -60,10 +60,13 @@ class Prepared(NamedTuple):
 
 
 class Stages(NamedTuple):
-    """Compiled breakers and patterns, each filled up to FUNCTIONS_MAX places."""
+    """Compiled breakers and patterns, each filled up to FUNCTIONS_MAX places, and where the signals
+    go besides the ring: nowhere, until an OMS side says otherwise.
+    """
 
     breakers: tuple[Any, ...]
     patterns: tuple[Any, ...]
+    sender: Sender
 
 
 def prepare(
@@ -216,7 +219,7 @@ def build_stages(
             compiled.append(fill_places(functions, FUNCTIONS_MAX))
         except StageError as error:
             raise ConfigError(f"{title}: {error}") from None
-    return Stages(compiled[0], compiled[1])
+    return Stages(compiled[0], compiled[1], no_sender())
 
 
 def _load_function(reference: str, where: str) -> Callable[..., int]:

@@ -24,6 +24,7 @@ from feedhandler.core.ring import ring_take_rows_nb
 from feedhandler.server.assemble import Stages, build_stages, find_adapter, scratch_tables
 from feedhandler.server.hiccup import measure_hiccups_nb, request_stop_nb
 from feedhandler.server.snapshots import read_control_nb, write_control_nb
+from oms_out.outlets import warm_up_outlets
 
 _CAPACITY = ShardCapacity(
     book=BookCapacity(instruments=1, orders=256, overflow_orders=2, level_blocks=4, arena=64),
@@ -60,8 +61,12 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
         write_control_nb(shard.control, Control.SNAPSHOT_BLOCKS, 0)
         read_control_nb(shard.control, Control.SNAPSHOT_BLOCKS)
 
+    def signals_out() -> None:
+        warm_up_outlets()
+
     return [
         ("stages and rings", small),
+        ("signals out", signals_out),
         ("inline loop", lambda: _run(run_inline_nb(shard, rx, venue, *stages))),
         ("receiver", lambda: _run(run_receiver_nb(shard, rx, venue))),
         ("worker", lambda: _run(run_worker_nb(shard, rx, *stages))),

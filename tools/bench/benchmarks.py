@@ -3,7 +3,6 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ from numpy.typing import NDArray
 
 from feedhandler.core.book.layout import BookCapacity, allocate_book
 from feedhandler.core.engine import CHUNK
-from feedhandler.core.events import SIGNAL, TICK, SignalKind
+from feedhandler.core.events import TICK
 from feedhandler.core.latency import allocate_histogram
 from feedhandler.core.ring import allocate_ring
 from feedhandler.core.sequence import ENTRY, allocate_window
-from oms_out.encoding import SignalEncoder
 from protocols.binaryfile.kernels import LENGTH_BYTES, index_messages_nb
 from protocols.binaryfile.reader import load_bytes
 from protocols.itch50.rows import OTHER, allocate_scratch
@@ -28,7 +26,7 @@ from protocols.pcap.frames import build_datagram, build_ethernet_frame
 from protocols.pcap.reader import open_capture
 from protocols.pcap.writer import PcapWriter
 from protocols.permute import VECTOR_BYTES
-from tools.bench import fix
+from tools.bench import fix, signals
 from tools.bench.books import book_peer, books
 from tools.bench.kernels import (
     VALUES,
@@ -43,7 +41,7 @@ from tools.bench.kernels import (
     ring_round_trips_nb,
     store_packets_nb,
 )
-from tools.bench.measure import Benchmark, Run, Timing, Workload
+from tools.bench.measure import Benchmark, Run, Timing, Workload, timed
 from tools.bench.peers import peer
 from tools.exchange.flow import generate_nb
 from tools.exchange.layout import FlowSettings, allocate_engine
@@ -58,15 +56,7 @@ _CAPTURE_MESSAGES = 40
 _CAPTURE_PACKETS_MAX = 50_000
 _FRAMES_AT_ONCE = 65_536
 _ROWS_AT_ONCE = 4_096
-_FIX_ROWS = 1_000
-_FIX_ROUNDS_A_LOOP = 100_000
 _BOOK = BookCapacity(instruments=1_024)
-
-
-def _timed(operations: int, work: Callable[[], Any]) -> Timing:
-    started_ns = time.perf_counter_ns()
-    work()
-    return Timing(operations, time.perf_counter_ns() - started_ns)
 
 
 def random_values() -> NDArray[np.int64]:
@@ -91,14 +81,14 @@ def exchange_generate(workload: Workload) -> Run:
         while generate_nb(engine, buffer, settings.messages)[0]:
             pass
 
-    return lambda: _timed(settings.messages, partial(generate, allocate_engine(settings)))
+    return lambda: timed(settings.messages, partial(generate, allocate_engine(settings)))
 
 
 def itch_frame(workload: Workload) -> Run:
     """Where each message begins, 65,536 at a time."""
     buf, lengths = load_bytes(workload.path), np.array(LENGTHS, np.int64)
     blocks = np.zeros(_FRAMES_AT_ONCE + 1, np.int64)
-    return lambda: _timed(workload.messages, lambda: frame_nb(buf, lengths, blocks))
+    return lambda: timed(workload.messages, lambda: frame_nb(buf, lengths, blocks))
 
 
 def itch_fields(workload: Workload) -> Run:
@@ -106,7 +96,7 @@ def itch_fields(workload: Workload) -> Run:
     buf, scratch = load_bytes(workload.path), allocate_scratch(_ROWS_AT_ONCE)
     table_bytes = (_ROWS_AT_ONCE + 1) * VECTOR_BYTES
     out, first_at = np.zeros(OTHER * table_bytes, np.uint8), np.arange(OTHER) * table_bytes
-    return lambda: _timed(
+    return lambda: timed(
         workload.messages, lambda: fields_nb(buf, scratch, out, first_at, np.zeros_like(first_at))
     )
 
@@ -115,9 +105,7 @@ def itch_decode(workload: Workload) -> Run:
     """Blocks in memory to ticks, 64 at a time."""
     buf = load_bytes(workload.path)
     ticks, slots = _tick_slots()
-    return lambda: _timed(
-        workload.messages, lambda: decode_nb(buf, workload.messages, ticks, slots)
-    )
+    return lambda: timed(workload.messages, lambda: decode_nb(buf, workload.messages, ticks, slots))
 
 
 def itch_decode_and_book(workload: Workload) -> Run:
@@ -127,7 +115,7 @@ def itch_decode_and_book(workload: Workload) -> Run:
 
     def run() -> Timing:
         book = allocate_book(_BOOK)
-        return _timed(
+        return timed(
             workload.messages,
             lambda: decode_and_book_nb(book, buf, workload.messages, ticks, slots),
         )
@@ -148,7 +136,7 @@ def replay_file(workload: Workload) -> Run:
 def ring_one_thread(workload: Workload) -> Run:
     """A push and a pop."""
     ring = allocate_ring(_RING_CELLS)
-    return lambda: _timed(workload.loops, lambda: ring_round_trips_nb(ring, workload.loops))
+    return lambda: timed(workload.loops, lambda: ring_round_trips_nb(ring, workload.loops))
 
 
 def ring_two_threads(workload: Workload) -> Run:
@@ -173,7 +161,7 @@ def ring_two_threads(workload: Workload) -> Run:
 def histogram_record(workload: Workload) -> Run:
     """One value of up to a millisecond into a log-linear histogram."""
     histogram, values = allocate_histogram(), random_values()
-    return lambda: _timed(
+    return lambda: timed(
         workload.loops, lambda: record_values_nb(histogram, values, workload.loops)
     )
 
@@ -181,7 +169,7 @@ def histogram_record(workload: Workload) -> Run:
 def counter_add(workload: Workload) -> Run:
     """One addition to a counter, another one each time."""
     table, values = np.zeros((64, 8), np.int64), random_values()
-    return lambda: _timed(workload.loops, lambda: add_counts_nb(table, values, workload.loops))
+    return lambda: timed(workload.loops, lambda: add_counts_nb(table, values, workload.loops))
 
 
 def window_store(workload: Workload) -> Run:
@@ -191,14 +179,14 @@ def window_store(workload: Workload) -> Run:
     packet["size"] = _PACKET_BYTES
     buf = np.zeros(_PACKET_BYTES, np.uint8)
     count = workload.loops // 100
-    return lambda: _timed(count, lambda: store_packets_nb(window, packet, buf, count))
+    return lambda: timed(count, lambda: store_packets_nb(window, packet, buf, count))
 
 
 def pcap_index(workload: Workload) -> Run:
     """A frame of a capture to a row of the table of datagrams, VLAN tag and IP headers included."""
     path = workload.folder / "lines.pcap"
     frames = _write_capture(workload)
-    return lambda: _timed(frames, lambda: open_capture(path))
+    return lambda: timed(frames, lambda: open_capture(path))
 
 
 def _write_capture(workload: Workload) -> int:
@@ -218,29 +206,6 @@ def _write_capture(workload: Workload) -> int:
             frame = build_ethernet_frame(build_datagram(payload, source, line), vlans=(7,))
             writer.write(first * 1_000, frame)
     return -(-found // _CAPTURE_MESSAGES)
-
-
-def fix_encode(workload: Workload) -> Run:
-    """A signal's row to the body of its FIX message (NewOrderSingle)."""
-    rows = np.zeros(_FIX_ROWS, SIGNAL)
-    rows["signal_id"] = np.arange(1, _FIX_ROWS + 1)
-    rows["kind"] = SignalKind.ORDER
-    rows["side"] = np.where(np.arange(_FIX_ROWS) % 2, 1, -1)
-    rows["price_e9"] = 101_250_000_000 + 10_000_000 * np.arange(_FIX_ROWS)
-    rows["qty"] = 100
-    rows["seq"] = np.arange(_FIX_ROWS) * 97
-    for stamp in ("ts_exch_ns", "ts_rx_ns", "ts_signal_ns"):
-        rows[stamp] = 1_700_000_000_123_456_789 + 1_000_003 * np.arange(_FIX_ROWS)
-    table: list[Any] = rows.tolist()
-    encoder = SignalEncoder(lambda _instrument: "ZVZZT", ["imbalance"])
-    rounds = max(workload.loops // (_FIX_ROUNDS_A_LOOP * 10), 1)
-
-    def encode() -> None:
-        for _ in range(rounds):
-            for row in table:
-                encoder.encode(row)
-
-    return lambda: _timed(rounds * _FIX_ROWS, encode)
 
 
 BENCHMARKS = (
@@ -264,7 +229,9 @@ BENCHMARKS = (
     Benchmark("counter_add", "addition", counter_add),
     Benchmark("window_store", "packet kept and dropped", window_store),
     Benchmark("pcap_index", "frame indexed", pcap_index),
-    Benchmark("fix_encode", "signal encoded", fix_encode),
+    Benchmark("fix_encode", "signal's message, in Python", signals.fix_encode),
+    Benchmark("fix_signal", "signal's message, by a kernel", signals.fix_signal),
+    Benchmark("fix_signal_sent", "the same, sent and received", signals.fix_signal_sent),
     Benchmark("fix_tokenise", "message framed, in tokens", fix.fix_tokenise),
     Benchmark("fix_decode", "message, prices and sizes too", fix.fix_decode),
     Benchmark("fix_entries", "message to typed rows", fix.fix_entries),

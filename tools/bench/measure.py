@@ -4,6 +4,7 @@ import os
 import platform
 import statistics
 import subprocess
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -77,6 +78,13 @@ class Result(NamedTuple):
             "highest_ns": self.highest / 10,
             "operations_per_s": self.operations_per_s,
         }
+
+
+def timed(operations: int, work: Callable[[], Any]) -> Timing:
+    """What so many operations took, all done by one call."""
+    started_ns = time.perf_counter_ns()
+    work()
+    return Timing(operations, time.perf_counter_ns() - started_ns)
 
 
 def measure(benchmark: Benchmark, workload: Workload, runs: int = RUNS) -> Result:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.events import ONE_E9
+from feedhandler.core.text import write_integer_nb, write_plain_nb, write_symbol_nb
 from protocols.jit import kernel
 from protocols.wire import Bytes
 
@@ -16,28 +17,9 @@ _ZERO = ord("0")
 _COMMA = ord(",")
 _POINT = ord(".")
 _NEWLINE = ord("\n")
-_HASH = ord("#")
-_BLANK = ord(" ")
-_QUOTE = ord('"')
-_UNKNOWN = ord("?")
-_TILDE = ord("~")
 
-SYMBOL_BYTES_MAX = 72
+NAME_BYTES_MAX = 72
 """More than a name of 64 characters, eight characters, or # and a number."""
-
-
-@kernel
-def write_integer_nb(out: Bytes, at: int, value: int) -> int:
-    """Decimal digits of `value` >= 0 at out[at]; where the next byte goes."""
-    size = np.int64(1)
-    rest = value // 10
-    while rest > 0:
-        size += 1
-        rest //= 10
-    for i in range(size - 1, -1, -1):
-        out[at + i] = _ZERO + value % 10
-        value //= 10
-    return at + size
 
 
 @kernel
@@ -56,14 +38,6 @@ def write_price_nb(out: Bytes, at: int, price_e9: int) -> int:
 
 
 @kernel
-def write_plain_nb(out: Bytes, at: int, byte: int) -> int:
-    """A character that breaks no row apart, or "?" for one that could; where the next byte goes."""
-    is_plain = _BLANK < byte <= _TILDE and byte not in (_COMMA, _QUOTE)
-    out[at] = byte if is_plain else _UNKNOWN
-    return at + 1
-
-
-@kernel
 def write_name_nb(out: Bytes, at: int, symbol: int, instrument: int, names: Bytes) -> int:
     """The name of an instrument in full, where `names` (u8[n, 1 + m], a length and text) has it,
     else as `write_symbol_nb`; where the next byte goes.
@@ -72,20 +46,6 @@ def write_name_nb(out: Bytes, at: int, symbol: int, instrument: int, names: Byte
         return write_symbol_nb(out, at, symbol, instrument)
     for i in range(1, np.int64(names[instrument, 0]) + 1):
         at = write_plain_nb(out, at, np.int64(names[instrument, i]))
-    return at
-
-
-@kernel
-def write_symbol_nb(out: Bytes, at: int, symbol: int, instrument: int) -> int:
-    """The text that `feedhandler.core.events.symbol_text` gives, where the next byte goes."""
-    if symbol == 0 or symbol & 0xFF == _BLANK:
-        out[at] = _HASH
-        return write_integer_nb(out, at + 1, instrument)
-    for i in range(8):
-        byte = (symbol >> (8 * i)) & 0xFF
-        if byte == _BLANK:
-            break
-        at = write_plain_nb(out, at, byte)
     return at
 
 

@@ -154,7 +154,7 @@ def replay_blocks_nb(
         packet["seq"] = channel["next_seq"]
         packet["end"] = channel["next_seq"] + count
         apply_blocks_nb(shard, venue.normalise, buf, at, shard.packet)
-        drain_lanes_nb(shard, stages[0], stages[1], CHUNK)
+        drain_lanes_nb(shard, stages[0], stages[1], stages[2], CHUNK)
         cursor[Cursor.AT] = at + used
         if status == Status.TRUNCATED or status == Status.OK:
             return status
@@ -165,7 +165,7 @@ def replay_blocks_nb(
 def _settle_nb(shard: Shard, venue: Venue, stages: Any, now_ns: int) -> int:
     """Apply kept packets whose turn has come and empty the lanes; 1 when there may be more."""
     packets = drain_window_nb(shard, venue, now_ns)
-    drain_lanes_nb(shard, stages[0], stages[1], shard.ticks.shape[0])
+    drain_lanes_nb(shard, stages[0], stages[1], stages[2], shard.ticks.shape[0])
     return int(packets > 0)
 
 

@@ -107,7 +107,7 @@ class Replay:
         stages = build_stages(
             self.shard, config.breakers if config else (), config.patterns if config else ()
         )
-        self._stages = (stages.breakers, stages.patterns)
+        self._stages = stages
         adapter = find_adapter(config.feed.adapter if config else "nasdaq_itch")
         self._venue = adapter.venue()
         session = adapter.session_bytes(config.feed.session if config else "")

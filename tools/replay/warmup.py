@@ -8,6 +8,7 @@ from adapters.fix_md.adapter import ADAPTER as FIX_MD
 from adapters.fix_md.layout import allocate_feed, allocate_reading
 from adapters.fix_md.messages import Column, convert_nb
 from feedhandler.core.engine import CHUNK
+from feedhandler.core.text import SYMBOL_BYTES_MAX, write_symbol_nb
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.warmup_steps import smallest_engine
 from protocols.binaryfile.kernels import index_messages_nb
@@ -23,7 +24,7 @@ from protocols.pcap.kernels_time import read_ordered_u32_nb
 from protocols.pcap.layout import allocate_section, allocate_table
 from protocols.soupbintcp.kernels import scan_sequenced_nb
 from protocols.soupbintcp.kernels_find import find_packets_nb
-from tools.replay.csv_kernels import SYMBOL_BYTES_MAX, format_bbo_nb, write_symbol_nb
+from tools.replay.csv_kernels import format_bbo_nb
 from tools.replay.fix_kernels import SESSION_VIEW, copy_messages_nb, read_headers_nb
 from tools.replay.kernels import (
     CURSOR_WORDS,
@@ -42,14 +43,13 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
     """(title, function) of each step that needs the engine, for `feedhandler.server.warmup`."""
     venue = find_adapter("nasdaq_itch").venue()
     shard, rx, stages = smallest_engine()
-    pair = (stages.breakers, stages.patterns)
     cursor = np.zeros(CURSOR_WORDS, np.int64)
     buf = np.zeros(2, np.uint8)
 
     def blocks() -> None:
         index = np.zeros(CHUNK + 1, np.int64)
         index_messages_nb(buf, 0, 0, index)
-        replay_blocks_nb(shard, venue, pair, buf, cursor, index)
+        replay_blocks_nb(shard, venue, stages, buf, cursor, index)
 
     def datagrams() -> None:
         packets = np.zeros((4, 1), np.int64)
@@ -57,8 +57,8 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
         lines = np.full(1, -1, np.int64)
         has_data_nb(venue, buf, buf, packets, session, rx.parsed)
         number_lines_nb(venue, buf, buf, packets, session, rx.parsed, lines)
-        replay_datagrams_nb(shard, rx, venue, pair, buf, buf, packets, cursor)
-        finish_datagrams_nb(shard, rx, venue, pair, cursor)
+        replay_datagrams_nb(shard, rx, venue, stages, buf, buf, packets, cursor)
+        finish_datagrams_nb(shard, rx, venue, stages, cursor)
         format_bbo_nb(shard.bbo, 0, shard.instruments, np.zeros((0, 1), np.uint8), buf)
         write_symbol_nb(np.zeros(SYMBOL_BYTES_MAX, np.uint8), 0, 0, 0)
 

@@ -11,12 +11,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from feedhandler.core.events import SIGNAL, SignalKind
 from feedhandler.core.ring import allocate_ring, ring_commit_nb, ring_reserve_nb
 from oms_out.config import OmsConfig
+from oms_out.outlet import Outlet
+from oms_out.outlet_layout import State, Word
 from oms_out.server import OmsServer
+from protocols.fix.framing import Framer
+from protocols.fix.message import Identity, decode, encode, encode_fields
+from protocols.fix.times import format_utc_timestamp
 
 SOURCES = ("imbalance", "price_band")
+INSTRUMENT_COLUMN = (SIGNAL.names or ()).index("instrument")
 
 
 class Metrics:
@@ -69,6 +77,32 @@ class Rig:
             ring_commit_nb(self.signals)
         os.eventfd_write(self.wakeup_fd, 1)
 
+    def emit(self, *rows: tuple[int, ...]) -> None:
+        """What the producer's kernel does with a sender: rows are sent where that can be done at
+        once, then put into the ring; the wake-up is left to `wake`.
+        """
+        sender = self.server.sender()
+        for row in rows:
+            at = ring_reserve_nb(self.signals)
+            assert at >= 0
+            self.signals.cells[at] = row
+            symbol = int.from_bytes(b"SYM%d    " % row[INSTRUMENT_COLUMN], "little")
+            memory = (sender.words, sender.texts, sender.scratch)
+            sender.send_signal(self.signals.cells, np.int64(at), np.int64(symbol), *memory)
+            ring_commit_nb(self.signals)
+
+    def wake(self) -> None:
+        os.eventfd_write(self.wakeup_fd, 1)
+
+    def outlet(self, comp_id: str = "OMS1") -> Outlet:
+        found = self.server._accounts[comp_id].outlet
+        assert found is not None
+        return found
+
+    def is_free(self, comp_id: str = "OMS1") -> bool:
+        """Whether the producer may send to this session now."""
+        return bool(self.outlet(comp_id)._words[Word.STATE] == State.FREE)
+
     def status(self, comp_id: str = "OMS1"):
         return next(item for item in self.server.statuses() if item.target_comp_id == comp_id)
 
@@ -76,6 +110,34 @@ class Rig:
         await self.server.stop(2.0)
         with suppress(OSError):
             os.close(self.wakeup_fd)
+
+
+class RawPeer:
+    """A peer that does only what the test says."""
+
+    def __init__(self, sock: socket.socket, sender: str = "OMS1") -> None:
+        self.sock = sock
+        self.identity = Identity(sender, "FEEDHANDLER")
+        self.framer = Framer()
+        self.seq = 0
+
+    async def say(self, msg_type: bytes, body: bytes = b"") -> None:
+        self.seq += 1
+        stamp = format_utc_timestamp(time.time_ns())
+        wire = encode(self.identity, msg_type, self.seq, stamp, body)
+        await asyncio.get_running_loop().sock_sendall(self.sock, wire)
+
+    async def log_on(self) -> None:
+        await self.say(b"A", encode_fields((98, 0), (108, 30)))
+        assert (await self.hear()).msg_type == b"A"
+
+    async def hear(self):
+        while (frame := self.framer.next_frame()) is None:
+            async with asyncio.timeout(5):
+                data = await asyncio.get_running_loop().sock_recv(self.sock, 65_536)
+            assert data, "the server closed the connection"
+            self.framer.feed(data)
+        return decode(frame)
 
 
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:

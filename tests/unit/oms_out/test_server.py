@@ -15,10 +15,8 @@ from feedhandler.core.events import BreakerLevel, SignalKind
 from oms_out.contract import OmsCount, OmsGauge
 from oms_out.link import Link
 from oms_out.store import FileStore, StoreError
-from protocols.fix.framing import Framer
-from protocols.fix.message import Identity, decode, encode, encode_fields
-from protocols.fix.times import format_utc_timestamp
-from tests.unit.oms_out.support import Rig, dial, read_to_end, signal_row, until
+from protocols.fix.message import Identity, encode, encode_fields
+from tests.unit.oms_out.support import RawPeer, Rig, dial, read_to_end, signal_row, until
 from tools.oms_client.client import ClientSettings, OmsClient
 
 
@@ -48,34 +46,6 @@ class RunningClient:
         await self.task
         self.client.close()
         return self.client.report()
-
-
-class RawPeer:
-    """A peer that does only what the test says."""
-
-    def __init__(self, sock: socket.socket, sender: str = "OMS1") -> None:
-        self.sock = sock
-        self.identity = Identity(sender, "FEEDHANDLER")
-        self.framer = Framer()
-        self.seq = 0
-
-    async def say(self, msg_type: bytes, body: bytes = b"") -> None:
-        self.seq += 1
-        stamp = format_utc_timestamp(time.time_ns())
-        wire = encode(self.identity, msg_type, self.seq, stamp, body)
-        await asyncio.get_running_loop().sock_sendall(self.sock, wire)
-
-    async def log_on(self) -> None:
-        await self.say(b"A", encode_fields((98, 0), (108, 30)))
-        assert (await self.hear()).msg_type == b"A"
-
-    async def hear(self):
-        while (frame := self.framer.next_frame()) is None:
-            async with asyncio.timeout(5):
-                data = await asyncio.get_running_loop().sock_recv(self.sock, 65_536)
-            assert data, "the server closed the connection"
-            self.framer.feed(data)
-        return decode(frame)
 
 
 async def test_every_signal_reaches_every_session_and_is_acknowledged(tmp_path: Path):

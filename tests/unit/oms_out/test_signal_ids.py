@@ -119,6 +119,18 @@ def test_a_disk_that_refuses_is_asked_again_for_the_same_block(
     assert SignalIds(path, LATER_BOOT).last > 3
 
 
+def test_ids_are_reserved_before_the_last_one_is_used(path: Path):
+    ids = SignalIds(path, BOOT)
+    limit = ids.reserve_ahead()
+    assert limit == BLOCK_IDS
+    assert SignalIds(path, LATER_BOOT).last == limit
+    ids.note(BLOCK_IDS // 2)
+    assert ids.reserve_ahead() == limit
+    ids.note(BLOCK_IDS // 2 + 1)
+    assert ids.reserve_ahead() == BLOCK_IDS // 2 + 1 + BLOCK_IDS
+    assert SignalIds(path, LATER_BOOT).last == BLOCK_IDS // 2 + 1 + BLOCK_IDS
+
+
 def test_this_machine_tells_which_start_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     assert len(read_boot_id()) == 16
     assert read_boot_id() == read_boot_id()

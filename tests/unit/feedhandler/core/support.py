@@ -10,7 +10,7 @@ import pytest
 
 from adapters.nasdaq_itch.adapter import ADAPTER
 from feedhandler.core.analytics import Rule
-from feedhandler.core.api import fill_places
+from feedhandler.core.api import fill_places, no_sender
 from feedhandler.core.book.layout import BookCapacity
 from feedhandler.core.counters import VALUE_WORDS
 from feedhandler.core.counts import COUNT_ROWS, FUNCTIONS_MAX, HISTOGRAM_ROWS, Count
@@ -28,6 +28,7 @@ from feedhandler.core.receive import (
 )
 from feedhandler.core.ring import ring_take_rows_nb
 from feedhandler.core.stages import drain_lanes_nb
+from feedhandler.server.assemble import Stages
 from protocols.itch50.codec import encode
 from protocols.moldudp64.codec import Packet, Request, decode_request, encode_packet
 
@@ -103,7 +104,9 @@ class Engine:
         self.shard.settings[Setting.PATTERNS] = len(patterns)
         self.rx: Receiver = allocate_receiver(fds, ADAPTER.session_bytes(session), 2_048)
         self.venue = ADAPTER.venue()
-        self.stages = fill_places(breakers, FUNCTIONS_MAX), fill_places(patterns, FUNCTIONS_MAX)
+        self.stages = Stages(
+            fill_places(breakers, FUNCTIONS_MAX), fill_places(patterns, FUNCTIONS_MAX), no_sender()
+        )
         self.now_ns = SECOND
 
     @property

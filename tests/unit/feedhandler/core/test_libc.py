@@ -18,6 +18,7 @@ from feedhandler.core.libc import (
     allocate_batch,
     clock_ns,
     errno_now,
+    memcpy,
     poll,
     recvmmsg,
     sched_yield,
@@ -30,6 +31,17 @@ from protocols.jit import kernel
 
 SLOT_BYTES = 256
 NS_PER_S = 1_000_000_000
+
+
+@kernel
+def copy_nb(to: np.ndarray, source: np.ndarray, size: int):
+    memcpy(to.ctypes.data, source.ctypes.data, size)
+
+
+def test_bytes_are_copied_up_to_the_size_and_no_further():
+    to = np.zeros(6, np.uint8)
+    copy_nb(to, np.arange(1, 7, dtype=np.uint8), 4)
+    assert to.tolist() == [1, 2, 3, 4, 0, 0]
 
 
 @kernel

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from feedhandler.core.api import compile_stage
+from feedhandler.core.api import compile_stage, make_sender
 from feedhandler.core.breakers import price_band
 from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import Setting
 from feedhandler.core.events import BreakerLevel, SignalKind
+from feedhandler.core.libc import CLOCK_REALTIME, clock_ns
 from feedhandler.core.patterns import imbalance_with_trade
 from tests.unit.feedhandler.core.support import (
     CAPACITY,
@@ -271,3 +272,33 @@ def test_built_in_breaker_and_pattern_work_together_on_messages():
     assert found == [(order, 3, 0), (breaker, 4, halted), (breaker, 6, normal)]
     assert (signals[0]["price_e9"], signals[0]["qty"]) == (1_000_000_000, 25)
     assert signals[1]["value_2"] == 200
+
+
+def send_slowly(signals: Any, at: int, symbol: int, words: Any, texts: Any, scratch: Any) -> int:
+    """Sender: notes what it is given, and takes two milliseconds."""
+    words[0, 0] += 1
+    words[0, 1] = signals[at]["signal_id"]
+    words[0, 2] = signals[at]["seq"]
+    words[0, 3] = symbol
+    words[0, 4] = at + texts[0, 0] + scratch[0]
+    until_ns = signals[at]["ts_signal_ns"] + 2_000_000
+    now_ns = clock_ns(CLOCK_REALTIME)
+    while now_ns < until_ns:
+        now_ns = clock_ns(CLOCK_REALTIME)
+    return now_ns
+
+
+def test_a_sender_gets_every_row_and_its_time_is_no_patterns():
+    engine = engine_with([], [propose])
+    engine.shard.settings[Setting.TIMED] = 1
+    engine.shard.settings[Setting.PATTERN_BUDGET_NS] = 1_900_000
+    memory = (np.zeros((1, 8), np.int64), np.zeros((1, 1), np.uint8), np.zeros(1, np.uint8))
+    engine.stages = engine.stages._replace(sender=make_sender(send_slowly, *memory))
+    engine.feed([system_event(), trade(1, 5), trade(1, 7)])
+    words = memory[0][0].tolist()
+    signals = engine.signals()
+    assert len(signals) == words[0] > 0
+    assert words[1] == signals[-1]["signal_id"]
+    assert words[2] == signals[-1]["seq"]
+    assert words[3] == engine.shard.instruments[1]["symbol"]
+    assert engine.count(Count.PATTERN_OVERRUNS) == 0

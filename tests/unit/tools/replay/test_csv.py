@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from feedhandler.core.analytics import INSTRUMENT
 from feedhandler.core.engine import BBO
-from feedhandler.core.events import symbol_text
 from protocols.pcap.sniff import sniff_format
 from tests.unit.tools.replay.support import (
     Datagram,
@@ -24,12 +23,11 @@ from tests.unit.tools.replay.support import (
     write_capture,
 )
 from tools.replay.csv_kernels import (
+    NAME_BYTES_MAX,
     ROW_BYTES_MAX,
-    SYMBOL_BYTES_MAX,
     format_bbo_nb,
     write_name_nb,
     write_price_nb,
-    write_symbol_nb,
 )
 from tools.replay.replay import Replay
 
@@ -100,7 +98,7 @@ def test_a_name_is_shown_in_full_where_there_is_one(name: bytes, shown: bytes):
     names = np.zeros((2, 65), np.uint8)
     names[1, 0] = len(name)
     names[1, 1 : 1 + len(name)] = np.frombuffer(name, np.uint8)
-    out = np.zeros(SYMBOL_BYTES_MAX, np.uint8)
+    out = np.zeros(NAME_BYTES_MAX, np.uint8)
     assert out[: write_name_nb(out, 0, 0, 1, names)].tobytes() == shown
     symbol = int.from_bytes(b"ZVZZT   ", "little")
     assert out[: write_name_nb(out, 0, symbol, 2, names)].tobytes() == b"ZVZZT"
@@ -122,29 +120,3 @@ def test_a_row_shows_its_numbers_in_full(
     size = format_bbo_nb(rows, 1, instruments, NO_NAMES, out)
     shown = f"{seq},{ts_ns},ZVZZT,{shown_price(*bid)},{shown_price(*ask)}\n"
     assert out[:size].tobytes().decode() == shown
-
-
-@pytest.mark.parametrize(
-    ("raw", "shown"),
-    [
-        (b"ZVZZT   ", b"ZVZZT"),
-        (b"ABCDEFGH", b"ABCDEFGH"),
-        (b"BRK.A   ", b"BRK.A"),
-        (b'A,B"C\nD ', b"A?B?C?D"),
-        (b"\xff\x7f\x1f     ", b"???"),
-        (bytes(8), b"#321"),
-        (b" " * 8, b"#321"),
-    ],
-)
-def test_a_symbol_never_breaks_its_row(raw: bytes, shown: bytes):
-    out = np.zeros(SYMBOL_BYTES_MAX, np.uint8)
-    symbol = int.from_bytes(raw, "little", signed=True)
-    size = write_symbol_nb(out, 0, symbol, 321)
-    assert out[:size].tobytes() == shown == symbol_text(symbol, 321).encode()
-
-
-@given(st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**16 - 1))
-def test_every_output_shows_the_same_symbol(symbol: int, instrument: int):
-    out = np.zeros(SYMBOL_BYTES_MAX, np.uint8)
-    size = write_symbol_nb(out, 0, symbol, instrument)
-    assert out[:size].tobytes().decode("ascii") == symbol_text(symbol, instrument)
