@@ -17,7 +17,7 @@ from oms_out.contract import SignalTag
 from oms_out.store import FileStore
 from protocols.fix.message import decode
 from tools.demo.processes import Processes, read_json
-from tools.demo.setup import Options, Plan, make_plan
+from tools.demo.setup import Options, Plan, free_ports, make_plan
 from tools.demo.verdict import judge
 
 STOP_S = 5
@@ -33,8 +33,12 @@ def run_command(
 
 
 def run_demo(*words: object) -> dict[str, Any]:
-    """The report of a demo that must be clean: the one line of its output."""
-    done = run_command("demo", "--json", *words)
+    """The report of a demo that must be clean: the one line of its output. Its server sleeps when
+    there is nothing to do, unless `words` say otherwise; another demo may run beside it.
+    """
+    idle = () if "--idle" in words else ("--idle", "backoff")
+    port = ("--metrics-port", free_ports(1)[0])
+    done = run_command("demo", "--json", *port, *idle, *words)
     assert done.stdout.count("\n") == 1, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     assert (report["faults"], report["clean"]) == ([], True)
@@ -130,6 +134,7 @@ class Scene:
 @contextmanager
 def scene(folder: Path, **options: Any) -> Iterator[Scene]:
     """A run with these `Options` in `folder`; whatever still lives at its end is killed."""
-    plan = make_plan(folder, Options(**({"idle": "backoff"} | options)))
+    usual = {"idle": "backoff", "metrics_port": free_ports(1)[0]}
+    plan = make_plan(folder, Options(**(usual | options)))
     with Processes(plan) as processes:
         yield Scene(plan, processes)

@@ -12,7 +12,7 @@ from feedhandler.core.sequence import State
 from tests.end_to_end.support import scene, wait_for
 from tools.demo.setup import free_ports
 
-pytestmark = [pytest.mark.compiled_only, pytest.mark.alone]
+pytestmark = [pytest.mark.compiled_only, pytest.mark.paced]
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
 CUT_AT_S = 5

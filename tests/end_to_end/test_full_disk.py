@@ -9,7 +9,7 @@ import pytest
 
 from tests.end_to_end.support import scene
 
-pytestmark = pytest.mark.compiled_only
+pytestmark = [pytest.mark.compiled_only, pytest.mark.paced]
 
 RATE = 30_000
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.end_to_end.support import scene
 
-pytestmark = [pytest.mark.compiled_only, pytest.mark.alone]
+pytestmark = [pytest.mark.compiled_only, pytest.mark.paced]
 
 CUT_AT_S = 1
 CUT_S = 2

@@ -9,7 +9,7 @@ from feedhandler.core.sequence import State
 from oms_out.store import FileStore
 from tests.end_to_end.support import STOP_S, scene, wait_for
 
-pytestmark = [pytest.mark.compiled_only, pytest.mark.alone]
+pytestmark = [pytest.mark.compiled_only, pytest.mark.paced]
 
 RATE = 40_000
 

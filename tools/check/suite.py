@@ -1,14 +1,14 @@
-"""`make test`: the kernels' tests interpreted, with branch coverage, then the whole suite compiled.
+"""`make test`: plain Python once, with branch coverage; the kernels' tests interpreted, with branch
+coverage too; then everything with kernels compiled.
 
 The interpreted run shows which branches no test takes; it cannot show integer overflow or what two
-threads do, so both are needed. Tests run side by side, but for those that measure time or need the
-cores for themselves (marked `alone`): these come last, one after the other.
+threads do, so both are needed. Tests run side by side; those that live by the clock (`paced`) come
+afterwards, two at a time, and those that need the cores for themselves (`alone`) last.
 """
 
 import os
 import sys
 
-from tools.check.sources import ROOT
 from tools.check.steps import Step, module
 
 KERNEL_TESTS = (
@@ -17,28 +17,80 @@ KERNEL_TESTS = (
     "tests/property",
     "tests/acceptance",
 )
+"""What shows the branches of protocols and engine."""
+
+PLAIN_TESTS = (
+    "tests/acceptance/test_fix_sessions.py",
+    "tests/property/test_fix_dictionaries.py",
+    "tests/property/test_ip_fragments.py",
+    "tests/property/test_tcp_streams.py",
+    "tests/unit/protocols/fix/dictionary",
+    "tests/unit/protocols/fix/test_framing.py",
+    "tests/unit/protocols/fix/test_hostile_peers.py",
+    "tests/unit/protocols/fix/test_message.py",
+    "tests/unit/protocols/fix/test_quickfix.py",
+    "tests/unit/protocols/fix/test_rules.py",
+    "tests/unit/protocols/fix/test_schedule.py",
+    "tests/unit/protocols/fix/test_session.py",
+    "tests/unit/protocols/fix/test_store.py",
+    "tests/unit/protocols/fix/test_times.py",
+    "tests/unit/protocols/glimpse/test_session.py",
+    "tests/unit/protocols/glimpse/test_spec.py",
+    "tests/unit/protocols/glimpse/test_splice.py",
+    "tests/unit/protocols/itch50/test_codec.py",
+    "tests/unit/protocols/itch50/test_slow_book.py",
+    "tests/unit/protocols/itch50/test_slow_itch.py",
+    "tests/unit/protocols/moldudp64/test_link.py",
+    "tests/unit/protocols/moldudp64/test_receiver.py",
+    "tests/unit/protocols/moldudp64/test_sender.py",
+    "tests/unit/protocols/ouch42",
+    "tests/unit/protocols/pcap/test_tcp.py",
+    "tests/unit/protocols/soupbintcp/test_hostile.py",
+    "tests/unit/protocols/soupbintcp/test_packets.py",
+    "tests/unit/protocols/soupbintcp/test_resume.py",
+    "tests/unit/protocols/soupbintcp/test_session.py",
+    "tests/unit/protocols/test_ahead.py",
+    "tests/unit/protocols/test_errors.py",
+    "tests/unit/protocols/test_hostile_messages.py",
+    "tests/unit/protocols/test_kept.py",
+    "tests/unit/protocols/test_message.py",
+    "tests/unit/protocols/test_tshark_framing.py",
+)
+"""Those of them that load no kernel: interpreted and compiled they would be the same. A test holds
+this list against what they import."""
+
 _WORKERS_MAX = 4
+_WHOLE = ("--ignore=tests/perf", "--ignore=tests/interop")
 
 
 def main() -> int:
     """Run all, also after one failed; 0 when every test and the coverage are good."""
     workers = min(os.cpu_count() or 1, _WORKERS_MAX)
-    pytest = ("pytest", "--quiet")
-    beside = (*pytest, f"--numprocesses={workers}", "--dist=worksteal")
-    whole = ("--ignore=tests/perf", "--ignore=tests/interop")
-    kernel_tests = [path for path in KERNEL_TESTS if (ROOT / path).is_dir()]
-    interpreted = ("coverage", "run", "-m", *beside, "-m", "not compiled_only", *kernel_tests)
+    without_plain = tuple(f"--ignore={path}" for path in PLAIN_TESTS)
+    coverage = ("coverage", "run", "-m")
+    interpreted = (*_beside(workers), "-m", "not compiled_only", *without_plain, *KERNEL_TESTS)
+    compiled = (*_beside(workers), "-m", "not alone and not paced", *_WHOLE, *without_plain)
+    # By file: what one run of a demo shows is kept for the tests beside.
+    paced = (*_beside(min(workers, 2), "loadfile"), "-m", "paced", *_WHOLE)
+    alone = ("pytest", "--quiet", "-m", "alone", *_WHOLE)
     steps = (
-        Step("kernels interpreted", module(*interpreted), _INTERPRETED),
-        Step("branch coverage", module("coverage", "combine", "--quiet")),
+        Step("plain Python", module(*coverage, *_beside(workers), "-m", "not alone", *PLAIN_TESTS)),
+        Step("kernels interpreted", module(*coverage, *interpreted), _INTERPRETED),
+        Step("branch coverage, put together", module("coverage", "combine", "--quiet")),
         Step("branch coverage", module("coverage", "report")),
-        Step("compiled, side by side", module(*beside, "-m", "not alone", *whole)),
-        Step("compiled, one by one", module(*pytest, "-m", "alone", *whole)),
+        Step("kernels compiled", module(*compiled)),
+        Step("kernels compiled, by the clock", module(*paced)),
+        Step("kernels compiled, alone", module(*alone)),
     )
     failed = [step.name for step in steps if not step.run_openly()]
     if failed:
         print(f"test failed: {', '.join(failed)}; see above")
     return 1 if failed else 0
+
+
+def _beside(workers: int, by: str = "worksteal") -> tuple[str, ...]:
+    """Words of a run with so many tests at a time."""
+    return ("pytest", "--quiet", f"--numprocesses={workers}", f"--dist={by}")
 
 
 _INTERPRETED = {"NUMBA_DISABLE_JIT": "1", "FEEDHANDLER_TEST_PROFILE": "interpreted"}
