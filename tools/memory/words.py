@@ -63,6 +63,7 @@ ENGINE: Mapping[str, Why] = {
     "pattern_state": Why("16 words for each of 8 patterns and instrument", _INSTRUMENTS),
     "out": Why("what a breaker or pattern says of its decision"),
     "signal_count": Why("number of the last signal"),
+    "sending_ns": Why("time that the signals of the tick in hand took to send"),
     "counts": Why("counters, in the mapped counter file"),
     "histograms": Why("latency histograms, in the mapped counter file"),
     "snapshot": Why("the snapshot that is being loaded", "engine.snapshot_bytes"),

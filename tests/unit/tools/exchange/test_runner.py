@@ -58,6 +58,7 @@ async def fetch_snapshot(exchange: Exchange):
     return messages[:-1], decode_end_of_snapshot(messages[-1])
 
 
+@pytest.mark.alone
 async def test_both_lines_carry_the_whole_session_and_the_report_tells_the_truth(tmp_path: Path):
     flow = Flow(symbols=5, rate=20_000, messages=8000, orders_per_symbol=30, start_delay_ms=50)
     session = Session(id="RUN1", heartbeat_ms=20, end_linger_s=0.1)

@@ -36,6 +36,7 @@ def expected(path: Path) -> dict[int, bytes]:
     return dict(enumerate(blocks(path.read_bytes()), 1))
 
 
+@pytest.mark.alone
 @needs_pace
 async def test_both_lines_carry_the_tape_and_the_report_is_its_truth(path: Path):
     with Receiver() as receiver:
