@@ -74,6 +74,7 @@ def test_the_object_on_the_last_line_has_the_promised_keys(run: Run, session: Pa
     assert rate == pytest.approx(result["ns_per_message"], abs=0.2, rel=rounding)
 
 
+@pytest.mark.alone
 @pytest.mark.compiled_only
 def test_the_time_is_that_of_the_kernels_alone(run: Run, session: Path):
     # A single round that compiled or loaded machine code would take milliseconds: 500 ns and more
