@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protocols.fix.kernels_write import write_padded_nb
+from protocols.digits import write_padded_nb
 from protocols.jit import kernel
 
 SYMBOL_BYTES_MAX = 24

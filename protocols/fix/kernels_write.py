@@ -1,4 +1,4 @@
-"""Numbers and times to text, and the two fields that a FIX message closes with, written by kernels.
+"""Times to text, and the two fields that a FIX message closes with, written by kernels.
 
 The slow obvious twins are `times.format_utc_timestamp` and `message.encode`. Source: FIX 4.4 volume
 1 (BodyLength, CheckSum), volume 6 (UTCTimestamp).
@@ -6,6 +6,7 @@ The slow obvious twins are `times.format_utc_timestamp` and `message.encode`. So
 
 import numpy as np
 
+from protocols.digits import write_padded_nb
 from protocols.fix.kernels_frame import POINT, ZERO
 from protocols.jit import kernel
 from protocols.wire import Bytes
@@ -20,17 +21,6 @@ _EQUALS = ord("=")
 _SOH = 1
 TRAILER_BYTES = 7
 """`10=` and three digits, with the separator."""
-
-
-@kernel
-def write_padded_nb(out: Bytes, at: int, value: int, width: int) -> int:
-    """The lowest `width` digits of `value` >= 0 at out[at], with zeros before them; where the next
-    byte goes.
-    """
-    for i in range(at + width - 1, at - 1, -1):
-        out[i] = ZERO + value % 10
-        value //= 10
-    return at + width
 
 
 @kernel

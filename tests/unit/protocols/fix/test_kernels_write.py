@@ -4,11 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocols.fix.framing import checksum
-from protocols.fix.kernels_write import (
-    write_padded_nb,
-    write_trailer_nb,
-    write_utc_timestamp_nb,
-)
+from protocols.fix.kernels_write import write_trailer_nb, write_utc_timestamp_nb
 from protocols.fix.times import format_utc_timestamp
 
 _TIMES = st.one_of(
@@ -31,15 +27,6 @@ def test_a_timestamp_is_written_as_it_is_formatted(time_ns: int, decimals: int):
     expected = format_utc_timestamp(time_ns, decimals)
     assert out[:end].tobytes() == b"xxx" + expected
     assert out[end] == ord("x")
-
-
-@pytest.mark.parametrize(
-    ("value", "width", "text"), [(7, 3, b"007"), (1234, 3, b"234"), (0, 1, b"0"), (5, 0, b"")]
-)
-def test_a_padded_number_has_its_width(value: int, width: int, text: bytes):
-    out = np.zeros(8, np.uint8)
-    end = write_padded_nb(out, np.int64(2), np.int64(value), np.int64(width))
-    assert out[2:end].tobytes() == text
 
 
 @pytest.mark.parametrize(
