@@ -21,6 +21,7 @@ it) has a lower `seq` than one seen before; a pattern that minds keeps the highe
 import re
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -132,6 +133,8 @@ def compile_stage(function: Callable[..., Any], signature: Any = STAGE) -> Any:
     return _machine_code(code, signature)
 
 
+# Kept, as Numba never lets go of what it loads, and each load looks through all those before.
+@lru_cache(maxsize=256)
 def _machine_code(code: Any, signature: Any) -> Any:  # pragma: no cover - the JIT is on
     try:
         return cfunc(signature, nopython=True, cache=True, error_model="numpy", _nrt=False)(code)
