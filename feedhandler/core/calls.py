@@ -71,13 +71,17 @@ def {name}(ticks, size, slot, params, state, out):
     )
 """
     _OPTIONS = {"error_model": "numpy", "_nrt": False}
-    # Machine code lives as long as the object that compiled it, and a place is a mere address.
+    # Machine code lives as long as the object that compiled it, and a place is a mere address. Numba
+    # never lets go of what it loads either, and each load looks through all those before.
     _kept = {}
 
     def compile_function(function, signature):  # noqa: ANN001, ANN201
         """The machine code of a function, which may be a kernel, for a signature, cached."""
         code = getattr(function, "py_func", function)
-        return cfunc(signature, nopython=True, cache=True, **_OPTIONS)(code)
+        if (code, signature) not in _kept:
+            compiler = cfunc(signature, nopython=True, cache=True, **_OPTIONS)
+            _kept[code, signature] = compiler(code)
+        return _kept[code, signature]
 
     def _viewer(dtype):  # noqa: ANN001, ANN202
         """An intrinsic that makes an array of a pointer and a length."""
