@@ -71,8 +71,8 @@ def {name}(ticks, size, slot, params, state, out):
     )
 """
     _OPTIONS = {"error_model": "numpy", "_nrt": False}
-    # Machine code lives as long as the object that compiled it, and a place is a mere address. Numba
-    # never lets go of what it loads either, and each load looks through all those before.
+    # Machine code lives as long as the object that compiled it, and a place is a mere address.
+    # Numba never lets go of what it loads either, and each load looks through all those before.
     _kept = {}
 
     def compile_function(function, signature):  # noqa: ANN001, ANN201
