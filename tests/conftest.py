@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, settings
 from numba import config
 
 from protocols import jit
-from tools.check.suite import PLAIN_TESTS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -47,19 +46,9 @@ settings.register_profile("compiled", max_examples=100, **_SHARED)
 settings.register_profile("interpreted", max_examples=25, **_SHARED)
 settings.load_profile(os.environ.get("FEEDHANDLER_TEST_PROFILE", "compiled"))
 
-_PLAIN = frozenset(ROOT / path for path in PLAIN_TESTS)
 
-
-# Before marks are looked at.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort by top folder, quick ones first; the order inside a folder stays. Mark what a run of
-    plain Python under coverage has shown.
-    """
-    for item in items:
-        is_plain = not _PLAIN.isdisjoint((item.path, *item.path.parents))
-        if is_plain and item.get_closest_marker("untraced") is None:
-            item.add_marker("traced")
+    """Sort by top folder, quick ones first; the order inside a folder stays."""
 
     def rank(item: pytest.Item) -> int:
         folder = item.path.relative_to(ROOT / "tests").parts[0]

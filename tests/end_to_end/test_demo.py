@@ -31,16 +31,11 @@ KEYS = {
 }
 
 
-# Those that use this report run on one worker.
-of_one_report = pytest.mark.xdist_group("lossy")
-
-
 @cache
 def lossy_report() -> dict[str, object]:
     return run_demo("--seconds", SECONDS, "--rate", RATE, "--loss", 0.01)
 
 
-@of_one_report
 def test_with_one_percent_lost_on_each_line_nothing_is_missing():
     report = lossy_report()
     assert report["sent"] == report["applied"] == SECONDS * RATE
@@ -53,7 +48,6 @@ def test_with_one_percent_lost_on_each_line_nothing_is_missing():
     assert report["exits"] == {"server": 0, "oms-client": 0, "exchange": 0}
 
 
-@of_one_report
 def test_the_report_has_every_key_that_was_promised():
     report = lossy_report()
     assert {key: type(report.get(key)) for key in KEYS} == KEYS
@@ -66,7 +60,6 @@ def test_the_report_has_every_key_that_was_promised():
     assert report["signal_latency_ns"]["count"] == report["signals_published"]
 
 
-@of_one_report
 def test_two_threads_end_with_the_very_books_of_one():
     words = ("--seconds", SECONDS, "--rate", RATE, "--topology", "pipelined", "--idle", "backoff")
     report = run_demo(*words)
@@ -74,7 +67,6 @@ def test_two_threads_end_with_the_very_books_of_one():
     assert report["books_digest"] == lossy_report()["books_digest"]
 
 
-@of_one_report
 def test_garbage_at_every_port_is_counted_and_changes_nothing():
     report = run_demo("--seconds", SECONDS, "--rate", RATE, "--garbage", 20_000)
     assert report["books_digest"] == lossy_report()["books_digest"]

@@ -10,8 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.end_to_end.support import Scene, run_command, scene
 
-# One group, as all look at one server.
-pytestmark = [pytest.mark.compiled_only, pytest.mark.paced, pytest.mark.xdist_group("pages")]
+pytestmark = [pytest.mark.compiled_only, pytest.mark.paced]
 
 RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "feedhandler.rules.yml"
 

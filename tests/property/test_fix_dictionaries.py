@@ -199,7 +199,6 @@ MISTAKES = (
 )
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
 @by_version
 @settings(max_examples=4)
@@ -221,7 +220,6 @@ def test_each_mistake_in_every_message_gets_its_reason(
     assert made_count > len(makes.types()) / 10
 
 
-@pytest.mark.untraced
 @by_version
 @settings(max_examples=6)
 @given(seed=seeds)

@@ -2,7 +2,6 @@
 
 import random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,7 +71,6 @@ def test_damaged_fragments_give_what_the_slow_twin_gives(
     assert whole == (None if expected is None else (17, expected))
 
 
-@pytest.mark.untraced
 @given(st.randoms(use_true_random=False))
 def test_memory_stays_within_its_limits(chance: random.Random):
     limits = FragmentLimits(datagrams=5, size_bytes=500)

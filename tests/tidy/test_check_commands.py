@@ -1,10 +1,6 @@
 """`make check` and `make test` themselves: failures are seen, types told apart."""
 
-import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -40,34 +36,6 @@ def test_a_step_sees_its_environment():
     assert not python(code, NUMBA_DISABLE_JIT="0").run_openly()
 
 
-def test_a_step_beneath_others_runs_beside_them_at_idle_priority(
-    capsys: pytest.CaptureFixture[str],
-):
-    code = """
-import os, subprocess, sys, time
-while os.sched_getscheduler(0) != os.SCHED_IDLE:
-    time.sleep(0.001)
-child = [sys.executable, "-c", "import os; print('inherited', os.sched_getscheduler(0))"]
-subprocess.run(child)
-sys.exit(3)
-"""
-    with python(code).running_beneath() as finish:
-        sys.stdout.write("meanwhile\n")
-        assert not finish()
-    output = capsys.readouterr().out
-    assert output.startswith("meanwhile\n-- sample\n")
-    assert f"inherited {os.SCHED_IDLE}" in output
-    with python("").running_beneath() as finish:
-        assert finish()
-
-
-def test_a_step_beneath_others_that_is_not_waited_for_is_ended():
-    started = time.monotonic()
-    with python("import time; time.sleep(60)").running_beneath():
-        pass
-    assert time.monotonic() - started < 30
-
-
 @pytest.mark.parametrize("command", [check, suite])
 def test_every_step_runs_and_one_failure_fails_the_command(
     command: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -78,11 +46,6 @@ def test_every_step_runs_and_one_failure_fails_the_command(
         ran.append(step.name)
         return len(ran) != 2
 
-    @contextmanager
-    def beneath(step: Step) -> Iterator[Callable[[], bool]]:
-        yield step.run_openly
-
-    monkeypatch.setattr(Step, "running_beneath", beneath)
     monkeypatch.setattr(Step, "run_quietly", second_fails)
     monkeypatch.setattr(Step, "run_openly", second_fails)
     assert command.main() == 1

@@ -32,14 +32,3 @@ def test_what_is_run_once_loads_no_kernel():
 def test_it_is_part_of_what_is_covered():
     for path in PLAIN_TESTS:
         assert path.startswith(KERNEL_TESTS), path
-
-
-def test_only_plain_python_goes_without_the_tracer():
-    mark = "pytest.mark." + "untraced"
-    marked = [
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "tests").rglob("*.py")
-        if mark in path.read_text(encoding="utf-8")
-    ]
-    assert marked
-    assert [path for path in marked if not path.startswith(PLAIN_TESTS)] == []

@@ -3,10 +3,8 @@
 import os
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tools.check.sources import ROOT
@@ -47,34 +45,6 @@ class Step:
         done = subprocess.run(self.command, cwd=ROOT, check=False, env=environment)
         print(f"-- {self.name}: {time.monotonic() - started:.0f} s", flush=True)
         return done.returncode == 0
-
-    @contextmanager
-    def running_beneath(self) -> Iterator[Callable[[], bool]]:
-        """Run on what the processors have left over, beside what else runs meanwhile; a function
-        that waits for the end, prints the output and says whether it succeeded.
-        """
-        started = time.monotonic()
-        environment = {**os.environ, **self.environment}
-        with (
-            tempfile.TemporaryFile() as output,
-            subprocess.Popen(
-                self.command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
-            ) as child,
-        ):
-            # What it starts inherits this: whatever else wants the processor gets it at once.
-            os.sched_setscheduler(child.pid, os.SCHED_IDLE, os.sched_param(0))
-
-            def finish() -> bool:
-                is_good = child.wait() == 0
-                output.seek(0)
-                print(f"-- {self.name}\n{output.read().decode()}", end="")
-                print(f"-- {self.name}: {time.monotonic() - started:.0f} s", flush=True)
-                return is_good
-
-            try:
-                yield finish
-            finally:
-                child.terminate()
 
 
 def module(name: str, *arguments: str) -> list[str]:

@@ -2,9 +2,8 @@
 coverage too; then everything with kernels compiled.
 
 The interpreted run shows which branches no test takes; it cannot show integer overflow or what two
-threads do, so both are needed. Tests run side by side; those that live by the clock (`paced`) two
-at a time, and those that need the cores for themselves (`alone`) last. Processes that live by the
-clock mostly wait for it, so plain Python is run on the time that they leave.
+threads do, so both are needed. Tests run side by side; those that live by the clock (`paced`) come
+afterwards, two at a time, and those that need the cores for themselves (`alone`) last.
 """
 
 import os
@@ -69,34 +68,21 @@ def main() -> int:
     workers = min(os.cpu_count() or 1, _WORKERS_MAX)
     without_plain = tuple(f"--ignore={path}" for path in PLAIN_TESTS)
     coverage = ("coverage", "run", "-m")
-    plain = Step(
-        "plain Python",
-        module(*coverage, *_beside(workers), "-m", "not alone and not untraced", *PLAIN_TESTS),
-        _KEEP_BYTECODE,
-    )
-    # By group: what one run of a demo shows is kept for the tests beside.
-    paced = Step(
-        "kernels compiled, by the clock",
-        module(*_beside(min(workers, 2), "loadgroup"), "-m", "paced", *_WHOLE),
-        _KEEP_BYTECODE,
-    )
     interpreted = (*_beside(workers), "-m", "not compiled_only", *without_plain, *KERNEL_TESTS)
-    compiled = (*_beside(workers), "-m", "not alone and not paced and not traced", *_WHOLE)
+    compiled = (*_beside(workers), "-m", "not alone and not paced", *_WHOLE, *without_plain)
+    # By file: what one run of a demo shows is kept for the tests beside.
+    paced = (*_beside(min(workers, 2), "loadfile"), "-m", "paced", *_WHOLE)
+    alone = ("pytest", "--quiet", "-m", "alone", *_WHOLE)
     steps = (
+        Step("plain Python", module(*coverage, *_beside(workers), "-m", "not alone", *PLAIN_TESTS)),
         Step("kernels interpreted", module(*coverage, *interpreted), _INTERPRETED),
         Step("branch coverage, put together", module("coverage", "combine", "--quiet")),
         Step("branch coverage", module("coverage", "report")),
-        Step("kernels compiled", module(*compiled), _KEEP_BYTECODE),
-        Step(
-            "kernels compiled, alone",
-            module("pytest", "--quiet", "-m", "alone", *_WHOLE),
-            _KEEP_BYTECODE,
-        ),
+        Step("kernels compiled", module(*compiled)),
+        Step("kernels compiled, by the clock", module(*paced)),
+        Step("kernels compiled, alone", module(*alone)),
     )
-    with plain.running_beneath() as finish_plain:
-        results = {paced.name: paced.run_openly(), plain.name: finish_plain()}
-    results |= {step.name: step.run_openly() for step in steps}
-    failed = [name for name, is_good in results.items() if not is_good]
+    failed = [step.name for step in steps if not step.run_openly()]
     if failed:
         print(f"test failed: {', '.join(failed)}; see above")
     return 1 if failed else 0
@@ -107,14 +93,7 @@ def _beside(workers: int, by: str = "worksteal") -> tuple[str, ...]:
     return ("pytest", "--quiet", f"--numprocesses={workers}", f"--dist={by}")
 
 
-# Empty is unset: each of these processes would compile the same sources anew, 0.1 s at the start of
-# a command, 4 s before the first test.
-_KEEP_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
-_INTERPRETED = {
-    **_KEEP_BYTECODE,
-    "NUMBA_DISABLE_JIT": "1",
-    "FEEDHANDLER_TEST_PROFILE": "interpreted",
-}
+_INTERPRETED = {"NUMBA_DISABLE_JIT": "1", "FEEDHANDLER_TEST_PROFILE": "interpreted"}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -80,7 +80,6 @@ def test_nothing_and_too_much_are_errors_that_say_where(sample: Sample):
     assert (caught.value.status, caught.value.offset) == (Status.BAD_LENGTH, length)
 
 
-@pytest.mark.untraced
 @BY_SAMPLE
 def test_a_wrong_byte_behind_the_type_changes_the_one_field_that_it_is_in(sample: Sample):
     good = sample.message.render(sample.wire)

@@ -129,7 +129,6 @@ def test_starts_without_end_are_searched_once_not_once_for_each(monkeypatch: pyt
     assert Counting.searched < 4 * fed
 
 
-@pytest.mark.untraced
 def test_a_flood_of_heartbeats_leaves_nothing_behind():
     session = logged_on()
     flood = b"".join(say(seq) for seq in range(2, 5_002))

@@ -105,7 +105,6 @@ class Pair:
         self.exchange()
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize(
     "changes",
     [
@@ -396,7 +395,6 @@ def test_every_state_is_in_the_table_and_can_be_left_by_a_lost_connection():
     assert {state for steps in TRANSITIONS.values() for state in steps.values()} == set(State)
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize("seed", range(5))
 def test_random_bytes_within_a_session_never_raise(seed: int):
     rng = random.Random(seed)

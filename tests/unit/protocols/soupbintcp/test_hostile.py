@@ -62,7 +62,6 @@ def test_an_open_session_is_not_kept_alive_by_half_a_packet():
     assert events(server) == [soup.PeerSilent(15 * SECOND)]
 
 
-@pytest.mark.untraced
 def test_a_flood_of_heartbeats_leaves_nothing_behind():
     server, client = server_for("heartbeat"), client_for("heartbeat")
 
@@ -77,7 +76,6 @@ def test_a_flood_of_heartbeats_leaves_nothing_behind():
     assert server.data_to_send(0) == client.data_to_send(0) == b""
 
 
-@pytest.mark.untraced
 def test_a_flood_of_debug_text_leaves_no_more_than_what_is_not_taken():
     client = client_for("debug")
 

@@ -74,7 +74,6 @@ def test_every_truncation_waits_and_every_split_means_the_same(
         assert events(session) == ([] if event is None else [event])
 
 
-@pytest.mark.untraced
 @every_packet
 def test_every_damaged_byte_is_taken_or_is_an_error_with_its_offset(
     name: str, make: Maker, data: bytes, event: Any
