@@ -47,7 +47,8 @@ class Player:
     """One shard of a replay and all that drives it; one thread at a time runs it.
 
     `signals` and `bbo` are what it has recorded and nobody has taken yet, in parts of (rows,
-    ranks), the rank of best prices being their `seq`. `busy_ns` is the time of its kernels.
+    ranks), the rank of best prices being their `seq`. `busy_ns` is the time of its kernels,
+    `cpu_ns` that in which they had a core.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Player:
         self.cursor: NDArray[np.int64] = zeros(CURSOR_WORDS)
         self.status = int(Status.OUTPUT_FULL)
         self.busy_ns = 0
+        self.cpu_ns = 0
         self.signals: list[tuple[Rows, Keys]] = []
         self.bbo: list[tuple[Rows, Keys]] = []
 
@@ -110,9 +112,10 @@ class Player:
         cursor[Cursor.ROUNDS] = rounds
         cursor[Cursor.UNTIL_NS] = until_ns
         while cursor[Cursor.ROUNDS] > 0:
-            started_ns = time.perf_counter_ns()
+            started_ns, cpu_before_ns = time.perf_counter_ns(), time.thread_time_ns()
             self.status = call(self)
             self.busy_ns += time.perf_counter_ns() - started_ns
+            self.cpu_ns += time.thread_time_ns() - cpu_before_ns
             self._keep()
             if self.status != Status.OUTPUT_FULL or cursor[Cursor.EVENT_NS] > until_ns:
                 break
