@@ -9,14 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.events import BreakerLevel, SignalKind
-from feedhandler.core.text import (
-    write_integer_nb,
-    write_padded_nb,
-    write_signed_nb,
-    write_symbol_nb,
-)
+from feedhandler.core.text import write_integer_nb, write_signed_nb, write_symbol_nb
 from oms_out.contract import SignalTag
 from oms_out.outlet_layout import MESSAGE_AT, SLOT_BYTES, SOURCES_MAX, TEXT_BYTES
+from protocols.digits import write_padded_nb
 from protocols.fix.kernels_write import TRAILER_BYTES, write_trailer_nb, write_utc_timestamp_nb
 from protocols.fix.spec import Tag
 from protocols.jit import kernel, outline_kernel

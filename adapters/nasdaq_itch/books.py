@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.nasdaq_itch.normalise import KINDS
 from feedhandler.core.book.changes import (
     AT_ONCE,
     BBO_ROWS,
@@ -26,15 +27,8 @@ from protocols.itch50.spec import BY_TYPE, LENGTHS
 from protocols.jit import kernel, outline_kernel
 from protocols.wire import Bytes, read_u16_nb, read_u32_nb, read_u48_nb, read_u64_nb
 
-_KINDS = {
-    "A": Kind.ADD,
-    "F": Kind.ADD,
-    "E": Kind.EXECUTE,
-    "C": Kind.EXECUTE_AT_PRICE,
-    "X": Kind.CANCEL,
-    "D": Kind.DELETE,
-    "U": Kind.REPLACE,
-}
+_KINDS = {type_byte: KINDS[type_byte] for type_byte in "AFECXDU"}
+"""The messages that change a book."""
 
 
 def _offsets(*names: str) -> np.ndarray[Any, np.dtype[np.int64]]:

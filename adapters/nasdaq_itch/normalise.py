@@ -15,7 +15,7 @@ from protocols.itch50.spec import BY_TYPE, LENGTHS
 from protocols.jit import kernel
 from protocols.wire import read_u16_nb, read_u32_nb, read_u48_nb, read_u64_nb
 
-_KINDS = {
+KINDS = {
     "S": Kind.SYSTEM_EVENT,
     "R": Kind.DEFINITION,
     "H": Kind.TRADING_STATUS,
@@ -55,7 +55,7 @@ def _offsets(*names: str) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 _LENGTH = np.array(LENGTHS, np.int64)
-_KIND = np.array([_KINDS.get(chr(code), Kind.NONE) for code in range(256)], np.int64)
+_KIND = np.array([KINDS.get(chr(code), Kind.NONE) for code in range(256)], np.int64)
 _REFERENCE_AT = _offsets("order_reference_number", "original_order_reference_number")
 _SIDE_AT = _offsets("buy_sell_indicator", "imbalance_direction", "interest_flag")
 _SHARES_AT = _offsets(

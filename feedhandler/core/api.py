@@ -2,7 +2,7 @@
 gives to the engine.
 
 A breaker or a pattern is a plain Python function of integers and arrays. It is compiled once at
-start and called from the worker's loop at the cost of a function pointer:
+start and called from the worker's loop at its address:
 
     @stage("threshold")
     def my_pattern(ticks, slot, params, state, out):
@@ -24,12 +24,13 @@ from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numba import cfunc, from_dtype, types
+from numba import from_dtype, types
 from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
+from feedhandler.core import calls
 from feedhandler.core.events import SIGNAL, TICK
-from protocols.jit import JIT_ENABLED, kernel
+from protocols.jit import kernel
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,10 +65,10 @@ class Sender(NamedTuple):
     scratch: NDArray[np.uint8]
 
 
-_FAULT_LINE = re.compile(r"During: .* \((\d+)\)|^File \".*\", line (\d+):", re.MULTILINE)
+STATE_WORDS, OUT_WORDS = calls.STATE_WORDS, calls.OUT_WORDS
+"""Lengths of `state` and `out`."""
 
-STATE_WORDS = 16
-OUT_WORDS = 8
+_FAULT_LINE = re.compile(r"During: .* \((\d+)\)|^File \".*\", line (\d+):", re.MULTILINE)
 
 _SIGNALS = types.Array(from_dtype(SIGNAL), 1, "C")
 _TICKS = types.Array(from_dtype(TICK), 1, "C")
@@ -78,7 +79,7 @@ _I64_ROWS = types.Array(types.int64, 2, "C")
 _I32S = types.Array(types.int32, 1, "C")
 
 STAGE = types.int64(_TICKS, types.int64, _I64S, _I64S, _I64S)
-"""(ticks, slot, params, state, out) -> side or level."""
+"""(ticks, slot, params, state, out) -> side or level: what a user writes."""
 
 PARSE_PACKET = types.int64(_BYTES, types.int64, types.int64, _BYTES, _I64S)
 """(buf, at, size, session, out) -> Packet; out[0:4] = seq, message count, first block, end."""
@@ -125,31 +126,32 @@ def compile_venue(
 ) -> Venue:
     """The four functions of an adapter, compiled to their signatures."""
     return Venue(
-        compile_stage(parse_packet, PARSE_PACKET),
-        compile_stage(normalise, NORMALISE),
-        compile_stage(write_request, WRITE_REQUEST),
-        compile_stage(normalise_own, NORMALISE_OWN),
+        calls.compile_function(parse_packet, PARSE_PACKET),
+        calls.compile_function(normalise, NORMALISE),
+        calls.compile_function(write_request, WRITE_REQUEST),
+        calls.compile_function(normalise_own, NORMALISE_OWN),
     )
 
 
-def compile_stage(function: Callable[..., Any], signature: Any = STAGE) -> Any:
-    """The machine code of `function` for `signature`, cached; with the JIT off, the function
-    itself.
-    """
+def compile_stage(function: Callable[..., int]) -> Any:
+    """What a place of the stages holds for a breaker or pattern. Raises StageError."""
     code = getattr(function, "py_func", function)
-    if not JIT_ENABLED:
-        return code
-    return _machine_code(code, signature)
-
-
-def _machine_code(code: Any, signature: Any) -> Any:  # pragma: no cover - the JIT is on
     try:
-        return cfunc(signature, nopython=True, cache=True, error_model="numpy", _nrt=False)(code)
+        return calls.compile_entry(code)
+    except NumbaError:
+        raise _fault_of(code) from None
+
+
+def _fault_of(code: Any) -> StageError:  # pragma: no cover - the JIT is on
+    """Why a user's function does not compile, told of it alone: its entry says it of a call."""
+    try:
+        calls.compile_function(code, STAGE)
     except (NumbaError, TypeError) as error:
         # Numba says by a TypeError that the number of arguments is not that of the signature.
         line, reason = _explain(str(error), code.__code__.co_firstlineno)
         where = f"{code.__code__.co_filename}:{line}"
-        raise StageError(f"{where}: {code.__name__} does not compile: {reason}") from error
+        return StageError(f"{where}: {code.__name__} does not compile: {reason}")
+    return StageError(f"{code.__code__.co_filename}: {code.__name__} does not compile")
 
 
 def _explain(report: str, first_line: int) -> tuple[int, str]:
@@ -188,7 +190,7 @@ def make_sender(
     scratch: NDArray[np.uint8],
 ) -> Sender:
     """A sender whose function is compiled to SEND_SIGNAL."""
-    return Sender(compile_stage(function, SEND_SIGNAL), words, texts, scratch)
+    return Sender(calls.compile_function(function, SEND_SIGNAL), words, texts, scratch)
 
 
 def no_sender() -> Sender:
@@ -197,10 +199,8 @@ def no_sender() -> Sender:
     return make_sender(_send_nothing_nb, *nothing)
 
 
-def fill_places(stages: Sequence[Any], places: int) -> tuple[Any, ...]:
-    """Exactly `places` compiled functions, so that the number of stages does not change the type of
-    the worker's loop.
-    """
+def fill_places(stages: Sequence[Any], places: int) -> Any:
+    """Exactly `places` of them for `calls.call_place`, those behind `stages` empty."""
     if len(stages) > places:
         raise StageError(f"{len(stages)} functions configured, at most {places} are possible")
-    return (*stages, *([compile_stage(no_stage_nb)] * (places - len(stages))))
+    return calls.make_places((*stages, *([compile_stage(no_stage_nb)] * (places - len(stages)))))

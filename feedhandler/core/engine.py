@@ -18,7 +18,7 @@ from feedhandler.core.analytics import (
     analyse_nb,
     lane_of_nb,
 )
-from feedhandler.core.api import OUT_WORDS, STATE_WORDS, Venue
+from feedhandler.core.api import Venue
 from feedhandler.core.atomics import load_acquire, spin_pause
 from feedhandler.core.book.apply import (
     apply_part_nb,
@@ -28,6 +28,7 @@ from feedhandler.core.book.apply import (
 )
 from feedhandler.core.book.kernels import Outcome
 from feedhandler.core.book.layout import ORDERS_LIVE, Book, BookCapacity, allocate_book
+from feedhandler.core.calls import OUT_WORDS, PARAM_WORDS, STATE_WORDS
 from feedhandler.core.counts import FUNCTIONS_MAX, LANES_MAX, Count, Histogram
 from feedhandler.core.events import BBO, SIGNAL, TICK, Flag, Kind
 from feedhandler.core.latency import record_nb
@@ -37,9 +38,6 @@ from feedhandler.core.ring import CURSOR_WORDS, Ring, allocate_ring, ring_pop_nb
 from feedhandler.core.sequence import CHANNEL, ENTRY, State, Window, allocate_window
 from feedhandler.core.split import Split, allocate_split, find_blocks_nb
 from protocols.jit import kernel, outline_kernel
-
-PARAM_WORDS = 16
-"""Parameters that a breaker or pattern gets from the configuration."""
 
 CHUNK = 64
 """Messages that are decoded ahead of the book in one go."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from feedhandler.core.api import Sender
 from feedhandler.core.atomics import load_acquire
+from feedhandler.core.calls import OUT_WORDS, call_place
 from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import Setting, Shard, count_nb, rank_of_nb
 from feedhandler.core.events import Flag, SignalKind
@@ -110,6 +111,13 @@ def _emit_nb(
 
 
 @kernel
+def _clear_out_nb(shard: Shard) -> None:
+    # With a length that the compiler knows it is one store.
+    for i in range(OUT_WORDS):
+        shard.out[i] = 0
+
+
+@kernel
 def _run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int) -> int:
     """Every breaker sees every tick; a changed level is published as soon as the book is not in
     doubt. A level that is none is refused, counted, and leaves the breaker as it was. Returns the
@@ -122,8 +130,9 @@ def _run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int) -> 
     behind = shard.settings[Setting.PATTERNS]
     for i in range(shard.settings[Setting.BREAKERS]):
         state = shard.breaker_state[i, instrument]
-        shard.out[:] = 0
-        level = breakers[i](shard.ticks, slot, shard.breaker_params[i], state, shard.out)
+        _clear_out_nb(shard)
+        params = shard.breaker_params[i]
+        level = call_place(breakers, i, shard.ticks, slot, params, state, shard.out)
         before = np.int64(shard.breaker_level[i, instrument])
         if level < 0 or level > _LEVEL_MAX:
             count_nb(shard, Count.STAGE_RESULTS_REFUSED, 1)
@@ -150,8 +159,9 @@ def _run_patterns_nb(shard: Shard, patterns: Any, sender: Sender, slot: int, lev
     held_back = tick["flags"] & (Flag.IN_DOUBT | Flag.HALTED) or level > 0
     for i in range(shard.settings[Setting.PATTERNS]):
         state = shard.pattern_state[i, instrument]
-        shard.out[:] = 0
-        side = patterns[i](shard.ticks, slot, shard.pattern_params[i], state, shard.out)
+        _clear_out_nb(shard)
+        params = shard.pattern_params[i]
+        side = call_place(patterns, i, shard.ticks, slot, params, state, shard.out)
         if side == 0:
             continue
         if side != 1 and side != -1:

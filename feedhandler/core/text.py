@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protocols.digits import write_padded_nb
 from protocols.jit import kernel
 
 SYMBOL_BYTES_MAX = 24
@@ -22,17 +23,6 @@ _TILDE = ord("~")
 _DIGITS_MAX = 19
 
 Text = NDArray[Any]
-
-
-@kernel
-def write_padded_nb(out: Text, at: int, value: int, width: int) -> int:
-    """The lowest `width` digits of `value` >= 0 at out[at], with zeros before them; where the next
-    byte goes.
-    """
-    for i in range(at + width - 1, at - 1, -1):
-        out[i] = _ZERO + value % 10
-        value //= 10
-    return at + width
 
 
 @kernel

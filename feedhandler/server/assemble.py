@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from feedhandler.core.analytics import Rule
 from feedhandler.core.api import Sender, StageError, Venue, compile_stage, fill_places, no_sender
 from feedhandler.core.book.layout import BookCapacity
+from feedhandler.core.calls import PARAM_WORDS
 from feedhandler.core.counters import VALUE_WORDS
 from feedhandler.core.counts import COUNT_ROWS, FUNCTIONS_MAX, HISTOGRAM_ROWS
 from feedhandler.core.engine import (
     CHUNK,
-    PARAM_WORDS,
     Setting,
     Shard,
     ShardCapacity,
@@ -61,12 +61,12 @@ class Prepared(NamedTuple):
 
 
 class Stages(NamedTuple):
-    """Compiled breakers and patterns, each filled up to FUNCTIONS_MAX places, and where the signals
+    """Compiled breakers and patterns, places for FUNCTIONS_MAX of each, and where the signals
     go besides the ring: nowhere, until an OMS side says otherwise.
     """
 
-    breakers: tuple[Any, ...]
-    patterns: tuple[Any, ...]
+    breakers: Any
+    patterns: Any
     sender: Sender
 
 

@@ -52,6 +52,12 @@ class DataFileError(ProtocolError):
         self.offset = offset
         self.reason = reason
 
+    def again(self) -> "DataFileError":
+        """The same, to be raised where this one is kept: its traceback leads to what keeps it, and
+        the file's bytes would stay in memory until the garbage collector finds the circle.
+        """
+        return DataFileError(self.path, self.offset, self.reason)
+
 
 def load_bytes(path: Path) -> Bytes:
     """The whole file as a u8[n] that nothing writes back, decompressed if it is gzip or zstd.
@@ -62,7 +68,7 @@ def load_bytes(path: Path) -> Bytes:
     """
     buf, fault = load_readable_bytes(path)
     if fault is not None:
-        raise fault
+        raise fault.again()
     return buf
 
 

@@ -6,6 +6,7 @@ The slow obvious twins are `times.format_utc_timestamp` and `message.encode`. So
 
 import numpy as np
 
+from protocols.digits import write_padded_nb
 from protocols.fix.kernels_frame import POINT, ZERO
 from protocols.jit import kernel
 from protocols.wire import Bytes
@@ -23,15 +24,6 @@ TRAILER_BYTES = 7
 
 
 @kernel
-def _write_digits_nb(out: Bytes, at: int, value: int, width: int) -> int:
-    """The lowest `width` digits of `value` >= 0; where the next byte goes."""
-    for i in range(at + width - 1, at - 1, -1):
-        out[i] = ZERO + value % 10
-        value //= 10
-    return at + width
-
-
-@kernel
 def _write_date_nb(out: Bytes, at: int, epoch_day: int) -> int:
     """`YYYYMMDD` of a day since 1 January 1970, by eras of 400 years that start on 1 March."""
     shifted = epoch_day + _ERA_START_TO_EPOCH_DAYS
@@ -44,7 +36,7 @@ def _write_date_nb(out: Bytes, at: int, epoch_day: int) -> int:
     day = day_of_year - (153 * shifted_month + 2) // 5 + 1
     month = (shifted_month + 2) % 12 + 1
     year = era * 400 + year_of_era + np.int64(month <= 2)
-    return _write_digits_nb(out, at, year * 10_000 + month * 100 + day, 8)
+    return write_padded_nb(out, at, year * 10_000 + month * 100 + day, 8)
 
 
 @kernel
@@ -57,17 +49,17 @@ def write_utc_timestamp_nb(out: Bytes, at: int, time_ns: int, decimals: int) -> 
     second = epoch_second % _S_PER_DAY
     at = _write_date_nb(out, at, epoch_day)
     out[at] = _DASH
-    at = _write_digits_nb(out, at + 1, second // 3600, 2)
+    at = write_padded_nb(out, at + 1, second // 3600, 2)
     out[at] = _COLON
-    at = _write_digits_nb(out, at + 1, second // 60 % 60, 2)
+    at = write_padded_nb(out, at + 1, second // 60 % 60, 2)
     out[at] = _COLON
-    at = _write_digits_nb(out, at + 1, second % 60, 2)
+    at = write_padded_nb(out, at + 1, second % 60, 2)
     if decimals > 0:
         rest = time_ns % _NS_PER_S
         for _ in range(_NS_DIGITS - decimals):
             rest //= 10
         out[at] = POINT
-        at = _write_digits_nb(out, at + 1, rest, decimals)
+        at = write_padded_nb(out, at + 1, rest, decimals)
     return at
 
 
@@ -80,6 +72,6 @@ def write_trailer_nb(out: Bytes, start: int, at: int) -> int:
     out[at] = ZERO + 1
     out[at + 1] = ZERO
     out[at + 2] = _EQUALS
-    at = _write_digits_nb(out, at + 3, total & 0xFF, 3)
+    at = write_padded_nb(out, at + 3, total & 0xFF, 3)
     out[at] = _SOH
     return at + 1

@@ -177,7 +177,7 @@ class CaptureFile:
         yield from assembler.finish()
         self.skipped = named_reasons(self._source.skipped)
         if self._source.fault is not None:
-            raise self._source.fault
+            raise self._source.fault.again()
 
     def _flow(self, key: FlowKey) -> Flow:
         flow = self._flows.get(key)

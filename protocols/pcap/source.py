@@ -118,7 +118,7 @@ class FrameSource:
         count, used, status = index_pcapng_nb(self.buf, 0, section, table)
         fault = self._fault_at(int(used), status) if status != Status.OUTPUT_FULL else None
         if fault is not None and not count + section.words[SECTION_INTERFACES]:
-            raise fault
+            raise fault.again()
         self.skipped[:] = 0
 
     def _resolve(self, rows: NDArray[np.int64], assembler: FragmentAssembler) -> Frames:

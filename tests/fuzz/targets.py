@@ -286,7 +286,7 @@ def mend_fix(data: bytes) -> bytes:
 # -- captures --------------------------------------------------------------------------------------
 
 # In memory where there is such a folder: on a disk, opening a file is half of an input's time.
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it gets a name of its own
+_SHARED_MEMORY = Path("/dev/shm")
 _KEPT = TemporaryDirectory(
     prefix="feedhandler-fuzz-", dir=_SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
 )

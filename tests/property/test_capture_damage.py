@@ -207,6 +207,8 @@ def test_a_block_of_four_gigabytes_is_no_reason_to_allocate_them(path: Path):
 
 
 def _write(path: Path, data: bytes) -> Path:
+    # A new file each time: ext4 writes one that was emptied and filled again to the disk at once.
+    path.unlink(missing_ok=True)
     path.write_bytes(data)
     return path
 

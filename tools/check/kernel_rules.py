@@ -8,8 +8,8 @@ from tools.check.sources import Finding, Source
 ARGUMENTS_MAX = 8
 _DECORATORS = {"kernel", "outline_kernel"}
 _COMPILERS = {"cfunc", "guvectorize", "jit", "njit", "stencil", "vectorize"}
-# Kernels in the one; users' functions in the other, each to the signature of its stage.
-_COMPILER_HOMES = {"protocols/jit.py", "feedhandler/core/api.py"}
+# Kernels in the one; functions of users and venues in the other, each to its signature.
+_COMPILER_HOMES = {"protocols/jit.py", "feedhandler/core/calls.py"}
 
 _BANNED_NODES: dict[type[ast.AST], str] = {
     ast.Assert: "assert: return a Status instead",

@@ -107,7 +107,7 @@ def _peek(path: Path, pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 def _raise(fault: DataFileError) -> Iterator[bytes]:
     """An iterator that ends with the fault."""
     yield from ()
-    raise fault
+    raise fault.again()
 
 
 def _standard_input() -> Iterator[bytes]:

@@ -176,8 +176,7 @@ class Exchange:
             except OSError as error:
                 raise bind_error(error, "glimpse", place.address, place.port) from None
         status = asyncio.create_task(self._write_status())
-        # Compiling takes seconds in an empty cache: before the clock of the session starts.
-        await asyncio.to_thread(sending.run_slice_nb, self.sender, 0)
+        await asyncio.to_thread(sending.load_kernels, self.sender)
         self._thread.start()
         try:
             await self._watch()

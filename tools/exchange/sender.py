@@ -253,6 +253,15 @@ def lines_drained_nb(sender: Sender) -> int:
     return is_drained_nb(sender.line_a) & is_drained_nb(sender.line_b)
 
 
+def load_kernels(sender: Sender) -> None:
+    """Compile or load what runs while the session's clock runs: the interpreter is held meanwhile,
+    and with it the sender between two slices. Nothing is sent; before the thread starts only.
+    """
+    run_slice_nb(sender, 0)
+    lines_drained_nb(sender)
+    publish_word_nb(sender.control, STOP, read_word_nb(sender.control, STOP))
+
+
 @outline_kernel
 def publish_word_nb(words: NDArray[np.int64], index: int, value: int) -> None:
     """Store a word of `control` so that the other thread sees all that came before it."""

@@ -22,10 +22,7 @@ def warm_up() -> None:
     )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
         sender = allocate_sender(config, Sockets(unused, unused, unused))
-    sending.run_slice_nb(sender, 0)
-    sending.publish_word_nb(sender.control, sending.LEAVE, 1)
-    sending.read_word_nb(sender.control, sending.LEAVE)
-    sending.lines_drained_nb(sender)
+    sending.load_kernels(sender)
     generate_nb(allocate_engine(FlowSettings(1, 1, messages=3)), np.zeros(256, np.uint8), 3)
 
 

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -8,7 +7,6 @@ from feedhandler.core.text import (
     INTEGER_BYTES_MAX,
     SYMBOL_BYTES_MAX,
     write_integer_nb,
-    write_padded_nb,
     write_signed_nb,
     write_symbol_nb,
 )
@@ -29,15 +27,6 @@ def test_a_number_is_written_as_python_prints_it(value: int):
     if value >= 0:
         assert write_integer_nb(out, np.int64(1), np.int64(value)) == end
         assert out[1:end].tobytes() == b"%d" % value
-
-
-@pytest.mark.parametrize(
-    ("value", "width", "text"), [(7, 3, b"007"), (1234, 3, b"234"), (0, 1, b"0"), (5, 0, b"")]
-)
-def test_a_padded_number_has_its_width(value: int, width: int, text: bytes):
-    out = np.zeros(8, np.uint8)
-    end = write_padded_nb(out, np.int64(2), np.int64(value), np.int64(width))
-    assert out[2:end].tobytes() == text
 
 
 @given(st.one_of(_WORDS, st.just(0)), st.integers(0, 2**32 - 1))

@@ -1,5 +1,8 @@
 """Captures item by item: datagrams and streams in their order, counts, and damage at the end."""
 
+import contextlib
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,22 @@ def test_damage_is_raised_behind_what_came_before_it(tmp_path: Path):
     assert caught.value.offset is not None
     assert 0 < caught.value.offset < path.stat().st_size
     assert len(items) == 5
+
+
+def test_a_damaged_capture_goes_from_memory_with_its_error(tmp_path: Path):
+    path = save(tmp_path / "a.pcap", mixed())
+    path.write_bytes(path.read_bytes()[:-3])
+    gc.collect()
+    gc.disable()
+    try:
+        file = CaptureFile(path)
+        with contextlib.suppress(DataFileError):
+            list(file)
+        gone = weakref.ref(file)
+        del file
+        assert gone() is None, "the garbage collector would have to find it"
+    finally:
+        gc.enable()
 
 
 def test_frames_that_gave_nothing_are_counted_after_the_pass(tmp_path: Path):

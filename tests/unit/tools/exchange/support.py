@@ -12,7 +12,6 @@ from protocols.moldudp64.codec import decode_packet
 from tools.exchange.config import ExchangeConfig, Flow, Line, Session
 from tools.exchange.runner import Exchange, open_sockets
 from tools.exchange.tape import Tape
-from tools.exchange.warmup import warm_up
 
 Visit = Callable[[Exchange], Awaitable[Any]]
 
@@ -70,8 +69,6 @@ async def run_with(
     tape: Tape | None = None,
 ):
     """Run an exchange, collect what its lines carry, and let `visit` do something meanwhile."""
-    # Loading a kernel holds the interpreter, and with it the sender between two slices.
-    warm_up()
     with open_sockets(config) as sockets:
         exchange = Exchange(config, sockets, is_waiting=is_waiting, tape=tape)
         task = asyncio.create_task(exchange.run())

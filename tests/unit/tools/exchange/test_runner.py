@@ -81,13 +81,7 @@ async def test_both_lines_carry_the_whole_session_and_the_report_tells_the_truth
             assert {packet.sequence for packet in ends} == {8001}
     assert report["sent"] == report["messages"] == sum(report["types"].values()) == 8000
     assert report["state"] == "ended"
-    # What the process does for the first time disturbs the pace: one run of three shows it.
-    rates = [report["rate"]]
-    while len(rates) < 3 and abs(max(rates) / 20_000 - 1) >= 0.05:
-        with Receiver() as receiver:
-            again, _ = await run_with(receiver.config(flow, session), receiver)
-        rates.append(again["rate"])
-    assert abs(max(rates) / 20_000 - 1) < 0.05
+    assert abs(report["rate"] / 20_000 - 1) < 0.05
     assert json.loads((tmp_path / "report.json").read_text()) == report
     assert json.loads(status.read_text())["books_digest"] == report["books_digest"]
 

@@ -2,7 +2,7 @@
 the slow twins make of it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from tools.exchange.layout import FlowSettings
 from tools.replay.outcome import Outcome
 from tools.replay.replay import Replay
 
+Run = Callable[..., tuple[int, str, str]]
 SESSION = "REPLAY"
 SOURCE = Endpoint(0x0A000001, 40_000)
 STRANGER = 2

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +9,11 @@ import pytest
 
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
-from feedhandler.server.errors import run_cli
 from tests.unit.tools.decode.support import fix_message
 from tests.unit.tools.replay.fix import LOGON, fix_capture, refresh, snapshot
 from tests.unit.tools.replay.soup import save
-from tools.replay.command import app
+from tests.unit.tools.replay.support import Run
 from tools.replay.replay import Replay
-
-Run = Callable[..., tuple[int, str, str]]
 
 DAY = [
     fix_message(1, "A", LOGON),
@@ -82,17 +78,6 @@ def quoted(ticks, slot, params, state, out):
     out[0], out[1] = tick["bid_price_e9"], tick["bid_qty"]
     return -1 if tick["bid_price_e9"] >= tick["ask_price_e9"] else 1
 """
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        words = [str(argument) for argument in arguments]
-        code = run_cli(lambda: app(words, result_action="return_value", exit_on_error=False))
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
 
 
 def write_day(path: Path) -> Path:

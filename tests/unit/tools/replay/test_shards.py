@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from feedhandler.core.events import BBO
-from feedhandler.server.errors import run_cli
 from tests.unit.tools.replay.shards import replay_by, same
 from tests.unit.tools.replay.support import (
     Datagram,
+    Run,
     end_of_session,
     make_session,
     packets_of,
@@ -20,7 +20,6 @@ from tests.unit.tools.replay.support import (
     write_capture,
 )
 from tools.replay import player
-from tools.replay.command import app
 from tools.replay.pace import SPEED_MAX, Pace
 from tools.replay.player import SHARDS_MAX, take_sorted
 
@@ -32,14 +31,6 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def blocks(messages: list[bytes]) -> bytes:
     return b"".join(len(message).to_bytes(2, "big") + message for message in messages)
-
-
-def run(*words: object) -> int:
-    return run_cli(
-        lambda: app(
-            [str(each) for each in words], result_action="return_value", exit_on_error=False
-        )
-    )
 
 
 def test_two_shards_find_what_one_does(session: Path):
@@ -166,34 +157,35 @@ def test_rows_of_one_rank_go_by_the_number_of_their_message():
     assert rows["seq"].tolist() == [seq for _rank, seq in slow]
 
 
-def test_the_command_says_who_had_how_much(session: Path, capsys: pytest.CaptureFixture[str]):
-    assert run(session, "--shards", 2, "--json") == 0
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+def test_the_command_says_who_had_how_much(run: Run, session: Path):
+    code, out, _error = run(session, "--shards", 2, "--json")
+    result = json.loads(out.splitlines()[-1])
+    assert code == 0
     assert len(result["shard_messages"]) == 2
     assert sum(result["shard_messages"]) == result["messages"] == 1_500
-    assert run(session, "--shards", 2) == 0
-    assert "shard messages" in capsys.readouterr().out
-    assert run(session, "--json") == 0
-    assert "shard_messages" not in capsys.readouterr().out
+    code, out, _error = run(session, "--shards", 2)
+    assert code == 0
+    assert "shard messages" in out
+    code, out, _error = run(session, "--json")
+    assert code == 0
+    assert "shard_messages" not in out
 
 
 @pytest.mark.parametrize("shards", [0, -1, SHARDS_MAX + 1])
-def test_a_number_of_shards_that_is_none_is_refused(
-    session: Path, shards: int, capsys: pytest.CaptureFixture[str]
-):
-    assert run(session, "--shards", shards) == 2
-    assert f"from 1 to {SHARDS_MAX}" in capsys.readouterr().err
+def test_a_number_of_shards_that_is_none_is_refused(run: Run, session: Path, shards: int):
+    code, _out, error = run(session, "--shards", shards)
+    assert code == 2
+    assert f"from 1 to {SHARDS_MAX}" in error
 
 
-def test_market_data_of_fix_is_refused_by_several(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_market_data_of_fix_is_refused_by_several(run: Run, tmp_path: Path):
     body = "35=W|49=V|56=C|34=1|52=20260102-10:00:00|55=AB|268=1|269=0|270=1|271=5|".replace(
         "|", "\1"
     )
     head = f"8=FIX.4.4\x019={len(body)}\x01"
     message = head + body + f"10={sum((head + body).encode()) % 256:03d}\x01"
     (tmp_path / "day.fix").write_text(message)
-    assert run(tmp_path / "day.fix") == 0
-    assert run(tmp_path / "day.fix", "--shards", 2) == 2
-    assert "FIX market data is replayed by one shard" in capsys.readouterr().err
+    assert run(tmp_path / "day.fix")[0] == 0
+    code, _out, error = run(tmp_path / "day.fix", "--shards", 2)
+    assert code == 2
+    assert "FIX market data is replayed by one shard" in error
