@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from adapters.fix_md.normalise import LENGTH_BYTES, normalise_nb
+from adapters.fix_md.normalise import LENGTH_BYTES, normalise_nb, normalise_own_nb
 from adapters.fix_md.spec import RECORD_BYTES
 from feedhandler.core.api import Venue, compile_venue
 from protocols.glimpse.loader import SnapshotLoader
@@ -21,7 +21,7 @@ class Adapter(NamedTuple):
     @staticmethod
     def venue() -> Venue:
         """Functions that the engine calls, compiled."""
-        return compile_venue(parse_packet_nb, normalise_nb, request_nb)
+        return compile_venue(parse_packet_nb, normalise_nb, request_nb, normalise_own_nb)
 
     @staticmethod
     def session_bytes(session: str) -> bytes:

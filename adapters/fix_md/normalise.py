@@ -39,6 +39,7 @@ for _kind in (
     Kind.STATISTIC,
 ):
     _KINDS[_kind] = 1
+_INSTRUMENT_BITS = 0xFFFF
 _INT63_MAX = 0x7FFFFFFFFFFFFFFF
 
 
@@ -85,3 +86,25 @@ def normalise_nb(buf: Any, at: int, count: int, ticks: Any, slots: Any) -> int:
         _normalise_record_nb(buf, at + LENGTH_BYTES, length, ticks, slots[i])
         at += LENGTH_BYTES + length
     return at
+
+
+@kernel
+def normalise_own_nb(
+    buf: Any, blocks: Any, count: int, owned: Any, offsets: Any, ticks: Any, slots: Any
+) -> int:
+    """Those of `count` whole blocks, which begin at buf[blocks[i]], whose instrument `owned` has
+    (by the low 16 bits of its number): their places to offsets[0 ..] and their rows to
+    ticks[slots[0 ..]]; how many. What is too short to name an instrument counts for 0.
+    """
+    own = np.int64(0)
+    for i in range(count):
+        at = blocks[i]
+        number = np.int64(0)
+        if read_u16_nb(buf, at) >= INSTRUMENT_AT + 4:
+            number = read_u32_nb(buf, at + LENGTH_BYTES + INSTRUMENT_AT) & _INSTRUMENT_BITS
+        offsets[own] = i
+        own += np.int64(owned[number])
+    for i in range(own):
+        at = blocks[offsets[i]]
+        _normalise_record_nb(buf, at + LENGTH_BYTES, read_u16_nb(buf, at), ticks, slots[i])
+    return own

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from adapters.nasdaq_itch.normalise import normalise_nb
+from adapters.nasdaq_itch.normalise import normalise_nb, normalise_own_nb
 from feedhandler.core.api import Venue, compile_venue
 from protocols.binaryfile.kernels import LENGTH_BYTES
 from protocols.glimpse.loader import SnapshotLoader
@@ -24,7 +24,7 @@ class Adapter(NamedTuple):
     @staticmethod
     def venue() -> Venue:
         """Functions that the engine calls, compiled."""
-        return compile_venue(parse_packet_nb, normalise_nb, request_nb)
+        return compile_venue(parse_packet_nb, normalise_nb, request_nb, normalise_own_nb)
 
     @staticmethod
     def session_bytes(session: str) -> bytes:

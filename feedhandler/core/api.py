@@ -51,6 +51,7 @@ class Venue(NamedTuple):
     parse_packet: Any
     normalise: Any
     write_request: Any
+    normalise_own: Any
 
 
 class Sender(NamedTuple):
@@ -90,6 +91,12 @@ goes to ticks[slots[i]]."""
 WRITE_REQUEST = types.int64(_BYTES, _BYTES, types.int64, types.int64)
 """(out, session, seq, count) -> bytes of a re-request written to `out`."""
 
+NORMALISE_OWN = types.int64(_BYTES, _I64S, types.int64, _BYTES, _I64S, _TICKS, _I32S)
+"""(buf, blocks, count, owned, offsets, ticks, slots) -> how many of the blocks that begin at
+buf[blocks[0]] to buf[blocks[count - 1]] are about an instrument i with owned[i & 0xFFFF] = 1. Their
+places among the blocks go to offsets[0], offsets[1] and so on, their rows to ticks[slots[0]] and so
+on. A message that names no instrument is about instrument 0."""
+
 
 SEND_SIGNAL = types.int64(_SIGNALS, types.int64, types.int64, _I64_ROWS, _BYTE_ROWS, _BYTES)
 """(signals, index, symbol, words, texts, scratch) -> when the last of it had left, ns since the
@@ -114,12 +121,15 @@ class StageError(Exception):
     """
 
 
-def compile_venue(parse_packet: Any, normalise: Any, write_request: Any) -> Venue:
-    """The three functions of an adapter, compiled to their signatures."""
+def compile_venue(
+    parse_packet: Any, normalise: Any, write_request: Any, normalise_own: Any
+) -> Venue:
+    """The four functions of an adapter, compiled to their signatures."""
     return Venue(
         calls.compile_function(parse_packet, PARSE_PACKET),
         calls.compile_function(normalise, NORMALISE),
         calls.compile_function(write_request, WRITE_REQUEST),
+        calls.compile_function(normalise_own, NORMALISE_OWN),
     )
 
 

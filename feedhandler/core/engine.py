@@ -7,7 +7,7 @@ fills ticks in sequence, and puts their numbers on lanes; the worker gives the s
 """
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from feedhandler.core.analytics import (
     analyse_nb,
     lane_of_nb,
 )
+from feedhandler.core.api import Venue
 from feedhandler.core.atomics import load_acquire, spin_pause
 from feedhandler.core.book.apply import (
     apply_part_nb,
@@ -32,8 +33,10 @@ from feedhandler.core.counts import FUNCTIONS_MAX, LANES_MAX, Count, Histogram
 from feedhandler.core.events import BBO, SIGNAL, TICK, Flag, Kind
 from feedhandler.core.latency import record_nb
 from feedhandler.core.libc import CLOCK_REALTIME, clock_ns, sched_yield
+from feedhandler.core.lines import zeros
 from feedhandler.core.ring import CURSOR_WORDS, Ring, allocate_ring, ring_pop_nb, ring_push_nb
 from feedhandler.core.sequence import CHANNEL, ENTRY, State, Window, allocate_window
+from feedhandler.core.split import Split, allocate_split, find_blocks_nb
 from protocols.jit import kernel, outline_kernel
 
 CHUNK = 64
@@ -48,6 +51,12 @@ WATCH_LEVELS = 10
 BAD_LENGTH_STATUS = 3
 """`status` of a row of kind NONE whose length contradicts its type, which `aux` names as a Kind;
 any other such row is of an unknown type."""
+
+ROUNDS_AHEAD_MAX = 32
+"""Chunks that one of several shards decodes at once, as only a part of each is its own."""
+
+STASH_KEPT = 1
+"""Word of `stash_size` besides the size: free slots at its front while rows are being taken."""
 
 _POOL_SPINS = 1_000
 _IN_PARTS = int(Flag.PART | Flag.SETTLES)
@@ -69,6 +78,8 @@ class Setting(IntEnum):
     SIGNAL_FD = 10
     CONTROL_FD = 11
     RECORD_BBO = 12
+    SHARDS = 13
+    """Shards that the instruments of the feed are dealt out to."""
 
 
 class Control(IntEnum):
@@ -100,10 +111,12 @@ class Watch(IntEnum):
 class Shard(NamedTuple):
     """All memory of a shard. Row shapes: ticks TICK[pool], lanes i32[LANES_MAX, pool], state
     i64[function, instrument, STATE_WORDS]. `sending_ns` is what the signals of the present tick
-    have cost so far by being sent.
+    have cost so far by being sent. `ranks` i64[signal ring] of one of several shards: where each
+    signal stands in the order of all, `rank_of_nb`.
     """
 
     book: Book
+    split: Split
     window: Window
     channel: NDArray[np.void]
     packet: NDArray[np.void]
@@ -118,6 +131,7 @@ class Shard(NamedTuple):
     lane_cursors: NDArray[np.int64]
     lane_cells: NDArray[np.int32]
     signals: Ring
+    ranks: NDArray[np.int64]
     breaker_params: NDArray[np.int64]
     breaker_state: NDArray[np.int64]
     breaker_level: NDArray[np.int8]
@@ -139,7 +153,7 @@ class Shard(NamedTuple):
 
 
 class ShardCapacity(NamedTuple):
-    """Sizes of a shard's memory."""
+    """Sizes of a shard's memory, and which one of how many it is."""
 
     book: BookCapacity = BookCapacity()
     pool: int = 131_072
@@ -148,57 +162,71 @@ class ShardCapacity(NamedTuple):
     packet_bytes: int = 2_048
     snapshot_bytes: int = 67_108_864
     bbo_rows: int = CHUNK
+    shard: int = 0
+    shards: int = 1
 
 
 def allocate_shard(
     capacity: ShardCapacity, counts: NDArray[np.int64], histograms: NDArray[np.int64]
 ) -> Shard:
     """Empty shard; counts i64[COUNT_ROWS, 8] and histograms i64[HISTOGRAM_ROWS, n] usually live in
-    the mapped counter file.
+    the mapped counter file. No two arrays share a cache line.
     """
     pool, instruments = capacity.pool, capacity.book.instruments
     free: Ring = allocate_ring(pool)
     free.cells[:] = np.arange(pool)
     free.cursors[0] = pool
     functions = (FUNCTIONS_MAX, instruments, STATE_WORDS)
-    settings = np.zeros(16, np.int64)
+    ahead = CHUNK * min(capacity.shards, ROUNDS_AHEAD_MAX)
+    settings = zeros(16)
+    settings[Setting.SHARDS] = capacity.shards
     for descriptor in (Setting.SIGNAL_FD, Setting.CONTROL_FD, Setting.WORK_FD):
         settings[descriptor] = -1
     return Shard(
         book=allocate_book(capacity.book),
+        split=allocate_split(capacity.shard, capacity.shards, ahead),
         window=allocate_window(capacity.window_packets, capacity.packet_bytes),
-        channel=np.zeros(1, CHANNEL),
-        packet=np.zeros(1, ENTRY),
-        instruments=np.zeros(instruments, INSTRUMENT),
-        rules=np.zeros(RULE_WORDS, np.int64),
+        channel=zeros(1, CHANNEL),
+        packet=zeros(1, ENTRY),
+        instruments=zeros(instruments, INSTRUMENT),
+        rules=zeros(RULE_WORDS),
         settings=settings,
-        control=np.zeros(72, np.int64),
-        ticks=np.zeros(pool, TICK),
+        control=zeros(72),
+        ticks=zeros(pool, TICK),
         free=free,
-        stash=np.zeros(CHUNK, np.int32),
-        stash_size=np.zeros(1, np.int64),
-        lane_cursors=np.zeros((LANES_MAX, CURSOR_WORDS), np.int64),
-        lane_cells=np.zeros((LANES_MAX, pool), np.int32),
+        stash=zeros(ahead, np.int32),
+        stash_size=zeros(2),
+        lane_cursors=zeros((LANES_MAX, CURSOR_WORDS)),
+        lane_cells=zeros((LANES_MAX, pool), np.int32),
         signals=allocate_ring(capacity.signal_ring, SIGNAL),
-        breaker_params=np.zeros((FUNCTIONS_MAX, PARAM_WORDS), np.int64),
-        breaker_state=np.zeros(functions, np.int64),
-        breaker_level=np.zeros((FUNCTIONS_MAX, instruments), np.int8),
-        published_level=np.zeros((FUNCTIONS_MAX, instruments), np.int8),
-        pattern_params=np.zeros((FUNCTIONS_MAX, PARAM_WORDS), np.int64),
-        pattern_state=np.zeros(functions, np.int64),
-        out=np.zeros(OUT_WORDS, np.int64),
-        signal_count=np.zeros(1, np.int64),
-        sending_ns=np.zeros(1, np.int64),
+        ranks=zeros(capacity.signal_ring if capacity.shards > 1 else 1),
+        breaker_params=zeros((FUNCTIONS_MAX, PARAM_WORDS)),
+        breaker_state=zeros(functions),
+        breaker_level=zeros((FUNCTIONS_MAX, instruments), np.int8),
+        published_level=zeros((FUNCTIONS_MAX, instruments), np.int8),
+        pattern_params=zeros((FUNCTIONS_MAX, PARAM_WORDS)),
+        pattern_state=zeros(functions),
+        out=zeros(OUT_WORDS),
+        signal_count=zeros(1),
+        sending_ns=zeros(1),
         counts=counts,
         histograms=histograms,
-        snapshot=np.zeros(capacity.snapshot_bytes, np.uint8),
-        request=np.zeros(64, np.uint8),
-        types=np.zeros(256, np.int64),
-        bbo=np.zeros(capacity.bbo_rows, BBO),
-        bbo_count=np.zeros(1, np.int64),
-        watched=np.zeros((2, WATCH_LEVELS, 3), np.int64),
-        watched_info=np.zeros(4, np.int64),
+        snapshot=zeros(capacity.snapshot_bytes, np.uint8),
+        request=zeros(64, np.uint8),
+        types=zeros(256),
+        bbo=zeros(capacity.bbo_rows, BBO),
+        bbo_count=zeros(1),
+        watched=zeros((2, WATCH_LEVELS, 3)),
+        watched_info=zeros(4),
     )
+
+
+@kernel
+def rank_of_nb(shard: Shard, lane: int) -> int:
+    """Where a tick of this lane that is looked at now stands in the order of all shards: ticks are
+    looked at when so many messages of the feed are applied, lane by lane, and by number.
+    """
+    return np.int64(shard.channel[0]["next_seq"]) * LANES_MAX + lane
 
 
 @kernel
@@ -332,31 +360,42 @@ def fill_stash_nb(shard: Shard, wanted: int) -> int:
 
 
 @kernel
-def _take_chunk_nb(shard: Shard, count: int, seq: int, source: NDArray[np.void]) -> None:
-    """Take `count` normalised rows in stash order; unused slots move to the front of the stash."""
+def prefetch_rows_nb(shard: Shard, count: int) -> None:
+    """Ask for the memory that the ticks of the first `count` slots of the stash will want."""
+    for i in range(count):
+        prefetch_tick_nb(shard.book, shard.ticks, np.int64(shard.stash[i]))
+
+
+@outline_kernel
+def take_rows_nb(
+    shard: Shard, first: int, last: int, count: int, seq: int, source: NDArray[np.void]
+) -> None:
+    """Take rows `first` to `last` - 1 of `count` that are normalised, in stash order: row i is
+    message seq + split.offsets[i] of the feed. Those before `first` were taken already; slots that
+    are still free move to the front of the stash.
+    """
     origin = source[0]
     timed = shard.settings[Setting.TIMED]
     before_ns = clock_ns(CLOCK_REALTIME) if timed else np.int64(0)
-    kept = np.int64(0)
+    kept = shard.stash_size[STASH_KEPT]
     channel = shard.channel[0]
-    for i in range(count):
-        prefetch_tick_nb(shard.book, shard.ticks, np.int64(shard.stash[i]))
-    for i in range(shard.stash_size[0]):
+    offsets = shard.split.offsets
+    next_seq = np.int64(channel["next_seq"])
+    for i in range(first, last):
         slot = np.int64(shard.stash[i])
         taken = np.int64(0)
         if i + LEVELS_AHEAD < count:
             ahead = np.int64(shard.stash[i + LEVELS_AHEAD])
             prefetch_level_of_tick_nb(shard.book, shard.ticks, ahead)
-        if i < count and seq + i >= channel["next_seq"]:
+        if seq + offsets[i] >= next_seq:
             tick = shard.ticks[slot]
             tick["feed"] = shard.settings[Setting.FEED]
             tick["line"] = origin["line"]
             # Anew for each message: the one before may have made the books suspect.
             if channel["state"] != State.LIVE or channel["suspect"]:
                 tick["flags"] |= Flag.IN_DOUBT
-            tick["seq"] = seq + i
+            tick["seq"] = seq + offsets[i]
             tick["ts_rx_ns"] = origin["ts_rx_ns"]
-            channel["next_seq"] = seq + i + 1
             shard.types[tick["code"]] += 1
             taken = np.int64(_take_row_nb(shard, slot))
             if timed and taken:
@@ -368,7 +407,19 @@ def _take_chunk_nb(shard: Shard, count: int, seq: int, source: NDArray[np.void])
         if not taken:
             shard.stash[kept] = slot
             kept += 1
-    shard.stash_size[0] = kept
+    shard.stash_size[STASH_KEPT] = kept
+
+
+@kernel
+def close_stash_nb(shard: Shard, count: int) -> None:
+    """All of `count` rows are taken: the rest of the stash moves down to the slots still free."""
+    kept = shard.stash_size[STASH_KEPT]
+    size = shard.stash_size[0]
+    if kept < count:
+        for i in range(count, size):
+            shard.stash[kept + i - count] = shard.stash[i]
+    shard.stash_size[0] = size - count + kept
+    shard.stash_size[STASH_KEPT] = 0
 
 
 @kernel
@@ -378,23 +429,36 @@ def show_progress_nb(shard: Shard) -> None:
     shard.counts[Count.NEXT_SEQ, 0] = shard.channel[0]["next_seq"]
 
 
-@outline_kernel
+@kernel
 def apply_blocks_nb(
-    shard: Shard, normalise: Any, buf: NDArray[np.uint8], at: int, packet: NDArray[np.void]
+    shard: Shard, venue: Venue, buf: NDArray[np.uint8], at: int, packet: NDArray[np.void]
 ) -> int:
     """Apply the message blocks of packet[0] (an ENTRY: seq, end, line, ts_rx_ns) that start at
-    buf[at]; those below the channel's next_seq are passed over. Returns where the block after the
-    last one starts. A shard that is told to stop while the pool is used up leaves the rest.
+    buf[at]; those below the channel's next_seq are passed over, and those of other shards. Returns
+    where the block after the last one starts. A shard that is told to stop while the pool is used
+    up leaves the rest.
     """
     row = packet[0]
+    channel = shard.channel[0]
+    split = shard.split
     seq = np.int64(row["seq"])
     end = np.int64(row["end"])
     while seq < end:
         count = min(end - seq, CHUNK)
         if not fill_stash_nb(shard, count):
             break
-        at = normalise(buf, at, count, shard.ticks, shard.stash)
-        _take_chunk_nb(shard, count, seq, packet)
+        own = count
+        if shard.settings[Setting.SHARDS] <= 1:
+            at = venue.normalise(buf, at, count, shard.ticks, shard.stash)
+        else:
+            at = find_blocks_nb(buf, at, count, split.blocks)
+            own = venue.normalise_own(
+                buf, split.blocks, count, split.owned, split.offsets, shard.ticks, shard.stash
+            )
+        prefetch_rows_nb(shard, own)
+        take_rows_nb(shard, np.int64(0), own, own, seq, packet)
+        close_stash_nb(shard, own)
         seq += count
+        channel["next_seq"] = max(np.int64(channel["next_seq"]), seq)
     show_progress_nb(shard)
     return at

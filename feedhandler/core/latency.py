@@ -25,6 +25,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from feedhandler.core.lines import zeros
 from protocols.jit import JIT_ENABLED, kernel
 
 COUNT = 0
@@ -90,7 +91,7 @@ def record_nb(histogram: Histogram, value_ns: int) -> None:
 
 def allocate_histogram() -> Histogram:
     """An empty histogram of its own, for a thread or a tool that has no counter file."""
-    return np.zeros(HISTOGRAM_WORDS, np.int64)
+    return zeros(HISTOGRAM_WORDS)
 
 
 def bucket_bounds() -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -16,6 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from feedhandler.core.lines import zeros
 from protocols.jit import JIT_ENABLED
 
 CLOCK_REALTIME = 0
@@ -183,10 +184,10 @@ class DatagramBatch(NamedTuple):
 
 def allocate_batch(batch: int, slot_bytes: int) -> DatagramBatch:
     """A batch whose headers point at its own payload slots and control blocks."""
-    payload = np.zeros(batch * slot_bytes, np.uint8)
-    control = np.zeros((batch, CONTROL_BYTES // 8), np.int64)
-    iov = np.zeros(batch, IOVEC)
-    headers = np.zeros(batch, MMSGHDR)
+    payload = zeros(batch * slot_bytes, np.uint8)
+    control = zeros((batch, CONTROL_BYTES // 8))
+    iov = zeros(batch, IOVEC)
+    headers = zeros(batch, MMSGHDR)
     order = np.arange(batch, dtype=np.uint64)
     iov["base"] = payload.ctypes.data + order * slot_bytes
     iov["len"] = slot_bytes

@@ -46,6 +46,7 @@ from feedhandler.core.libc import (
     send,
     write,
 )
+from feedhandler.core.lines import zeros
 from feedhandler.core.sequence import (
     SNAPSHOT_PAUSE_NS,
     State,
@@ -115,24 +116,28 @@ def allocate_receiver(fds: tuple[int, int, int], session: bytes, slot_bytes: int
     the first one seen.
     """
     batch = allocate_batch(LINES * BATCH, slot_bytes)
-    pollfds = np.zeros(LINES, POLLFD)
+    pollfds = zeros(LINES, POLLFD)
     pollfds["fd"] = fds
     pollfds["events"] = POLLIN
-    work_pollfd = np.zeros(1, POLLFD)
+    work_pollfd = zeros(1, POLLFD)
     work_pollfd["events"] = POLLIN
+    wakeup = zeros(1)
+    wakeup[0] = 1
+    known = zeros(len(session), np.uint8)
+    known[:] = np.frombuffer(session, np.uint8)
     return Receiver(
         fds=np.array(fds, np.int32),
         batch=batch,
         headers_at=batch.headers.ctypes.data,
         slot_bytes=slot_bytes,
-        session=np.frombuffer(session, np.uint8).copy(),
-        parsed=np.zeros(4, np.int64),
-        hole=np.zeros(2, np.int64),
-        line_next=np.zeros(LINES, np.int64),
+        session=known,
+        parsed=zeros(4),
+        hole=zeros(2),
+        line_next=zeros(LINES),
         pollfds=pollfds,
         work_pollfd=work_pollfd,
-        wakeup=np.ones(1, np.int64),
-        drained=np.zeros(1, np.int64),
+        wakeup=wakeup,
+        drained=zeros(1),
     )
 
 
@@ -156,7 +161,7 @@ def _apply_packet_nb(
     row = packet[0]
     first = max(np.int64(row["seq"]), np.int64(shard.channel[0]["next_seq"]))
     count_nb(shard, Count.WINS + np.int64(row["line"]), 1)
-    apply_blocks_nb(shard, venue.normalise, buf, at, packet)
+    apply_blocks_nb(shard, venue, buf, at, packet)
     if row["line"] == RECOVERY:
         count_nb(shard, Count.RECOVERED, np.int64(shard.channel[0]["next_seq"]) - first)
 

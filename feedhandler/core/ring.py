@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.atomics import load_acquire, store_release
+from feedhandler.core.lines import zeros
 from protocols.jit import kernel
 
 TAIL = 0
@@ -42,7 +43,7 @@ def allocate_ring(capacity: int, dtype: Any = np.int32) -> Ring:
     """An empty ring of `capacity` (a power of two) cells."""
     if capacity < 1 or capacity & (capacity - 1):
         raise ValueError(f"a ring's capacity is a power of two, not {capacity}")
-    return Ring(np.zeros(CURSOR_WORDS, np.int64), np.zeros(capacity, dtype))
+    return Ring(zeros(CURSOR_WORDS), zeros(capacity, dtype))
 
 
 @kernel

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from feedhandler.core.lines import zeros
 from protocols.jit import kernel
 
 
@@ -120,11 +121,11 @@ def allocate_window(packets: int, slot_bytes: int) -> Window:
     """An empty window for `packets` (a power of two) packets of at most `slot_bytes` bytes."""
     if packets < 1 or packets & (packets - 1):
         raise ValueError(f"a window holds a power of two of packets, not {packets}")
-    meta = np.zeros(3, np.int64)
+    meta = zeros(3)
     meta[WINDOW_FREE] = packets
     return Window(
-        np.zeros(packets, ENTRY),
-        np.zeros(packets * slot_bytes, np.uint8),
+        zeros(packets, ENTRY),
+        zeros(packets * slot_bytes, np.uint8),
         np.arange(packets - 1, -1, -1, dtype=np.int32),
         meta,
         slot_bytes,

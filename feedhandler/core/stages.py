@@ -13,7 +13,7 @@ from feedhandler.core.api import Sender
 from feedhandler.core.atomics import load_acquire
 from feedhandler.core.calls import OUT_WORDS, call_place
 from feedhandler.core.counts import Count, Histogram
-from feedhandler.core.engine import Setting, Shard, count_nb
+from feedhandler.core.engine import Setting, Shard, count_nb, rank_of_nb
 from feedhandler.core.events import Flag, SignalKind
 from feedhandler.core.latency import record_nb
 from feedhandler.core.libc import CLOCK_REALTIME, clock_ns
@@ -67,6 +67,8 @@ def _emit_nb(
     tick = shard.ticks[slot]
     row = shard.signals.cells[index]
     row["signal_id"] = shard.signal_count[0]
+    if shard.settings[Setting.SHARDS] > 1:
+        shard.ranks[index] = rank_of_nb(shard, np.int64(tick["priority"]))
     row["kind"] = kind
     row["source"] = source
     row["instrument"] = tick["instrument"]

@@ -29,6 +29,7 @@ from feedhandler.core.engine import (
 )
 from feedhandler.core.events import Kind
 from feedhandler.core.latency import HISTOGRAM_WORDS
+from feedhandler.core.lines import zeros
 from feedhandler.core.receive import PACKETS_A_ROUND, Idle
 from feedhandler.server.config import (
     BudgetConfig,
@@ -146,9 +147,7 @@ def build_shard(
 
 def scratch_tables() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Counters and histograms of a shard that nobody watches: a replay, a check, a warm-up."""
-    return np.zeros((COUNT_ROWS, VALUE_WORDS), np.int64), np.zeros(
-        (HISTOGRAM_ROWS, HISTOGRAM_WORDS), np.int64
-    )
+    return zeros((COUNT_ROWS, VALUE_WORDS)), zeros((HISTOGRAM_ROWS, HISTOGRAM_WORDS))
 
 
 def apply_settings(shard: Shard, engine: EngineConfig, budgets: BudgetConfig) -> None:

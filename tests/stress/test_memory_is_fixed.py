@@ -15,7 +15,6 @@ import pytest
 
 from feedhandler.core.book.kernels import reset_book_nb
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import CHUNK
 from feedhandler.core.events import SIGNAL
 from feedhandler.core.ring import ring_take_rows_nb
 from feedhandler.core.sequence import State
@@ -75,9 +74,9 @@ class MessagePath:
         reserve_memory(player.shard)
         self.shard = player.shard
         self.signals = 0
-        self._venue, self._stages, self._cursor = player._venue, player._stages, player._cursor
+        (only,) = player.players
+        self._venue, self._stages, self._cursor = player._venue, only.stages, only.cursor
         self._buf = buf
-        self._blocks = np.zeros(CHUNK + 1, np.int64)
         self._rows = np.zeros(4_096, SIGNAL)
 
     def run(self) -> None:
@@ -90,9 +89,7 @@ class MessagePath:
         cursor[Cursor.STOP] = len(self._buf)
         cursor[Cursor.UNTIL_NS] = FOREVER_NS
         cursor[Cursor.ROUNDS] = 1 << 62
-        status = replay_blocks_nb(
-            self.shard, self._venue, self._stages, self._buf, cursor, self._blocks
-        )
+        status = replay_blocks_nb(self.shard, self._venue, self._stages, self._buf, cursor)
         assert status == Status.OK
         while count := ring_take_rows_nb(self.shard.signals, self._rows):
             self.signals += count

@@ -1,5 +1,6 @@
 """`feedhandler bench`: the benchmark table of this machine."""
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,13 @@ from tools.bench.measure import (
     describe_machine,
     format_tenths,
     measure,
+)
+from tools.bench.scaling import (
+    PREDICTED_SHARDS,
+    Scaling,
+    measure_scaling,
+    measures,
+    parse_shards,
 )
 from tools.exchange.generate import generate_file
 from tools.exchange.layout import FlowSettings
@@ -69,6 +77,66 @@ def bench(
         if output:
             output.write(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     return ExitCode.OK
+
+
+@app.command
+def scaling(
+    *,
+    shards: str | None = None,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    quick: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Replay by 1 to N shards, and fit the Universal Scalability Law to what they do.
+
+    Parameters
+    ----------
+    shards
+        1..N, the numbers of shards; up to the number of cores without it.
+    json_file
+        File for the same results as one JSON object.
+    quick
+        A tenth of the work: 1 million messages instead of 10.
+    """
+    cores = len(os.sched_getaffinity(0))
+    most = parse_shards(shards, cores)
+    with ExitStack() as stack:
+        output = stack.enter_context(open_output(json_file)) if json_file else None
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="feedhandler-bench-"))
+        workload = _make_workload(Path(folder), quick=quick)
+        ways = measures(workload.path, workload.folder, workload.messages, most)
+        with _hiccups() as hiccups:
+            results = measure_scaling(ways, most, cores, RUNS)
+        report = _make_report([], hiccups, quick=quick)
+        del report["benchmarks"]
+        report["scaling"] = [result.as_json() for result in results]
+        _print_scaling(results, report)
+        if output:
+            output.write(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    return ExitCode.OK
+
+
+def _print_scaling(results: Sequence[Scaling], report: dict[str, Any]) -> None:
+    console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
+    table = Table(title=f"messages/s by shards: median of {RUNS} runs, lowest and highest")
+    for heading in ("feed", "shards", "median", "lowest", "highest", "speed-up", "efficiency"):
+        table.add_column(heading, justify="left" if heading == "feed" else "right")
+    for result in results:
+        for step in result.steps:
+            shown = (f"{each:,}" for each in (step.median, step.lowest, step.highest))
+            ratios = (f"{step.speed_up:.2f}", f"{step.speed_up / step.shards:.2f}")
+            table.add_row(result.name, str(step.shards), *shown, *ratios)
+    console.print(table)
+    for result in results:
+        law = result.law
+        console.print(
+            f"{result.name}: contention {law.contention:.4f}, coherency {law.coherency:.6f};"
+            f" {PREDICTED_SHARDS} cores would do {law.throughput(PREDICTED_SHARDS):,.0f}"
+            f" messages/s by this law, most at {law.peak() or 'no number of'} shards",
+            soft_wrap=True,
+        )
+        if result.caution:
+            console.print(f"{result.name}: {result.caution}", soft_wrap=True)
+    _print_machine(console, report)
 
 
 def _choose(names: Sequence[str]) -> list[Benchmark]:
@@ -141,6 +209,10 @@ def _print_table(results: Sequence[Result], report: dict[str, Any]) -> None:
     if report["not_installed"]:
         names = ", ".join(report["not_installed"])
         console.print(f"not installed (make peers): {names}", soft_wrap=True)
+    _print_machine(console, report)
+
+
+def _print_machine(console: Console, report: dict[str, Any]) -> None:
     noise = report["hiccup_ns"]
     console.print(
         f"the machine's own hiccup meanwhile: p99.9 {format_ns(noise['p999'])},"

@@ -15,9 +15,10 @@ from feedhandler.core.receive import allocate_receiver
 from feedhandler.server.assemble import build_shard, find_adapter, scratch_tables
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
-from feedhandler.server.errors import ExitCode
+from feedhandler.server.errors import ExitCode, UserError
 from feedhandler.server.memory import available_bytes_now, blocks
 from tools.memory.words import ENGINE, RECEIVER, Why
+from tools.replay.player import SHARDS_MAX, Player
 
 app = App(name="memory", help="Show every block of memory that a server takes, and why.")
 
@@ -42,6 +43,7 @@ class Row(NamedTuple):
 def memory(
     *,
     config: Path,
+    shards: int | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Show every block of memory that a server with this configuration takes, and why.
@@ -50,10 +52,16 @@ def memory(
     ----------
     config
         A server's configuration in TOML.
+    shards
+        Show what a replay by so many shards takes with it, shard by shard, instead of the server.
     as_json
         Print one JSON object on the last line.
     """
-    rows = list(rows_of(load_config(config, ServerConfig, environ=os.environ)))
+    settings = load_config(config, ServerConfig, environ=os.environ)
+    if shards is not None and not 1 <= shards <= SHARDS_MAX:
+        reason = f"--shards is a number from 1 to {SHARDS_MAX}, not {shards}"
+        raise UserError(reason, ExitCode.USAGE)
+    rows = list(rows_of(settings) if shards is None else rows_of_shards(settings, shards))
     available = available_bytes_now()
     if as_json:
         shown = [row._asdict() for row in rows]
@@ -85,6 +93,10 @@ def totals(rows: list[Row]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for row in rows:
         sizes[row.part] = sizes.get(row.part, 0) + row.size_bytes
+    if "sockets" not in sizes:
+        return {f"{part.replace(' ', '_')}_bytes": size for part, size in sizes.items()} | {
+            "taken_at_start_bytes": sum(sizes.values())
+        }
     return {
         "taken_at_start_bytes": sizes["engine"] + sizes["receiver"],
         "sockets_at_most_bytes": sizes["sockets"],
@@ -101,6 +113,17 @@ def rows_of(config: ServerConfig) -> Iterator[Row]:
         sizes = {name: array.nbytes for name, array in blocks(owner)}
         yield from sorted(_named(part, sizes, words), key=lambda row: -row.size_bytes)
     yield from _besides(config)
+
+
+def rows_of_shards(config: ServerConfig, shards: int) -> Iterator[Row]:
+    """The blocks of each shard of a replay, without sockets and sessions."""
+    for number in range(shards):
+        player = Player(config, number=number, shards=shards)
+        rows: list[Row] = []
+        for owner, words in ((player.shard, ENGINE), (player.rx, RECEIVER)):
+            sizes = {name: array.nbytes for name, array in blocks(owner)}
+            rows += _named(f"shard {number}", sizes, words)
+        yield from sorted(rows, key=lambda row: -row.size_bytes)
 
 
 def _named(part: str, sizes: Mapping[str, int], words: Mapping[str, Why]) -> Iterator[Row]:

@@ -17,6 +17,7 @@ from protocols.binaryfile.reader import DataFileError
 from tools.output import open_output
 from tools.replay.outcome import Outcome
 from tools.replay.pace import SPEED_MAX, Pace
+from tools.replay.player import SHARDS_MAX
 from tools.replay.replay import Replay
 from tools.replay.sniff import sniff_recording
 
@@ -34,6 +35,7 @@ def replay(
     file: Path,
     *,
     speed: str = "max",
+    shards: int = 1,
     config: Path | None = None,
     bbo: Path | None = None,
     book: Path | None = None,
@@ -48,6 +50,9 @@ def replay(
         of FIX; each may be compressed with gzip or zstd.
     speed
         `max`, or a whole multiple of the recorded pace, 1,000,000 at most.
+    shards
+        How many threads share the instruments, each with books of the configured sizes; the
+        results are those of one.
     config
         A server's configuration: sizes, priorities, breakers and patterns. Without it only books
         and ticks are made.
@@ -59,6 +64,9 @@ def replay(
         Print one JSON object on the last line.
     """
     pace = _parse_speed(speed)
+    if not 1 <= shards <= SHARDS_MAX:
+        reason = f"--shards is a number from 1 to {SHARDS_MAX}, not {shards}"
+        raise UserError(reason, ExitCode.USAGE)
     _check_outputs(file, {"--bbo": bbo, "--book": book})
     settings = load_config(config, ServerConfig) if config else None
     try:
@@ -66,7 +74,7 @@ def replay(
         with ExitStack() as stack:
             bbo_file = stack.enter_context(open_output(bbo)) if bbo else None
             book_file = stack.enter_context(open_output(book)) if book else None
-            player = Replay(settings, bbo_file, pace)
+            player = Replay(settings, bbo_file, pace, shards=shards)
             outcome = player.run(file, kind)
             if book_file:
                 player.write_book(book_file)
@@ -116,6 +124,8 @@ def _report(outcome: Outcome, *, as_json: bool) -> None:
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return "  ".join(f"{key} {count:,}" for key, count in value.items())
+    if isinstance(value, list):
+        return "  ".join(f"{each:,}" for each in value)
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

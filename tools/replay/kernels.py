@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from feedhandler.core.api import Packet as PacketCode
 from feedhandler.core.api import Venue
-from feedhandler.core.engine import CHUNK, Setting, Shard, apply_blocks_nb, fill_stash_nb
+from feedhandler.core.engine import (
+    CHUNK,
+    ROUNDS_AHEAD_MAX,
+    Setting,
+    Shard,
+    apply_blocks_nb,
+    close_stash_nb,
+    fill_stash_nb,
+    prefetch_rows_nb,
+    show_progress_nb,
+    take_rows_nb,
+)
 from feedhandler.core.events import Kind
 from feedhandler.core.receive import (
     Receiver,
@@ -41,7 +52,7 @@ class Cursor(IntEnum):
     """Next byte of a file, next packet of a capture."""
     STOP = 1
     ROUNDS = 2
-    """Rounds in this call at most."""
+    """Rounds that are left to do before a loop returns; each takes one."""
     UNTIL_NS = 3
     """Event time that is due; what is later waits."""
     EVENT_NS = 4
@@ -124,24 +135,62 @@ def _event_time_nb(shard: Shard, venue: Venue, buf: Bytes, at: int) -> int:
 
 
 @kernel
+def _apply_own_nb(shard: Shard, venue: Venue, stages: Any, buf: Bytes, count: int) -> None:
+    """Apply and work on what is this shard's of the `count` messages that begin where split.blocks
+    says and come next in the feed.
+
+    They are decoded in one go, so that there is something to ask the memory for ahead. But ticks
+    are looked at after each CHUNK messages of the feed, as by a shard that has them all: what a
+    pattern sees, and when, does not depend on the number of shards.
+    """
+    split, channel = shard.split, shard.channel[0]
+    seq = np.int64(channel["next_seq"])
+    fill_stash_nb(shard, count)
+    own = venue.normalise_own(
+        buf, split.blocks, count, split.owned, split.offsets, shard.ticks, shard.stash
+    )
+    prefetch_rows_nb(shard, own)
+    # Without a function nobody can tell when a tick is looked at.
+    is_seen = shard.settings[Setting.BREAKERS] + shard.settings[Setting.PATTERNS] > 0
+    step = np.int64(CHUNK if is_seen else CHUNK * ROUNDS_AHEAD_MAX)
+    first = np.int64(0)
+    for done in range(step, count + step, step):
+        last = first
+        while last < own and split.offsets[last] < done:
+            last += 1
+        if last > first:
+            take_rows_nb(shard, first, last, own, seq, shard.packet)
+            channel["next_seq"] = seq + min(done, count)
+            drain_lanes_nb(shard, stages[0], stages[1], stages[2], own)
+        first = last
+    channel["next_seq"] = seq + count
+    close_stash_nb(shard, own)
+    show_progress_nb(shard)
+
+
+@kernel
 def replay_blocks_nb(
     shard: Shard,
     venue: Venue,
     stages: Any,
     buf: Bytes,
     cursor: NDArray[np.int64],
-    blocks: NDArray[np.int64],
 ) -> int:
-    """Replay blocks of buf[cursor[AT] : cursor[STOP]] in chunks of CHUNK messages, for at most
-    cursor[ROUNDS] rounds, until the last message of a chunk is later than cursor[UNTIL_NS].
+    """Replay blocks of buf[cursor[AT] : cursor[STOP]] in chunks of CHUNK messages (of several
+    shards as many chunks at once), for at most cursor[ROUNDS] rounds, until the last message of a
+    chunk is later than cursor[UNTIL_NS].
 
-    Shapes:  blocks i64[CHUNK + 1], scratch; cursor i64[CURSOR_WORDS].
+    Shapes:  cursor i64[CURSOR_WORDS].
     Returns: Status: OK at the end of the bytes, TRUNCATED within a message, OUTPUT_FULL when the
         caller is to call again.
     """
     channel = shard.channel[0]
     packet = shard.packet[0]
-    for _ in range(cursor[Cursor.ROUNDS]):
+    blocks = shard.split.blocks
+    if cursor[Cursor.UNTIL_NS] < FOREVER_NS:
+        blocks = blocks[: CHUNK + 1]
+    while cursor[Cursor.ROUNDS] > 0:
+        cursor[Cursor.ROUNDS] -= 1
         if not _has_room_nb(shard):
             return Status.OUTPUT_FULL
         at = cursor[Cursor.AT]
@@ -153,8 +202,11 @@ def replay_blocks_nb(
                 return Status.OUTPUT_FULL
         packet["seq"] = channel["next_seq"]
         packet["end"] = channel["next_seq"] + count
-        apply_blocks_nb(shard, venue.normalise, buf, at, shard.packet)
-        drain_lanes_nb(shard, stages[0], stages[1], stages[2], CHUNK)
+        if shard.settings[Setting.SHARDS] <= 1:
+            apply_blocks_nb(shard, venue, buf, at, shard.packet)
+            drain_lanes_nb(shard, stages[0], stages[1], stages[2], CHUNK)
+        else:
+            _apply_own_nb(shard, venue, stages, buf, count)
         cursor[Cursor.AT] = at + used
         if status == Status.TRUNCATED or status == Status.OK:
             return status
@@ -234,7 +286,8 @@ def replay_datagrams_nb(
              then extra u8[]; cursor i64[CURSOR_WORDS], with IS_SETTLED 1 at the start.
     Returns: Status: OK when all are done, OUTPUT_FULL when the caller is to call again.
     """
-    for _ in range(cursor[Cursor.ROUNDS]):
+    while cursor[Cursor.ROUNDS] > 0:
+        cursor[Cursor.ROUNDS] -= 1
         if not _has_room_nb(shard):
             return Status.OUTPUT_FULL
         if _settle_nb(shard, venue, stages, cursor[Cursor.EVENT_NS]):
@@ -278,7 +331,8 @@ def finish_datagrams_nb(
     Returns: Status: OK when nothing is missing or kept any more, OUTPUT_FULL to call again.
     """
     channel = shard.channel[0]
-    for _ in range(cursor[Cursor.ROUNDS]):
+    while cursor[Cursor.ROUNDS] > 0:
+        cursor[Cursor.ROUNDS] -= 1
         if not _has_room_nb(shard):
             return Status.OUTPUT_FULL
         if _settle_nb(shard, venue, stages, cursor[Cursor.EVENT_NS]):

@@ -1,7 +1,10 @@
 """What a replay found, and the object that `--json` prints of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from feedhandler.core.book.layout import ORDERS_LIVE
 from feedhandler.core.book.views import books_digest
@@ -17,7 +20,6 @@ _MALFORMED = (
     Count.BAD_VALUE,
     Count.DUPLICATE_REFERENCE,
     Count.OVERFILL,
-    Count.REJECTED_MALFORMED,
 )
 _PACKETS = {
     "line_a": Count.PACKETS,
@@ -37,8 +39,8 @@ class Outcome:
     `missing_messages` are those that no line brought, in `gaps` stretches; a hole in a TCP stream
     counts as one, as nobody can say how many there were. `packets` (of a capture of datagrams),
     `streams` (of one of TCP), `fix` (of FIX market data) and `skipped_frames` (frames of neither)
-    count by reason. `not_stored` orders did not fit the configured books, `signals_dropped` the
-    ring. `fault` is what ended the file early.
+    count by reason. `shard_messages` are the messages of each shard. `not_stored` orders did not
+    fit the configured books, `signals_dropped` the ring. `fault` is what ended the file early.
     """
 
     messages: int
@@ -56,6 +58,7 @@ class Outcome:
     kernel_ns: int
     books_digest: str
     packets: dict[str, int]
+    shard_messages: list[int]
     skipped_frames: dict[str, int] = field(default_factory=dict)
     streams: dict[str, int] = field(default_factory=dict)
     fix: dict[str, Any] = field(default_factory=dict)
@@ -80,6 +83,8 @@ class Outcome:
             "ns_per_message": tenths / 10,
             "books_digest": self.books_digest,
         }
+        if len(self.shard_messages) > 1:
+            result["shard_messages"] = self.shard_messages
         if self.packets:
             result |= {"packets": self.packets, "skipped_frames": self.skipped_frames}
         if self.streams:
@@ -97,22 +102,29 @@ class Outcome:
         self.fix = counts.as_json()
 
 
-def read_outcome(shard: Shard, *, is_capture: bool) -> dict[str, Any]:
-    """The fields of an Outcome that the engine knows, by name."""
-    counts = shard.counts[:, 0]
-    types = shard.types
+def read_outcome(shards: Sequence[Shard], *, is_capture: bool) -> dict[str, Any]:
+    """The fields of an Outcome that the engines know, by name. Each shard counts the messages of
+    its own instruments, and every packet and gap of the feed.
+    """
+    counts = np.sum([shard.counts[:, 0] for shard in shards], axis=0)
+    of_feed = shards[0].counts[:, 0]
+    types = np.sum([shard.types for shard in shards], axis=0)
+    malformed = sum(int(counts[row]) for row in _MALFORMED)
     return {
         "messages": int(types.sum()),
         "types": {chr(code): int(types[code]) for code in types.nonzero()[0]},
-        "orders_live": int(shard.book.meta[ORDERS_LIVE]),
+        "orders_live": sum(int(shard.book.meta[ORDERS_LIVE]) for shard in shards),
         "unknown_references": int(counts[Count.UNKNOWN_REFERENCE]),
-        "malformed": sum(int(counts[row]) for row in _MALFORMED),
+        "malformed": malformed + int(of_feed[Count.REJECTED_MALFORMED]),
         "not_understood": sum(int(counts[row]) for row in _NOT_UNDERSTOOD),
         # A hole that the other line fills a moment later is no gap of the recording.
-        "gaps": int(counts[Count.GAPS_UNRECOVERED]),
-        "missing_messages": int(counts[Count.UNRECOVERED]),
+        "gaps": int(of_feed[Count.GAPS_UNRECOVERED]),
+        "missing_messages": int(of_feed[Count.UNRECOVERED]),
         "not_stored": int(counts[Count.CAPACITY]),
         "signals_dropped": int(counts[Count.SIGNALS_DROPPED]),
-        "books_digest": books_digest(shard.book),
-        "packets": {name: int(counts[row]) for name, row in _PACKETS.items()} if is_capture else {},
+        "books_digest": books_digest(*(shard.book for shard in shards)),
+        "packets": {name: int(of_feed[row]) for name, row in _PACKETS.items()}
+        if is_capture
+        else {},
+        "shard_messages": [int(shard.types.sum()) for shard in shards],
     }

@@ -1,7 +1,6 @@
 """One replay: a file, an engine of its own, and what comes out of it."""
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,22 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.fix_md.adapter import ADAPTER as FIX_MD
+from feedhandler.core.analytics import INSTRUMENT
 from feedhandler.core.book.layout import price_step, set_price_step
 from feedhandler.core.book.views import levels, live_instruments
-from feedhandler.core.engine import CHUNK, Setting, Shard, allocate_shard
-from feedhandler.core.events import ONE_E9, SIGNAL, plain_text, symbol_text
-from feedhandler.core.receive import RECOVERY, Receiver, allocate_receiver
-from feedhandler.core.ring import ring_take_rows_nb
-from feedhandler.core.sequence import State
-from feedhandler.server.assemble import (
-    apply_priority,
-    apply_settings,
-    build_stages,
-    find_adapter,
-    scratch_tables,
-    shard_capacity,
-)
-from feedhandler.server.config import BudgetConfig, EngineConfig, PriorityConfig, ServerConfig
+from feedhandler.core.counts import LANES_MAX
+from feedhandler.core.engine import Shard
+from feedhandler.core.events import ONE_E9, plain_text, symbol_text
+from feedhandler.core.receive import RECOVERY
+from feedhandler.server.assemble import find_adapter
+from feedhandler.server.config import EngineConfig, ServerConfig
+from feedhandler.server.errors import ExitCode, UserError
 from protocols.binaryfile.reader import DataFileError, load_readable_bytes
 from protocols.errors import Status
 from protocols.pcap.flow import Chunk
@@ -45,7 +38,6 @@ from tools.replay.fix import (
     read_fix_file,
 )
 from tools.replay.kernels import (
-    CURSOR_WORDS,
     FOREVER_NS,
     Cursor,
     finish_datagrams_nb,
@@ -56,27 +48,22 @@ from tools.replay.kernels import (
 )
 from tools.replay.outcome import Outcome, read_outcome
 from tools.replay.pace import Pace
+from tools.replay.player import Crew, Player, take_sorted
 from tools.replay.sniff import RecordingFormat, fix_framing
 from tools.replay.soup import SoupPackets, read_sessions
 
-_BBO_ROWS = 65_536
+_FORMAT_ROWS = 65_536
 _BBO_HEADER = b"seq,ts_ns,symbol,bid_price,bid_qty,ask_price,ask_qty\n"
 _BOOK_HEADER = b"symbol,side,price,qty,orders\n"
-_ROUNDS_A_SLICE = 65_536
-_REORDER_NS = 50_000_000
-_PACKET_BYTES = 65_536
-_WINDOW_PACKETS = 1_024
-_SIGNAL_RING = 131_072
-_SIGNAL_BATCH = 4_096
 _PAGE_BYTES = 4_096
 _FIX_REASON = "; the FIX in it has no market data (W or X), feedhandler decode shows it"
 
 
 class Replay:
-    """An engine without threads or sockets, fed from a file.
+    """Engines without threads or sockets, fed from a file.
 
-    `shard` is the engine, for a look at its books; `signals` are handed to `on_signals` as rows
-    SIGNAL[n] in their order, valid during the call.
+    `shard` is the first engine, for a look at its books; `signals` are handed to `on_signals` as
+    rows SIGNAL[n] in their order, valid during the call.
     """
 
     def __init__(
@@ -85,47 +72,41 @@ class Replay:
         bbo: BinaryIO | None = None,
         pace: Pace | None = None,
         on_signals: Callable[[NDArray[np.void]], None] | None = None,
+        *,
+        shards: int = 1,
     ) -> None:
         """`config` gives sizes, rules, breakers and patterns (none without it), `pace` the speed
-        (as fast as possible without it); best prices go to `bbo` as CSV.
+        (as fast as possible without it); best prices go to `bbo` as CSV. Of several `shards` each
+        has its share of the instruments, sizes as configured, and a thread.
         """
         engine = config.engine if config else EngineConfig()
-        capacity = shard_capacity(engine, _BBO_ROWS if bbo else 0)._replace(
-            packet_bytes=_PACKET_BYTES,
-            window_packets=_WINDOW_PACKETS,
-            snapshot_bytes=1,
-            signal_ring=_SIGNAL_RING,
-        )
-        self.shard: Shard = allocate_shard(capacity, *scratch_tables())
-        apply_settings(self.shard, engine, config.budgets if config else BudgetConfig())
-        apply_priority(self.shard, config.priority if config else PriorityConfig())
-        self.shard.settings[Setting.TIMED] = 0
-        self.shard.settings[Setting.RECORD_BBO] = bbo is not None
-        channel = self.shard.channel[0]
-        channel["reorder_ns"] = _REORDER_NS
-        channel["stale_after_ns"] = FOREVER_NS
-        stages = build_stages(
-            self.shard, config.breakers if config else (), config.patterns if config else ()
-        )
-        self._stages = stages
         adapter = find_adapter(config.feed.adapter if config else "nasdaq_itch")
         self._venue = adapter.venue()
         session = adapter.session_bytes(config.feed.session if config else "")
-        self._rx: Receiver = allocate_receiver((-1, -1, -1), session, 64)
-        self._cursor = np.zeros(CURSOR_WORDS, np.int64)
+        self.players = [
+            Player(config, session, number=i, shards=shards, records_bbo=bbo is not None)
+            for i in range(shards)
+        ]
+        self._crew = Crew(self.players, pace)
+        # Alone, a shard names its instruments itself.
+        self._instruments = (
+            self.shard.instruments if shards == 1 else np.zeros(engine.instruments, INSTRUMENT)
+        )
         self._bbo = bbo
-        self._bbo_text = np.zeros(_BBO_ROWS * ROW_BYTES_MAX if bbo else 1, np.uint8)
-        self._pace = pace
+        self._bbo_text = np.zeros(_FORMAT_ROWS * ROW_BYTES_MAX if bbo else 1, np.uint8)
         self._on_signals = on_signals
-        self._signal_rows = np.zeros(_SIGNAL_BATCH, SIGNAL)
         self._signals = 0
         self._signals_hash = hashlib.sha256()
-        self._kernel_ns = 0
         self._orders_max = min(engine.orders, ORDERS_MAX)
         self._names = np.zeros((0, 1), np.uint8)
         self._ordinals = np.zeros(0, np.int64)
         if bbo:
             bbo.write(_BBO_HEADER)
+
+    @property
+    def shard(self) -> Shard:
+        """The first shard, which is all of the engine where there is only one."""
+        return self.players[0].shard
 
     def run(self, path: Path, kind: RecordingFormat) -> Outcome:
         """Replay the whole file, which is of `kind` (see `sniff_recording`).
@@ -141,18 +122,16 @@ class Replay:
         return self._run_capture(path)
 
     def _run_blocks(self, path: Path, buf: Bytes, fault: DataFileError | None) -> Outcome:
-        self.shard.channel[0]["state"] = State.LIVE
-        self.shard.channel[0]["next_seq"] = 1
-        self._cursor[Cursor.STOP] = len(buf)
-        blocks = np.zeros(CHUNK + 1, np.int64)
+        for player in self.players:
+            player.start_blocks(len(buf))
         _touch(buf)
-        status = self._run_slices(
-            lambda: replay_blocks_nb(
-                self.shard, self._venue, self._stages, buf, self._cursor, blocks
-            )
+        venue = self._venue
+        status = self._crew.run(
+            lambda each: replay_blocks_nb(each.shard, venue, each.stages, buf, each.cursor),
+            self._collect,
         )
         if status == Status.TRUNCATED and fault is None:
-            at = int(self._cursor[Cursor.AT])
+            at = int(self.players[0].cursor[Cursor.AT])
             fault = DataFileError(path, at, "the file ends within a message")
         outcome = self._outcome(fault, is_capture=False)
         if 0 < outcome.messages == outcome.not_understood:
@@ -164,9 +143,10 @@ class Replay:
         capture = open_capture(path)
         has_fix = False
         packets = np.stack([capture.ts_ns, capture.at, capture.size, capture.flow])
-        session = np.zeros_like(self._rx.session)
+        rx = self.players[0].rx
+        session = np.zeros_like(rx.session)
         if capture.skipped["tcp"] and not has_data_nb(
-            self._venue, capture.buf, capture.extra, packets, session, self._rx.parsed.copy()
+            self._venue, capture.buf, capture.extra, packets, session, rx.parsed.copy()
         ):
             fix = FixStreams()
             streams = self._read_streams(path, fix)
@@ -195,15 +175,17 @@ class Replay:
         line b; what carries something else is neither, so that it is not in their figures.
         """
         numbers = np.full(len(capture.flows), -1, np.int64)
-        session = self._rx.session.copy()
+        rx = self.players[0].rx
+        session = rx.session.copy()
         number_lines_nb(
-            self._venue, capture.buf, capture.extra, packets, session, self._rx.parsed, numbers
+            self._venue, capture.buf, capture.extra, packets, session, rx.parsed, numbers
         )
         return np.where(numbers < 0, RECOVERY, np.minimum(numbers, 1))
 
     def _read_streams(self, path: Path, fix: FixStreams) -> SoupPackets:
         chunks = fix.watch(_up_to_damage(CaptureFile(path).streams()))
-        return read_sessions(chunks, self._rx.session.tobytes().decode("latin-1").strip("\0 "))
+        session = self.players[0].rx.session
+        return read_sessions(chunks, session.tobytes().decode("latin-1").strip("\0 "))
 
     def _run_streams(self, capture: Capture, streams: SoupPackets) -> Outcome:
         self._run_packets(streams.buf, capture.extra, streams.packets)
@@ -223,8 +205,14 @@ class Replay:
 
     def _run_records(self, records: FixRecords, fault: DataFileError | None) -> Outcome:
         """Replay the records of FIX market data, whose books begin empty."""
+        if len(self.players) > 1:
+            raise UserError(
+                f"--shards {len(self.players)}: FIX market data is replayed by one shard: a doubt"
+                " about one book may be one about all",
+                ExitCode.USAGE,
+            )
         self._venue = FIX_MD.venue()
-        self._rx.session[:] = 0
+        self.players[0].rx.session[:] = 0
         self.shard.channel[0]["strict"] = 1
         for instrument, step_e9, fits in price_steps(records.feed):
             set_price_step(self.shard.book, instrument, step_e9)
@@ -242,50 +230,54 @@ class Replay:
         """Replay packets i64[4, n] of ts_ns, at (through buf and then extra), size, line."""
         # A damaged stamp must neither lie beyond every due time nor overflow a sum.
         packets[0] = np.clip(packets[0], 0, FOREVER_NS - 1)
-        self._cursor[Cursor.STOP] = packets.shape[1]
-        self._cursor[Cursor.IS_SETTLED] = 1
+        for player in self.players:
+            player.cursor[Cursor.STOP] = packets.shape[1]
+            player.cursor[Cursor.IS_SETTLED] = 1
         _touch(buf)
-        shard, rx, venue, cursor = self.shard, self._rx, self._venue, self._cursor
-        self._run_slices(
-            lambda: replay_datagrams_nb(shard, rx, venue, self._stages, buf, extra, packets, cursor)
+        venue = self._venue
+        self._crew.run(
+            lambda each: replay_datagrams_nb(
+                each.shard, each.rx, venue, each.stages, buf, extra, packets, each.cursor
+            ),
+            self._collect,
         )
-        self._run_slices(lambda: finish_datagrams_nb(shard, rx, venue, self._stages, cursor))
+        self._crew.run(
+            lambda each: finish_datagrams_nb(each.shard, each.rx, venue, each.stages, each.cursor),
+            self._collect,
+        )
 
-    def _run_slices(self, run_slice: Callable[[], int]) -> int:
-        """Call a replay loop until it has an end, in the pace asked for; its last Status."""
-        # Once without a round: what is compiled or read from the cache is no time of the kernels.
-        self._cursor[Cursor.ROUNDS] = 0
-        run_slice()
-        self._cursor[Cursor.ROUNDS] = _ROUNDS_A_SLICE
-        self._cursor[Cursor.UNTIL_NS] = FOREVER_NS if self._pace is None else -1
-        status = int(Status.OUTPUT_FULL)
-        while status == Status.OUTPUT_FULL:
-            started_ns = time.perf_counter_ns()
-            status = run_slice()
-            self._kernel_ns += time.perf_counter_ns() - started_ns
-            self._collect()
-            if self._pace is not None and status == Status.OUTPUT_FULL:
-                event_ns = int(self._cursor[Cursor.EVENT_NS])
-                self._cursor[Cursor.UNTIL_NS] = self._pace.wait_for(event_ns)
-        return status
-
-    def _collect(self) -> None:
-        """Take signals and recorded best prices out of the engine."""
-        while count := int(ring_take_rows_nb(self.shard.signals, self._signal_rows)):
-            rows = self._signal_rows[:count]
-            self._number_messages(rows)
-            self._signals += count
-            self._signals_hash.update(rows.tobytes())
-            if self._on_signals is not None:
-                self._on_signals(rows)
+    def _collect(self, *, is_last: bool = False) -> None:
+        """Hand on what the shards have recorded, as far as all of them are: a shard on its own, or
+        one that is at the end, waits for nobody.
+        """
+        next_seq = min(player.next_seq for player in self.players)
+        if is_last or len(self.players) == 1:
+            next_seq = FOREVER_NS // LANES_MAX
+        for rows in take_sorted([player.signals for player in self.players], next_seq * LANES_MAX):
+            self._take_signals(rows)
         if self._bbo:
-            rows_count = int(self.shard.bbo_count[0])
-            self._number_messages(self.shard.bbo[:rows_count])
-            size = format_bbo_nb(
-                self.shard.bbo, rows_count, self.shard.instruments, self._names, self._bbo_text
-            )
-            self._bbo.write(self._bbo_text[:size].data)
-            self.shard.bbo_count[0] = 0
+            for rows in take_sorted([player.bbo for player in self.players], next_seq):
+                self._write_best_prices(self._bbo, rows)
+
+    def _take_signals(self, rows: NDArray[np.void]) -> None:
+        self._number_messages(rows)
+        # Each shard has numbered its own.
+        rows["signal_id"] = np.arange(self._signals + 1, self._signals + 1 + len(rows))
+        self._signals += len(rows)
+        self._signals_hash.update(rows.tobytes())
+        if self._on_signals is not None:
+            self._on_signals(rows)
+
+    def _write_best_prices(self, file: BinaryIO, rows: NDArray[np.void]) -> None:
+        self._number_messages(rows)
+        shards = len(self.players)
+        for i in range(shards if shards > 1 else 0):
+            known = self.players[i].shard.instruments
+            self._instruments["symbol"][i::shards] = known["symbol"][i::shards]
+        for first in range(0, len(rows), _FORMAT_ROWS):
+            part = rows[first : first + _FORMAT_ROWS]
+            size = format_bbo_nb(part, len(part), self._instruments, self._names, self._bbo_text)
+            file.write(self._bbo_text[:size].data)
 
     def _number_messages(self, rows: NDArray[np.void]) -> None:
         """Of FIX a user sees the number of the message, not that of the entry in all of them."""
@@ -293,30 +285,36 @@ class Replay:
             rows["seq"] = self._ordinals[rows["seq"] - 1]
 
     def _outcome(self, fault: DataFileError | None, *, is_capture: bool) -> Outcome:
+        self._collect(is_last=True)
         return Outcome(
-            **read_outcome(self.shard, is_capture=is_capture),
+            **read_outcome([player.shard for player in self.players], is_capture=is_capture),
             signals=self._signals,
             signals_digest=self._signals_hash.hexdigest(),
-            kernel_ns=self._kernel_ns,
+            kernel_ns=self._crew.kernel_ns,
             fault=fault,
         )
 
     def write_book(self, file: BinaryIO) -> None:
         """The final books as CSV: symbol, side, price, qty, orders; best level first."""
         file.write(_BOOK_HEADER)
-        for instrument in live_instruments(self.shard.book):
-            symbol = self._symbol(int(instrument))
-            step_e9 = price_step(self.shard.book, int(instrument))
+        found = [
+            (int(instrument), player.shard)
+            for player in self.players
+            for instrument in live_instruments(player.shard.book)
+        ]
+        for instrument, shard in sorted(found, key=lambda each: each[0]):
+            symbol = self._symbol(shard, instrument)
+            step_e9 = price_step(shard.book, instrument)
             for side, letter in ((1, "B"), (-1, "S")):
-                for price, qty, orders in levels(self.shard.book, int(instrument), side):
+                for price, qty, orders in levels(shard.book, instrument, side):
                     text = _price_text(price * step_e9)
                     file.write(f"{symbol},{letter},{text},{qty},{orders}\n".encode())
 
-    def _symbol(self, instrument: int) -> str:
+    def _symbol(self, shard: Shard, instrument: int) -> str:
         if instrument < len(self._names) and self._names[instrument, 0]:
             name = self._names[instrument, 1 : 1 + self._names[instrument, 0]]
             return plain_text(name.tobytes().decode("latin-1"))
-        return symbol_text(int(self.shard.instruments[instrument]["symbol"]), instrument)
+        return symbol_text(int(shard.instruments[instrument]["symbol"]), instrument)
 
 
 def _price_text(price_e9: int) -> str:

@@ -7,7 +7,6 @@ import numpy as np
 from adapters.fix_md.adapter import ADAPTER as FIX_MD
 from adapters.fix_md.layout import allocate_feed, allocate_reading
 from adapters.fix_md.messages import Column, convert_nb
-from feedhandler.core.engine import CHUNK
 from feedhandler.core.text import SYMBOL_BYTES_MAX, write_symbol_nb
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.warmup_steps import smallest_engine
@@ -47,9 +46,8 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
     buf = np.zeros(2, np.uint8)
 
     def blocks() -> None:
-        index = np.zeros(CHUNK + 1, np.int64)
-        index_messages_nb(buf, 0, 0, index)
-        replay_blocks_nb(shard, venue, stages, buf, cursor, index)
+        index_messages_nb(buf, 0, 0, shard.split.blocks)
+        replay_blocks_nb(shard, venue, stages, buf, cursor)
 
     def datagrams() -> None:
         packets = np.zeros((4, 1), np.int64)

@@ -25,13 +25,13 @@ bits drive each other out of `near`, and are looked up in the stretch. `docs/boo
 structures that were tried.
 """
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.events import E9_PER_E4
+from feedhandler.core.lines import carve
 
 QTY_BITS = 32
 QTY_MASK = (1 << QTY_BITS) - 1
@@ -74,7 +74,6 @@ SIDE = np.dtype(
 """`top`, `top_fine`: step << 32 | level of the best of either ladder; `price_e9` and `qty` are as
 `update_best_nb` left them, 0 for an empty side."""
 
-_LINE_BYTES = 64
 _HUGE_PAGE_BYTES = 2 << 20
 
 # Words of `meta`.
@@ -145,29 +144,14 @@ def allocate_book(capacity: BookCapacity) -> Book:
         "sides": (sides, SIDE),
         "meta": (META_WORDS, np.int64),
     }
-    arrays = dict(zip(sizes, _carve(sizes.values()), strict=True))
+    # One stretch that begins with a huge page: NumPy asks for those where a stretch is large, which
+    # most of these arrays are not by themselves.
+    arrays = dict(zip(sizes, carve(sizes.values(), _HUGE_PAGE_BYTES), strict=True))
     book = Book(
         **arrays, order_mask=capacity.orders - 1, overflow_mask=capacity.overflow_orders - 1
     )
     _empty(book)
     return book
-
-
-def _carve(sizes: Iterable[tuple[int, Any]]) -> list[NDArray[Any]]:
-    """Zeroed arrays (count, dtype), each from a cache line's beginning, one behind the other in a
-    single stretch of memory that begins with a huge page: NumPy asks for those where a stretch is
-    large, which most of these arrays are not by themselves.
-    """
-    wanted = [(count, np.dtype(kind)) for count, kind in sizes]
-    places = [0]
-    for count, kind in wanted:
-        places.append(-(-(places[-1] + count * kind.itemsize) // _LINE_BYTES) * _LINE_BYTES)
-    memory = np.zeros(places[-1] + _HUGE_PAGE_BYTES, np.uint8)
-    first = -memory.ctypes.data % _HUGE_PAGE_BYTES
-    return [
-        memory[first + at : first + at + count * kind.itemsize].view(kind)
-        for at, (count, kind) in zip(places, wanted, strict=False)
-    ]
 
 
 def _empty(book: Book) -> None:

@@ -58,23 +58,32 @@ def orders(book: Book) -> NDArray[np.void]:
     return records
 
 
-def books_digest(book: Book) -> str:
+def books_digest(*books: Book) -> str:
     """sha256 over the records of `orders`, then the price steps other than 1e-4 of books that are
-    not empty, then the stated levels: equal books have equal digests.
+    not empty, then the stated levels: equal books have equal digests. Those of several shards,
+    which have no instrument in common, are as one.
     """
-    digest = hashlib.sha256(orders(book).tobytes())
-    used = np.unique(np.flatnonzero(book.ladders["count"]) // LADDERS_A_SIDE).tolist()
-    steps = book.ladders["step_e9"][::LADDERS_A_SIDE]
-    for side_idx in used:
-        if steps[side_idx] != BOOK_TICK_E9:
-            digest.update(struct.pack("<II", side_idx, steps[side_idx]))
-    if (book.levels < 0).any():
-        for side_idx in used:
+    records = np.concatenate([orders(book) for book in books])
+    records = records[np.argsort(records["instrument"], kind="stable")]
+    digest = hashlib.sha256(records.tobytes())
+    used = [(side_idx, book) for book in books for side_idx in _used_sides(book)]
+    used.sort(key=lambda each: each[0])
+    for side_idx, book in used:
+        step_e9 = book.ladders[side_idx * LADDERS_A_SIDE]["step_e9"]
+        if step_e9 != BOOK_TICK_E9:
+            digest.update(struct.pack("<II", side_idx, step_e9))
+    if any((book.levels < 0).any() for book in books):
+        for side_idx, book in used:
             for key, level in _side_levels(book, side_idx):
                 if level < 0:
                     stated = (abs(key), level & LEVEL_QTY_MASK, _orders_of(level))
                     digest.update(struct.pack("<IIQI", side_idx, *stated))
     return digest.hexdigest()
+
+
+def _used_sides(book: Book) -> list[int]:
+    """Sides that have a price."""
+    return [int(i) for i in np.unique(np.flatnonzero(book.ladders["count"]) // LADDERS_A_SIDE)]
 
 
 def levels(book: Book, instrument: int, side: int) -> Iterator[tuple[int, int, int]]:

@@ -1,0 +1,206 @@
+"""The shards of a replay: each with an engine without threads or sockets, run side by side in
+slices, and what they record put in one order.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feedhandler.core.engine import Setting, Shard, allocate_shard
+from feedhandler.core.events import SIGNAL
+from feedhandler.core.lines import zeros
+from feedhandler.core.receive import Receiver, allocate_receiver
+from feedhandler.core.ring import HEAD, TAIL, ring_take_rows_nb
+from feedhandler.core.sequence import State
+from feedhandler.server.assemble import (
+    Stages,
+    apply_priority,
+    apply_settings,
+    build_stages,
+    scratch_tables,
+    shard_capacity,
+)
+from feedhandler.server.config import BudgetConfig, EngineConfig, PriorityConfig, ServerConfig
+from protocols.errors import Status
+from tools.replay.kernels import CURSOR_WORDS, FOREVER_NS, Cursor
+from tools.replay.pace import Pace
+
+SHARDS_MAX = 64
+ROUNDS_A_SLICE = 65_536
+_BBO_ROWS = 65_536
+_ROUNDS_A_SLICE_RECORDED = 16_384
+"""A million messages: what shards that are ahead of others have recorded waits in memory."""
+_REORDER_NS = 50_000_000
+_PACKET_BYTES = 65_536
+_WINDOW_PACKETS = 1_024
+_SIGNAL_RING = 131_072
+_SIGNAL_BATCH = 4_096
+
+Rows = NDArray[np.void]
+Keys = NDArray[np.int64]
+
+
+class Player:
+    """One shard of a replay and all that drives it; one thread at a time runs it.
+
+    `signals` and `bbo` are what it has recorded and nobody has taken yet, in parts of (rows,
+    ranks), the rank of best prices being their `seq`. `busy_ns` is the time of its kernels,
+    `cpu_ns` that in which they had a core.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig | None = None,
+        session: bytes = bytes(10),
+        *,
+        number: int = 0,
+        shards: int = 1,
+        records_bbo: bool = False,
+    ) -> None:
+        """Shard `number` of `shards`; `config` gives sizes, rules, breakers and patterns (none
+        without it), `session` is as it stands in packets, zeros for the first one seen.
+        """
+        engine = config.engine if config else EngineConfig()
+        capacity = shard_capacity(engine, _BBO_ROWS if records_bbo else 0)._replace(
+            packet_bytes=_PACKET_BYTES,
+            window_packets=_WINDOW_PACKETS,
+            snapshot_bytes=1,
+            signal_ring=_SIGNAL_RING,
+            shard=number,
+            shards=shards,
+        )
+        self.shard: Shard = allocate_shard(capacity, *scratch_tables())
+        apply_settings(self.shard, engine, config.budgets if config else BudgetConfig())
+        apply_priority(self.shard, config.priority if config else PriorityConfig())
+        self.shard.settings[Setting.TIMED] = 0
+        self.shard.settings[Setting.RECORD_BBO] = records_bbo
+        channel = self.shard.channel[0]
+        channel["reorder_ns"] = _REORDER_NS
+        channel["stale_after_ns"] = FOREVER_NS
+        self.stages: Stages = build_stages(
+            self.shard, config.breakers if config else (), config.patterns if config else ()
+        )
+        self.rx: Receiver = allocate_receiver((-1, -1, -1), session, 64)
+        self.cursor: NDArray[np.int64] = zeros(CURSOR_WORDS)
+        self.status = int(Status.OUTPUT_FULL)
+        self.busy_ns = 0
+        self.cpu_ns = 0
+        self.signals: list[tuple[Rows, Keys]] = []
+        self.bbo: list[tuple[Rows, Keys]] = []
+
+    def start_blocks(self, stop: int) -> None:
+        """Be ready for the blocks of a file of `stop` bytes, which say nothing of a state."""
+        self.shard.channel[0]["state"] = State.LIVE
+        self.shard.channel[0]["next_seq"] = 1
+        # The ticks that go round stay in the cache, which the whole pool would not.
+        self.shard.free.cursors[TAIL] = 2 * len(self.shard.stash)
+        self.cursor[Cursor.STOP] = stop
+
+    @property
+    def next_seq(self) -> int:
+        """Every message of the feed below it has been applied."""
+        return int(self.shard.channel[0]["next_seq"])
+
+    def run_slice(self, call: Callable[["Player"], int], rounds: int, until_ns: int) -> None:
+        """Call a replay loop until so many rounds are done, the next event is later than
+        `until_ns`, or it has an end, which `status` then tells.
+        """
+        cursor = self.cursor
+        cursor[Cursor.ROUNDS] = rounds
+        cursor[Cursor.UNTIL_NS] = until_ns
+        while cursor[Cursor.ROUNDS] > 0:
+            started_ns, cpu_before_ns = time.perf_counter_ns(), time.thread_time_ns()
+            self.status = call(self)
+            self.busy_ns += time.perf_counter_ns() - started_ns
+            self.cpu_ns += time.thread_time_ns() - cpu_before_ns
+            self._keep()
+            if self.status != Status.OUTPUT_FULL or cursor[Cursor.EVENT_NS] > until_ns:
+                break
+
+    def _keep(self) -> None:
+        """Take signals and recorded best prices out of the engine."""
+        shard = self.shard
+        batch = np.zeros(_SIGNAL_BATCH, SIGNAL)
+        head = int(shard.signals.cursors[HEAD])
+        while count := int(ring_take_rows_nb(shard.signals, batch)):
+            ranks = shard.ranks[np.arange(head, head + count) % len(shard.ranks)]
+            self.signals.append((batch[:count].copy(), ranks))
+            head += count
+        if rows_count := int(shard.bbo_count[0]):
+            rows = shard.bbo[:rows_count].copy()
+            self.bbo.append((rows, rows["seq"].astype(np.int64)))
+            shard.bbo_count[0] = 0
+
+
+class Crew:
+    """The players of one replay. With more than one, each has a thread in every slice; `kernel_ns`
+    is the time that passed while any of them ran.
+    """
+
+    def __init__(self, players: Sequence[Player], pace: Pace | None = None) -> None:
+        self.players = players
+        self.kernel_ns = 0
+        self._pace = pace
+        is_recorded = len(players) > 1 and players[0].shard.settings[Setting.RECORD_BBO]
+        self._rounds = _ROUNDS_A_SLICE_RECORDED if is_recorded else ROUNDS_A_SLICE
+
+    def run(self, call: Callable[[Player], int], on_slice: Callable[[], None]) -> int:
+        """Call a replay loop for each player until it has an end, in the pace asked for; the last
+        Status of the first one. `on_slice` is called whenever all of them rest.
+        """
+        # Once without a round: what is compiled or read from the cache is no time of the kernels.
+        self.players[0].cursor[Cursor.ROUNDS] = 0
+        call(self.players[0])
+        until_ns = FOREVER_NS if self._pace is None else -1
+        going = list(self.players)
+        with ThreadPoolExecutor(len(going), "shard") as pool:
+            while going:
+                self._run_slice(pool, going, call, until_ns)
+                on_slice()
+                going = [player for player in going if player.status == Status.OUTPUT_FULL]
+                if self._pace is not None and going:
+                    event_ns = min(int(player.cursor[Cursor.EVENT_NS]) for player in going)
+                    until_ns = self._pace.wait_for(event_ns)
+        return self.players[0].status
+
+    def _run_slice(
+        self,
+        pool: ThreadPoolExecutor,
+        going: Sequence[Player],
+        call: Callable[[Player], int],
+        until_ns: int,
+    ) -> None:
+        if len(self.players) == 1:
+            before_ns = going[0].busy_ns
+            going[0].run_slice(call, self._rounds, until_ns)
+            self.kernel_ns += going[0].busy_ns - before_ns
+            return
+        started_ns = time.perf_counter_ns()
+        running = [pool.submit(each.run_slice, call, self._rounds, until_ns) for each in going]
+        for each in running:
+            each.result()
+        self.kernel_ns += time.perf_counter_ns() - started_ns
+
+
+def take_sorted(parts: Sequence[list[tuple[Rows, Keys]]], below: int) -> list[Rows]:
+    """Take the rows whose rank is lower than `below` out of the players' lists; in order of rank,
+    then of `seq`, then as they stood in their list. Each list is in that order, and no two lists
+    have a row of the same message.
+    """
+    taken: list[tuple[Rows, Keys]] = []
+    for part in parts:
+        while part and part[0][1][0] < below:
+            rows, ranks = part.pop(0)
+            here = int(np.searchsorted(ranks, below))
+            taken.append((rows[:here], ranks[:here]))
+            if here < len(rows):
+                part.insert(0, (rows[here:], ranks[here:]))
+                break
+    if len(parts) == 1 or len(taken) <= 1:
+        return [rows for rows, _ranks in taken]
+    rows = np.concatenate([rows for rows, _ranks in taken])
+    ranks = np.concatenate([ranks for _rows, ranks in taken])
+    return [rows[np.lexsort((rows["seq"], ranks))]]
