@@ -65,7 +65,12 @@ class Rig:
         self.wakeup_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self.metrics = Metrics()
         self.server = OmsServer(
-            self.config, lambda at: f"SYM{at}", SOURCES, self.signals, self.wakeup_fd, self.metrics
+            self.config,
+            lambda at: f"SYM{at}",
+            SOURCES,
+            [self.signals],
+            self.wakeup_fd,
+            self.metrics,
         )
 
     def push(self, *rows: tuple[int, ...]) -> None:

@@ -18,7 +18,7 @@ from feedhandler.core.counters import CounterFile
 from feedhandler.core.counts import Count
 from feedhandler.core.engine import Control
 from feedhandler.core.receive import BEAT_STEADY
-from feedhandler.server import app
+from feedhandler.server import engines
 from feedhandler.server.app import Server, check_configuration
 from feedhandler.server.config import (
     EngineConfig,
@@ -121,7 +121,7 @@ async def running(config: ServerConfig) -> AsyncIterator[Running]:
     """Serves until the block ends, then drains; the exit code must be 0."""
     server = Server(config)
     task = asyncio.create_task(server.run())
-    while not server._threads:
+    while not server._engines._threads:
         await asyncio.sleep(0.005)
         if task.done():
             task.result()
@@ -206,8 +206,8 @@ async def test_a_server_that_is_asked_to_reload_says_that_it_takes_a_restart_and
 
 async def test_an_engine_that_does_not_answer_makes_the_book_page_say_so(tmp_path: Path):
     async with running(make_config(tmp_path)) as run:
-        write_control_nb(run.server._shard.control, Control.STOP, 1)
-        await asyncio.to_thread(run.server._join_agents)
+        write_control_nb(run.server._engines.sequencer.control, Control.STOP, 1)
+        await asyncio.to_thread(run.server._engines.join)
         status, text = await run.get("/book")
         assert status == 503
         assert "did not answer in time" in text
@@ -215,8 +215,8 @@ async def test_an_engine_that_does_not_answer_makes_the_book_page_say_so(tmp_pat
 
 async def test_an_engine_that_does_not_answer_keeps_nobody_else_waiting(tmp_path: Path):
     async with running(make_config(tmp_path)) as run:
-        write_control_nb(run.server._shard.control, Control.STOP, 1)
-        await asyncio.to_thread(run.server._join_agents)
+        write_control_nb(run.server._engines.sequencer.control, Control.STOP, 1)
+        await asyncio.to_thread(run.server._engines.join)
         books = [asyncio.create_task(run.get("/book")) for _ in range(3)]
         assert (await run.get("/readyz"))[0] == 503
         assert not any(book.done() for book in books)
@@ -230,11 +230,11 @@ async def test_an_agent_that_hangs_is_told_by_a_clock_that_nobody_sets(
         day_ns = time.time_ns() - 86_400_000_000_000
         monkeypatch.setattr(time, "time_ns", lambda: day_ns)
         assert (await run.get("/livez"))[0] == 200
-        write_control_nb(run.server._shard.control, Control.STOP, 1)
-        await asyncio.to_thread(run.server._join_agents)
-        run.server._agents_started_ns -= 3_000_000_000
+        write_control_nb(run.server._engines.sequencer.control, Control.STOP, 1)
+        await asyncio.to_thread(run.server._engines.join)
+        run.server._engines._started_ns -= 3_000_000_000
         rows = (Count.RX_HEARTBEAT_NS, Count.WORKER_HEARTBEAT_NS)
-        run.server._shard.counts[rows, BEAT_STEADY] -= 3_000_000_000
+        run.server._engines.sequencer.counts[rows, BEAT_STEADY] -= 3_000_000_000
         status, text = await run.get("/livez")
         assert status == 503
         assert min(json.loads(text)["agent_age_ns"].values()) > 3_000_000_000
@@ -247,7 +247,7 @@ async def test_an_engine_that_breaks_ends_the_server_with_its_error(
     def break_down(*_parts: object) -> int:
         raise RuntimeError("a fault in a kernel")
 
-    monkeypatch.setattr(app, "run_inline_nb", break_down)
+    monkeypatch.setattr(engines, "run_inline_nb", break_down)
     with pytest.raises(RuntimeError, match="a fault in a kernel"):
         await asyncio.wait_for(Server(make_config(tmp_path)).run(), 10)
     assert (tmp_path / "report.json").exists()

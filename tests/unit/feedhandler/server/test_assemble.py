@@ -114,7 +114,7 @@ def test_ticks_of_the_inline_topology_are_enough_for_any_round():
 
 def test_everything_is_prepared_or_refused_in_the_same_words(tmp_path: Path):
     config = server_config()
-    prepared = prepare(config, *scratch_tables())
+    prepared = prepare(config)
     assert prepared.adapter is ADAPTER
     assert isinstance(prepared.venue, Venue)
     faults = (
@@ -129,7 +129,7 @@ def test_everything_is_prepared_or_refused_in_the_same_words(tmp_path: Path):
     )
     for wrong, kind, named in faults:
         with pytest.raises(kind, match=named):
-            prepare(wrong, *scratch_tables())
+            prepare(wrong)
 
 
 def test_more_memory_than_there_is_is_refused_before_anything_is_compiled(
@@ -137,7 +137,7 @@ def test_more_memory_than_there_is_is_refused_before_anything_is_compiled(
 ):
     monkeypatch.setattr("feedhandler.server.memory.available_bytes_now", lambda: 1)
     with pytest.raises(OsLimitError, match=r"^engine: .*the largest blocks are"):
-        prepare(server_config(), *scratch_tables())
+        prepare(server_config())
 
 
 def test_a_shard_is_built_with_all_its_settings():

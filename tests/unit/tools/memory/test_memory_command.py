@@ -82,7 +82,7 @@ def test_it_is_what_is_reserved(made: Made):
     engine = msgspec.structs.replace(made.config.engine, **small, snapshot_bytes=64)
     config = msgspec.structs.replace(made.config, engine=engine)
     engine_bytes = sum(row.size_bytes for row in rows_of(config) if row.part == "engine")
-    assert reserve_memory(build_shard(config, *scratch_tables())) == engine_bytes
+    assert reserve_memory([build_shard(config, *scratch_tables())]) == engine_bytes
 
 
 def test_people_get_a_table_with_the_largest_first(capsys: pytest.CaptureFixture[str]):
