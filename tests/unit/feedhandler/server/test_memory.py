@@ -3,7 +3,7 @@
 import pytest
 
 from feedhandler.server.errors import ExitCode, OsLimitError
-from feedhandler.server.memory import blocks, reserve_memory
+from feedhandler.server.memory import blocks, blocks_once, reserve_memory
 from tests.unit.feedhandler.core.support import make_shard
 
 
@@ -32,3 +32,14 @@ def test_what_does_not_fit_is_refused_with_the_largest_blocks():
     assert f"the largest blocks are {largest} " in str(caught.value)
     assert caught.value.exit_code == ExitCode.OS_LIMIT
     assert reserve_memory([shard], needed) == needed
+
+
+def test_what_several_share_is_counted_once():
+    first, second = make_shard(), make_shard()
+    second = second._replace(snapshot=first.snapshot)
+    found = [(place, name) for place, name, _array in blocks_once([first, second])]
+    assert (0, "snapshot") in found
+    assert (1, "snapshot") not in found
+    assert len(found) == 2 * len(list(blocks(first))) - 1
+    sizes = [array.nbytes for shard in (first, second) for _name, array in blocks(shard)]
+    assert reserve_memory([first, second]) == sum(sizes) - first.snapshot.nbytes
