@@ -74,7 +74,8 @@ SERVER_WORDS: Words = {
         "message_cap_bytes": "longest message that is taken",
         "fsync": "each stored batch survives a power cut too, at the disk's pace",
         "send_from": "`hot`: the thread that makes a signal sends it when the socket takes it at "
-        "once; `loop`: the event loop sends everything, as it always does with `fsync`",
+        "once; `loop`: the event loop sends everything, as it always does with `fsync` and with "
+        "several shards",
         "session": "more settings of every session under QuickFIX's names, such as `StartTime`, "
         "`EndTime`, `TimeZone`, `ResetOnLogon`, see [FIX sessions](protocols/fix-session.md); in a "
         "new window of these times numbers start at 1 and what waits is dropped",

@@ -152,7 +152,7 @@ class Engines:
     def ages_ns(self) -> dict[str, int]:
         """Age of each agent's last round, or of its start until the first one."""
         now_ns = time.monotonic_ns()
-        rows = {("receiver"): (self.sequencer, Count.RX_HEARTBEAT_NS)}
+        rows = {"receiver": (self.sequencer, Count.RX_HEARTBEAT_NS)}
         if self.is_sharded:
             for number, shard in enumerate(self.shards):
                 rows[f"shard {number}"] = (shard, Count.RX_HEARTBEAT_NS)
