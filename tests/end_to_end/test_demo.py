@@ -91,10 +91,11 @@ def test_garbage_at_every_port_is_counted_and_changes_nothing():
 
 @pytest.mark.parametrize("shards", [1, 2])
 def test_a_server_that_starts_late_ends_with_the_same_books(shards: int):
-    report = run_demo("--seconds", 7, "--rate", RATE, "--late-start", 2, "--shards", shards)
+    words = ("--rate", RATE, "--late-start", 2, "--shards", shards)
+    report = run_demo("--seconds", 10, *words)
     assert report["covered_by_snapshot"] > 0
     assert report["snapshots"] > 0
-    assert report["applied"] + report["covered_by_snapshot"] == report["sent"] == 7 * RATE
+    assert report["applied"] + report["covered_by_snapshot"] == report["sent"] == 10 * RATE
 
 
 def test_a_tape_is_sent_at_any_pace_and_all_of_it_explained(tmp_path: Path):

@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.compiled_only, pytest.mark.alone]
 
 ROUNDS = 12_000
 ROUNDS_A_PACKET = 7
-MESSAGES_A_ROUND = 4
+MESSAGES_A_ROUND = 5
 MESSAGES = ROUNDS * MESSAGES_A_ROUND
 IN_FLIGHT = 64
 INSTRUMENTS = 11
@@ -62,6 +62,7 @@ def messages_of_round(number: int) -> list[bytes]:
         add(ref + 1, "S", 100, 10_300 if number % 64 == 63 else 10_000),
         execute(ref + 1, 10),
         delete(ref),
+        delete(ref + 1),
     ]
     return [of(message, locate, seq + 1 + i) for i, message in enumerate(made)]
 
