@@ -1,14 +1,14 @@
 """One thread hands packets, in sequence, to several that each take all of them; lock-free.
 
-    cursors  i64[16 * (1 + takers)], a line of 128 bytes for each writer
+    cursors  i64[32 * (1 + takers)], two lines of 128 bytes for each writer
                producer   [0] tail: position of the next record
                           [1] slowest head as it last saw it
                           [2] closed: 1 when nothing more comes
                           [3], [4] state and doubt as last handed on
-               taker k, from 16 * (1 + k) on
+               taker k, from 32 * (1 + k) on
                           [0] head: position it takes next     [1] tail as it last saw it
-                          [2] asleep: 1 while it waits to be woken
-                          [3] suspect: 1 while its books are in doubt
+                          [16] asleep: 1 while it waits to be woken
+                          [17] suspect: 1 while its books are in doubt
     entries  ENTRY[capacity], kinds i64[capacity], payload u8[capacity * slot_bytes]
     nexts    i64[capacity]: every message below it was handed on, or never will be
              capacity a power of two; record p is at p & (capacity - 1)
@@ -19,6 +19,8 @@
 
 Nothing is overwritten that a taker has not taken: a producer that finds no room waits for the
 slowest one. What a taker wrote before it stored its head is seen by a producer that loads it.
+The producer looks at the second line of each taker all the time, so it is stored to only when it
+changes; at the first one, which changes with every record, when it seems to have no more room.
 """
 
 from enum import IntEnum
@@ -32,7 +34,7 @@ from feedhandler.core.lines import zeros
 from feedhandler.core.sequence import ENTRY
 from protocols.jit import kernel
 
-ROW_WORDS = 16
+ROW_WORDS = 32
 
 
 class Record(IntEnum):
@@ -61,8 +63,8 @@ class Taken(IntEnum):
 
     HEAD = 0
     TAIL_SEEN = 1
-    ASLEEP = 2
-    SUSPECT = 3
+    ASLEEP = 16
+    SUSPECT = 17
 
 
 class Broadcast(NamedTuple):

@@ -81,7 +81,9 @@ def follow_nb(shard: Shard, venue: Venue, most: int) -> int:
         if place < 0:
             break
         _take_record_nb(shard, venue, place)
-        store_release(broadcast.cursors, suspect_at, np.int64(shard.channel[0]["suspect"]))
+        suspect = np.int64(shard.channel[0]["suspect"])
+        if broadcast.cursors[suspect_at] != suspect:
+            store_release(broadcast.cursors, suspect_at, suspect)
         broadcast_drop_nb(broadcast, taker)
         done += 1
     return done

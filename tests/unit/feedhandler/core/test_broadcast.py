@@ -6,6 +6,7 @@ import pytest
 from feedhandler.core.broadcast import (
     Broadcast,
     Record,
+    Taken,
     allocate_broadcast,
     broadcast_close_nb,
     broadcast_commit_nb,
@@ -14,6 +15,7 @@ from feedhandler.core.broadcast import (
     broadcast_reserve_nb,
     is_closed_nb,
     slowest_nb,
+    taker_word_nb,
 )
 from feedhandler.core.lines import LINE_BYTES
 
@@ -88,10 +90,12 @@ def test_what_came_before_the_end_is_still_there():
 
 def test_each_writer_has_lines_of_its_own():
     broadcast = allocate_broadcast(4, 8, 5)
-    assert broadcast.cursors.shape == (6 * LINE_BYTES // 8,)
+    assert broadcast.cursors.shape == (6 * 2 * LINE_BYTES // 8,)
     assert broadcast.cursors.ctypes.data % LINE_BYTES == 0
     for taker in range(5):
         before = broadcast.cursors.copy()
         broadcast_drop_nb(broadcast, taker)
         (changed,) = np.flatnonzero(broadcast.cursors != before)
-        assert changed * 8 // LINE_BYTES == 1 + taker
+        assert changed * 8 // LINE_BYTES == 2 * (1 + taker)
+        flags = [taker_word_nb(taker, word) * 8 for word in (Taken.ASLEEP, Taken.SUSPECT)]
+        assert [at // LINE_BYTES for at in flags] == [2 * (1 + taker) + 1] * 2
