@@ -26,6 +26,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from feedhandler.core.errors import CounterFileError
 from feedhandler.core.latency import HISTOGRAM_WORDS, Histogram
 from protocols.jit import kernel
 
@@ -53,10 +54,6 @@ class Header(IntEnum):
     METADATA_SIZE_BYTES = 6
     PID = 7
     START_TIME_NS = 8
-
-
-class CounterFileError(Exception):
-    """A counter file is missing, damaged, of another kind, or cannot be made; it says which."""
 
 
 class CounterSpec(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ afterwards, two at a time, and those that need the cores for themselves (`alone`
 import os
 import sys
 
+from tools.check.sources import ROOT
 from tools.check.steps import Step, module
 
 KERNEL_TESTS = (
@@ -71,8 +72,8 @@ def main() -> int:
     interpreted = (*_beside(workers), "-m", "not compiled_only", *without_plain, *KERNEL_TESTS)
     compiled = (*_beside(workers), "-m", "not alone and not paced", *_WHOLE, *without_plain)
     # By file: what one run of a demo shows is kept for the tests beside.
-    paced = (*_beside(min(workers, 2), "loadfile"), "-m", "paced", *_WHOLE)
-    alone = ("pytest", "--quiet", "-m", "alone", *_WHOLE)
+    paced = (*_beside(min(workers, 2), "loadfile"), "-m", "paced", *_files_with("paced"))
+    alone = ("pytest", "--quiet", "-m", "alone", *_files_with("alone"))
     steps = (
         Step("plain Python", module(*coverage, *_beside(workers), "-m", "not alone", *PLAIN_TESTS)),
         Step("kernels interpreted", module(*coverage, *interpreted), _INTERPRETED),
@@ -91,6 +92,13 @@ def main() -> int:
 def _beside(workers: int, by: str = "worksteal") -> tuple[str, ...]:
     """Words of a run with so many tests at a time."""
     return ("pytest", "--quiet", f"--numprocesses={workers}", f"--dist={by}")
+
+
+def _files_with(mark: str) -> list[str]:
+    """Test files that name a mark: every worker loads all files that it is given, for seconds."""
+    files = (ROOT / "tests").rglob("test_*.py")
+    word = f"pytest.mark.{mark}"
+    return sorted(str(path.relative_to(ROOT)) for path in files if word in path.read_text("utf-8"))
 
 
 _INTERPRETED = {"NUMBA_DISABLE_JIT": "1", "FEEDHANDLER_TEST_PROFILE": "interpreted"}
