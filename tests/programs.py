@@ -4,6 +4,7 @@ import io
 import runpy
 import subprocess
 import sys
+import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from unittest.mock import patch
 
@@ -21,8 +22,15 @@ def run_here(module: str, *words: object) -> subprocess.CompletedProcess[str]:
     command = [module, *map(str, words)]
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
-    with patch.object(sys, "argv", command), redirect_stdout(out), redirect_stderr(err):
+    with (
+        patch.object(sys, "argv", command),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        warnings.catch_warnings(),
+    ):
         try:
+            # A test may have imported it before; here it is run as if new all the same.
+            warnings.filterwarnings("ignore", ".* found in sys.modules", RuntimeWarning)
             runpy.run_module(module, run_name="__main__", alter_sys=True)
         except SystemExit as end:
             code = end.code
