@@ -11,13 +11,15 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from oms_out.contract import SignalTag
-from oms_out.outlet import Outlet, Rest
 from protocols.fix.events import Disconnect, Event
 from protocols.fix.message import decode
 from protocols.fix.session import FixSession
+
+if TYPE_CHECKING:  # a client has no outlet, and so loads no kernel
+    from oms_out.outlet import Outlet, Rest
 
 READ_BYTES = 8_192
 _PIECES_PER_TURN = 4
@@ -58,7 +60,7 @@ class Link:
         *,
         outbound_cap_bytes: int,
         clock_ns: Callable[[], int],
-        outlet: Outlet | None = None,
+        outlet: "Outlet | None" = None,
     ) -> None:
         """Take over a connected non-blocking socket; `clock_ns` gives ns since the epoch. `outlet`
         is where another thread may send while all is at rest here.
@@ -168,7 +170,7 @@ class Link:
         if self._outlet is not None:
             self._outlet.take()
 
-    def _adopt(self, rest: Rest) -> None:
+    def _adopt(self, rest: "Rest") -> None:
         """Another thread's message did not go out as a whole: all was at rest here, so its end is
         what comes next.
         """

@@ -29,6 +29,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from feedhandler.core.errors import CounterFileError
 from feedhandler.core.latency import HISTOGRAM_WORDS, Histogram, merged
 from protocols.jit import kernel
 
@@ -58,10 +59,6 @@ class Header(IntEnum):
     PID = 7
     START_TIME_NS = 8
     PARTS = 9
-
-
-class CounterFileError(Exception):
-    """A counter file is missing, damaged, of another kind, or cannot be made; it says which."""
 
 
 class CounterSpec(msgspec.Struct, frozen=True):

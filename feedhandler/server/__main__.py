@@ -63,6 +63,8 @@ def _add_found_commands(arguments: list[str]) -> None:
     """Register the subcommand that is called, or all of them where their names are to be shown."""
     found = {point.name: point for point in entry_points(group=COMMAND_GROUP)}
     called = arguments[0] if arguments else ""
+    if called == "--version":
+        return
     names = [called] if called in found else []
     if not names and (called.startswith("-") or called not in app):
         names = sorted(found)

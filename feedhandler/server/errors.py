@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any
 
-from feedhandler.core.counters import CounterFileError
+from feedhandler.core.errors import CounterFileError
 
 
 class ExitCode(IntEnum):

@@ -1,8 +1,6 @@
 """Real processes on loopback, and what the tests ask of them."""
 
 import json
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +14,7 @@ from feedhandler.core.sequence import State
 from oms_out.contract import SignalTag
 from oms_out.store import FileStore
 from protocols.fix.message import decode
+from tests.programs import run_program
 from tools.demo.processes import Processes, read_json
 from tools.demo.setup import Options, Plan, free_ports, make_plan
 from tools.demo.verdict import judge
@@ -24,21 +23,13 @@ STOP_S = 5
 _POLL_S = 0.02
 
 
-def run_command(
-    *words: object, timeout_s: int = 60, program: str = "feedhandler.server"
-) -> subprocess.CompletedProcess[str]:
-    """`feedhandler`, or another program of the project, with these words, to its end."""
-    command = [sys.executable, "-m", program, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
-
-
 def run_demo(*words: object) -> dict[str, Any]:
     """The report of a demo that must be clean: the one line of its output. Its server sleeps when
     there is nothing to do, unless `words` say otherwise; another demo may run beside it.
     """
     idle = () if "--idle" in words else ("--idle", "backoff")
     port = ("--metrics-port", free_ports(1)[0])
-    done = run_command("demo", "--json", *port, *idle, *words)
+    done = run_program("feedhandler.server", "demo", "--json", *port, *idle, *words)
     assert done.stdout.count("\n") == 1, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     assert (report["faults"], report["clean"]) == ([], True)

@@ -1,14 +1,13 @@
 """The demo as its user runs it: one command, a report, an exit code."""
 
 import json
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.support import run_command, run_demo
+from tests.end_to_end.support import run_demo
+from tests.programs import run_program
 
 pytestmark = [pytest.mark.compiled_only, pytest.mark.paced]
 
@@ -100,31 +99,9 @@ def test_a_server_that_starts_late_ends_with_the_same_books(shards: int):
 
 def test_a_tape_is_sent_at_any_pace_and_all_of_it_explained(tmp_path: Path):
     tape = tmp_path / "day.bin"
-    done = subprocess.run(
-        [sys.executable, "-m", "tools.exchange", "generate", "--messages", "1000000",
-         "--out", str(tape), "--json"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    words = ("generate", "--messages", 1_000_000, "--out", tape, "--json")
+    done = run_program("tools.exchange", *words)
     report = run_demo("--tape", tape, "--rate", 500_000, "--loss", 0.01)
     assert report["sent"] == report["applied"] == 1_000_000
     assert report["books_digest"] != ""
     assert report["orders_live"] == json.loads(done.stdout)["orders_live"]
-
-
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [
-        (("--seconds", "0"), 'Invalid value "0" for --seconds. Must be >= 1.'),
-        (("--loss", "1.5"), 'Invalid value "1.5" for --loss. Must be <= 0.99.'),
-        (("--shards", "65"), 'Invalid value "65" for --shards. Must be <= 64.'),
-        (("--late-start", "-1"), 'Invalid value "-1" for --late-start. Must be >= 0.'),
-        (("--topology", "round"), "--topology"),
-        (("--rat", "5"), "--rate"),
-    ],
-)
-def test_a_wrong_option_is_one_line_and_usage(words: tuple[str, ...], named: str):
-    done = run_command("demo", *words)
-    assert done.returncode == 2
-    assert named in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert done.stdout == ""

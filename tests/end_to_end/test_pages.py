@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.end_to_end.support import Scene, run_command, scene
+from tests.end_to_end.support import Scene, scene
+from tests.programs import run_program
 
 pytestmark = [pytest.mark.compiled_only, pytest.mark.paced]
 
@@ -72,7 +73,7 @@ def test_a_second_server_on_the_same_ports_is_refused_in_one_line(running: Scene
     text = running.plan.server_config.read_text()
     config = tmp_path / "server.toml"
     config.write_text(text.replace("feedhandler.counters", "other.counters"))
-    done = run_command("serve", "--config", config)
+    done = run_program("feedhandler.server", "serve", "--config", config)
     assert done.returncode == 71
     port = running.plan.ports["line_a"]
     assert done.stderr == (
@@ -82,7 +83,7 @@ def test_a_second_server_on_the_same_ports_is_refused_in_one_line(running: Scene
 
 
 def test_a_second_server_with_the_same_configuration_leaves_the_first_one_alone(running: Scene):
-    done = run_command("serve", "--config", running.plan.server_config)
+    done = run_program("feedhandler.server", "serve", "--config", running.plan.server_config)
     assert done.returncode == 71
     assert "counters_file: another server is running with" in done.stderr
     assert done.stderr.count("\n") == 1

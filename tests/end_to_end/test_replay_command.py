@@ -1,16 +1,11 @@
 """From `exchange generate` to `feedhandler replay`, as two programs."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-
-def run_program(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", module, *(str(argument) for argument in arguments)]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=100)
+from tests.programs import run_here, run_program
 
 
 @pytest.mark.parametrize("name", ["day.bin", "day.bin.gz"])
@@ -42,7 +37,7 @@ def test_the_replay_finds_what_the_exchange_says_it_sent(tmp_path: Path, name: s
 def test_every_mistake_is_one_line_and_never_a_traceback(
     arguments: tuple[str, ...], code: int, named: str
 ):
-    done = run_program("feedhandler.server", *arguments)
+    done = run_here("feedhandler.server", *arguments)
     assert done.returncode == code
     assert named in done.stderr
     assert done.stderr.count("\n") == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.support import run_command
+from tests.programs import run_here, run_program
 
 GOOD = """\
 [feed]
@@ -42,7 +42,8 @@ def test_it_is_refused_in_one_line(
 ):
     prepare(tmp_path)
     file = tmp_path / "server.toml"
-    done = run_command(command, *(("--config", file) if command == "serve" else (file,)))
+    run, words = (run_program, ("--config", file)) if command == "serve" else (run_here, (file,))
+    done = run("feedhandler.server", command, *words)
     assert done.returncode == 78
     # The server's log is JSON and comes before.
     lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
@@ -68,7 +69,7 @@ def test_a_stage_in_a_file_of_the_users_own_loads_at_every_start(tmp_path: Path)
     )
     # The second start takes the compiled function from the cache, by the name of its module.
     for _ in range(2):
-        result = run_command("check-config", config)
+        result = run_program("feedhandler.server", "check-config", config)
         assert (result.returncode, result.stderr) == (0, "")
 
 
@@ -77,10 +78,29 @@ def test_an_exchange_that_could_not_write_its_files_is_refused_at_start(tmp_path
     config.write_text(
         f'status_file = "{tmp_path}/missing/status.json"\n[line_a]\nport = 1\n[line_b]\nport = 2\n'
     )
-    refused = run_command("run", "--config", config, program="tools.exchange")
+    refused = run_here("tools.exchange", "run", "--config", config)
     assert refused.returncode == 73
     assert "status_file: cannot write" in refused.stderr
     words = ("generate", "--messages", 1000, "--out", tmp_path / "no/x")
-    lost = run_command(*words, program="tools.exchange")
+    lost = run_here("tools.exchange", *words)
     assert lost.returncode == 73
     assert len(lost.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--seconds", "0"), 'Invalid value "0" for --seconds. Must be >= 1.'),
+        (("--loss", "1.5"), 'Invalid value "1.5" for --loss. Must be <= 0.99.'),
+        (("--shards", "65"), 'Invalid value "65" for --shards. Must be <= 64.'),
+        (("--late-start", "-1"), 'Invalid value "-1" for --late-start. Must be >= 0.'),
+        (("--topology", "round"), "--topology"),
+        (("--rat", "5"), "--rate"),
+    ],
+)
+def test_a_wrong_option_of_the_demo_is_one_line_and_usage(words: tuple[str, ...], named: str):
+    done = run_here("feedhandler.server", "demo", *words)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""

@@ -5,10 +5,12 @@ Run under NUMBA_BOUNDSCHECK=1 as well, where an index outside of an array is an 
 
 import gzip
 import io
+import os
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import zstandard
@@ -118,9 +120,20 @@ def read(path: Path, data: bytes, plain_bytes: int | None = None) -> list[Datagr
     return items
 
 
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """In memory where there is such a folder: tens of thousands of files are written and read."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path_factory.mktemp("damage")
+        return
+    with TemporaryDirectory(prefix="feedhandler-damage-", dir=memory) as name:
+        yield Path(name)
+
+
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "capture"
+def path(folder: Path) -> Path:
+    return folder / "capture"
 
 
 @pytest.mark.compiled_only

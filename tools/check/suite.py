@@ -9,6 +9,7 @@ afterwards, two at a time, and those that need the cores for themselves (`alone`
 import os
 import sys
 
+from tools.check.sources import ROOT
 from tools.check.steps import Step, module
 
 KERNEL_TESTS = (
@@ -68,19 +69,20 @@ def main() -> int:
     workers = min(os.cpu_count() or 1, _WORKERS_MAX)
     without_plain = tuple(f"--ignore={path}" for path in PLAIN_TESTS)
     coverage = ("coverage", "run", "-m")
+    plain = (*_beside(workers), "-m", "not alone", *PLAIN_TESTS)
     interpreted = (*_beside(workers), "-m", "not compiled_only", *without_plain, *KERNEL_TESTS)
     compiled = (*_beside(workers), "-m", "not alone and not paced", *_WHOLE, *without_plain)
     # By file: what one run of a demo shows is kept for the tests beside.
-    paced = (*_beside(min(workers, 2), "loadfile"), "-m", "paced", *_WHOLE)
-    alone = ("pytest", "--quiet", "-m", "alone", *_WHOLE)
+    paced = (*_beside(min(workers, 2), "loadfile"), "-m", "paced", *_files_with("paced"))
+    alone = ("pytest", "--quiet", "-m", "alone", *_files_with("alone"))
     steps = (
-        Step("plain Python", module(*coverage, *_beside(workers), "-m", "not alone", *PLAIN_TESTS)),
+        Step("plain Python", module(*coverage, *plain), _COMPILED),
         Step("kernels interpreted", module(*coverage, *interpreted), _INTERPRETED),
         Step("branch coverage, put together", module("coverage", "combine", "--quiet")),
         Step("branch coverage", module("coverage", "report")),
-        Step("kernels compiled", module(*compiled)),
-        Step("kernels compiled, by the clock", module(*paced)),
-        Step("kernels compiled, alone", module(*alone)),
+        Step("kernels compiled", module(*compiled), _COMPILED),
+        Step("kernels compiled, by the clock", module(*paced), _COMPILED),
+        Step("kernels compiled, alone", module(*alone), _COMPILED),
     )
     failed = [step.name for step in steps if not step.run_openly()]
     if failed:
@@ -93,7 +95,21 @@ def _beside(workers: int, by: str = "worksteal") -> tuple[str, ...]:
     return ("pytest", "--quiet", f"--numprocesses={workers}", f"--dist={by}")
 
 
-_INTERPRETED = {"NUMBA_DISABLE_JIT": "1", "FEEDHANDLER_TEST_PROFILE": "interpreted"}
+def _files_with(mark: str) -> list[str]:
+    """Test files that name a mark: every worker loads all files that it is given, for seconds."""
+    files = (ROOT / "tests").rglob("test_*.py")
+    word = f"pytest.mark.{mark}"
+    return sorted(str(path.relative_to(ROOT)) for path in files if word in path.read_text("utf-8"))
+
+
+# Python keeps what it compiled, whatever the caller prefers: workers load the tests in half of the
+# time, and commands start faster.
+_COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
+_INTERPRETED = {
+    **_COMPILED,
+    "NUMBA_DISABLE_JIT": "1",
+    "FEEDHANDLER_TEST_PROFILE": "interpreted",
+}
 
 if __name__ == "__main__":
     sys.exit(main())

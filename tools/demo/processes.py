@@ -13,7 +13,8 @@ from typing import Self
 
 import msgspec
 
-from feedhandler.core.counters import CounterFile, CounterFileError
+from feedhandler.core.counters import CounterFile
+from feedhandler.core.errors import CounterFileError
 from feedhandler.server.errors import ExitCode, UserError
 from tools.demo.setup import Plan
 

@@ -10,7 +10,9 @@ from tools.fix_echo.command import app
 
 def _run() -> object:
     try:
-        return app(result_action="return_value", exit_on_error=False, print_error=False)
+        return app(
+            sys.argv[1:], result_action="return_value", exit_on_error=False, print_error=False
+        )
     except CycloptsError as error:
         raise UserError(f"{error} See --help.", ExitCode.USAGE) from None
 

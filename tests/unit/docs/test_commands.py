@@ -1,10 +1,7 @@
 """Every command that a page shows exists with its options; a wrong one ends with 2 and a line."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import pytest
 from cyclopts import App
 
 from feedhandler.server import __main__ as feedhandler_cli
+from tests.programs import run_here
 from tools.exchange.__main__ import app as exchange_app
 from tools.oms_client.__main__ import _parser
 
@@ -92,14 +90,7 @@ def test_the_readme_shows_every_program():
     ],
 )
 def test_wrong_usage_ends_with_2_and_one_line(program: str, arguments: list[str]):
-    done = subprocess.run(
-        [sys.executable, "-m", MODULES[program], *arguments],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
+    done = run_here(MODULES[program], *arguments)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()

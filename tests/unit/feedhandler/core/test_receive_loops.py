@@ -24,6 +24,7 @@ from feedhandler.core.receive import (
 )
 from feedhandler.core.ring import ring_size_nb
 from feedhandler.core.sequence import State
+from protocols.jit import JIT_ENABLED
 from tests.unit.feedhandler.core.support import (
     CAPACITY,
     LINE_A,
@@ -167,7 +168,7 @@ def test_worker_that_may_sleep_does_and_is_woken_by_the_receiver(wire: Wire):
     worker = partial(run_worker_nb, engine.shard, engine.rx, *engine.stages)
     with running(engine, receiver, worker):
         wait_for(lambda: bool(engine.shard.control[Control.WORKER_ASLEEP]))
-        for seq in range(1, 200):
+        for seq in range(1, 200 if JIT_ENABLED else 20):
             wire.send(LINE_A, one(seq))
             wait_for(lambda done=seq: engine.count(Count.TICKS) == done)
             wait_for(lambda: bool(engine.shard.control[Control.WORKER_ASLEEP]))

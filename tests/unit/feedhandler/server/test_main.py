@@ -1,19 +1,19 @@
-"""The `feedhandler` command as a process: help, subcommands, wrong usage."""
+"""The `feedhandler` command: help, subcommands, wrong usage."""
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from feedhandler import __version__
+from tests.programs import run_here
 
 GOOD = '[feed]\nline_a = { port = 0 }\n[oms]\nstore_dir = "s"\nallowed = ["OMS1"]\n'
 
 
-def run(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "feedhandler.server", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+run = partial(run_here, "feedhandler.server")
 
 
 def test_help_lists_own_commands_and_those_of_other_packages():
@@ -25,6 +25,18 @@ def test_help_lists_own_commands_and_those_of_other_packages():
 
 def test_the_version_is_that_of_the_package():
     assert run("--version").stdout.strip() == __version__
+
+
+def test_the_version_loads_neither_numba_nor_commands():
+    """Nobody waits a second to be told a number."""
+    script = (
+        "import sys; from feedhandler.server.__main__ import main; sys.argv[1:] = ['--version']\n"
+        "try: main()\n"
+        "finally: print([name for name in ('numba', 'tools') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{__version__}\n[]\n"
 
 
 @pytest.mark.parametrize(

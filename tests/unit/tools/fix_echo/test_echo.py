@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from protocols.fix.framing import Framer
 from protocols.fix.message import FixMessage, Identity, decode, encode, encode_fields
 from protocols.fix.rules import SessionSettings
 from protocols.fix.times import format_utc_timestamp
+from tests.programs import run_here
 from tools.fix_echo import server as echo_server
 from tools.fix_echo.server import ECHOED_TYPES, EchoServer
 
@@ -229,14 +231,7 @@ async def test_a_taken_port_is_the_callers_error(rig: Rig):
         other.listen("127.0.0.1", rig.server.port)
 
 
-def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tools.fix_echo", *arguments],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+run_command = partial(run_here, "tools.fix_echo")
 
 
 @pytest.mark.parametrize(

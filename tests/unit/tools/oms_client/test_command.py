@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -189,3 +190,13 @@ def test_a_store_below_a_file_is_one_line(tmp_path: Path, capsys: pytest.Capture
     said = capsys.readouterr().err
     assert said.startswith("oms-client: error: ")
     assert said.count("\n") == 1
+
+
+def test_it_starts_without_numba_and_numpy():
+    """A client is to be there when the server is; what it never uses would take half a second."""
+    script = (
+        "import sys, tools.oms_client.__main__\n"
+        "print(sorted({'numba', 'numpy'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout == b"[]\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from protocols.pcap.frames import build_datagram
-from tests.end_to_end.support import run_command
+from tests.programs import run_program
 from tests.unit.tools.replay.soup import Connection, logged_in_stream, save
 from tests.unit.tools.replay.support import (
     LINES,
@@ -67,7 +67,7 @@ def test_the_time_is_that_of_the_kernels_alone(session: Path):
     # of three processes the one that the machine disturbed least tells.
     found = []
     for _ in range(3):
-        done = run_command("replay", session, "--json")
+        done = run_program("feedhandler.server", "replay", session, "--json")
         found.append(json.loads(done.stdout.splitlines()[-1])["ns_per_message"])
     assert min(found) < 2_000
 
