@@ -35,6 +35,7 @@ from tools.bench.stages import (
     time_stages,
     whole,
 )
+from tools.bench.warmup import stage_steps
 from tools.check.sources import ROOT
 from tools.exchange.generate import generate_file
 from tools.exchange.layout import FlowSettings
@@ -97,6 +98,12 @@ def test_every_program_runs_in_each_round(workload: Workload):
     assert all(min(times) > 0 for times in rounds.values())
 
 
+def test_set_up_compiles_the_programs_on_a_session_of_one_message():
+    ((title, step),) = stage_steps()
+    step()
+    assert title
+
+
 def test_a_stage_costs_what_its_program_takes_more_in_the_same_round():
     rounds = {name: [100 * i, 200 * i, 400 * i] for i, name in enumerate(NAMES, 1)}
     rounds[SIGNAL] = [4_000, 4_100, 4_200]
@@ -106,7 +113,7 @@ def test_a_stage_costs_what_its_program_takes_more_in_the_same_round():
     for name in NAMES[:-2]:
         assert (found[name].lowest, found[name].median, found[name].highest) == (100, 200, 400)
         assert found[name].instructions == 1_000
-    # Both stand on the whole, two and three programs above it... one and two.
+    # Both stand on WHOLE, the one or two places before them in these figures.
     assert found["line_b"].median == 200
     assert found["stamps"].median == 400
     assert found["stamps"].instructions is None
