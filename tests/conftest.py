@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from numba import config
 
 from protocols import jit
+from tools.bench.callgrind import COUNTED_FOLDER
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,10 +22,11 @@ def _keep_kernels_apart(worker: str) -> None:
     shared = jit.CACHE_DIRECTORY
     base = shared / "tests" / worker
     own = base / shared.parent.name / shared.name
+    others = {shared / "tests", shared / COUNTED_FOLDER}
     for path in shared.rglob("*"):
         link = own / path.relative_to(shared)
         # Numba replaces its files and never writes into them, so links do as copies.
-        if path.is_file() and shared / "tests" not in path.parents and not link.exists():
+        if path.is_file() and others.isdisjoint(path.parents) and not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.hardlink_to(path)
     os.environ["NUMBA_CACHE_DIR"] = str(base)

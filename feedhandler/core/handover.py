@@ -36,7 +36,7 @@ from feedhandler.core.engine import (
     mark_suspect_nb,
     show_progress_nb,
 )
-from feedhandler.core.libc import sched_yield, write
+from feedhandler.core.libc import memcpy, sched_yield, write
 from protocols.jit import kernel, outline_kernel
 
 _SPINS = 1_000
@@ -111,9 +111,8 @@ def hand_packet_nb(shard: Shard, buf: NDArray[np.uint8], at: int, packet: NDArra
     given = packet[0]
     entry = broadcast.entries[place]
     size = np.int64(given["size"])
-    first = place * broadcast.slot_bytes
-    for i in range(size):
-        broadcast.payload[first + i] = buf[at + i]
+    first = broadcast.payload.ctypes.data + place * broadcast.slot_bytes
+    memcpy(first, buf.ctypes.data + at, size)
     entry["seq"] = given["seq"]
     entry["end"] = given["end"]
     entry["size"] = size

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from feedhandler.core.libc import memcpy
 from feedhandler.core.lines import zeros
 from protocols.jit import kernel
 
@@ -180,9 +181,7 @@ def window_store_nb(
     window.meta[WINDOW_FREE] -= 1
     slot = np.int64(window.free_slots[window.meta[WINDOW_FREE]])
     size = np.int64(given["size"])
-    start = slot * window.slot_bytes
-    for i in range(size):
-        window.payload[start + i] = buf[at + i]
+    memcpy(window.payload.ctypes.data + slot * window.slot_bytes, buf.ctypes.data + at, size)
     entry = window.entries[_open_place_nb(window, low)]
     entry["seq"] = seq
     entry["end"] = given["end"]

@@ -64,7 +64,8 @@ def random_values() -> NDArray[np.int64]:
     return np.random.default_rng(_SEED).integers(0, 1 << 20, VALUES)
 
 
-def _tick_slots() -> tuple[NDArray[np.void], NDArray[np.int32]]:
+def tick_slots() -> tuple[NDArray[np.void], NDArray[np.int32]]:
+    """Room for CHUNK ticks, and their numbers."""
     return np.zeros(CHUNK, TICK), np.arange(CHUNK, dtype=np.int32)
 
 
@@ -104,14 +105,14 @@ def itch_fields(workload: Workload) -> Run:
 def itch_decode(workload: Workload) -> Run:
     """Blocks in memory to ticks, 64 at a time."""
     buf = load_bytes(workload.path)
-    ticks, slots = _tick_slots()
+    ticks, slots = tick_slots()
     return lambda: timed(workload.messages, lambda: decode_nb(buf, workload.messages, ticks, slots))
 
 
 def itch_decode_and_book(workload: Workload) -> Run:
     """The same, and each tick applied to a full-depth book, best prices after it included."""
     buf = load_bytes(workload.path)
-    ticks, slots = _tick_slots()
+    ticks, slots = tick_slots()
 
     def run() -> Timing:
         book = allocate_book(_BOOK)

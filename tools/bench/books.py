@@ -1,6 +1,6 @@
 """Books and best prices of sessions of several kinds: the same files for us and for others."""
 
-import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from adapters.nasdaq_itch.books import best_prices
 from feedhandler.core.book.changes import allocate_work
 from feedhandler.core.book.layout import BookCapacity, allocate_book
 from protocols.binaryfile.reader import load_bytes
-from tools.bench.measure import Run, Timing, Workload
+from tools.bench.measure import Run, Timing, Workload, timed
 from tools.bench.order_flow import DEEP, MILLION, Profile, write_flow
 from tools.bench.peers import peer
 from tools.exchange.generate import generate_file
@@ -61,10 +61,7 @@ def books(kind: str) -> Callable[[Workload], Run]:
         def run() -> Timing:
             work.totals[:] = 0
             book = allocate_book(_CAPACITY)
-            started_ns = time.perf_counter_ns()
-            for _ in best_prices(book, work, buf):
-                pass
-            return Timing(workload.messages, time.perf_counter_ns() - started_ns)
+            return timed(workload.messages, lambda: deque(best_prices(book, work, buf), maxlen=0))
 
         return run
 

@@ -1,7 +1,6 @@
 """Benchmarks of FIX decoding: a stream of messages, a thousand at a time."""
 
 import dataclasses
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from protocols.fix.views import VIEWS, View, allocate_rows
 from protocols.vectors import BLOCK
 from tools.bench.fix_corpus import incremental_refreshes
 from tools.bench.kernels_fix import Entries, decode_fix_entries_nb, decode_fix_nb
-from tools.bench.measure import Run, Timing, Workload
+from tools.bench.measure import Run, Workload, timed
 
 _MESSAGES_MIN, _MESSAGES_MAX = 100, 50_000
 _MESSAGES_PER_PASS = 1_000
@@ -34,13 +33,11 @@ def passes_over_corpus(workload: Workload, decode: Pass) -> Run:
     bounds = [(ends[i], ends[min(i + _MESSAGES_PER_PASS, len(messages))]) for i in starts]
     parts = [(buf[start:], end - start) for start, end in bounds]
 
-    def run() -> Timing:
-        started_ns = time.perf_counter_ns()
+    def decode_all() -> None:
         for part, size in parts:
             decode(part, size)
-        return Timing(len(messages), time.perf_counter_ns() - started_ns)
 
-    return run
+    return lambda: timed(len(messages), decode_all)
 
 
 def corpus_file(workload: Workload) -> Path:

@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -80,11 +81,21 @@ class Result(NamedTuple):
         }
 
 
+class Surroundings:
+    """What a benchmark's work is done in, besides the clock: nothing, unless a program that counts
+    instructions puts its counter here.
+    """
+
+    context: AbstractContextManager[object] = nullcontext()
+
+
 def timed(operations: int, work: Callable[[], Any]) -> Timing:
     """What so many operations took, all done by one call."""
-    started_ns = time.perf_counter_ns()
-    work()
-    return Timing(operations, time.perf_counter_ns() - started_ns)
+    with Surroundings.context:
+        started_ns = time.perf_counter_ns()
+        work()
+        elapsed_ns = time.perf_counter_ns() - started_ns
+    return Timing(operations, elapsed_ns)
 
 
 def measure(benchmark: Benchmark, workload: Workload, runs: int = RUNS) -> Result:
@@ -103,7 +114,8 @@ def cost_tenths(timing: Timing) -> int:
 
 def format_tenths(tenths: int) -> str:
     """Nanoseconds with one decimal, and separators."""
-    return f"{tenths // 10:,}.{tenths % 10}"
+    sign = "-" if tenths < 0 else ""
+    return f"{sign}{abs(tenths) // 10:,}.{abs(tenths) % 10}"
 
 
 def describe_machine() -> dict[str, Any]:

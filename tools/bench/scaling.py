@@ -28,8 +28,7 @@ _FEED_SHARE = 5
 """A feed of one's own has a fifth of the messages: as many files as shards have to be made."""
 _PAGE_BYTES = 4_096
 _BY_CPU = "_by_cpu_time"
-# A replay takes nothing but the sizes from it: those that the session of a benchmark needs.
-_CONFIG = ServerConfig(
+REPLAY_CONFIG = ServerConfig(
     feed=FeedConfig(line_a=LineConfig(port=1)),
     oms=OmsConfig(store_dir="unused", allowed=("BENCH",)),
     engine=EngineConfig(
@@ -40,6 +39,7 @@ _CONFIG = ServerConfig(
         level_arena=262_144,
     ),
 )
+"""Sizes for the session of a benchmark; a server's own keys in it mean nothing."""
 
 
 class Sample(NamedTuple):
@@ -141,11 +141,11 @@ def measures(path: Path, folder: Path, messages: int, most: int) -> dict[str, Me
         feeds.append(load_bytes(folder / f"feed-{i}.bin"))
 
     def one_feed(shards: int) -> Sample:
-        players = [Player(_CONFIG, number=i, shards=shards) for i in range(shards)]
+        players = [Player(REPLAY_CONFIG, number=i, shards=shards) for i in range(shards)]
         return _run(players, [shared] * shards)
 
     def own_feeds(shards: int) -> Sample:
-        return _run([Player(_CONFIG) for _ in range(shards)], feeds[:shards])
+        return _run([Player(REPLAY_CONFIG) for _ in range(shards)], feeds[:shards])
 
     return {"one_feed": one_feed, "own_feeds": own_feeds}
 

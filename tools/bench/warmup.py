@@ -7,7 +7,8 @@ from tempfile import TemporaryDirectory
 from protocols.itch50.spec import BY_TYPE
 from protocols.message import Value
 from tools.bench.benchmarks import BENCHMARKS
-from tools.bench.measure import Benchmark, Workload
+from tools.bench.measure import Run, Workload
+from tools.bench.stages import STAGES
 
 _COMPILED_ELSEWHERE = {"book_200", "book_8000", "book_million", "exchange_generate", "replay_file"}
 """By the exchange and the replay, or by `book_deep`: these need a session of the exchange."""
@@ -22,20 +23,29 @@ _EVENT: dict[str, Value] = {
 def steps() -> list[tuple[str, Callable[[], None]]]:
     """(title, function) of each step, for `feedhandler.server.warmup`."""
     ours = [each for each in BENCHMARKS if not each.is_peer]
-    fix = [each for each in ours if each.name.startswith("fix_")]
-    others = [each for each in ours if each not in fix and each.name not in _COMPILED_ELSEWHERE]
+    fix = [each.prepare for each in ours if each.name.startswith("fix_")]
+    others = [
+        each.prepare
+        for each in ours
+        if each.prepare not in fix and each.name not in _COMPILED_ELSEWHERE
+    ]
     return [
         ("FIX decoding", lambda: _run_once(fix)),
         ("ITCH decoding and other benchmarks", lambda: _run_once(others)),
     ]
 
 
-def _run_once(benchmarks: list[Benchmark]) -> None:
+def stage_steps() -> list[tuple[str, Callable[[], None]]]:
+    """The same of `feedhandler bench stages`, which shares its kernels with the engine."""
+    return [("stages of a message", lambda: _run_once([stage.prepare for stage in STAGES]))]
+
+
+def _run_once(prepares: list[Callable[[Workload], Run]]) -> None:
     message = BY_TYPE["S"].encode(_EVENT)
     with TemporaryDirectory() as name:
         folder = Path(name)
         path = folder / "session.bin"
         path.write_bytes(len(message).to_bytes(2, "big") + message)
         workload = Workload(folder, path, messages=1, loops=1)
-        for benchmark in benchmarks:
-            benchmark.prepare(workload)()
+        for prepare in prepares:
+            prepare(workload)()

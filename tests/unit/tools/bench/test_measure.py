@@ -43,6 +43,7 @@ def test_a_cost_is_in_tenths_of_a_nanosecond():
     assert format_tenths(123) == "12.3"
     assert format_tenths(12_345_678) == "1,234,567.8"
     assert format_tenths(4) == "0.4"
+    assert format_tenths(-15) == "-1.5"
 
 
 def test_operations_a_second_follow_from_the_median():
