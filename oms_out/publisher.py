@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from feedhandler.core.events import SIGNAL
-from feedhandler.core.ring import Ring, ring_take_rows_nb
 from oms_out.contract import OmsCount, OmsMetrics
 from oms_out.encoding import ID_COLUMN, RX_COLUMN, SignalEncoder
 from oms_out.link import Link
 from oms_out.outlet import Outlet
+from oms_out.sources import SignalSources
 from protocols.errors import LocalProtocolError
 from protocols.fix.session import FixSession
 
@@ -38,14 +38,14 @@ class _Signal(NamedTuple):
 
 
 class SignalPublisher:
-    """Consumer of the signal ring; runs on the event loop's thread.
+    """Consumer of the rings of signals; runs on the event loop's thread.
 
     `published_count` signals taken and numbered, `last_signal_id` the newest of them.
     """
 
     def __init__(
         self,
-        signals: Ring,
+        signals: SignalSources,
         encoder: SignalEncoder,
         peers: Sequence[Peer],
         link_of: Callable[[FixSession], Link | None],
@@ -69,7 +69,7 @@ class SignalPublisher:
         self._note_id = note_id
         self._unmeasured: dict[int, int] = {}
         # Compiles, or loads from the cache, before the first signal waits for it.
-        ring_take_rows_nb(signals, self._rows[:0])
+        signals.take(self._rows[:0])
 
     def on_wakeup(self, wakeup_fd: int) -> None:
         """The eventfd became readable: rows were added."""
@@ -89,8 +89,8 @@ class SignalPublisher:
         asyncio.get_running_loop().call_soon(self.drain_some)
 
     def drain_batch(self) -> int:
-        """Publish one batch; how many rows the ring gave."""
-        count = int(ring_take_rows_nb(self._signals, self._rows))
+        """Publish one batch; how many rows the rings gave."""
+        count = self._signals.take(self._rows)
         if count:
             self._publish(self._rows[:count].tolist())
         return count

@@ -35,6 +35,7 @@ from oms_out.outlets import Outlets
 from oms_out.publisher import Peer, SignalPublisher
 from oms_out.recovery import find_missed, newest_id, survivor_of
 from oms_out.signal_ids import SignalIds, read_boot_id
+from oms_out.sources import SignalSources
 from oms_out.store import FileStore, StoreError
 from protocols.fix.events import (
     ApplicationMessage,
@@ -94,7 +95,8 @@ class OmsServer:
     """The acceptor; `await start()`, then `await stop(deadline_s)`.
 
     `wakeup_fd` is a non-blocking eventfd that becomes readable when rows of SIGNAL were added to
-    `signals`. It stays the caller's, and so does the ring's producer side. `clock_ns` is
+    one of the rings `signals`, which is one for each thread that makes them; with several nobody
+    but the event loop sends. It stays the caller's, and so do the producer's sides. `clock_ns` is
     CLOCK_REALTIME, replaceable in tests.
     """
 
@@ -103,7 +105,7 @@ class OmsServer:
         config: OmsConfig,
         symbol_of: Callable[[int], str],
         source_names: Sequence[str],
-        signals: Ring,
+        signals: Sequence[Ring],
         wakeup_fd: int,
         metrics: OmsMetrics,
         clock_ns: Callable[[], int] = time.time_ns,
@@ -112,7 +114,7 @@ class OmsServer:
         self.config = config
         self._encoder = SignalEncoder(symbol_of, source_names)
         self._outlets = Outlets(source_names)
-        self._signals = signals
+        self._signals = SignalSources(signals)
         self._wakeup_fd = wakeup_fd
         self._metrics = metrics
         self._clock_ns = clock_ns
@@ -157,7 +159,7 @@ class OmsServer:
             self._clock_ns,
             self._note_id,
         )
-        self._publisher.last_signal_id = self._stored_signal_id()
+        self._publisher.last_signal_id = self._signals.last_id = self._stored_signal_id()
         self._set_accepting(is_accepting=True)
         self._loop.add_reader(self._wakeup_fd, self._publisher.on_wakeup, self._wakeup_fd)
         self._ticker = self._loop.call_later(_TICK_S, self._tick)

@@ -74,13 +74,17 @@ SERVER_WORDS: Words = {
         "message_cap_bytes": "longest message that is taken",
         "fsync": "each stored batch survives a power cut too, at the disk's pace",
         "send_from": "`hot`: the thread that makes a signal sends it when the socket takes it at "
-        "once; `loop`: the event loop sends everything, as it always does with `fsync`",
+        "once; `loop`: the event loop sends everything, as it always does with `fsync` and with "
+        "several shards",
         "session": "more settings of every session under QuickFIX's names, such as `StartTime`, "
         "`EndTime`, `TimeZone`, `ResetOnLogon`, see [FIX sessions](protocols/fix-session.md); in a "
         "new window of these times numbers start at 1 and what waits is dropped",
     },
     "EngineConfig": {
-        "topology": "one thread for everything, or one that receives and one that works",
+        "topology": "one thread for everything, or one that receives and one that works; of "
+        "several shards each has one or two, behind one that receives",
+        "shards": "instrument i belongs to shard i modulo their number, each with books and stages "
+        "of its own and all the sizes below, see [architecture](architecture.md)",
         "idle": "what a thread does without work; `spin` is fastest and takes a whole core",
         "instruments": "highest stock locate code + 1",
         "ticks": "ticks in the pool and in each lane; a power of two; `inline` with large packets "
@@ -93,8 +97,10 @@ SERVER_WORDS: Words = {
         "packet_bytes": "longest datagram; longer ones are counted as malformed",
         "snapshot_bytes": "room for a snapshot's messages",
         "signal_ring": "signals that may wait for the publisher; a power of two",
+        "shard_ring": "packets that may wait for the slowest of several shards; a power of two",
         "receiver_cpu": "CPU of the thread that receives, of the only one with `inline`; -1: any",
-        "worker_cpu": "CPU of the worker's thread; -1: any",
+        "worker_cpu": "CPU of the worker's thread, of the first one of several shards, whose "
+        "others have the next CPUs; -1: any",
         "realtime_priority": 'of the engine\'s threads in SCHED_FIFO, with `idle = "backoff"` '
         "only; 0: none",
         "lock_memory": "keep all memory from being paged out (mlockall)",

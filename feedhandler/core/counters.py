@@ -3,8 +3,11 @@
     header      i64[16]                       word by word as in `Header`
     values      i64[counters, 8]              a cache line each: the value, then its writer's words
     histograms  i64[histograms, HISTOGRAM_WORDS]    as in `latency.py`
+    ...         both once more for each further part
     metadata    JSON {"counters": [specs], "histograms": [specs]}    UTF-8, never changes
 
+A process of several engines has a part for each, so that every row keeps its one writer. Who reads
+the file by name, or its `totals`, sees all parts as one.
 Readers cost the hot path nothing: they only look at memory.
 All integers have the byte order of the machine; the file is not meant to leave it (put it on
 /dev/shm, so that no disk is written). One thread writes a row; aligned 64-bit words are read whole.
@@ -20,22 +23,23 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.errors import CounterFileError
-from feedhandler.core.latency import HISTOGRAM_WORDS, Histogram
+from feedhandler.core.latency import HISTOGRAM_WORDS, Histogram, merged
 from protocols.jit import kernel
 
 MAGIC = int.from_bytes(b"FHCOUNT\x01", "little")
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 HEADER_WORDS = 16
 VALUE_WORDS = 8
 _WORD_BYTES = 8
 _MAX_ROWS = 1 << 20
+PARTS_MAX = 1_024
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 Values = NDArray[np.int64]
@@ -54,12 +58,14 @@ class Header(IntEnum):
     METADATA_SIZE_BYTES = 6
     PID = 7
     START_TIME_NS = 8
+    PARTS = 9
 
 
 class CounterSpec(msgspec.Struct, frozen=True):
     """What one counter row means: a `counter` only grows, a `gauge` is set.
 
-    `unit` is "ns" for times and "" for a plain number.
+    `unit` is "ns" for times and "" for a plain number. `across` says what the parts of a file make
+    together: `least` is that of those which are not 0.
     """
 
     name: str
@@ -67,6 +73,7 @@ class CounterSpec(msgspec.Struct, frozen=True):
     help: str
     kind: Literal["counter", "gauge"] = "counter"
     labels: Labels = ()
+    across: Literal["sum", "most", "least"] = "sum"
 
 
 class HistogramSpec(msgspec.Struct, frozen=True):
@@ -76,6 +83,13 @@ class HistogramSpec(msgspec.Struct, frozen=True):
     unit: str
     help: str
     labels: Labels = ()
+
+
+class Part(NamedTuple):
+    """The rows of one part: i64[counters, 8] and i64[histograms, HISTOGRAM_WORDS]."""
+
+    values: Values
+    histograms: NDArray[np.int64]
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -99,8 +113,9 @@ def add_nb(values: Values, row: int, amount: int) -> None:
 class CounterFile:
     """A mapped counter file; made by its owner (`create`), read by everybody else (`open`).
 
-    `values` i64[counters, 8] and `histograms` i64[histograms, HISTOGRAM_WORDS] are views of the
-    mapping, read-only after `open`; the mapping goes when the last view goes.
+    `values` i64[counters, 8] and `histograms` i64[histograms, HISTOGRAM_WORDS] of the first part,
+    and those of every part in `parts`, are views of the mapping, read-only after `open`; the
+    mapping goes when the last view goes.
     """
 
     def __init__(self, path: Path, words: NDArray[np.int64], metadata: _Metadata) -> None:
@@ -110,9 +125,15 @@ class CounterFile:
         self.histogram_specs = metadata.histograms
         self.pid = int(words[Header.PID])
         self.start_time_ns = int(words[Header.START_TIME_NS])
-        values_stop = HEADER_WORDS + len(self.counter_specs) * VALUE_WORDS
-        self.values: Values = words[HEADER_WORDS:values_stop].reshape(-1, VALUE_WORDS)
-        self.histograms: NDArray[np.int64] = words[values_stop:].reshape(-1, HISTOGRAM_WORDS)
+        values_words = len(self.counter_specs) * VALUE_WORDS
+        self.parts = [
+            Part(
+                each[:values_words].reshape(-1, VALUE_WORDS),
+                each[values_words:].reshape(-1, HISTOGRAM_WORDS),
+            )
+            for each in words[HEADER_WORDS:].reshape(int(words[Header.PARTS]), -1)
+        ]
+        self.values, self.histograms = self.parts[0]
         self._rows = _index_rows(metadata)
 
     @classmethod
@@ -123,6 +144,7 @@ class CounterFile:
         histograms: Sequence[HistogramSpec] = (),
         *,
         start_time_ns: int = 0,
+        parts: int = 1,
     ) -> "CounterFile":
         """Make the file with every value 0 and map it for writing; replaces an older one.
 
@@ -135,7 +157,7 @@ class CounterFile:
         metadata = _Metadata(tuple(counters), tuple(histograms))
         _index_rows(metadata)
         text = msgspec.json.encode(metadata)
-        words_count = _words_count(len(counters), len(histograms))
+        words_count = _words_count(len(counters), len(histograms), parts)
         header = np.zeros(HEADER_WORDS, np.int64)
         header[Header.MAGIC] = MAGIC
         header[Header.VERSION] = LAYOUT_VERSION
@@ -146,6 +168,7 @@ class CounterFile:
         header[Header.METADATA_SIZE_BYTES] = len(text)
         header[Header.PID] = os.getpid()
         header[Header.START_TIME_NS] = start_time_ns
+        header[Header.PARTS] = parts
         try:
             mapped = _write_file(path, header, words_count, text)
         except OSError as error:
@@ -189,18 +212,44 @@ class CounterFile:
             raise KeyError(f"{self.path}: no counter or histogram {name}({shown})") from None
 
     def value(self, name: str, /, **labels: str) -> int:
-        """Present value of a counter or gauge."""
-        return int(self.values[self.row(name, **labels), 0])
+        """Present value of a counter or gauge, all parts together."""
+        row = self.row(name, **labels)
+        return _together([int(part.values[row, 0]) for part in self.parts], self.counter_specs[row])
+
+    def totals(self) -> NDArray[np.int64]:
+        """Present value of every counter and gauge, all parts together: i64[counters]."""
+        columns = np.array([part.values[:, 0] for part in self.parts])
+        totals: NDArray[np.int64] = columns.sum(axis=0)
+        if len(self.parts) > 1:
+            for row, spec in enumerate(self.counter_specs):
+                if spec.across != "sum":
+                    totals[row] = _together(columns[:, row].tolist(), spec)
+        return totals
 
     def histogram(self, name: str, /, **labels: str) -> Histogram:
-        """Live view of a histogram's row."""
-        row: Histogram = self.histograms[self.row(name, **labels)]
-        return row
+        """A histogram: the live row of a file of one part, else a copy of all parts together."""
+        row = self.row(name, **labels)
+        found: Histogram = self.histograms[row]
+        return found if len(self.parts) == 1 else merged([p.histograms[row] for p in self.parts])
+
+    def histogram_totals(self) -> NDArray[np.int64]:
+        """A copy of every histogram, all parts together: i64[histograms, HISTOGRAM_WORDS]."""
+        return merged([part.histograms for part in self.parts])
 
 
-def _words_count(counter_count: int, histogram_count: int) -> int:
+def _together(values: Sequence[int], spec: CounterSpec) -> int:
+    """What the values of the parts make together."""
+    if spec.across == "most":
+        return max(values)
+    if spec.across == "least":
+        return min((value for value in values if value), default=0)
+    return sum(values)
+
+
+def _words_count(counter_count: int, histogram_count: int, parts: int) -> int:
     """Words of the file before its metadata."""
-    return HEADER_WORDS + counter_count * VALUE_WORDS + histogram_count * HISTOGRAM_WORDS
+    part_words = counter_count * VALUE_WORDS + histogram_count * HISTOGRAM_WORDS
+    return HEADER_WORDS + parts * part_words
 
 
 def _index_rows(metadata: _Metadata) -> Mapping[tuple[str, frozenset[tuple[str, str]]], int]:
@@ -260,10 +309,14 @@ def _check_header(path: Path, header: NDArray[np.int64], size_bytes: int) -> int
             " use the same release on both sides"
         )
     counts = (int(header[Header.COUNTER_COUNT]), int(header[Header.HISTOGRAM_COUNT]))
+    parts = int(header[Header.PARTS])
     text_bytes = int(header[Header.METADATA_SIZE_BYTES])
-    if not all(0 <= count <= _MAX_ROWS for count in counts) or text_bytes < 0:
-        raise CounterFileError(f"{path}: damaged header: {counts} rows, {text_bytes} bytes of text")
-    words_count = _words_count(*counts)
+    is_sound = all(0 <= count <= _MAX_ROWS for count in counts) and 1 <= parts <= PARTS_MAX
+    if not is_sound or text_bytes < 0:
+        raise CounterFileError(
+            f"{path}: damaged header: {counts} rows, {parts} parts, {text_bytes} bytes of text"
+        )
+    words_count = _words_count(*counts, parts)
     expected_bytes = words_count * _WORD_BYTES + text_bytes
     if size_bytes != expected_bytes or header[Header.FILE_SIZE_BYTES] != expected_bytes:
         raise CounterFileError(

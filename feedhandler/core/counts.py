@@ -61,6 +61,7 @@ class Count(IntEnum):
     PATTERN_SIGNALS = 79
     STAGE_RESULTS_REFUSED = 87  # breakers, patterns
     SNAPSHOT_DROPPED = 89  # as SnapshotFault, from UNKNOWN_TYPE on
+    SHARD_WAITS = 95
 
 
 class SnapshotFault(IntEnum):
@@ -75,7 +76,7 @@ class SnapshotFault(IntEnum):
     CAPACITY = 6
 
 
-COUNT_ROWS = Count.SNAPSHOT_DROPPED + SnapshotFault.CAPACITY
+COUNT_ROWS = Count.SHARD_WAITS + 1
 
 
 class Histogram(IntEnum):

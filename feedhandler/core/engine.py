@@ -28,6 +28,7 @@ from feedhandler.core.book.apply import (
 )
 from feedhandler.core.book.kernels import Outcome
 from feedhandler.core.book.layout import ORDERS_LIVE, Book, BookCapacity, allocate_book
+from feedhandler.core.broadcast import Broadcast, allocate_broadcast
 from feedhandler.core.calls import OUT_WORDS, PARAM_WORDS, STATE_WORDS
 from feedhandler.core.counts import FUNCTIONS_MAX, LANES_MAX, Count, Histogram
 from feedhandler.core.events import BBO, SIGNAL, TICK, Flag, Kind
@@ -80,6 +81,10 @@ class Setting(IntEnum):
     RECORD_BBO = 12
     SHARDS = 13
     """Shards that the instruments of the feed are dealt out to."""
+    FEEDS = 14
+    """1: a sequencer, which hands packets to the shards and has no books of its own."""
+    TAKER = 15
+    """Which taker of the broadcast this shard is."""
 
 
 class Control(IntEnum):
@@ -112,11 +117,13 @@ class Shard(NamedTuple):
     """All memory of a shard. Row shapes: ticks TICK[pool], lanes i32[LANES_MAX, pool], state
     i64[function, instrument, STATE_WORDS]. `sending_ns` is what the signals of the present tick
     have cost so far by being sent. `ranks` i64[signal ring] of one of several shards: where each
-    signal stands in the order of all, `rank_of_nb`.
+    signal stands in the order of all, `rank_of_nb`. Live, `broadcast` and `snapshot` are the
+    sequencer's in each of several shards.
     """
 
     book: Book
     split: Split
+    broadcast: Broadcast
     window: Window
     channel: NDArray[np.void]
     packet: NDArray[np.void]
@@ -153,7 +160,9 @@ class Shard(NamedTuple):
 
 
 class ShardCapacity(NamedTuple):
-    """Sizes of a shard's memory, and which one of how many it is."""
+    """Sizes of a shard's memory, and which one of how many it is; `takers` are the shards that a
+    sequencer hands its packets to.
+    """
 
     book: BookCapacity = BookCapacity()
     pool: int = 131_072
@@ -164,6 +173,8 @@ class ShardCapacity(NamedTuple):
     bbo_rows: int = CHUNK
     shard: int = 0
     shards: int = 1
+    broadcast_packets: int = 1
+    takers: int = 0
 
 
 def allocate_shard(
@@ -180,11 +191,18 @@ def allocate_shard(
     ahead = CHUNK * min(capacity.shards, ROUNDS_AHEAD_MAX)
     settings = zeros(16)
     settings[Setting.SHARDS] = capacity.shards
+    settings[Setting.FEEDS] = capacity.takers > 0
+    settings[Setting.TAKER] = capacity.shard
     for descriptor in (Setting.SIGNAL_FD, Setting.CONTROL_FD, Setting.WORK_FD):
         settings[descriptor] = -1
     return Shard(
         book=allocate_book(capacity.book),
         split=allocate_split(capacity.shard, capacity.shards, ahead),
+        broadcast=allocate_broadcast(
+            capacity.broadcast_packets,
+            capacity.packet_bytes if capacity.takers else 1,
+            capacity.takers,
+        ),
         window=allocate_window(capacity.window_packets, capacity.packet_bytes),
         channel=zeros(1, CHANNEL),
         packet=zeros(1, ENTRY),

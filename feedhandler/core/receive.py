@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from feedhandler.core.api import Packet, Sender, Venue
 from feedhandler.core.atomics import load_acquire, spin_pause, store_release
 from feedhandler.core.book.queue import best_levels_nb
+from feedhandler.core.broadcast import broadcast_close_nb
 from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import (
     CHUNK,
@@ -26,6 +27,12 @@ from feedhandler.core.engine import (
     count_nb,
     mark_suspect_nb,
     show_progress_nb,
+)
+from feedhandler.core.handover import (
+    hand_packet_nb,
+    hand_state_nb,
+    hear_doubt_nb,
+    wake_takers_nb,
 )
 from feedhandler.core.latency import record_nb
 from feedhandler.core.libc import (
@@ -73,9 +80,9 @@ PACKETS_A_ROUND = (LINES + 1) * BATCH
 
 _HEADER_BYTES = MMSGHDR.itemsize
 _REQUESTS_A_POLL = 32
-_SPINS = 2_000
+SPINS = 2_000
 _NS_PER_S = 1_000_000_000
-_SLEEP_MS = 1
+SLEEP_MS = 1
 """How long a thread that may sleep does so unless something comes: what it could miss waits no
 longer than this."""
 BEAT_WALL = 0
@@ -157,11 +164,16 @@ def _note_line_nb(shard: Shard, rx: Receiver, line: int, seq: int, end: int) -> 
 def _apply_packet_nb(
     shard: Shard, venue: Venue, buf: NDArray[np.uint8], at: int, packet: NDArray[np.void]
 ) -> None:
-    """packet[0] is next in sequence (or overlaps what is): apply what is new in it."""
+    """packet[0] is next in sequence (or overlaps what is): apply what is new in it, or hand it to
+    the shards that do.
+    """
     row = packet[0]
     first = max(np.int64(row["seq"]), np.int64(shard.channel[0]["next_seq"]))
     count_nb(shard, Count.WINS + np.int64(row["line"]), 1)
-    apply_blocks_nb(shard, venue, buf, at, packet)
+    if shard.settings[Setting.FEEDS]:
+        hand_packet_nb(shard, buf, at, packet)
+    else:
+        apply_blocks_nb(shard, venue, buf, at, packet)
     if row["line"] == RECOVERY:
         count_nb(shard, Count.RECOVERED, np.int64(shard.channel[0]["next_seq"]) - first)
 
@@ -407,6 +419,13 @@ def wake_nb(shard: Shard, rx: Receiver, which: int) -> None:
         write(fd, rx.wakeup.ctypes.data, 8)
 
 
+@kernel
+def wake_worker_nb(shard: Shard, rx: Receiver) -> None:
+    """There may be ticks: wake the worker if it sleeps."""
+    if load_acquire(shard.control, Control.WORKER_ASLEEP):
+        wake_nb(shard, rx, Setting.WORK_FD)
+
+
 @outline_kernel
 def receive_line_nb(shard: Shard, rx: Receiver, venue: Venue, line: int) -> int:
     """Receive and sequence up to BATCH datagrams of one line; how many."""
@@ -435,7 +454,7 @@ def receive_line_nb(shard: Shard, rx: Receiver, venue: Venue, line: int) -> int:
 
 
 @kernel
-def _beat_nb(shard: Shard, row: int) -> int:
+def beat_nb(shard: Shard, row: int) -> int:
     """Note that an agent makes a round; the time for timers, ns of CLOCK_MONOTONIC."""
     now_ns = clock_ns(CLOCK_MONOTONIC)
     shard.counts[row, BEAT_WALL] = clock_ns(CLOCK_REALTIME)
@@ -450,12 +469,17 @@ def poll_once_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
     for line in range(LINES):
         if rx.fds[line] >= 0:
             work += receive_line_nb(shard, rx, venue, line)
-    now_ns = _beat_nb(shard, Count.RX_HEARTBEAT_NS)
+    now_ns = beat_nb(shard, Count.RX_HEARTBEAT_NS)
     _follow_snapshot_nb(shard, rx, venue, now_ns)
     drained = drain_window_nb(shard, venue, now_ns)
+    feeds = shard.settings[Setting.FEEDS]
+    if feeds:
+        hear_doubt_nb(shard)
     # While kept packets are still due, nothing is known to be missing: the next round goes on.
     if drained < BATCH:
         advance_nb(shard, rx, venue, now_ns)
+    if feeds:
+        hand_state_nb(shard)
     show_book_nb(shard)
     return work + drained
 
@@ -463,12 +487,12 @@ def poll_once_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
 @kernel
 def _idle_nb(rx: Receiver, strategy: int, idle_rounds: int) -> None:
     """No work was found for `idle_rounds` rounds."""
-    if strategy == Idle.SPIN or idle_rounds < _SPINS:
+    if strategy == Idle.SPIN or idle_rounds < SPINS:
         spin_pause()
     elif strategy == Idle.YIELD:
         sched_yield()
     else:
-        poll(rx.pollfds.ctypes.data, LINES, _SLEEP_MS)
+        poll(rx.pollfds.ctypes.data, LINES, SLEEP_MS)
 
 
 @kernel
@@ -479,7 +503,7 @@ def _sleep_until_ticks_nb(shard: Shard, rx: Receiver) -> None:
     store_release(shard.control, Control.WORKER_ASLEEP, np.int64(1))
     if not has_ticks_nb(shard) and load_acquire(shard.control, Control.RX_STOPPED) == 0:
         rx.work_pollfd[0]["fd"] = shard.settings[Setting.WORK_FD]
-        if poll(rx.work_pollfd.ctypes.data, 1, _SLEEP_MS) > 0:
+        if poll(rx.work_pollfd.ctypes.data, 1, SLEEP_MS) > 0:
             read(shard.settings[Setting.WORK_FD], rx.drained.ctypes.data, 8)
     store_release(shard.control, Control.WORKER_ASLEEP, np.int64(0))
 
@@ -512,19 +536,23 @@ def run_inline_nb(
 
 @kernel
 def run_receiver_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
-    """The receiving thread of the pipelined topology, until control[STOP]; rounds made."""
+    """The receiving thread of the pipelined topology, or the one before several shards, until
+    control[STOP]; rounds made.
+    """
     rounds = 0
     idle_rounds = 0
     strategy = shard.settings[Setting.IDLE]
     while load_acquire(shard.control, Control.STOP) == 0:
         work = poll_once_nb(shard, rx, venue)
-        if work and load_acquire(shard.control, Control.WORKER_ASLEEP):
-            wake_nb(shard, rx, Setting.WORK_FD)
+        if work:
+            wake_worker_nb(shard, rx)
+            wake_takers_nb(shard.broadcast, rx.wakeup)
         rounds += 1
         idle_rounds = 0 if work else idle_rounds + 1
         if idle_rounds:
             _idle_nb(rx, strategy, idle_rounds)
     store_release(shard.control, Control.RX_STOPPED, np.int64(1))
+    broadcast_close_nb(shard.broadcast)
     return rounds
 
 
@@ -543,11 +571,11 @@ def run_worker_nb(shard: Shard, rx: Receiver, breakers: Any, patterns: Any, send
         total += work
         if shard.signal_count[0] != signals:
             wake_nb(shard, rx, Setting.SIGNAL_FD)
-        _beat_nb(shard, Count.WORKER_HEARTBEAT_NS)
+        beat_nb(shard, Count.WORKER_HEARTBEAT_NS)
         if work == 0 and stopping:
             return total
         idle_rounds = 0 if work else idle_rounds + 1
-        if idle_rounds < _SPINS or strategy == Idle.SPIN:
+        if idle_rounds < SPINS or strategy == Idle.SPIN:
             spin_pause()
         elif strategy == Idle.YIELD:
             sched_yield()

@@ -12,13 +12,16 @@ from feedhandler.core.counts import Count, SnapshotFault
 from feedhandler.core.engine import (
     BAD_LENGTH_STATUS,
     CHUNK,
+    Setting,
     Shard,
     count_nb,
     fill_stash_nb,
     mark_suspect_nb,
 )
 from feedhandler.core.events import Kind
+from feedhandler.core.handover import hand_snapshot_nb
 from feedhandler.core.sequence import believe_nb, window_end_nb
+from feedhandler.core.split import find_blocks_nb
 from protocols.jit import kernel, outline_kernel
 
 MAX_JUMP = 1 << 32
@@ -66,15 +69,11 @@ def _load_row_nb(shard: Shard, slot: int) -> None:
 
 
 @outline_kernel
-def load_snapshot_nb(shard: Shard, venue: Venue, blocks: int, next_seq: int) -> int:
-    """Replace the books by the `blocks` message blocks in shard.snapshot, which is the state before
-    message `next_seq`; 1, or 0 when the live books are ahead of it or its number is beyond reason.
-    """
-    channel = shard.channel[0]
-    if next_seq < channel["next_seq"] or next_seq - channel["highest_seq"] > MAX_JUMP:
-        return 0
+def rebuild_books_nb(shard: Shard, venue: Venue, blocks: int) -> None:
+    """Replace the books by what is this shard's of `blocks` message blocks in shard.snapshot."""
+    split = shard.split
     reset_book_nb(shard.book)
-    channel["suspect"] = 0
+    shard.channel[0]["suspect"] = 0
     shard.counts[Count.BOOKS_SUSPECT, 0] = 0
     at = np.int64(0)
     done = np.int64(0)
@@ -83,10 +82,37 @@ def load_snapshot_nb(shard: Shard, venue: Venue, blocks: int, next_seq: int) -> 
         if not fill_stash_nb(shard, count):
             mark_suspect_nb(shard)
             break
-        at = venue.normalise(shard.snapshot, at, count, shard.ticks, shard.stash)
-        for i in range(count):
+        at = find_blocks_nb(shard.snapshot, at, count, split.blocks)
+        own = count
+        if shard.settings[Setting.SHARDS] <= 1:
+            venue.normalise(shard.snapshot, split.blocks[0], count, shard.ticks, shard.stash)
+        else:
+            own = venue.normalise_own(
+                shard.snapshot,
+                split.blocks,
+                count,
+                split.owned,
+                split.offsets,
+                shard.ticks,
+                shard.stash,
+            )
+        for i in range(own):
             _load_row_nb(shard, np.int64(shard.stash[i]))
         done += count
+
+
+@outline_kernel
+def load_snapshot_nb(shard: Shard, venue: Venue, blocks: int, next_seq: int) -> int:
+    """Replace the books by the `blocks` message blocks in shard.snapshot, which is the state before
+    message `next_seq`; 1, or 0 when the live books are ahead of it or its number is beyond reason.
+    """
+    channel = shard.channel[0]
+    if next_seq < channel["next_seq"] or next_seq - channel["highest_seq"] > MAX_JUMP:
+        return 0
+    if shard.settings[Setting.FEEDS]:
+        hand_snapshot_nb(shard, blocks, next_seq)
+    else:
+        rebuild_books_nb(shard, venue, blocks)
     count_nb(shard, Count.COVERED_BY_SNAPSHOT, next_seq - channel["next_seq"])
     count_nb(shard, Count.SNAPSHOTS, 1)
     channel["next_seq"] = next_seq

@@ -6,9 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +14,25 @@ import msgspec
 import numpy as np
 import structlog
 import uvloop
+from msgspec import structs
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from feedhandler import __version__
 from feedhandler.core.book.views import books_digest
 from feedhandler.core.counters import CounterFile, default_counter_path
 from feedhandler.core.counts import COUNT_ROWS, HISTOGRAM_ROWS, Count, Histogram
-from feedhandler.core.engine import Control, Setting, Watch
+from feedhandler.core.engine import Control, Watch
 from feedhandler.core.events import symbol_text
 from feedhandler.core.latency import record_nb, summary
 from feedhandler.core.receive import (
-    BEAT_STEADY,
     Receiver,
     allocate_receiver,
-    run_inline_nb,
-    run_receiver_nb,
-    run_worker_nb,
 )
 from feedhandler.core.sequence import State
-from feedhandler.server.assemble import prepare, scratch_tables
+from feedhandler.server.assemble import engine_count, prepare
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
+from feedhandler.server.engines import Engines
 from feedhandler.server.errors import ExitCode, UserError, bind_error
 from feedhandler.server.hiccup import HiccupMeter
 from feedhandler.server.http import Handler, HttpServer, Response
@@ -44,7 +40,6 @@ from feedhandler.server.logs import configure_logging
 from feedhandler.server.metrics import GcPauseMeter, MetricsPage
 from feedhandler.server.net import open_line, open_requester
 from feedhandler.server.ownership import own_counter_file
-from feedhandler.server.placing import agent_cpu, lock_memory, place_thread
 from feedhandler.server.snapshots import SnapshotService, read_control_nb, write_control_nb
 from feedhandler.server.tables import (
     CONTROL_FIRST,
@@ -108,25 +103,28 @@ class Server:
             ),
             histogram_specs(),
             start_time_ns=time.time_ns(),
+            parts=engine_count(config.engine),
         )
-        self._shard, self._stages, self._adapter, self._venue = prepare(
-            config, self.counters.values[:COUNT_ROWS], self.counters.histograms[:HISTOGRAM_ROWS]
-        )
+        tables = [
+            (part.values[:COUNT_ROWS], part.histograms[:HISTOGRAM_ROWS])
+            for part in self.counters.parts
+        ]
+        prepared = prepare(config, tables)
+        self._adapter = prepared.adapter
         self._sockets: list[socket.socket] = []
-        self._rx = self._open_feed()
-        self._signal_fd = os.eventfd(0, os.EFD_NONBLOCK)
-        self._control_fd = os.eventfd(0, os.EFD_NONBLOCK)
-        self._shard.settings[Setting.SIGNAL_FD] = self._signal_fd
-        self._shard.settings[Setting.WORK_FD] = os.eventfd(0, os.EFD_NONBLOCK)
-        self._shard.settings[Setting.CONTROL_FD] = self._control_fd
+        self._engines = Engines(config.engine, prepared, self._open_feed())
         self._metrics = _OmsMetrics(self.counters)
         sources = [stage.name for stage in (*config.patterns, *config.breakers)]
+        oms = config.oms
+        if self._engines.is_sharded:
+            # An outlet has room for one thread that sends.
+            oms = structs.replace(oms, send_from="loop")
         self._oms = OmsServer(
-            config.oms,
+            oms,
             self._symbol_of,
             sources,
-            self._shard.signals,
-            self._signal_fd,
+            [shard.signals for shard in self._engines.shards],
+            self._engines.signal_fd,
             self._metrics,
         )
         self._snapshots = self._make_snapshots()
@@ -144,9 +142,6 @@ class Server:
         histograms = self.counters.histograms
         self._hiccup = HiccupMeter(histograms[HISTOGRAM_ROWS + ControlHistogram.HICCUP])
         self._gc = GcPauseMeter(histograms[HISTOGRAM_ROWS + ControlHistogram.GC_PAUSE])
-        self._threads: list[threading.Thread] = []
-        self._agents_started_ns = 0
-        self._broken: BaseException | None = None
         self._stop = asyncio.Event()
 
     # -- parts ------------------------------------------------------------------------------------
@@ -184,36 +179,30 @@ class Server:
         def on_failure() -> None:
             self.counters.values[row, 0] += 1
 
-        return SnapshotService(self._shard, self._adapter.snapshot_loader, glimpse, on_failure)
+        loader = self._adapter.snapshot_loader
+        return SnapshotService(self._engines.sequencer, loader, glimpse, on_failure)
 
     def _symbol_of(self, instrument: int) -> str:
-        return symbol_text(int(self._shard.instruments[instrument]["symbol"]), instrument)
+        row = self._engines.owner_of(instrument).instruments[instrument]
+        return symbol_text(int(row["symbol"]), instrument)
 
     def _on_http_reject(self, _reason: str) -> None:
         self.counters.values[CONTROL_FIRST + ControlCount.HTTP_REJECTED, 0] += 1
 
     # -- health -----------------------------------------------------------------------------------
 
-    def _agents(self) -> dict[str, int]:
-        """Age in ns of each agent's last round, or of its start until the first one."""
-        now_ns = time.monotonic_ns()
-        beats = self._shard.counts[:, BEAT_STEADY]
-        rows = {"receiver": Count.RX_HEARTBEAT_NS, "worker": Count.WORKER_HEARTBEAT_NS}
-        started_ns = self._agents_started_ns
-        return {name: now_ns - max(int(beats[row]), started_ns) for name, row in rows.items()}
-
     def _livez(self) -> Response:
-        ages = self._agents()
-        alive = self._broken is None and all(age < _LIVE_WITHIN_NS for age in ages.values())
+        ages = self._engines.ages_ns()
+        alive = self._engines.broken is None and all(age < _LIVE_WITHIN_NS for age in ages.values())
         body = msgspec.json.encode({"alive": alive, "agent_age_ns": ages})
         return (200 if alive else 503, _JSON, body)
 
     def _readyz(self) -> Response:
-        state = State(int(self._shard.counts[Count.STATE, 0]))
-        ready = state in (State.LIVE, State.ENDED) and not self._stop.is_set()
+        counts = self._engines.sequencer.counts
+        ready = self._engines.is_ready() and not self._stop.is_set()
         parts = {
-            "feed": state.name,
-            "books_suspect": bool(self._shard.counts[Count.BOOKS_SUSPECT, 0]),
+            "feed": State(int(counts[Count.STATE, 0])).name,
+            "books_suspect": bool(self.counters.value("books_suspect")),
             "oms_sessions": {item.target_comp_id: item.state for item in self._oms.statuses()},
         }
         return (200 if ready else 503, _JSON, msgspec.json.encode({"ready": ready, **parts}))
@@ -223,8 +212,8 @@ class Server:
         copies it; one reader at a time, as there is one copy.
         """
         async with self._book_turn:
-            instrument = self._watched_instrument()
-            control = self._shard.control
+            instrument = self._engines.busiest(self._config.watch_symbol)
+            control = self._engines.owner_of(instrument).control
             write_control_nb(control, Control.WATCH_INSTRUMENT, instrument)
             write_control_nb(control, Control.WATCH, Watch.WANTED)
             for _ in range(_BOOK_WAITS):
@@ -234,13 +223,11 @@ class Server:
         return 503, _JSON, b'{"error":"the engine did not answer in time"}'
 
     def _book_page(self, instrument: int) -> Response:
-        next_seq, state, bids, asks = (int(word) for word in self._shard.watched_info)
+        shard = self._engines.owner_of(instrument)
+        next_seq, state, bids, asks = (int(word) for word in shard.watched_info)
         names = ("price_e4", "qty", "orders")
         sides = [
-            [
-                dict(zip(names, row, strict=True))
-                for row in self._shard.watched[side, :count].tolist()
-            ]
+            [dict(zip(names, row, strict=True)) for row in shard.watched[side, :count].tolist()]
             for side, count in ((0, bids), (1, asks))
         ]
         body = {
@@ -251,16 +238,6 @@ class Server:
             "asks": sides[1],
         }
         return 200, _JSON, msgspec.json.encode(body)
-
-    def _watched_instrument(self) -> int:
-        """The configured symbol's number, else the one with the most messages."""
-        instruments = self._shard.instruments
-        if self._config.watch_symbol:
-            wanted = int.from_bytes(self._config.watch_symbol.encode("latin-1").ljust(8), "little")
-            found = np.flatnonzero(instruments["symbol"] == wanted)
-            if len(found):
-                return int(found[0])
-        return int(np.argmax(instruments["messages"]))
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -277,13 +254,13 @@ class Server:
             raise UserError(f"oms.store_dir: {error}", ExitCode.CANNOT_WRITE) from None
         except OSError as error:
             raise bind_error(error, "oms", oms.address, oms.port) from None
-        self._shard.signal_count[0] = self._oms.last_signal_id
+        self._engines.shards[0].signal_count[0] = self._oms.last_signal_id
         await self._http.start()
         if self._snapshots is not None:
-            loop.add_reader(self._control_fd, self._on_control)
+            loop.add_reader(self._engines.control_fd, self._on_control)
         self._hiccup.start()
         self._gc.start()
-        self._start_agents()
+        self._engines.start(self._oms.sender())
         self._log.info(
             "started",
             version=__version__,
@@ -291,6 +268,7 @@ class Server:
             oms_port=self._oms.port,
             metrics_port=self._http.port,
             topology=self._config.engine.topology,
+            shards=self._config.engine.shards,
         )
         watcher = loop.create_task(self._watch())
         await self._stop.wait()
@@ -302,43 +280,9 @@ class Server:
         self._log.warning("reload_refused", remedy="restart to read the configuration again")
 
     def _on_control(self) -> None:
-        os.eventfd_read(self._control_fd)
+        os.eventfd_read(self._engines.control_fd)
         if self._snapshots is not None:
             self._snapshots.on_wanted()
-
-    def _start_agents(self) -> None:
-        shard, rx, venue, stages = self._shard, self._rx, self._venue, self._stages
-        stages = stages._replace(sender=self._oms.sender())
-        duties: list[tuple[str, Callable[[], Any]]]
-        if self._config.engine.topology == "inline":
-            duties = [
-                (
-                    "inline",
-                    lambda: run_inline_nb(shard, rx, venue, *stages),
-                )
-            ]
-        else:
-            duties = [
-                ("receiver", lambda: run_receiver_nb(shard, rx, venue)),
-                ("worker", lambda: run_worker_nb(shard, rx, *stages)),
-            ]
-        if self._config.engine.lock_memory:
-            lock_memory()
-        self._agents_started_ns = time.monotonic_ns()
-        for name, duty in duties:
-            cpu = agent_cpu(self._config.engine, name)
-            thread = threading.Thread(target=self._guard, args=(duty, cpu), name=name, daemon=True)
-            thread.start()
-            self._threads.append(thread)
-
-    def _guard(self, duty: Callable[[], Any], cpu: int) -> None:
-        """A duty that ends by an exception ends the process: better no server than half of one."""
-        try:
-            place_thread(cpu, self._config.engine.realtime_priority)
-            duty()
-        except BaseException as error:  # noqa: BLE001 - reported by the main thread, which then stops
-            self._broken = error
-            os.kill(os.getpid(), signal.SIGTERM)
 
     async def _watch(self) -> None:
         """Log the channel's state whenever a look at it finds another one: what comes and goes
@@ -346,13 +290,14 @@ class Server:
         """
         last = -1
         while True:
-            state = int(self._shard.counts[Count.STATE, 0])
+            counts = self._engines.sequencer.counts
+            state = int(counts[Count.STATE, 0])
             if state != last:
                 self._log.info(
                     "channel_state",
                     channel=self._config.feed.name,
                     state=State(state).name,
-                    next_seq=int(self._shard.counts[Count.NEXT_SEQ, 0]),
+                    next_seq=int(counts[Count.NEXT_SEQ, 0]),
                 )
                 last = state
             await asyncio.sleep(_WATCH_S)
@@ -363,8 +308,8 @@ class Server:
         started_ns = time.monotonic_ns()
         if self._snapshots is not None:
             await self._snapshots.stop()
-        write_control_nb(self._shard.control, Control.STOP, 1)
-        await asyncio.to_thread(self._join_agents)
+        self._engines.stop()
+        await asyncio.to_thread(self._engines.join)
         await self._oms.stop(self._config.drain_s)
         await self._http.stop()
         self._hiccup.stop()
@@ -374,30 +319,25 @@ class Server:
         self._write_report()
         took_ms = (time.monotonic_ns() - started_ns) // 1_000_000
         self._log.info("stopped", drain_ms=took_ms)
-        if self._broken is not None:
-            raise self._broken
+        if self._engines.broken is not None:
+            raise self._engines.broken
         return ExitCode.OK
-
-    def _join_agents(self) -> None:
-        for thread in self._threads:
-            thread.join()
 
     def report(self) -> dict[str, Any]:
         """What the server has done, for whoever compares it with the truth. After its end."""
-        counts = {row.name.lower(): int(self._shard.counts[row, 0]) for row in Count}
-        histograms = self.counters.histograms
+        totals = self.counters.totals()
+        counts = {row.name.lower(): int(totals[row]) for row in Count}
+        histograms = self.counters.histogram_totals()
+        shards = self._engines.shards
+        types = np.sum([shard.types for shard in shards], axis=0)
         return {
             "counts": counts,
-            "types": {
-                chr(code): int(count) for code, count in enumerate(self._shard.types) if count
-            },
+            "types": {chr(code): int(types[code]) for code in types.nonzero()[0]},
+            "shard_messages": [int(shard.types.sum()) for shard in shards],
             "signals_published": self._oms.published_count,
             "last_signal_id": self._oms.last_signal_id,
             "oms": self._metrics.counts,
-            "control": {
-                row.name.lower(): int(self.counters.values[CONTROL_FIRST + row, 0])
-                for row in ControlCount
-            },
+            "control": {row.name.lower(): int(totals[CONTROL_FIRST + row]) for row in ControlCount},
             "latency_ns": summary(histograms[Histogram.LATENCY]),
             "signal_ready_ns": summary(histograms[Histogram.SIGNAL_READY]),
             "signal_latency_ns": summary(
@@ -406,7 +346,7 @@ class Server:
             "hiccup_ns": summary(histograms[HISTOGRAM_ROWS + ControlHistogram.HICCUP]),
             "gc_pause_ns": summary(histograms[HISTOGRAM_ROWS + ControlHistogram.GC_PAUSE]),
             "orders_live": counts["orders_live"],
-            "books_digest": books_digest(self._shard.book),
+            "books_digest": books_digest(*(shard.book for shard in shards)),
         }
 
     def _write_report(self) -> None:
@@ -435,5 +375,5 @@ def check_configuration(path: Path) -> str:
     would give before it opens a socket, a store or its counter file.
     """
     config = load_config(path, ServerConfig, environ=os.environ)
-    prepare(config, *scratch_tables())
+    prepare(config)
     return f"{path}: good; {len(config.patterns)} patterns, {len(config.breakers)} breakers"

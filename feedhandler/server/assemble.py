@@ -49,12 +49,19 @@ ADAPTER_GROUP = "feedhandler.adapters"
 _NS_PER_US = 1_000
 _NS_PER_MS = 1_000_000
 _E4 = 10_000
+_NO_BOOKS = BookCapacity(instruments=1, orders=256, overflow_orders=2, level_blocks=4, arena=64)
+
+Tables = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Counters and histograms of an engine."""
 
 
 class Prepared(NamedTuple):
-    """Everything of a server that can be made without a socket, a thread or a file."""
+    """Everything of a server that can be made without a socket, a thread or a file. The engine that
+    receives is the only shard, or a sequencer before several.
+    """
 
-    shard: Shard
+    sequencer: Shard
+    shards: tuple[Shard, ...]
     stages: "Stages"
     adapter: Any
     venue: Venue
@@ -70,21 +77,22 @@ class Stages(NamedTuple):
     sender: Sender
 
 
-def prepare(
-    config: ServerConfig, counts: NDArray[np.int64], histograms: NDArray[np.int64]
-) -> Prepared:
+def prepare(config: ServerConfig, tables: Sequence[Tables] | None = None) -> Prepared:
     """What `serve` needs before it opens anything, and what `check-config` makes to find faults:
-    both fail here in the same words.
+    both fail here in the same words. `tables` are those of the counter file, for each engine.
     """
     check_writable(config.report_file)
     adapter = find_adapter(config.feed.adapter)
     check_pool(config.engine, adapter.block_bytes_min)
     check_placing(config.engine)
-    shard = build_shard(config, counts, histograms)
-    reserve_memory(shard)
+    sequencer, *shards = build_engines(config, tables)
+    reserve_memory([sequencer, *shards])
+    shards = shards or [sequencer]
     with compiling_alone():
-        stages = build_stages(shard, config.breakers, config.patterns)
-        return Prepared(shard, stages, adapter, adapter.venue())
+        stages = build_stages(shards[0], config.breakers, config.patterns)
+        for shard in shards[1:]:
+            copy_params(shards[0], shard)
+        return Prepared(sequencer, tuple(shards), stages, adapter, adapter.venue())
 
 
 def check_pool(engine: EngineConfig, block_bytes_min: int) -> None:
@@ -131,12 +139,48 @@ def shard_capacity(engine: EngineConfig, bbo_rows: int = 0) -> ShardCapacity:
     return capacity._replace(bbo_rows=bbo_rows) if bbo_rows else capacity
 
 
+def sequencer_capacity(engine: EngineConfig) -> ShardCapacity:
+    """Sizes of the engine before several shards: no books, no signals, and what it hands on."""
+    return shard_capacity(engine)._replace(
+        book=_NO_BOOKS,
+        pool=1,
+        signal_ring=1,
+        broadcast_packets=engine.shard_ring,
+        takers=engine.shards,
+    )
+
+
+def engine_count(engine: EngineConfig) -> int:
+    """Engines of a server, each with counters of its own."""
+    return 1 if engine.shards == 1 else 1 + engine.shards
+
+
+def build_engines(config: ServerConfig, tables: Sequence[Tables] | None = None) -> list[Shard]:
+    """The one shard, or the sequencer and the shards behind it, which share what it hands on."""
+    engine = config.engine
+    tables = tables or [scratch_tables() for _ in range(engine_count(engine))]
+    if engine.shards == 1:
+        return [build_shard(config, *tables[0])]
+    sequencer = build_shard(config, *tables[0], sequencer_capacity(engine))
+    engines = [sequencer]
+    for number, (counts, histograms) in enumerate(tables[1:]):
+        capacity = shard_capacity(engine)._replace(
+            window_packets=1, snapshot_bytes=1, shard=number, shards=engine.shards
+        )
+        shard = build_shard(config, counts, histograms, capacity)
+        engines.append(shard._replace(broadcast=sequencer.broadcast, snapshot=sequencer.snapshot))
+    return engines
+
+
 def build_shard(
-    config: ServerConfig, counts: NDArray[np.int64], histograms: NDArray[np.int64]
+    config: ServerConfig,
+    counts: NDArray[np.int64],
+    histograms: NDArray[np.int64],
+    capacity: ShardCapacity | None = None,
 ) -> Shard:
     """A shard with its settings; `counts` and `histograms` are those of the counter file."""
     try:
-        shard = allocate_shard(shard_capacity(config.engine), counts, histograms)
+        shard = allocate_shard(capacity or shard_capacity(config.engine), counts, histograms)
     except (MemoryError, ValueError, OverflowError) as error:
         raise OsLimitError(f"engine: {error}; lower the sizes in [engine]") from None
     apply_settings(shard, config.engine, config.budgets)
@@ -145,7 +189,7 @@ def build_shard(
     return shard
 
 
-def scratch_tables() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def scratch_tables() -> Tables:
     """Counters and histograms of a shard that nobody watches: a replay, a check, a warm-up."""
     return zeros((COUNT_ROWS, VALUE_WORDS)), zeros((HISTOGRAM_ROWS, HISTOGRAM_WORDS))
 
@@ -219,6 +263,14 @@ def build_stages(
         except StageError as error:
             raise ConfigError(f"{title}: {error}") from None
     return Stages(compiled[0], compiled[1], no_sender())
+
+
+def copy_params(source: Shard, shard: Shard) -> None:
+    """Give a shard the functions of another one, with their parameters."""
+    shard.breaker_params[:] = source.breaker_params
+    shard.pattern_params[:] = source.pattern_params
+    for setting in (Setting.BREAKERS, Setting.PATTERNS):
+        shard.settings[setting] = source.settings[setting]
 
 
 def _load_function(reference: str, where: str) -> Callable[..., int]:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from feedhandler.core.counts import FUNCTIONS_MAX
+from feedhandler.core.split import SHARDS_MAX
 from oms_out.config import OmsConfig, check_ipv4
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -94,6 +95,7 @@ class EngineConfig(_Table, frozen=True):
     """Topology and the sizes of everything that is allocated at start."""
 
     topology: Literal["inline", "pipelined"] = "inline"
+    shards: Annotated[int, Meta(ge=1, le=SHARDS_MAX)] = 1
     idle: Literal["spin", "yield", "backoff"] = "backoff"
     instruments: Annotated[int, Meta(ge=1, le=65_536)] = 65_536
     ticks: Annotated[int, Meta(ge=131_072, le=_LIMIT)] = 131_072
@@ -105,6 +107,7 @@ class EngineConfig(_Table, frozen=True):
     packet_bytes: Annotated[int, Meta(ge=64, le=65_536)] = 2_048
     snapshot_bytes: Positive = 67_108_864
     signal_ring: Positive = 65_536
+    shard_ring: Positive = 1_024
     receiver_cpu: Annotated[int, Meta(ge=-1, le=4_095)] = -1
     worker_cpu: Annotated[int, Meta(ge=-1, le=4_095)] = -1
     realtime_priority: Annotated[int, Meta(ge=0, le=98)] = 0
@@ -118,7 +121,14 @@ class EngineConfig(_Table, frozen=True):
                 " stops a real-time thread that never sleeps for 50 ms of each second; say idle ="
                 " 'backoff'"
             )
-        for name in ("ticks", "orders", "overflow_orders", "window_packets", "signal_ring"):
+        for name in (
+            "ticks",
+            "orders",
+            "overflow_orders",
+            "window_packets",
+            "signal_ring",
+            "shard_ring",
+        ):
             value = getattr(self, name)
             if value & (value - 1):
                 raise ValueError(f"{name}: {value} is not a power of two")

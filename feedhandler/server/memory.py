@@ -2,7 +2,7 @@
 every page is touched, so that no message pays for a page fault later.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,24 @@ def _named_arrays(prefix: str, parts: Any) -> Iterator[tuple[str, NDArray[Any]]]
             yield from _named_arrays(f"{prefix}{name}.", value)
 
 
-def reserve_memory(shard: Shard, available_bytes: int | None = None) -> int:
-    """Touch every page of the shard's memory; how many bytes that is.
+def blocks_once(owners: Sequence[Shard]) -> Iterator[tuple[int, str, NDArray[Any]]]:
+    """Place of the owner, name and array of everything that several have; what they share is the
+    first one's.
+    """
+    known: set[int] = set()
+    for place, owner in enumerate(owners):
+        for name, array in blocks(owner):
+            if array.ctypes.data not in known:
+                yield place, name, array
+            known.add(array.ctypes.data)
+
+
+def reserve_memory(shards: Sequence[Shard], available_bytes: int | None = None) -> int:
+    """Touch every page of the shards' memory; how many bytes that is.
 
     Raises OsLimitError, naming the largest blocks, when the machine has less than that to give.
     """
-    sizes = sorted(((array.nbytes, name) for name, array in blocks(shard)), reverse=True)
+    sizes = sorted(((each.nbytes, name) for _, name, each in blocks_once(shards)), reverse=True)
     needed = sum(size for size, _name in sizes)
     available = available_bytes_now() if available_bytes is None else available_bytes
     if needed > available:
@@ -47,7 +59,7 @@ def reserve_memory(shard: Shard, available_bytes: int | None = None) -> int:
             f"engine: {needed // _MIB} MiB are needed and {available // _MIB} MiB are available;"
             f" the largest blocks are {largest}: lower their sizes in [engine]"
         )
-    for _name, array in blocks(shard):
+    for _place, _name, array in blocks_once(shards):
         pages = array.reshape(-1).view(np.uint8)[::_PAGE_BYTES]
         # A write of what is there already: reading alone would map the one shared page of zeros.
         pages |= 0

@@ -97,11 +97,12 @@ class CounterFileCollector(Collector):
             "Start of the process, seconds since the epoch.",
             value=self._file.start_time_ns / _NS_PER_S,
         )
-        values = self._file.values[:, 0].tolist()
+        values = self._file.totals().tolist()
         for rows in self._counters:
             yield _counter_family(rows, values)
+        histograms = self._file.histogram_totals()
         for rows in self._histograms:
-            yield _histogram_family(rows, self._file.histograms)
+            yield _histogram_family(rows, histograms)
 
     @staticmethod
     def _build_info() -> Metric:

@@ -12,8 +12,18 @@ _ANY_CPU = -1
 
 
 def agent_cpu(engine: EngineConfig, agent: str) -> int:
-    """CPU of an agent's thread as configured, -1 for any."""
-    return engine.worker_cpu if agent == "worker" else engine.receiver_cpu
+    """CPU of an agent's thread as configured, -1 for any. Those of several shards come one behind
+    the other, from that of the worker on.
+    """
+    if engine.shards == 1:
+        return engine.worker_cpu if agent == "worker" else engine.receiver_cpu
+    kind, _, number = agent.partition(" ")
+    if kind == "receiver":
+        return engine.receiver_cpu
+    if engine.worker_cpu == _ANY_CPU:
+        return _ANY_CPU
+    threads = 1 if engine.topology == "inline" else 2
+    return engine.worker_cpu + threads * int(number) + (kind == "worker")
 
 
 def check_placing(engine: EngineConfig) -> None:
@@ -24,8 +34,12 @@ def check_placing(engine: EngineConfig) -> None:
         OsLimitError: a real-time priority that this process may not have.
     """
     allowed = sorted(os.sched_getaffinity(0))
-    for key in ("receiver_cpu", "worker_cpu"):
-        cpu = getattr(engine, key)
+    last = f"{'shard' if engine.topology == 'inline' else 'worker'} {engine.shards - 1}"
+    agents = {"receiver_cpu": ["receiver"], "worker_cpu": ["worker"]}
+    if engine.shards > 1:
+        agents["worker_cpu"] = ["shard 0", last]
+    for key, agent in ((key, agent) for key, names in agents.items() for agent in names):
+        cpu = agent_cpu(engine, agent)
         if cpu != _ANY_CPU and cpu not in allowed:
             names = ", ".join(map(str, allowed))
             raise ConfigError(f"engine: {key} = {cpu}: this process may run on CPU {names}")

@@ -112,6 +112,7 @@ _BARE: dict[Count, tuple[str, str, str, str]] = {
     Count.ORDERS_LIVE: ("orders_live", "", "Orders in the books", "gauge"),
     Count.BOOKS_SUSPECT: ("books_suspect", "", "1 while the books may be wrong", "gauge"),
     Count.POOL_WAITS: ("pool_waits", "", "Waits for a free tick", "counter"),
+    Count.SHARD_WAITS: ("shard_waits", "", "Waits for a shard that is behind", "counter"),
     Count.TICKS: ("ticks", "", "Ticks that went through all stages", "counter"),
     Count.SIGNALS: ("signals", "", "Signals handed to the publisher", "counter"),
     Count.SIGNALS_SUPPRESSED: (
@@ -122,6 +123,14 @@ _BARE: dict[Count, tuple[str, str, str, str]] = {
     ),
     Count.SIGNALS_DROPPED: ("signals_dropped", "", "Signals lost to a full ring", "counter"),
 }
+
+_ACROSS: dict[int, str] = {
+    Count.NEXT_SEQ: "least",
+    Count.BOOKS_SUSPECT: "most",
+    Count.RX_HEARTBEAT_NS: "least",
+    Count.WORKER_HEARTBEAT_NS: "least",
+}
+"""What the engines of several shards say together where it is not the sum."""
 
 _CONTROL: dict[ControlCount, tuple[str, str]] = {
     ControlCount.SIGNALS_PUBLISHED: ("signals_published", "Signals given to OMS sessions"),
@@ -207,7 +216,14 @@ def counter_specs(
     specs: dict[int, CounterSpec] = {}
 
     def put(row: int, name: str, help_text: str, **rest: object) -> None:
-        specs[row] = CounterSpec(name, str(rest.pop("unit", "")), help_text, **rest)  # type: ignore[arg-type]
+        across = _ACROSS.get(row, "sum")
+        specs[row] = CounterSpec(
+            name,
+            str(rest.pop("unit", "")),
+            help_text,
+            across=across,  # type: ignore[arg-type]
+            **rest,  # type: ignore[arg-type]
+        )
 
     for start, name, help_text in (
         (Count.PACKETS, "packets_received", "Packets received"),

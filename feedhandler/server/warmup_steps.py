@@ -9,8 +9,10 @@ import numpy as np
 from feedhandler.core.api import compile_stage
 from feedhandler.core.book.layout import BookCapacity
 from feedhandler.core.breakers import price_band
+from feedhandler.core.broadcast import allocate_broadcast, broadcast_close_nb
 from feedhandler.core.engine import Control, Setting, Shard, ShardCapacity, allocate_shard
 from feedhandler.core.events import SIGNAL
+from feedhandler.core.follow import run_follower_nb, run_shard_nb
 from feedhandler.core.latency import allocate_histogram, record_nb
 from feedhandler.core.patterns import imbalance_with_trade
 from feedhandler.core.receive import (
@@ -49,6 +51,8 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
     """(title, function) of each step, for `feedhandler.server.warmup`."""
     venue = find_adapter("nasdaq_itch").venue()
     shard, rx, stages = smallest_engine()
+    one_of_several = shard._replace(broadcast=allocate_broadcast(1, 64, 1))
+    broadcast_close_nb(one_of_several.broadcast)
 
     def small() -> None:
         compile_stage(price_band)
@@ -70,6 +74,8 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
         ("inline loop", lambda: _run(run_inline_nb(shard, rx, venue, *stages))),
         ("receiver", lambda: _run(run_receiver_nb(shard, rx, venue))),
         ("worker", lambda: _run(run_worker_nb(shard, rx, *stages))),
+        ("shard", lambda: _run(run_shard_nb(one_of_several, rx, venue, *stages))),
+        ("shard's books", lambda: _run(run_follower_nb(one_of_several, rx, venue))),
     ]
 
 

@@ -66,6 +66,19 @@ def test_two_threads_end_with_the_very_books_of_one():
     assert report["books_digest"] == lossy_report()["books_digest"]
 
 
+@pytest.mark.parametrize("topology", ["inline", "pipelined"])
+def test_two_shards_end_with_the_very_books_of_one(topology: str):
+    words = ("--seconds", SECONDS, "--rate", RATE, "--loss", 0.01, "--shards", 2)
+    report = run_demo(*words, "--topology", topology)
+    assert report["sent"] == report["applied"] == SECONDS * RATE
+    assert report["gaps"] > 0
+    assert report["recovered"] > 0
+    assert report["books_digest"] == lossy_report()["books_digest"]
+    assert report["signals_delivered"] == report["signals_published"] > 0
+    assert report["latency_ns"]["count"] == report["applied"]
+    assert report["signal_latency_ns"]["count"] == report["signals_published"]
+
+
 def test_garbage_at_every_port_is_counted_and_changes_nothing():
     report = run_demo("--seconds", SECONDS, "--rate", RATE, "--garbage", 20_000)
     assert report["books_digest"] == lossy_report()["books_digest"]
@@ -75,11 +88,13 @@ def test_garbage_at_every_port_is_counted_and_changes_nothing():
     assert report["exits"]["garbage"] == 0
 
 
-def test_a_server_that_starts_late_ends_with_the_same_books():
-    report = run_demo("--seconds", 7, "--rate", RATE, "--late-start", 2)
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_server_that_starts_late_ends_with_the_same_books(shards: int):
+    words = ("--rate", RATE, "--late-start", 2, "--shards", shards)
+    report = run_demo("--seconds", 10, *words)
     assert report["covered_by_snapshot"] > 0
     assert report["snapshots"] > 0
-    assert report["applied"] + report["covered_by_snapshot"] == report["sent"] == 7 * RATE
+    assert report["applied"] + report["covered_by_snapshot"] == report["sent"] == 10 * RATE
 
 
 def test_a_tape_is_sent_at_any_pace_and_all_of_it_explained(tmp_path: Path):

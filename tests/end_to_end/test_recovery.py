@@ -17,13 +17,19 @@ _SLACK_NS = 20_000_000
 
 
 @pytest.mark.parametrize(
-    ("rate", "is_by_snapshot"),
-    [pytest.param(15_000, False, id="re-request"), pytest.param(40_000, True, id="snapshot")],
+    ("rate", "is_by_snapshot", "shards"),
+    [
+        pytest.param(15_000, False, 1, id="re-request"),
+        pytest.param(40_000, True, 1, id="snapshot"),
+        pytest.param(15_000, False, 2, id="re-request for two shards"),
+        pytest.param(40_000, True, 2, id="snapshot for two shards"),
+    ],
 )
 def test_both_lines_cut_leave_equal_books_and_no_signal_of_doubt(
-    tmp_path: Path, rate: int, is_by_snapshot: bool
+    tmp_path: Path, rate: int, is_by_snapshot: bool, shards: int
 ):
     options = {"seconds": 4, "rate": rate, "cut_at_s": CUT_AT_S, "cut_seconds": CUT_S}
+    options["shards"] = shards
     with scene(tmp_path, **options) as run:
         run.start_all()
         run.wait_for_end()

@@ -92,6 +92,7 @@ def test_an_exchange_that_could_not_write_its_files_is_refused_at_start(tmp_path
     [
         (("--seconds", "0"), 'Invalid value "0" for --seconds. Must be >= 1.'),
         (("--loss", "1.5"), 'Invalid value "1.5" for --loss. Must be <= 0.99.'),
+        (("--shards", "65"), 'Invalid value "65" for --shards. Must be <= 64.'),
         (("--late-start", "-1"), 'Invalid value "-1" for --late-start. Must be >= 0.'),
         (("--topology", "round"), "--topology"),
         (("--rat", "5"), "--rate"),

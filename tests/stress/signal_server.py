@@ -29,7 +29,7 @@ async def serve(store_dir: Path, port: int, pause_us: int) -> None:
     ring, wakeup_fd = allocate_ring(65_536, SIGNAL), os.eventfd(0, os.EFD_NONBLOCK)
     config = OmsConfig(store_dir=str(store_dir), allowed=("OMS1", "AWAY"), port=port)
     metrics = Metrics()
-    server = OmsServer(config, lambda at: f"SYM{at}", SOURCES, ring, wakeup_fd, metrics)
+    server = OmsServer(config, lambda at: f"SYM{at}", SOURCES, [ring], wakeup_fd, metrics)
     await server.start()
     control, wakeup = np.zeros(16, np.int64), np.array([1, wakeup_fd], np.int64)
     arguments = (server.last_signal_id + 1, _ENDLESS, pause_us, wakeup, control)

@@ -71,7 +71,7 @@ class MessagePath:
     def __init__(self, buf: np.ndarray) -> None:
         config = load_config(EXAMPLE, ServerConfig)
         player = Replay(config)
-        reserve_memory(player.shard)
+        reserve_memory([player.shard])
         self.shard = player.shard
         self.signals = 0
         (only,) = player.players

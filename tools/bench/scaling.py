@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from feedhandler.core.engine import Shard
+from feedhandler.core.split import SHARDS_MAX
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.config import EngineConfig, FeedConfig, LineConfig, ServerConfig
 from feedhandler.server.errors import ExitCode, UserError
@@ -19,7 +20,7 @@ from tools.bench.usl import PARAMETERS, Law, fit
 from tools.exchange.generate import generate_file
 from tools.exchange.layout import FlowSettings
 from tools.replay.kernels import replay_blocks_nb
-from tools.replay.player import SHARDS_MAX, Crew, Player
+from tools.replay.player import Crew, Player
 
 PREDICTED_SHARDS = 64
 _NS_PER_S = 1_000_000_000
@@ -154,7 +155,7 @@ def _run(players: Sequence[Player], feeds: Sequence[Bytes]) -> Sample:
     venue = find_adapter("nasdaq_itch").venue()
     feed_of = {id(player): feed for player, feed in zip(players, feeds, strict=True)}
     for player, feed in zip(players, feeds, strict=True):
-        reserve_memory(player.shard)
+        reserve_memory([player.shard])
         feed[::_PAGE_BYTES].max(initial=0)
         player.start_blocks(len(feed))
 

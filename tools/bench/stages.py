@@ -115,7 +115,7 @@ def session_packets(workload: Workload) -> tuple[Bytes, NDArray[np.int64]]:
 
 def _engine(config: ServerConfig, packets: NDArray[np.int64]) -> Player:
     player = Player(config)
-    reserve_memory(player.shard)
+    reserve_memory([player.shard])
     player.shard.channel[0]["state"] = State.LIVE
     player.shard.channel[0]["next_seq"] = 1
     player.cursor[Cursor.STOP] = packets.shape[1]
@@ -172,7 +172,7 @@ def replay_with_stages(workload: Workload) -> Run:
 
     def run() -> Timing:
         player = Player(WITH_BOTH)
-        reserve_memory(player.shard)
+        reserve_memory([player.shard])
         player.start_blocks(len(buf))
         return timed(
             workload.messages,

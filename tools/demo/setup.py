@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from feedhandler.core.split import SHARDS_MAX
 from feedhandler.server.errors import ExitCode, UserError
 from tools.exchange.layout import SESSION_S_MAX
 
@@ -45,6 +46,9 @@ class Options:
     topology: Annotated[
         Literal["inline", "pipelined"], Parameter(help="Of the server's threads.")
     ] = "inline"
+    shards: Annotated[
+        int, _option("Shards of the server, each with threads of its own.", 1, SHARDS_MAX)
+    ] = 1
     idle: Annotated[
         Literal["spin", "yield", "backoff"],
         Parameter(help="What a server thread does without work."),
@@ -205,7 +209,12 @@ def _server_toml(plan: Plan) -> str:
         "session": _SESSION,
         **{name: {"port": ports[name]} for name in ("line_a", "line_b", "rerequest", "glimpse")},
     }
-    engine = {"topology": options.topology, "idle": options.idle, "instruments": 16_384}
+    engine = {
+        "topology": options.topology,
+        "shards": options.shards,
+        "idle": options.idle,
+        "instruments": 16_384,
+    }
     oms = {"store_dir": plan.store, "allowed": ["OMS1"], "port": ports["oms"]}
     breaker = {
         "name": "price_band",

@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from feedhandler.core.receive import allocate_receiver
-from feedhandler.server.assemble import build_shard, find_adapter, scratch_tables
+from feedhandler.core.split import SHARDS_MAX
+from feedhandler.server.assemble import build_engines, find_adapter
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ExitCode, UserError
-from feedhandler.server.memory import available_bytes_now, blocks
-from tools.memory.words import ENGINE, RECEIVER, Why
-from tools.replay.player import SHARDS_MAX, Player
+from feedhandler.server.memory import available_bytes_now, blocks, blocks_once
+from tools.memory.words import ENGINE, RECEIVER, SEQUENCER, SHARD, Why
+from tools.replay.player import Player
 
 app = App(name="memory", help="Show every block of memory that a server takes, and why.")
 
@@ -28,7 +29,7 @@ _PRE_LOGON = "oms.max_pending_connections, oms.pre_logon_cap_bytes"
 
 
 class Row(NamedTuple):
-    """One block. `part`: engine and receiver are taken at start and touched; sockets lie in the
+    """One block. `part`: engines and receiver are taken at start and touched; sockets lie in the
     system's memory, and sessions take so much at most.
     """
 
@@ -97,21 +98,31 @@ def totals(rows: list[Row]) -> dict[str, int]:
         return {f"{part.replace(' ', '_')}_bytes": size for part, size in sizes.items()} | {
             "taken_at_start_bytes": sum(sizes.values())
         }
+    sockets, sessions = sizes.pop("sockets"), sizes.pop("sessions")
     return {
-        "taken_at_start_bytes": sizes["engine"] + sizes["receiver"],
-        "sockets_at_most_bytes": sizes["sockets"],
-        "sessions_at_most_bytes": sizes["sessions"],
+        "taken_at_start_bytes": sum(sizes.values()),
+        "sockets_at_most_bytes": sockets,
+        "sessions_at_most_bytes": sessions,
     }
 
 
 def rows_of(config: ServerConfig) -> Iterator[Row]:
     """Every block, the largest first in each part; nothing of it is touched."""
-    shard = build_shard(config, *scratch_tables())
+    engines = build_engines(config)
+    titles = ["engine"]
+    if len(engines) > 1:
+        titles = ["sequencer", *(f"shard {number}" for number in range(len(engines) - 1))]
+    words = [ENGINE] if len(engines) == 1 else [SEQUENCER, *[SHARD] * (len(engines) - 1)]
+    found: list[dict[str, int]] = [{} for _ in engines]
+    for place, name, array in blocks_once(engines):
+        found[place][name] = array.nbytes
     session = find_adapter(config.feed.adapter).session_bytes(config.feed.session)
     receiver = allocate_receiver((-1, -1, -1), session, config.engine.packet_bytes)
-    for part, owner, words in (("engine", shard, ENGINE), ("receiver", receiver, RECEIVER)):
-        sizes = {name: array.nbytes for name, array in blocks(owner)}
-        yield from sorted(_named(part, sizes, words), key=lambda row: -row.size_bytes)
+    titles.append("receiver")
+    words.append(RECEIVER)
+    found.append({name: array.nbytes for name, array in blocks(receiver)})
+    for part, sizes, reasons in zip(titles, found, words, strict=True):
+        yield from sorted(_named(part, sizes, reasons), key=lambda row: -row.size_bytes)
     yield from _besides(config)
 
 

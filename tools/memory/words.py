@@ -39,6 +39,12 @@ ENGINE: Mapping[str, Why] = {
     "split.owned": Why("which instruments are this shard's, of several"),
     "split.blocks": Why("where the messages of a chunk begin"),
     "split.offsets": Why("which of them are this shard's"),
+    "broadcast.cursors": Why("ends of what is handed to several shards"),
+    "broadcast.entries": Why("packets handed to them, in sequence"),
+    "broadcast.kinds": Why("what each of those tells"),
+    "broadcast.nexts": Why("where the sequence was at each"),
+    "broadcast.payload": Why("their bytes"),
+    "broadcast.fds": Why("what wakes each shard"),
     "window.entries": Why("packets ahead of their turn", _WINDOW),
     "window.payload": Why("their bytes", "engine.window_packets, engine.packet_bytes"),
     "window.free_slots": Why("places for more of them", _WINDOW),
@@ -79,6 +85,30 @@ ENGINE: Mapping[str, Why] = {
     "watched_info": Why("where in the feed it was copied"),
 }
 """Blocks of the engine, by the names of `feedhandler.server.memory.blocks`."""
+
+_RING = "engine.shard_ring"
+_HANDED = {
+    "broadcast.cursors": "engine.shards",
+    "broadcast.entries": _RING,
+    "broadcast.kinds": _RING,
+    "broadcast.nexts": _RING,
+    "broadcast.payload": "engine.shard_ring, engine.packet_bytes",
+    "broadcast.fds": "engine.shards",
+}
+_OF_THE_CHANNEL = {
+    name: why.key for name, why in ENGINE.items() if name.startswith(("window.", "snapshot"))
+}
+
+SEQUENCER: Mapping[str, Why] = {
+    name: Why(why.words, (_HANDED | _OF_THE_CHANNEL).get(name, "")) for name, why in ENGINE.items()
+}
+"""The same of the sequencer before several shards, which has no books."""
+
+SHARD: Mapping[str, Why] = {
+    name: Why(why.words, "" if name in SEQUENCER and SEQUENCER[name].key else why.key)
+    for name, why in ENGINE.items()
+}
+"""The same of each of those shards: what is the sequencer's is as small as can be."""
 
 RECEIVER: Mapping[str, Why] = {
     "fds": Why("sockets of the lines"),

@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
+from feedhandler.core.split import SHARDS_MAX
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ConfigError, DataError, ExitCode, UserError
@@ -17,7 +18,6 @@ from protocols.binaryfile.reader import DataFileError
 from tools.output import open_output
 from tools.replay.outcome import Outcome
 from tools.replay.pace import SPEED_MAX, Pace
-from tools.replay.player import SHARDS_MAX
 from tools.replay.replay import Replay
 from tools.replay.sniff import sniff_recording
 

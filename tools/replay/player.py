@@ -28,7 +28,6 @@ from protocols.errors import Status
 from tools.replay.kernels import CURSOR_WORDS, FOREVER_NS, Cursor
 from tools.replay.pace import Pace
 
-SHARDS_MAX = 64
 ROUNDS_A_SLICE = 65_536
 _BBO_ROWS = 65_536
 _ROUNDS_A_SLICE_RECORDED = 16_384

@@ -44,7 +44,7 @@ class Sample(NamedTuple):
 
 def take_sample(counter_file: CounterFile, time_ns: int) -> Sample:
     """Copy what the file says now."""
-    return Sample(time_ns, counter_file.values[:, 0].copy(), counter_file.histograms.copy())
+    return Sample(time_ns, counter_file.totals(), counter_file.histogram_totals())
 
 
 def render_table(

@@ -56,25 +56,34 @@ def signal_row(signal_id: int, **changes: int) -> tuple[int, ...]:
 
 
 class Rig:
-    """An OmsServer with its ring; `restart` gives a new one on the same stores."""
+    """An OmsServer with its rings, of which `signals` is the first; `restart` gives a new one on
+    the same stores.
+    """
 
-    def __init__(self, store_dir: Path, **changes: object) -> None:
+    def __init__(self, store_dir: Path, *, rings: int = 1, **changes: object) -> None:
         settings: dict[str, object] = {"store_dir": str(store_dir), "allowed": ("OMS1", "OMS2")}
         self.config = OmsConfig(**(settings | changes))  # type: ignore[arg-type]
-        self.signals = allocate_ring(65_536, SIGNAL)
+        self.rings = [allocate_ring(65_536, SIGNAL) for _ in range(rings)]
+        self.signals = self.rings[0]
         self.wakeup_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self.metrics = Metrics()
         self.server = OmsServer(
-            self.config, lambda at: f"SYM{at}", SOURCES, self.signals, self.wakeup_fd, self.metrics
+            self.config,
+            lambda at: f"SYM{at}",
+            SOURCES,
+            self.rings,
+            self.wakeup_fd,
+            self.metrics,
         )
 
-    def push(self, *rows: tuple[int, ...]) -> None:
+    def push(self, *rows: tuple[int, ...], ring: int = 0) -> None:
         """What the producer's kernel does: rows, then the wake-up."""
+        signals = self.rings[ring]
         for row in rows:
-            at = ring_reserve_nb(self.signals)
+            at = ring_reserve_nb(signals)
             assert at >= 0
-            self.signals.cells[at] = row
-            ring_commit_nb(self.signals)
+            signals.cells[at] = row
+            ring_commit_nb(signals)
         os.eventfd_write(self.wakeup_fd, 1)
 
     def emit(self, *rows: tuple[int, ...]) -> None:

@@ -72,6 +72,25 @@ async def test_every_signal_reaches_every_session_and_is_acknowledged(tmp_path: 
     assert rig.metrics.counts[OmsCount.EXECUTION_REPORTS] == 1980
 
 
+async def test_signals_of_several_shards_are_numbered_as_those_of_one(tmp_path: Path):
+    # Each shard numbers from 1; what leaves goes on behind what left before a restart.
+    for first in (1, 91):
+        rig = Rig(tmp_path / "server", rings=3, send_from="loop")
+        await rig.server.start()
+        assert rig.server.last_signal_id == first - 1
+        running = RunningClient(rig, tmp_path / "client")
+        await until(lambda made=rig: made.status().state == "ACTIVE")
+        for start in range(1, 31, 10):
+            for ring in range(3):
+                rig.push(*(signal_row(start + at) for at in range(10)), ring=ring)
+            await asyncio.sleep(0.001)
+        await until(lambda at=running: at.client.ledger.ids.count == 90)
+        report = await running.finish()
+        assert (report["min_id"], report["max_id"]) == (first, first + 89)
+        assert (report["distinct"], report["duplicates"]) == (90, 0)
+        await rig.stop()
+
+
 async def test_cuts_in_mid_stream_lose_and_double_nothing(tmp_path: Path):
     rig = Rig(tmp_path)
     await rig.server.start()

@@ -16,7 +16,7 @@ from feedhandler.core.counters import (
     add_nb,
     default_counter_path,
 )
-from feedhandler.core.latency import COUNT, HISTOGRAM_WORDS, record_nb
+from feedhandler.core.latency import COUNT, HISTOGRAM_WORDS, MAX, SUM, record_nb
 
 COUNTERS = (
     CounterSpec("packets_received", "", "Packets.", labels=(("channel", "1"), ("line", "a"))),
@@ -134,6 +134,9 @@ def damaged(counter_file: CounterFile, word: int, value: int):
         (Header.COUNTER_COUNT, 2, "damaged or cut short"),
         (Header.METADATA_SIZE_BYTES, -1, "damaged header"),
         (Header.FILE_SIZE_BYTES, 1, "damaged or cut short"),
+        (Header.PARTS, 0, "damaged header"),
+        (Header.PARTS, 1 << 40, "damaged header"),
+        (Header.PARTS, 2, "damaged or cut short"),
     ],
 )
 def test_a_damaged_header_is_named(counter_file: CounterFile, word: int, value: int, text: str):
@@ -209,3 +212,43 @@ def test_the_default_path_falls_back_to_the_temporary_folder(
     monkeypatch.setattr("feedhandler.core.counters.Path.is_dir", lambda _: False)
     monkeypatch.setattr("feedhandler.core.counters.tempfile.gettempdir", lambda: str(tmp_path))
     assert default_counter_path().is_relative_to(tmp_path)
+
+
+ACROSS = (
+    CounterSpec("messages", "", "Summed."),
+    CounterSpec("suspect", "", "The most.", "gauge", across="most"),
+    CounterSpec("next_seq", "", "The least, of those that have one.", "gauge", across="least"),
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "together"),
+    [
+        ([(0, 0, 0)] * 3, [0, 0, 0]),
+        ([(1, 0, 0), (20, 1, 9), (300, 0, 7)], [321, 1, 7]),
+        ([(5, 1, 4), (5, 1, 4), (5, 1, 4)], [15, 1, 4]),
+    ],
+)
+def test_readers_see_several_parts_as_one(
+    tmp_path: Path, values: list[tuple[int, int, int]], together: list[int]
+):
+    made = CounterFile.create(tmp_path / "parts", ACROSS, HISTOGRAMS, parts=3)
+    for place, (part, row) in enumerate(zip(made.parts, values, strict=True)):
+        part.values[:, 0] = row
+        record_nb(part.histograms[0], 10 * (place + 1))
+    reader = CounterFile.open(tmp_path / "parts")
+    assert [reader.value(spec.name) for spec in ACROSS] == together
+    assert reader.totals().tolist() == together
+    for found in (reader.histogram("latency"), reader.histogram_totals()[0]):
+        assert (found[COUNT], found[SUM], found[MAX]) == (3, 60, 30)
+    assert not reader.histogram("hiccup").any()
+
+
+def test_each_part_has_rows_of_its_own_and_the_first_is_the_process(tmp_path: Path):
+    made = CounterFile.create(tmp_path / "parts", COUNTERS, HISTOGRAMS, parts=2)
+    made.values[2, 0] = 7
+    made.parts[1].values[2, 0] = 3
+    assert made.parts[0].values[2, 0] == 7
+    assert made.value("channel_state") == 10
+    assert [part.values.shape for part in made.parts] == [(3, 8)] * 2
+    assert [part.histograms.shape for part in made.parts] == [(2, HISTOGRAM_WORDS)] * 2

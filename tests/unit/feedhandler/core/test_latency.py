@@ -17,6 +17,7 @@ from feedhandler.core.latency import (
     bucket_of_nb,
     cumulative_counts,
     format_ns,
+    merged,
     percentile,
     record_nb,
     since,
@@ -108,6 +109,12 @@ def test_what_was_recorded_since_a_copy_has_the_percentiles_of_the_newer_values(
 def test_nothing_since_a_copy_leaves_an_empty_histogram():
     histogram, _ = histogram_of([5, 6])
     assert not since(histogram, histogram.copy()).any()
+
+
+@given(st.lists(one_to_many, min_size=1, max_size=4))
+def test_histograms_together_are_one_of_all_their_values(values: list[list[int]]):
+    together = merged([histogram_of(each)[0] for each in values])
+    assert (together == histogram_of([value for each in values for value in each])[0]).all()
 
 
 @given(one_to_many, st.lists(st.integers(0, 2**41), min_size=1, max_size=5))

@@ -18,7 +18,7 @@ from feedhandler.core.counters import CounterFile
 from feedhandler.core.counts import Count
 from feedhandler.core.engine import Control
 from feedhandler.core.receive import BEAT_STEADY
-from feedhandler.server import app
+from feedhandler.server import engines
 from feedhandler.server.app import Server, check_configuration
 from feedhandler.server.config import (
     EngineConfig,
@@ -32,7 +32,14 @@ from feedhandler.server.snapshots import write_control_nb
 from oms_out.config import OmsConfig
 from oms_out.store import FileStore
 from protocols.itch50.codec import encode
-from tests.unit.feedhandler.core.support import SESSION, add, header, packet, system_event
+from tests.unit.feedhandler.core.support import (
+    SESSION,
+    add,
+    delete,
+    header,
+    packet,
+    system_event,
+)
 
 pytestmark = pytest.mark.compiled_only
 
@@ -121,7 +128,7 @@ async def running(config: ServerConfig) -> AsyncIterator[Running]:
     """Serves until the block ends, then drains; the exit code must be 0."""
     server = Server(config)
     task = asyncio.create_task(server.run())
-    while not server._threads:
+    while not server._engines._threads:
         await asyncio.sleep(0.005)
         if task.done():
             task.result()
@@ -161,10 +168,11 @@ async def test_a_server_without_a_feed_lives_but_is_not_ready(tmp_path: Path):
 
 
 @pytest.mark.parametrize("topology", ["inline", "pipelined"])
+@pytest.mark.parametrize("shards", [1, 2])
 async def test_a_server_shows_the_book_that_it_was_sent_and_reports_it(
-    tmp_path: Path, topology: str
+    tmp_path: Path, topology: str, shards: int
 ):
-    engine = structs.replace(SMALL, topology=topology)
+    engine = structs.replace(SMALL, topology=topology, shards=shards)
     config = make_config(tmp_path, engine=engine, watch_symbol="SYM3")
     async with running(config) as run:
         run.send(
@@ -183,6 +191,7 @@ async def test_a_server_shows_the_book_that_it_was_sent_and_reports_it(
     assert report["types"] == {"S": 1, "R": 1, "A": 2}
     assert report["orders_live"] == 2
     assert report["latency_ns"]["count"] == 4
+    assert report["shard_messages"] == ([4] if shards == 1 else [1, 3])
     counters = CounterFile.open(tmp_path / "counters")
     assert counters.value("messages_applied", channel="itch") == 4
 
@@ -206,8 +215,8 @@ async def test_a_server_that_is_asked_to_reload_says_that_it_takes_a_restart_and
 
 async def test_an_engine_that_does_not_answer_makes_the_book_page_say_so(tmp_path: Path):
     async with running(make_config(tmp_path)) as run:
-        write_control_nb(run.server._shard.control, Control.STOP, 1)
-        await asyncio.to_thread(run.server._join_agents)
+        write_control_nb(run.server._engines.sequencer.control, Control.STOP, 1)
+        await asyncio.to_thread(run.server._engines.join)
         status, text = await run.get("/book")
         assert status == 503
         assert "did not answer in time" in text
@@ -215,8 +224,8 @@ async def test_an_engine_that_does_not_answer_makes_the_book_page_say_so(tmp_pat
 
 async def test_an_engine_that_does_not_answer_keeps_nobody_else_waiting(tmp_path: Path):
     async with running(make_config(tmp_path)) as run:
-        write_control_nb(run.server._shard.control, Control.STOP, 1)
-        await asyncio.to_thread(run.server._join_agents)
+        write_control_nb(run.server._engines.sequencer.control, Control.STOP, 1)
+        await asyncio.to_thread(run.server._engines.join)
         books = [asyncio.create_task(run.get("/book")) for _ in range(3)]
         assert (await run.get("/readyz"))[0] == 503
         assert not any(book.done() for book in books)
@@ -230,11 +239,11 @@ async def test_an_agent_that_hangs_is_told_by_a_clock_that_nobody_sets(
         day_ns = time.time_ns() - 86_400_000_000_000
         monkeypatch.setattr(time, "time_ns", lambda: day_ns)
         assert (await run.get("/livez"))[0] == 200
-        write_control_nb(run.server._shard.control, Control.STOP, 1)
-        await asyncio.to_thread(run.server._join_agents)
-        run.server._agents_started_ns -= 3_000_000_000
+        write_control_nb(run.server._engines.sequencer.control, Control.STOP, 1)
+        await asyncio.to_thread(run.server._engines.join)
+        run.server._engines._started_ns -= 3_000_000_000
         rows = (Count.RX_HEARTBEAT_NS, Count.WORKER_HEARTBEAT_NS)
-        run.server._shard.counts[rows, BEAT_STEADY] -= 3_000_000_000
+        run.server._engines.sequencer.counts[rows, BEAT_STEADY] -= 3_000_000_000
         status, text = await run.get("/livez")
         assert status == 503
         assert min(json.loads(text)["agent_age_ns"].values()) > 3_000_000_000
@@ -247,10 +256,38 @@ async def test_an_engine_that_breaks_ends_the_server_with_its_error(
     def break_down(*_parts: object) -> int:
         raise RuntimeError("a fault in a kernel")
 
-    monkeypatch.setattr(app, "run_inline_nb", break_down)
+    monkeypatch.setattr(engines, "run_inline_nb", break_down)
     with pytest.raises(RuntimeError, match="a fault in a kernel"):
         await asyncio.wait_for(Server(make_config(tmp_path)).run(), 10)
     assert (tmp_path / "report.json").exists()
+
+
+@pytest.mark.parametrize("loop", ["run_shard_nb", "run_follower_nb", "run_receiver_nb"])
+async def test_a_shard_that_breaks_ends_the_server_with_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str
+):
+    def break_down(*_parts: object) -> int:
+        raise RuntimeError("a fault in a kernel")
+
+    monkeypatch.setattr(engines, loop, break_down)
+    topology = "pipelined" if loop == "run_follower_nb" else "inline"
+    engine = structs.replace(SMALL, topology=topology, shards=2)
+    with pytest.raises(RuntimeError, match="a fault in a kernel"):
+        await asyncio.wait_for(Server(make_config(tmp_path, engine=engine)).run(), 10)
+    assert (tmp_path / "report.json").exists()
+
+
+async def test_a_server_of_several_shards_is_ready_when_all_of_them_are(tmp_path: Path):
+    config = make_config(tmp_path, engine=structs.replace(SMALL, shards=2))
+    async with running(config) as run:
+        run.send(packet(1, [system_event(1), directory(3, "SYM3")]))
+        await run.wait_for("/readyz", "ready", value=True)
+        ages = json.loads((await run.get("/livez"))[1])["agent_age_ns"]
+        assert set(ages) == {"receiver", "shard 0", "worker 0", "shard 1", "worker 1"}
+        # A message about an order that is not there: the books of one shard are in doubt.
+        run.send(packet(3, [delete(77, locate=3)]))
+        await run.wait_for("/readyz", "books_suspect", value=True)
+        assert (await run.get("/readyz"))[0] == 503
 
 
 async def test_a_taken_oms_port_is_refused_by_name(tmp_path: Path):

@@ -16,9 +16,11 @@ from feedhandler.server.assemble import (
     apply_feed,
     apply_priority,
     apply_settings,
+    build_engines,
     build_shard,
     build_stages,
     check_pool,
+    engine_count,
     find_adapter,
     prepare,
     scratch_tables,
@@ -36,6 +38,7 @@ from feedhandler.server.config import (
     StageConfig,
 )
 from feedhandler.server.errors import ConfigError, ExitCode, OsLimitError, UserError
+from feedhandler.server.memory import blocks
 from oms_out.config import OmsConfig
 from tests.unit.feedhandler.core.support import make_shard
 
@@ -114,7 +117,7 @@ def test_ticks_of_the_inline_topology_are_enough_for_any_round():
 
 def test_everything_is_prepared_or_refused_in_the_same_words(tmp_path: Path):
     config = server_config()
-    prepared = prepare(config, *scratch_tables())
+    prepared = prepare(config)
     assert prepared.adapter is ADAPTER
     assert isinstance(prepared.venue, Venue)
     faults = (
@@ -129,7 +132,7 @@ def test_everything_is_prepared_or_refused_in_the_same_words(tmp_path: Path):
     )
     for wrong, kind, named in faults:
         with pytest.raises(kind, match=named):
-            prepare(wrong, *scratch_tables())
+            prepare(wrong)
 
 
 def test_more_memory_than_there_is_is_refused_before_anything_is_compiled(
@@ -137,7 +140,7 @@ def test_more_memory_than_there_is_is_refused_before_anything_is_compiled(
 ):
     monkeypatch.setattr("feedhandler.server.memory.available_bytes_now", lambda: 1)
     with pytest.raises(OsLimitError, match=r"^engine: .*the largest blocks are"):
-        prepare(server_config(), *scratch_tables())
+        prepare(server_config())
 
 
 def test_a_shard_is_built_with_all_its_settings():
@@ -150,6 +153,48 @@ def test_a_shard_is_built_with_all_its_settings():
     assert shard.settings[Setting.BOOK_BUDGET_NS] == 10_000
     assert shard.channel[0]["stale_after_ns"] == 7_000_000
     assert (shard.channel[0]["can_request"], shard.channel[0]["can_snapshot"]) == (1, 0)
+
+
+def test_one_shard_is_an_engine_of_its_own():
+    (shard,) = build_engines(server_config())
+    assert engine_count(SMALL) == 1
+    assert shard.settings[Setting.FEEDS] == 0
+    assert shard.settings[Setting.SHARDS] == 1
+    prepared = prepare(server_config())
+    assert len(prepared.shards) == 1
+    assert prepared.shards[0] is prepared.sequencer
+
+
+def test_several_shards_share_what_a_sequencer_hands_on_and_nothing_else():
+    engine = structs.replace(SMALL, shards=3, shard_ring=8)
+    config = structs.replace(server_config(engine), patterns=(pattern(PATTERN, **IMBALANCE),))
+    prepared = prepare(config)
+    sequencer, shards = prepared.sequencer, prepared.shards
+    assert engine_count(engine) == 1 + len(shards) == 4
+    assert sequencer.settings[Setting.FEEDS] == 1
+    assert sequencer.broadcast.kinds.shape == (8,)
+    assert sequencer.broadcast.payload.shape == (8 * engine.packet_bytes,)
+    assert sequencer.broadcast.fds.shape == (3,)
+    assert sequencer.window.entries.shape == (4,)
+    assert sequencer.snapshot.shape == (128,)
+    shared = {"broadcast." + name for name in ("cursors", "entries", "kinds", "nexts", "fds")}
+    shared |= {"broadcast.payload", "snapshot"}
+    own: set[int] = set()
+    for number, shard in enumerate(shards):
+        assert shard.settings[Setting.FEEDS] == 0
+        assert shard.settings[Setting.TAKER] == number
+        assert shard.settings[Setting.SHARDS] == 3
+        assert shard.settings[Setting.PATTERNS] == 1
+        assert shard.pattern_params[0, :4].tolist() == list(IMBALANCE.values())
+        assert shard.instruments.shape == (4,)
+        assert shard.channel[0]["strict"] == 1
+        assert shard.split.owned[:6].tolist() == [i % 3 == number for i in range(6)]
+        for name, array in blocks(shard):
+            if name in shared:
+                assert array is dict(blocks(sequencer))[name]
+            else:
+                assert array.ctypes.data not in own
+                own.add(array.ctypes.data)
 
 
 def test_sizes_that_the_machine_cannot_give_are_refused_by_section():

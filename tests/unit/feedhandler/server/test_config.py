@@ -38,6 +38,7 @@ DEFAULTS = {
     "feed.stale_after_ms": 1_500,
     "feed.receive_buffer_bytes": 67_108_864,
     "engine.topology": "inline",
+    "engine.shards": 1,
     "engine.idle": "backoff",
     "engine.instruments": 65_536,
     "engine.ticks": 131_072,
@@ -49,6 +50,7 @@ DEFAULTS = {
     "engine.packet_bytes": 2_048,
     "engine.snapshot_bytes": 67_108_864,
     "engine.signal_ring": 65_536,
+    "engine.shard_ring": 1_024,
     "engine.receiver_cpu": -1,
     "engine.worker_cpu": -1,
     "engine.realtime_priority": 0,
@@ -177,6 +179,9 @@ REFUSED = [
             ("idle", '"sleep"'),
             ("instruments", 0),
             ("instruments", 65_537),
+            ("shards", 0),
+            ("shards", 65),
+            ("shard_ring", 0),
             ("orders", 0),
             ("level_blocks", 0),
             ("level_arena", 0),
@@ -190,7 +195,14 @@ REFUSED = [
     ),
     *(
         (FEED + f"[engine]\n{key} = 200000\n", f":3: engine: {key}: 200000 is not a power of two")
-        for key in ("ticks", "orders", "overflow_orders", "window_packets", "signal_ring")
+        for key in (
+            "ticks",
+            "orders",
+            "overflow_orders",
+            "window_packets",
+            "signal_ring",
+            "shard_ring",
+        )
     ),
     (
         FEED + "[engine]\nticks = 65536\n",

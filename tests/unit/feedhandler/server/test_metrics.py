@@ -131,3 +131,14 @@ def test_collections_are_timed_while_the_meter_runs():
     assert recorded >= 1
     assert histogram[COUNT] == recorded
     assert histogram[MAX] > 0
+
+
+def test_the_page_sums_the_parts(tmp_path: Path):
+    made = CounterFile.create(tmp_path / "parts", COUNTERS, HISTOGRAMS, parts=2)
+    for part in made.parts:
+        add_nb(part.values, 1, 12)
+        record_nb(part.histograms[2], 3)
+    found = samples(MetricsPage(made))
+    name = "feedhandler_packets_received_total"
+    assert found[name, ("channel", "1"), ("line", "b")] == 24
+    assert found["feedhandler_batch_size_count",] == 2

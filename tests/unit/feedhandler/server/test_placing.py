@@ -41,6 +41,32 @@ def test_each_agent_has_its_own_cpu():
     assert [agent_cpu(engine, agent) for agent in agents] == [2, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("topology", "places"),
+    [
+        ("inline", {"receiver": 1, "shard 0": 4, "shard 2": 6}),
+        ("pipelined", {"receiver": 1, "shard 0": 4, "worker 0": 5, "shard 2": 8, "worker 2": 9}),
+    ],
+)
+def test_threads_of_several_shards_have_cpus_side_by_side(topology: str, places: dict[str, int]):
+    engine = EngineConfig(shards=3, topology=topology, receiver_cpu=1, worker_cpu=4)  # type: ignore[arg-type]
+    assert {agent: agent_cpu(engine, agent) for agent in places} == places
+    anywhere = EngineConfig(shards=3, topology=topology, receiver_cpu=1)  # type: ignore[arg-type]
+    assert [agent_cpu(anywhere, agent) for agent in places] == [1] + [-1] * (len(places) - 1)
+
+
+@pytest.mark.parametrize("topology", ["inline", "pipelined"])
+def test_a_cpu_of_the_last_shard_that_is_not_there_is_named(
+    monkeypatch: pytest.MonkeyPatch, topology: str
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2})
+    engine = EngineConfig(shards=4, topology=topology, worker_cpu=0)  # type: ignore[arg-type]
+    last = 3 if topology == "inline" else 7
+    with pytest.raises(ConfigError, match=rf"^engine: worker_cpu = {last}: .* CPU 0, 1, 2$"):
+        check_placing(engine)
+    check_placing(EngineConfig(shards=3, receiver_cpu=0, worker_cpu=0))
+
+
 def test_without_keys_nothing_is_asked_of_the_system(monkeypatch: pytest.MonkeyPatch):
     def refuse(*_arguments: object) -> None:
         raise AssertionError

@@ -41,6 +41,7 @@ def test_options_reach_the_one_they_are_meant_for(tmp_path: Path):
         seed=9,
         symbols=3,
         topology="pipelined",
+        shards=3,
         idle="yield",
         cut_at_s=2,
         cut_seconds=4,
@@ -55,6 +56,7 @@ def test_options_reach_the_one_they_are_meant_for(tmp_path: Path):
         assert line.loss == 0.25
         assert line.cuts == (Cut(start_s=2, duration_s=4),)
     assert (server.engine.topology, server.engine.idle) == ("pipelined", "yield")
+    assert server.engine.shards == 3
     assert server.metrics.port == 54_321
     assert server.report_file == str(plan.report("server"))
     assert server.counters_file == str(plan.counters)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from feedhandler.core.receive import allocate_receiver
-from feedhandler.server.assemble import build_shard, scratch_tables
+from feedhandler.server.assemble import build_engines, build_shard, scratch_tables
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.memory import blocks, reserve_memory
@@ -82,7 +82,27 @@ def test_it_is_what_is_reserved(made: Made):
     engine = msgspec.structs.replace(made.config.engine, **small, snapshot_bytes=64)
     config = msgspec.structs.replace(made.config, engine=engine)
     engine_bytes = sum(row.size_bytes for row in rows_of(config) if row.part == "engine")
-    assert reserve_memory(build_shard(config, *scratch_tables())) == engine_bytes
+    assert reserve_memory([build_shard(config, *scratch_tables())]) == engine_bytes
+
+
+def test_a_server_of_several_shards_shows_each_with_what_is_its_own(made: Made):
+    small = {"orders": 64, "level_blocks": 64, "level_arena": 1_024, "window_packets": 64}
+    engine = msgspec.structs.replace(made.config.engine, **small, shards=2, shard_ring=16)
+    config = msgspec.structs.replace(made.config, engine=engine)
+    rows = list(rows_of(config))
+    parts = dict.fromkeys(row.part for row in rows)
+    assert list(parts) == ["sequencer", "shard 0", "shard 1", "receiver", "sockets", "sessions"]
+    names = {part: {row.name for row in rows if row.part == part} for part in parts}
+    shared = {name for name in ENGINE if name.startswith("broadcast.")} | {"snapshot"}
+    assert names["sequencer"] == ENGINE.keys()
+    assert names["shard 0"] == names["shard 1"] == ENGINE.keys() - shared
+    sizes = {row.name: row for row in rows if row.part == "sequencer"}
+    assert sizes["broadcast.payload"].size_bytes == 16 * engine.packet_bytes
+    assert sizes["broadcast.payload"].key == "engine.shard_ring, engine.packet_bytes"
+    taken = sum(row.size_bytes for row in rows if row.part in list(parts)[:3])
+    assert reserve_memory(build_engines(config)) == taken
+    receiver = sum(made.receiver_sizes.values())
+    assert totals(rows)["taken_at_start_bytes"] == taken + receiver
 
 
 def test_people_get_a_table_with_the_largest_first(capsys: pytest.CaptureFixture[str]):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from feedhandler.core.events import BBO
+from feedhandler.core.split import SHARDS_MAX
 from tests.unit.tools.replay.shards import replay_by, same
 from tests.unit.tools.replay.support import (
     Datagram,
@@ -21,7 +22,7 @@ from tests.unit.tools.replay.support import (
 )
 from tools.replay import player
 from tools.replay.pace import SPEED_MAX, Pace
-from tools.replay.player import SHARDS_MAX, take_sorted
+from tools.replay.player import take_sorted
 
 
 @pytest.fixture(scope="module")
