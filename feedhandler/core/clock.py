@@ -28,9 +28,9 @@ from feedhandler.core.lines import zeros
 from protocols.jit import JIT_ENABLED, kernel, outline_kernel
 
 Clock = NDArray[np.int64]
-"""Words of one thread's clock, in a cache line of its own."""
+"""The i64[CLOCK_WORDS] of one thread, in cache lines of their own."""
 
-CLOCK_WORDS = 8
+CLOCK_WORDS = 16
 ANCHOR = 0
 """The counter at the anchor."""
 ANCHOR_NS = 1
@@ -94,11 +94,11 @@ def has_steady_counter(source: Path = _CLOCK_SOURCE) -> bool:
         return False
 
 
-def allocate_clock(*, is_steady: bool | None = None) -> Clock:
-    """A clock for one thread, not running yet."""
-    clock = zeros(CLOCK_WORDS)
-    clock[IS_STEADY] = has_steady_counter() if is_steady is None else is_steady
-    return clock
+def allocate_clocks(threads: int, *, is_steady: bool) -> NDArray[np.int64]:
+    """A clock for each of so many threads, i64[threads, CLOCK_WORDS]; none of them runs yet."""
+    clocks: NDArray[np.int64] = zeros((threads, CLOCK_WORDS))
+    clocks[:, IS_STEADY] = is_steady
+    return clocks
 
 
 @outline_kernel

@@ -30,12 +30,21 @@ from feedhandler.core.book.kernels import Outcome
 from feedhandler.core.book.layout import ORDERS_LIVE, Book, BookCapacity, allocate_book
 from feedhandler.core.broadcast import Broadcast, allocate_broadcast
 from feedhandler.core.calls import OUT_WORDS, PARAM_WORDS, STATE_WORDS
+from feedhandler.core.clock import allocate_clocks, has_steady_counter, now_ns_nb
 from feedhandler.core.counts import FUNCTIONS_MAX, LANES_MAX, Count, Histogram
 from feedhandler.core.events import BBO, SIGNAL, TICK, Flag, Kind
 from feedhandler.core.latency import record_nb
-from feedhandler.core.libc import CLOCK_REALTIME, clock_ns, sched_yield
+from feedhandler.core.libc import sched_yield
 from feedhandler.core.lines import zeros
-from feedhandler.core.ring import CURSOR_WORDS, Ring, allocate_ring, ring_pop_nb, ring_push_nb
+from feedhandler.core.ring import (
+    CURSOR_WORDS,
+    TAIL,
+    Ring,
+    allocate_ring,
+    ring_pop_nb,
+    ring_push_nb,
+    ring_size_nb,
+)
 from feedhandler.core.sequence import CHANNEL, ENTRY, State, Window, allocate_window
 from feedhandler.core.split import Split, allocate_split, find_blocks_nb
 from protocols.jit import kernel, outline_kernel
@@ -58,6 +67,9 @@ ROUNDS_AHEAD_MAX = 32
 
 STASH_KEPT = 1
 """Word of `stash_size` besides the size: free slots at its front while rows are being taken."""
+
+SPARE_SIZE = 2
+"""Another one: how many slots are in `spare`."""
 
 _POOL_SPINS = 1_000
 _IN_PARTS = int(Flag.PART | Flag.SETTLES)
@@ -85,6 +97,13 @@ class Setting(IntEnum):
     """1: a sequencer, which hands packets to the shards and has no books of its own."""
     TAKER = 15
     """Which taker of the broadcast this shard is."""
+
+
+class Agent(IntEnum):
+    """Rows of `clocks`: who writes them, be it in one thread or in two."""
+
+    RECEIVER = 0
+    WORKER = 1
 
 
 class Control(IntEnum):
@@ -133,6 +152,8 @@ class Shard(NamedTuple):
     control: NDArray[np.int64]
     ticks: NDArray[np.void]
     free: Ring
+    clocks: NDArray[np.int64]
+    spare: NDArray[np.int32]
     stash: NDArray[np.int32]
     stash_size: NDArray[np.int64]
     lane_cursors: NDArray[np.int64]
@@ -184,11 +205,16 @@ def allocate_shard(
     the mapped counter file. No two arrays share a cache line.
     """
     pool, instruments = capacity.pool, capacity.book.instruments
-    free: Ring = allocate_ring(pool)
-    free.cells[:] = np.arange(pool)
-    free.cursors[0] = pool
     functions = (FUNCTIONS_MAX, instruments, STATE_WORDS)
     ahead = CHUNK * min(capacity.shards, ROUNDS_AHEAD_MAX)
+    going_round = min(2 * ahead, pool)
+    free: Ring = allocate_ring(pool)
+    free.cells[:going_round] = np.arange(going_round)
+    free.cursors[TAIL] = going_round
+    spare = zeros(pool, np.int32)
+    spare[: pool - going_round] = np.arange(pool - 1, going_round - 1, -1)
+    stash_size = zeros(3)
+    stash_size[SPARE_SIZE] = pool - going_round
     settings = zeros(16)
     settings[Setting.SHARDS] = capacity.shards
     settings[Setting.FEEDS] = capacity.takers > 0
@@ -212,8 +238,10 @@ def allocate_shard(
         control=zeros(72),
         ticks=zeros(pool, TICK),
         free=free,
+        clocks=allocate_clocks(len(Agent), is_steady=has_steady_counter()),
+        spare=spare,
         stash=zeros(ahead, np.int32),
-        stash_size=zeros(2),
+        stash_size=stash_size,
         lane_cursors=zeros((LANES_MAX, CURSOR_WORDS)),
         lane_cells=zeros((LANES_MAX, pool), np.int32),
         signals=allocate_ring(capacity.signal_ring, SIGNAL),
@@ -337,7 +365,7 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
     if shard.settings[Setting.RECORD_BBO] and tick["flags"] & Flag.BBO_CHANGED:
         _record_bbo_nb(shard, slot)
     if shard.settings[Setting.TIMED]:
-        tick["ts_decoded_ns"] = clock_ns(CLOCK_REALTIME)
+        tick["ts_decoded_ns"] = now_ns_nb(shard.clocks[Agent.RECEIVER])
     # A lane holds the whole pool, so it cannot be full.
     ring_push_nb(Ring(shard.lane_cursors[lane], shard.lane_cells[lane]), slot)
     return 1
@@ -360,13 +388,30 @@ def _wait_for_slot_nb(shard: Shard) -> int:
 
 
 @kernel
+def _lay_by_nb(shard: Shard) -> None:
+    """Put slots that went round and are not needed for it any more, after a burst, to the spare
+    ones: few slots that are used over and over stay in the cache, the whole pool does not.
+    """
+    surplus = min(ring_size_nb(shard.free) - 2 * len(shard.stash), np.int64(CHUNK))
+    for _ in range(surplus):
+        shard.spare[shard.stash_size[SPARE_SIZE]] = ring_pop_nb(shard.free)
+        shard.stash_size[SPARE_SIZE] += 1
+
+
+@kernel
 def fill_stash_nb(shard: Shard, wanted: int) -> int:
     """Have `wanted` free slots at hand, waiting for the worker when the pool is used up; 1, or 0
     when the shard is to stop meanwhile.
     """
     size = shard.stash_size[0]
+    if size >= wanted:
+        return 1
+    _lay_by_nb(shard)
     while size < wanted:
         slot = np.int64(ring_pop_nb(shard.free))
+        if slot < 0 and shard.stash_size[SPARE_SIZE] > 0:
+            shard.stash_size[SPARE_SIZE] -= 1
+            slot = np.int64(shard.spare[shard.stash_size[SPARE_SIZE]])
         if slot < 0:
             slot = _wait_for_slot_nb(shard)
             if slot < 0:
@@ -394,7 +439,7 @@ def take_rows_nb(
     """
     origin = source[0]
     timed = shard.settings[Setting.TIMED]
-    before_ns = clock_ns(CLOCK_REALTIME) if timed else np.int64(0)
+    before_ns = now_ns_nb(shard.clocks[Agent.RECEIVER]) if timed else np.int64(0)
     kept = shard.stash_size[STASH_KEPT]
     channel = shard.channel[0]
     offsets = shard.split.offsets

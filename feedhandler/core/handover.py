@@ -36,7 +36,7 @@ from feedhandler.core.engine import (
     mark_suspect_nb,
     show_progress_nb,
 )
-from feedhandler.core.libc import memcpy, sched_yield, write
+from feedhandler.core.libc import copy_bytes_nb, sched_yield, write
 from protocols.jit import kernel, outline_kernel
 
 _SPINS = 1_000
@@ -111,8 +111,7 @@ def hand_packet_nb(shard: Shard, buf: NDArray[np.uint8], at: int, packet: NDArra
     given = packet[0]
     entry = broadcast.entries[place]
     size = np.int64(given["size"])
-    first = broadcast.payload.ctypes.data + place * broadcast.slot_bytes
-    memcpy(first, buf.ctypes.data + at, size)
+    copy_bytes_nb(broadcast.payload, place * broadcast.slot_bytes, buf, at, size)
     entry["seq"] = given["seq"]
     entry["end"] = given["end"]
     entry["size"] = size

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from feedhandler.core.lines import zeros
-from protocols.jit import JIT_ENABLED
+from protocols.jit import JIT_ENABLED, kernel
 
 CLOCK_REALTIME = 0
 CLOCK_MONOTONIC = 1
@@ -166,6 +166,18 @@ else:  # pragma: no cover - declarations for the compiler; the compiled tests ca
             return builder.sext(builder.load(builder.call(callee, [])), ir.IntType(64))
 
         return types.int64(), codegen
+
+
+@kernel
+def copy_bytes_nb(
+    to: NDArray[np.uint8], to_at: int, source: NDArray[np.uint8], at: int, size: int
+) -> None:
+    """to[to_at : to_at + size] = source[at : at + size], which the caller knows to be within both:
+    40 times as fast as byte by byte, with indices that the compiler cannot prove positive.
+    """
+    # Signed: Numba makes a float of a signed and an unsigned word.
+    to_address, address = np.int64(to.ctypes.data), np.int64(source.ctypes.data)
+    memcpy(to_address + to_at, address + at, size)
 
 
 class DatagramBatch(NamedTuple):

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.libc import memcpy
+from feedhandler.core.libc import copy_bytes_nb
 from feedhandler.core.lines import zeros
 from protocols.jit import kernel
 
@@ -181,7 +181,7 @@ def window_store_nb(
     window.meta[WINDOW_FREE] -= 1
     slot = np.int64(window.free_slots[window.meta[WINDOW_FREE]])
     size = np.int64(given["size"])
-    memcpy(window.payload.ctypes.data + slot * window.slot_bytes, buf.ctypes.data + at, size)
+    copy_bytes_nb(window.payload, slot * window.slot_bytes, buf, at, size)
     entry = window.entries[_open_place_nb(window, low)]
     entry["seq"] = seq
     entry["end"] = given["end"]

@@ -12,11 +12,11 @@ import numpy as np
 from feedhandler.core.api import Sender
 from feedhandler.core.atomics import load_acquire
 from feedhandler.core.calls import OUT_WORDS, call_place
+from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import Count, Histogram
-from feedhandler.core.engine import Setting, Shard, count_nb, rank_of_nb
+from feedhandler.core.engine import Agent, Setting, Shard, count_nb, rank_of_nb
 from feedhandler.core.events import Flag, SignalKind
 from feedhandler.core.latency import record_nb
-from feedhandler.core.libc import CLOCK_REALTIME, clock_ns
 from feedhandler.core.ring import (
     HEAD,
     TAIL,
@@ -78,7 +78,7 @@ def _emit_nb(
     row["ts_decoded_ns"] = tick["ts_decoded_ns"]
     row["ts_signal_ns"] = 0
     if shard.settings[Setting.TIMED]:
-        now_ns = clock_ns(CLOCK_REALTIME)
+        now_ns = now_ns_nb(shard.clocks[Agent.WORKER])
         row["ts_signal_ns"] = now_ns
         record_nb(shard.histograms[Histogram.SIGNAL_READY], now_ns - tick["ts_rx_ns"])
     row["bid_price_e9"] = tick["bid_price_e9"]
@@ -173,23 +173,28 @@ def _run_patterns_nb(shard: Shard, patterns: Any, sender: Sender, slot: int, lev
 
 
 @kernel
-def _work_on_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, slot: int) -> None:
+def _work_on_nb(
+    shard: Shard, breakers: Any, patterns: Any, sender: Sender, slot: int, before_ns: int
+) -> int:
     """All stages for one tick, each with its budget, from which sending is taken out: it is no
-    function's fault.
+    function's fault. Takes the time when the tick before was done with, or 0; returns that of this
+    one, or 0.
     """
     shard.sending_ns[0] = 0
     timed = shard.settings[Setting.TIMED]
-    start_ns = clock_ns(CLOCK_REALTIME) if timed else np.int64(0)
+    clock = shard.clocks[Agent.WORKER]
+    start_ns = now_ns_nb(clock) if timed and before_ns == 0 else before_ns
     level = _run_breakers_nb(shard, breakers, sender, slot)
-    middle_ns = clock_ns(CLOCK_REALTIME) if timed else np.int64(0)
+    middle_ns = now_ns_nb(clock) if timed else np.int64(0)
     breakers_ns = middle_ns - start_ns - shard.sending_ns[0]
     shard.sending_ns[0] = 0
     _run_patterns_nb(shard, patterns, sender, slot, level)
     tick = shard.ticks[slot]
     lane = np.int64(tick["priority"])
     count_nb(shard, Count.LANE_TICKS + lane, 1)
+    end_ns = np.int64(0)
     if timed:
-        end_ns = clock_ns(CLOCK_REALTIME)
+        end_ns = now_ns_nb(clock)
         latency_ns = end_ns - tick["ts_rx_ns"]
         record_nb(shard.histograms[Histogram.LATENCY], latency_ns)
         record_nb(shard.histograms[Histogram.LANE_LATENCY + lane], latency_ns)
@@ -200,17 +205,21 @@ def _work_on_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, slot
             count_nb(shard, Count.BREAKER_OVERRUNS, 1)
         if patterns_ns > shard.settings[Setting.PATTERN_BUDGET_NS]:
             count_nb(shard, Count.PATTERN_OVERRUNS, 1)
+    return end_ns
 
 
 @outline_kernel
 def drain_lanes_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, most: int) -> int:
     """Work on up to `most` ticks and give their slots back; how many."""
     done = 0
+    # The end of one tick is the begin of the next: a clock less to be read, and what it takes to
+    # choose a lane counts as the breakers' time.
+    before_ns = np.int64(0)
     while done < most:
         slot = _next_slot_nb(shard)
         if slot < 0:
             break
-        _work_on_nb(shard, breakers, patterns, sender, slot)
+        before_ns = _work_on_nb(shard, breakers, patterns, sender, slot, before_ns)
         # The free ring holds the whole pool, so it cannot be full.
         ring_push_nb(shard.free, slot)
         done += 1

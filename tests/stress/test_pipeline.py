@@ -20,7 +20,6 @@ from feedhandler.core.engine import Control, Setting
 from feedhandler.core.events import SIGNAL
 from feedhandler.core.patterns import imbalance_with_trade
 from feedhandler.core.receive import Idle, run_inline_nb, run_receiver_nb, run_worker_nb
-from feedhandler.core.ring import ring_size_nb
 from tests.unit.feedhandler.core.support import (
     CAPACITY,
     DEEP,
@@ -32,6 +31,7 @@ from tests.unit.feedhandler.core.support import (
     add,
     delete,
     execute,
+    free_slots,
     packet,
 )
 
@@ -161,12 +161,7 @@ def check_every_tick_once(engine: Engine) -> None:
     numbers = np.arange(1, MESSAGES + 1, dtype=np.int64)
     assert state[:4].tolist() == [MESSAGES, numbers.sum(), (numbers * numbers).sum(), 0]
     assert engine.count(Count.TICKS) == engine.count(Count.APPLIED) == MESSAGES
-    shard = engine.shard
-    stash = shard.stash[: shard.stash_size[0]].tolist()
-    cursors, cells = shard.free
-    free = [int(cells[at % len(cells)]) for at in range(cursors[16], cursors[0])]
-    assert ring_size_nb(shard.free) == len(free)
-    assert sorted(stash + free) == list(range(SMALL_POOL.pool))
+    assert sorted(free_slots(engine.shard)) == list(range(SMALL_POOL.pool))
 
 
 # Over two lines ticks are in doubt while one line is ahead, so only one line sends all the signals.

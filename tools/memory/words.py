@@ -58,6 +58,8 @@ ENGINE: Mapping[str, Why] = {
     "ticks": Why("the pool of ticks", _TICKS),
     "free.cursors": Why("ends of the ring of free ticks"),
     "free.cells": Why("ring of free ticks", _TICKS),
+    "clocks": Why("clocks of the threads, read from the processor's counter"),
+    "spare": Why("free ticks that do not go round", "engine.ticks"),
     "stash": Why("free ticks at hand"),
     "stash_size": Why("how many those are"),
     "lane_cursors": Why("ends of the lanes"),

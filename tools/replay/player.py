@@ -13,7 +13,7 @@ from feedhandler.core.engine import Setting, Shard, allocate_shard
 from feedhandler.core.events import SIGNAL
 from feedhandler.core.lines import zeros
 from feedhandler.core.receive import Receiver, allocate_receiver
-from feedhandler.core.ring import HEAD, TAIL, ring_take_rows_nb
+from feedhandler.core.ring import HEAD, ring_take_rows_nb
 from feedhandler.core.sequence import State
 from feedhandler.server.assemble import (
     Stages,
@@ -94,8 +94,6 @@ class Player:
         """Be ready for the blocks of a file of `stop` bytes, which say nothing of a state."""
         self.shard.channel[0]["state"] = State.LIVE
         self.shard.channel[0]["next_seq"] = 1
-        # The ticks that go round stay in the cache, which the whole pool would not.
-        self.shard.free.cursors[TAIL] = 2 * len(self.shard.stash)
         self.cursor[Cursor.STOP] = stop
 
     @property

@@ -14,7 +14,7 @@ from feedhandler.core.api import fill_places, no_sender
 from feedhandler.core.book.layout import BookCapacity
 from feedhandler.core.counters import VALUE_WORDS
 from feedhandler.core.counts import COUNT_ROWS, FUNCTIONS_MAX, HISTOGRAM_ROWS, Count
-from feedhandler.core.engine import Setting, Shard, ShardCapacity, allocate_shard
+from feedhandler.core.engine import SPARE_SIZE, Setting, Shard, ShardCapacity, allocate_shard
 from feedhandler.core.events import SIGNAL, TICK, Kind
 from feedhandler.core.latency import HISTOGRAM_WORDS
 from feedhandler.core.libc import SO_TIMESTAMPNS
@@ -26,7 +26,7 @@ from feedhandler.core.receive import (
     poll_once_nb,
     take_packet_nb,
 )
-from feedhandler.core.ring import ring_take_rows_nb
+from feedhandler.core.ring import HEAD, TAIL, ring_take_rows_nb
 from feedhandler.core.stages import drain_lanes_nb
 from feedhandler.server.assemble import Stages
 from protocols.itch50.codec import encode
@@ -55,6 +55,14 @@ CAPACITY = ShardCapacity(
     packet_bytes=2_048,
     snapshot_bytes=65_536,
 )
+
+
+def free_slots(shard: Shard) -> list[int]:
+    """Every slot of the pool that holds no tick: at hand, going round, or spare."""
+    (cursors, cells), sizes = shard.free, shard.stash_size
+    round_slots = [int(cells[at % len(cells)]) for at in range(cursors[HEAD], cursors[TAIL])]
+    lists = (shard.stash[: sizes[0]], shard.spare[: sizes[SPARE_SIZE]])
+    return [*round_slots, *(int(slot) for slots in lists for slot in slots)]
 
 
 def make_shard(capacity: ShardCapacity = CAPACITY, **channel: int) -> Shard:

@@ -9,10 +9,9 @@ import pytest
 from feedhandler.core import clock as clocks
 from feedhandler.core.clock import (
     ANCHOR_NS,
-    IS_STEADY,
     RATE,
     SPAN,
-    allocate_clock,
+    allocate_clocks,
     has_steady_counter,
     now_ns_nb,
 )
@@ -42,7 +41,7 @@ def compare_nb(clock: np.ndarray, stamps: int, worst: np.ndarray) -> int:
 
 
 def test_stamps_are_those_of_the_systems_clock():
-    clock, worst = allocate_clock(), np.zeros(2, np.int64)
+    clock, worst = allocate_clocks(1, is_steady=has_steady_counter())[0], np.zeros(2, np.int64)
     compare_nb(clock, 1, worst)
     stop = time.monotonic() + 0.5
     counted = made = 0
@@ -57,7 +56,7 @@ def test_stamps_are_those_of_the_systems_clock():
 
 
 def test_a_counter_that_is_not_steady_is_not_used():
-    clock, worst = allocate_clock(is_steady=False), np.zeros(2, np.int64)
+    clock, worst = allocate_clocks(1, is_steady=False)[0], np.zeros(2, np.int64)
     assert compare_nb(clock, 1_000, worst) == 0
     assert worst.max() == 0
     assert not clock.any()
@@ -66,7 +65,6 @@ def test_a_counter_that_is_not_steady_is_not_used():
 def test_the_kernels_own_clock_says_whether_the_counter_is_steady(tmp_path: Path):
     file = tmp_path / "current_clocksource"
     assert not has_steady_counter(file)
-    assert not allocate_clock(is_steady=has_steady_counter(file))[IS_STEADY]
     file.write_text("hpet\n")
     assert not has_steady_counter(file)
     file.write_text("tsc\n")
@@ -86,7 +84,7 @@ class Machine:
         for name in ("now_ns_nb", "anchor_nb", "_adopt_nb", "_begin_nb", "_fits_nb"):
             function = getattr(clocks, name)
             monkeypatch.setattr(clocks, name, getattr(function, "py_func", function))
-        self.clock = allocate_clock(is_steady=True)
+        self.clock = allocate_clocks(1, is_steady=True)[0]
 
     def wait(self, ns: int) -> None:
         self.now_ns += ns

@@ -18,7 +18,7 @@ from feedhandler.core.engine import (
     fill_stash_nb,
 )
 from feedhandler.core.events import Flag, Kind
-from feedhandler.core.ring import ring_size_nb
+from feedhandler.core.ring import ring_push_nb, ring_size_nb
 from tests.unit.feedhandler.core.support import (
     BOOK,
     CAPACITY,
@@ -32,6 +32,7 @@ from tests.unit.feedhandler.core.support import (
     delete,
     execute,
     execute_at,
+    free_slots,
     make_shard,
     packet,
     replace,
@@ -42,7 +43,7 @@ from tests.unit.feedhandler.core.support import (
 
 
 def slots_at_hand(shard: Shard) -> int:
-    return int(ring_size_nb(shard.free) + shard.stash_size[0])
+    return len(free_slots(shard))
 
 
 def engine_after(messages: list[bytes], **options: Any) -> Engine:
@@ -57,10 +58,7 @@ def test_every_slot_is_free_at_first_and_again_after_the_work():
     assert slots_at_hand(engine.shard) == CAPACITY.pool - 10
     engine.work()
     assert slots_at_hand(engine.shard) == CAPACITY.pool
-    stash = engine.shard.stash[: engine.shard.stash_size[0]].tolist()
-    cursors, cells = engine.shard.free
-    free = [int(cells[at % len(cells)]) for at in range(cursors[16], cursors[0])]
-    assert sorted(stash + free) == list(range(CAPACITY.pool))
+    assert sorted(free_slots(engine.shard)) == list(range(CAPACITY.pool))
 
 
 def test_tick_says_where_it_came_from():
@@ -228,7 +226,29 @@ def test_stash_is_filled_to_what_is_wanted_and_no_further():
     assert fill_stash_nb(shard, 3) == 1
     assert shard.stash_size[0] == 5
     assert sorted(shard.stash[:5]) == [0, 1, 2, 3, 4]
-    assert ring_size_nb(shard.free) == CAPACITY.pool - 5
+    assert sorted(free_slots(shard)) == list(range(CAPACITY.pool))
+
+
+def test_the_whole_pool_can_be_had_and_what_came_back_after_a_burst_is_laid_by():
+    shard = make_shard()
+    pool, at_once = CAPACITY.pool, len(shard.stash)
+    going_round = int(ring_size_nb(shard.free))
+    taken: list[int] = []
+    while len(taken) < pool:
+        wanted = min(at_once, pool - len(taken))
+        assert fill_stash_nb(shard, wanted) == 1
+        taken += shard.stash[:wanted].tolist()
+        shard.stash_size[0] = 0
+    assert sorted(taken) == list(range(pool))
+    for slot in taken:
+        ring_push_nb(shard.free, slot)
+    for _ in range(pool):
+        assert fill_stash_nb(shard, at_once) == 1
+        for slot in shard.stash[:at_once]:
+            ring_push_nb(shard.free, slot)
+        shard.stash_size[0] = 0
+    assert ring_size_nb(shard.free) == going_round
+    assert sorted(free_slots(shard)) == list(range(pool))
 
 
 def test_same_messages_give_the_same_rows_and_books_again():

@@ -22,7 +22,6 @@ from feedhandler.core.receive import (
     run_receiver_nb,
     run_worker_nb,
 )
-from feedhandler.core.ring import ring_size_nb
 from feedhandler.core.sequence import State
 from protocols.jit import JIT_ENABLED
 from tests.unit.feedhandler.core.support import (
@@ -33,6 +32,7 @@ from tests.unit.feedhandler.core.support import (
     SECOND,
     Engine,
     Wire,
+    free_slots,
     packet,
     system_event,
 )
@@ -157,7 +157,7 @@ def test_receiver_and_worker_share_the_work_until_they_are_stopped(wire: Wire, i
         wire.send(LINE_B, one(11))
         wait_for(lambda: engine.count(Count.TICKS) == 11)
     assert engine.count(Count.APPLIED) == 11
-    assert ring_size_nb(engine.shard.free) + engine.shard.stash_size[0] == CAPACITY.pool
+    assert len(free_slots(engine.shard)) == CAPACITY.pool
 
 
 def test_worker_that_may_sleep_does_and_is_woken_by_the_receiver(wire: Wire):
