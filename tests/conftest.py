@@ -2,8 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,6 +12,7 @@ from numba import config
 
 from protocols import jit
 from tools.bench.callgrind import COUNTED_FOLDER
+from tools.check.suite import PLAIN_TESTS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,7 +48,17 @@ _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("compiled", max_examples=100, **_SHARED)
 # Under coverage a kernel runs some 200 times slower; the compiled run has the full count.
 settings.register_profile("interpreted", max_examples=25, **_SHARED)
-settings.load_profile(os.environ.get("FEEDHANDLER_TEST_PROFILE", "compiled"))
+settings.load_profile("compiled")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Hypothesis takes the profile of the moment in which a test is defined."""
+    if isinstance(collector, pytest.Module):
+        path = collector.path.relative_to(ROOT).as_posix()
+        is_slow = not jit.JIT_ENABLED and not path.startswith(PLAIN_TESTS)
+        settings.load_profile("interpreted" if is_slow else "compiled")
+    return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -22,7 +22,6 @@ _SLACK_NS = 20_000_000
         pytest.param(15_000, False, 1, id="re-request"),
         pytest.param(40_000, True, 1, id="snapshot"),
         pytest.param(15_000, False, 2, id="re-request for two shards"),
-        pytest.param(40_000, True, 2, id="snapshot for two shards"),
     ],
 )
 def test_both_lines_cut_leave_equal_books_and_no_signal_of_doubt(

@@ -1,5 +1,5 @@
-"""`make test`: plain Python once, with branch coverage; the kernels' tests interpreted, with branch
-coverage too; then everything with kernels compiled.
+"""`make test`: plain Python and the kernels' tests interpreted, with branch coverage; then all that
+has to do with kernels, compiled.
 
 The interpreted run shows which branches no test takes; it cannot show integer overflow or what two
 threads do, so both are needed. Tests run side by side; those that live by the clock (`paced`) come
@@ -57,8 +57,9 @@ PLAIN_TESTS = (
     "tests/unit/protocols/test_message.py",
     "tests/unit/protocols/test_tshark_framing.py",
 )
-"""Those of them that load no kernel: interpreted and compiled they would be the same. A test holds
-this list against what they import."""
+"""Those of them that load no kernel: interpreted and compiled they would be the same, so they are
+not run again, and have their full count of examples. A test holds this list against what they
+import."""
 
 _WORKERS_MAX = 4
 _WHOLE = ("--ignore=tests/perf", "--ignore=tests/interop")
@@ -69,15 +70,13 @@ def main() -> int:
     workers = min(os.cpu_count() or 1, _WORKERS_MAX)
     without_plain = tuple(f"--ignore={path}" for path in PLAIN_TESTS)
     coverage = ("coverage", "run", "-m")
-    plain = (*_beside(workers), "-m", "not alone", *PLAIN_TESTS)
-    interpreted = (*_beside(workers), "-m", "not compiled_only", *without_plain, *KERNEL_TESTS)
+    interpreted = (*_beside(workers), "-m", "not compiled_only and not alone", *KERNEL_TESTS)
     compiled = (*_beside(workers), "-m", "not alone and not paced", *_WHOLE, *without_plain)
     # By file: what one run of a demo shows is kept for the tests beside.
     paced = (*_beside(min(workers, 2), "loadfile"), "-m", "paced", *_files_with("paced"))
     alone = ("pytest", "--quiet", "-m", "alone", *_files_with("alone"))
     steps = (
-        Step("plain Python", module(*coverage, *plain), _COMPILED),
-        Step("kernels interpreted", module(*coverage, *interpreted), _INTERPRETED),
+        Step("plain Python, kernels interpreted", module(*coverage, *interpreted), _INTERPRETED),
         Step("branch coverage, put together", module("coverage", "combine", "--quiet")),
         Step("branch coverage", module("coverage", "report")),
         Step("kernels compiled", module(*compiled), _COMPILED),
@@ -105,11 +104,7 @@ def _files_with(mark: str) -> list[str]:
 # Python keeps what it compiled, whatever the caller prefers: workers load the tests in half of the
 # time, and commands start faster.
 _COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
-_INTERPRETED = {
-    **_COMPILED,
-    "NUMBA_DISABLE_JIT": "1",
-    "FEEDHANDLER_TEST_PROFILE": "interpreted",
-}
+_INTERPRETED = {**_COMPILED, "NUMBA_DISABLE_JIT": "1"}
 
 if __name__ == "__main__":
     sys.exit(main())
