@@ -71,7 +71,7 @@ STASH_KEPT = 1
 SPARE_SIZE = 2
 """Another one: how many slots are in `spare`."""
 
-_POOL_SPINS = 1_000
+_SPINS = 1_000
 _IN_PARTS = int(Flag.PART | Flag.SETTLES)
 
 
@@ -371,6 +371,17 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
     return 1
 
 
+@kernel
+def pause_nb(waits: int) -> None:
+    """Between two looks at what another thread is to give: at first at once again, after many looks
+    that thread may want this core.
+    """
+    if waits < _SPINS:
+        spin_pause()
+    else:
+        sched_yield()
+
+
 @outline_kernel
 def _wait_for_slot_nb(shard: Shard) -> int:
     """The pool is used up: a slot that the worker gave back, or -1 when the shard is to stop."""
@@ -378,10 +389,7 @@ def _wait_for_slot_nb(shard: Shard) -> int:
     slot = np.int64(-1)
     while slot < 0 and load_acquire(shard.control, Control.STOP) == 0:
         waits += 1
-        if waits < _POOL_SPINS:
-            spin_pause()
-        else:
-            sched_yield()
+        pause_nb(waits)
         count_nb(shard, Count.POOL_WAITS, 1)
         slot = ring_pop_nb(shard.free)
     return slot
@@ -493,6 +501,23 @@ def show_progress_nb(shard: Shard) -> None:
 
 
 @kernel
+def normalise_chunk_nb(
+    shard: Shard, venue: Venue, buf: NDArray[np.uint8], at: int, count: int
+) -> tuple[int, int]:
+    """Decode into the slots of the stash what is this shard's of `count` messages whose blocks
+    begin at buf[at]; where the block after them begins, and how many those are.
+    """
+    if shard.settings[Setting.SHARDS] <= 1:
+        return venue.normalise(buf, at, count, shard.ticks, shard.stash), count
+    split = shard.split
+    stop = find_blocks_nb(buf, at, count, split.blocks)
+    own = venue.normalise_own(
+        buf, split.blocks, count, split.owned, split.offsets, shard.ticks, shard.stash
+    )
+    return stop, own
+
+
+@kernel
 def apply_blocks_nb(
     shard: Shard, venue: Venue, buf: NDArray[np.uint8], at: int, packet: NDArray[np.void]
 ) -> int:
@@ -503,21 +528,13 @@ def apply_blocks_nb(
     """
     row = packet[0]
     channel = shard.channel[0]
-    split = shard.split
     seq = np.int64(row["seq"])
     end = np.int64(row["end"])
     while seq < end:
         count = min(end - seq, CHUNK)
         if not fill_stash_nb(shard, count):
             break
-        own = count
-        if shard.settings[Setting.SHARDS] <= 1:
-            at = venue.normalise(buf, at, count, shard.ticks, shard.stash)
-        else:
-            at = find_blocks_nb(buf, at, count, split.blocks)
-            own = venue.normalise_own(
-                buf, split.blocks, count, split.owned, split.offsets, shard.ticks, shard.stash
-            )
+        at, own = normalise_chunk_nb(shard, venue, buf, at, count)
         prefetch_rows_nb(shard, own)
         take_rows_nb(shard, np.int64(0), own, own, seq, packet)
         close_stash_nb(shard, own)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from feedhandler.core.api import Sender, Venue
-from feedhandler.core.atomics import spin_pause, store_release
+from feedhandler.core.atomics import store_release
 from feedhandler.core.broadcast import (
     Record,
     Taken,
@@ -27,16 +27,14 @@ from feedhandler.core.engine import (
     mark_suspect_nb,
     show_progress_nb,
 )
-from feedhandler.core.libc import poll, read, sched_yield
+from feedhandler.core.libc import poll, read
 from feedhandler.core.receive import (
     BATCH,
-    BEAT_STEADY,
-    BEAT_WALL,
     SLEEP_MS,
-    SPINS,
-    Idle,
     Receiver,
+    beat_for_both_nb,
     beat_nb,
+    may_sleep_nb,
     show_book_nb,
     wake_nb,
     wake_worker_nb,
@@ -105,18 +103,6 @@ def _sleep_until_records_nb(shard: Shard, rx: Receiver) -> None:
 
 
 @kernel
-def _rest_nb(shard: Shard, rx: Receiver, idle_rounds: int) -> None:
-    """No work was found for `idle_rounds` rounds."""
-    strategy = shard.settings[Setting.IDLE]
-    if strategy == Idle.SPIN or idle_rounds < SPINS:
-        spin_pause()
-    elif strategy == Idle.YIELD:
-        sched_yield()
-    else:
-        _sleep_until_records_nb(shard, rx)
-
-
-@kernel
 def run_shard_nb(
     shard: Shard, rx: Receiver, venue: Venue, breakers: Any, patterns: Any, sender: Sender
 ) -> int:
@@ -131,9 +117,7 @@ def run_shard_nb(
         work = follow_nb(shard, venue, np.int64(BATCH))
         total += work
         beat_nb(shard, Count.RX_HEARTBEAT_NS)
-        for word in (BEAT_WALL, BEAT_STEADY):
-            beat = shard.counts[Count.RX_HEARTBEAT_NS, word]
-            shard.counts[Count.WORKER_HEARTBEAT_NS, word] = beat
+        beat_for_both_nb(shard)
         work += drain_lanes_nb(shard, breakers, patterns, sender, shard.ticks.shape[0])
         if shard.signal_count[0] != signals:
             wake_nb(shard, rx, Setting.SIGNAL_FD)
@@ -141,8 +125,8 @@ def run_shard_nb(
         if work == 0 and closed:
             return total
         idle_rounds = 0 if work else idle_rounds + 1
-        if idle_rounds:
-            _rest_nb(shard, rx, idle_rounds)
+        if idle_rounds and may_sleep_nb(shard.settings[Setting.IDLE], idle_rounds):
+            _sleep_until_records_nb(shard, rx)
 
 
 @kernel
@@ -163,7 +147,7 @@ def run_follower_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
         if work == 0 and closed:
             break
         idle_rounds = 0 if work else idle_rounds + 1
-        if idle_rounds:
-            _rest_nb(shard, rx, idle_rounds)
+        if idle_rounds and may_sleep_nb(shard.settings[Setting.IDLE], idle_rounds):
+            _sleep_until_records_nb(shard, rx)
     store_release(shard.control, Control.RX_STOPPED, np.int64(1))
     return total

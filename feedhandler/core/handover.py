@@ -17,7 +17,7 @@ that): what waits is in the sockets' buffers, as it is before one shard that fal
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.atomics import load_acquire, spin_pause
+from feedhandler.core.atomics import load_acquire
 from feedhandler.core.broadcast import (
     Broadcast,
     Made,
@@ -34,12 +34,11 @@ from feedhandler.core.engine import (
     Shard,
     count_nb,
     mark_suspect_nb,
+    pause_nb,
     show_progress_nb,
 )
 from feedhandler.core.libc import copy_bytes_nb, sched_yield, write
 from protocols.jit import kernel, outline_kernel
-
-_SPINS = 1_000
 
 
 @outline_kernel
@@ -51,10 +50,7 @@ def _wait_for_room_nb(shard: Shard) -> int:
     place = np.int64(-1)
     while place < 0 and load_acquire(shard.control, Control.STOP) == 0:
         waits += 1
-        if waits < _SPINS:
-            spin_pause()
-        else:
-            sched_yield()
+        pause_nb(waits)
         count_nb(shard, Count.SHARD_WAITS, 1)
         place = broadcast_reserve_nb(shard.broadcast)
     return place

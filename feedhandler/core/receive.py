@@ -80,7 +80,7 @@ PACKETS_A_ROUND = (LINES + 1) * BATCH
 
 _HEADER_BYTES = MMSGHDR.itemsize
 _REQUESTS_A_POLL = 32
-SPINS = 2_000
+_SPINS = 2_000
 _NS_PER_S = 1_000_000_000
 SLEEP_MS = 1
 """How long a thread that may sleep does so unless something comes: what it could miss waits no
@@ -485,13 +485,31 @@ def poll_once_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
 
 
 @kernel
+def beat_for_both_nb(shard: Shard) -> None:
+    """Where one thread is receiver and worker, the one's round is the other's."""
+    for word in (BEAT_WALL, BEAT_STEADY):
+        beat = shard.counts[Count.RX_HEARTBEAT_NS, word]
+        shard.counts[Count.WORKER_HEARTBEAT_NS, word] = beat
+
+
+@kernel
+def may_sleep_nb(strategy: int, idle_rounds: int) -> int:
+    """No work was found for `idle_rounds` rounds: 1 when the thread may sleep now, else 0, and the
+    little that it waits instead is over.
+    """
+    if strategy == Idle.SPIN or idle_rounds < _SPINS:
+        spin_pause()
+        return 0
+    if strategy == Idle.YIELD:
+        sched_yield()
+        return 0
+    return 1
+
+
+@kernel
 def _idle_nb(rx: Receiver, strategy: int, idle_rounds: int) -> None:
     """No work was found for `idle_rounds` rounds."""
-    if strategy == Idle.SPIN or idle_rounds < SPINS:
-        spin_pause()
-    elif strategy == Idle.YIELD:
-        sched_yield()
-    else:
+    if may_sleep_nb(strategy, idle_rounds):
         poll(rx.pollfds.ctypes.data, LINES, SLEEP_MS)
 
 
@@ -522,9 +540,7 @@ def run_inline_nb(
         work += drain_lanes_nb(shard, breakers, patterns, sender, shard.ticks.shape[0])
         if shard.signal_count[0] != signals:
             wake_nb(shard, rx, Setting.SIGNAL_FD)
-        for word in (BEAT_WALL, BEAT_STEADY):
-            beat = shard.counts[Count.RX_HEARTBEAT_NS, word]
-            shard.counts[Count.WORKER_HEARTBEAT_NS, word] = beat
+        beat_for_both_nb(shard)
         rounds += 1
         idle_rounds = 0 if work else idle_rounds + 1
         if idle_rounds:
@@ -575,9 +591,5 @@ def run_worker_nb(shard: Shard, rx: Receiver, breakers: Any, patterns: Any, send
         if work == 0 and stopping:
             return total
         idle_rounds = 0 if work else idle_rounds + 1
-        if idle_rounds < SPINS or strategy == Idle.SPIN:
-            spin_pause()
-        elif strategy == Idle.YIELD:
-            sched_yield()
-        else:
+        if may_sleep_nb(strategy, idle_rounds):
             _sleep_until_ticks_nb(shard, rx)

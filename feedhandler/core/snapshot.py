@@ -17,11 +17,11 @@ from feedhandler.core.engine import (
     count_nb,
     fill_stash_nb,
     mark_suspect_nb,
+    normalise_chunk_nb,
 )
 from feedhandler.core.events import Kind
 from feedhandler.core.handover import hand_snapshot_nb
 from feedhandler.core.sequence import believe_nb, window_end_nb
-from feedhandler.core.split import find_blocks_nb
 from protocols.jit import kernel, outline_kernel
 
 MAX_JUMP = 1 << 32
@@ -71,7 +71,6 @@ def _load_row_nb(shard: Shard, slot: int) -> None:
 @outline_kernel
 def rebuild_books_nb(shard: Shard, venue: Venue, blocks: int) -> None:
     """Replace the books by what is this shard's of `blocks` message blocks in shard.snapshot."""
-    split = shard.split
     reset_book_nb(shard.book)
     shard.channel[0]["suspect"] = 0
     shard.counts[Count.BOOKS_SUSPECT, 0] = 0
@@ -82,20 +81,7 @@ def rebuild_books_nb(shard: Shard, venue: Venue, blocks: int) -> None:
         if not fill_stash_nb(shard, count):
             mark_suspect_nb(shard)
             break
-        at = find_blocks_nb(shard.snapshot, at, count, split.blocks)
-        own = count
-        if shard.settings[Setting.SHARDS] <= 1:
-            venue.normalise(shard.snapshot, split.blocks[0], count, shard.ticks, shard.stash)
-        else:
-            own = venue.normalise_own(
-                shard.snapshot,
-                split.blocks,
-                count,
-                split.owned,
-                split.offsets,
-                shard.ticks,
-                shard.stash,
-            )
+        at, own = normalise_chunk_nb(shard, venue, shard.snapshot, at, count)
         for i in range(own):
             _load_row_nb(shard, np.int64(shard.stash[i]))
         done += count

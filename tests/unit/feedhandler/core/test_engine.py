@@ -10,7 +10,7 @@ import pytest
 from feedhandler.core.book.views import books_digest
 from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import (
-    _POOL_SPINS,
+    _SPINS,
     CHUNK,
     Control,
     Setting,
@@ -266,7 +266,7 @@ def test_receiver_without_ticks_ends_when_it_is_told_to_stop():
     receiver = threading.Thread(target=engine.take, args=(more,), daemon=True)
     receiver.start()
     deadline_ns = time.monotonic_ns() + 20 * SECOND
-    while engine.count(Count.POOL_WAITS) <= _POOL_SPINS:
+    while engine.count(Count.POOL_WAITS) <= _SPINS:
         assert time.monotonic_ns() < deadline_ns
     assert receiver.is_alive()
     engine.shard.control[Control.STOP] = 1
