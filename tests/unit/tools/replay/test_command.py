@@ -64,12 +64,13 @@ def test_the_object_on_the_last_line_has_the_promised_keys(run: Run, session: Pa
 @pytest.mark.compiled_only
 def test_the_time_is_that_of_the_kernels_alone(session: Path):
     # A round that compiled or loaded machine code would take milliseconds, in every process anew:
-    # of three processes the one that the machine disturbed least tells.
-    found = []
-    for _ in range(3):
+    # one process of ten that does not is enough, as the machine may stop for as long.
+    def measure_ns() -> float:
         done = run_program("feedhandler.server", "replay", session, "--json")
-        found.append(json.loads(done.stdout.splitlines()[-1])["ns_per_message"])
-    assert min(found) < 2_000
+        found: float = json.loads(done.stdout.splitlines()[-1])["ns_per_message"]
+        return found
+
+    assert any(measure_ns() < 2_000 for _ in range(10))
 
 
 def test_without_json_there_is_a_table(run: Run, session: Path):
