@@ -23,6 +23,8 @@ from protocols.jit import JIT_ENABLED, kernel
 
 BLOCK = 64
 """Bytes of a block."""
+RUN_GOES_ON, RUN_BEGINS = 1, 2
+"""States between two blocks, of `run_ends`."""
 LANES = 16
 """Lanes of a vector of 32-bit integers: what a store of positions may write beyond its count."""
 
@@ -34,7 +36,8 @@ if TYPE_CHECKING or not JIT_ENABLED:
         """Numbers of the set bits."""
         return [bit for bit in range(_WORD_BITS) if mask >> bit & 1]
 
-    def _signed(mask: int) -> int:
+    def signed(mask: int) -> int:
+        """The 64-bit integer of a mask."""
         return mask - (1 << _WORD_BITS) if mask >> (_WORD_BITS - 1) else mask
 
     def block_of(array: Any, at: int, size: int = BLOCK) -> Any:
@@ -46,7 +49,7 @@ if TYPE_CHECKING or not JIT_ENABLED:
     def equal_mask64(array: Any, at: int, byte: int) -> int:
         """Bit i is set where array[at + i] == byte."""
         block = block_of(array, at).tolist()
-        return _signed(sum(1 << i for i, each in enumerate(block) if each == byte))
+        return signed(sum(1 << i for i, each in enumerate(block) if each == byte))
 
     def trailing_zeros(mask: int) -> int:
         """Number of the lowest set bit, 64 when there is none."""
@@ -59,20 +62,32 @@ if TYPE_CHECKING or not JIT_ENABLED:
     def prefetch(array: Any, at: int) -> None:
         """Ask for the cache line of array[at], which may lie outside."""
 
-    def first_marks(ends: int, marks: int, is_fresh: int) -> tuple[int, int]:
-        """A stretch begins after each set bit of `ends`, and at bit 0 when `is_fresh`. Found for
-        each: the first bit of `marks` in it, or in what follows when it has none itself.
+    def digit_mask64(array: Any, at: int) -> int:
+        """Bit i is set where array[at + i] is one of b"0123456789"."""
+        block = block_of(array, at).tolist()
+        return signed(sum(1 << i for i, each in enumerate(block) if 0 <= each - ord("0") <= 9))
 
-        Returns: (found, is_fresh of the 64 bits that follow): 1 when a stretch begins with them or
-                 still wants its mark.
+    def count_bits(mask: int) -> int:
+        """How many bits are set."""
+        return len(set_bits(mask))
+
+    def run_ends(ends: int, inside: int, state: int) -> tuple[int, int, int]:
+        """A run begins after each set bit of `ends`, and goes on as long as bits are `inside`.
+        `state`: RUN_GOES_ON when one comes from below bit 0, RUN_BEGINS when one begins with it, or
+        0.
+
+        Returns: (where runs begin, where they end: the first bit that is not inside, state of the
+                 64 bits that follow).
         """
-        found = 0
+        firsts = found = 0
         for bit in range(_WORD_BITS):
-            if is_fresh and marks >> bit & 1:
+            if state == RUN_BEGINS:
+                firsts |= 1 << bit
+            if state and not inside >> bit & 1:
                 found |= 1 << bit
-                is_fresh = 0
-            is_fresh |= ends >> bit & 1
-        return _signed(found), int(is_fresh)
+                state = 0
+            state = RUN_BEGINS if ends >> bit & 1 else min(state, RUN_GOES_ON)
+        return signed(firsts), signed(found), state
 
     def store_positions(mask: int, base: int, out: Any, at: int) -> int:
         """out[at], out[at + 1] … = base + each set bit of `mask`; their number. What follows in
@@ -107,12 +122,12 @@ if TYPE_CHECKING or not JIT_ENABLED:
         block = block_of(values, at, LANES).tolist()
         return sum(1 << i for i, each in enumerate(block) if each == wanted)
 
-    def store_positions16(mask: int, base: int, out: Any, at: int) -> int:
-        """The same as `store_positions` for sixteen bits; what follows in out[at : at + 16] may be
-        overwritten.
+    def store_positions32(mask: int, base: int, out: Any, at: int) -> int:
+        """The same as `store_positions` for the lower 32 bits; what follows in out[at : at + 32]
+        may be overwritten.
         """
-        block_of(out, at, LANES)[:] = base
-        bits = set_bits(mask)
+        block_of(out, at, BLOCK // 2)[:] = base
+        bits = set_bits(mask & ((1 << BLOCK // 2) - 1))
         out[at : at + len(bits)] = [base + bit for bit in bits]
         return len(bits)
 
@@ -130,6 +145,14 @@ if TYPE_CHECKING or not JIT_ENABLED:
         for i, offset in enumerate(block_of(offsets, offsets_at, LANES).tolist()):
             block_of(out, at, LANES)[i] = none if offset < 0 else base + offset
 
+    def store_steps16(first: int, step: int, out: Any, at: int) -> None:
+        """out[at + i] = first + step * i, for sixteen."""
+        block_of(out, at, LANES)[:] = [first + step * i for i in range(LANES)]
+
+    def fill16(out: Any, at: int, value: int) -> None:
+        """out[at : at + 16] = value."""
+        block_of(out, at, LANES)[:] = value
+
     def load_word(array: Any, at: int) -> int:
         """array[at : at + 8] as one word, first byte lowest."""
         return int.from_bytes(bytes(block_of(array, at, 8)), "little", signed=True)
@@ -138,6 +161,7 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
     I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
     BYTES = ir.VectorType(I8, BLOCK)
     WORDS = ir.VectorType(I32, LANES)
+    HALF_BLOCK = ir.VectorType(I32, BLOCK // 2)
 
     def vector_constant(kind: Any, values: list[int]) -> Any:
         """A constant vector."""
@@ -166,6 +190,11 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
         """An intrinsic of LLVM by its name."""
         kind = ir.FunctionType(result, arguments)
         return cgutils.get_or_insert_function(builder.module, kind, name)
+
+    def look_up(builder: Any, table: list[int], indices: Any) -> Any:
+        """table[i] of sixteen bytes for each of 64 indices below 16; where `has_compress` holds."""
+        shuffle = external(builder, "llvm.x86.avx512.pshuf.b.512", BYTES, [BYTES, BYTES])
+        return builder.call(shuffle, [vector_constant(I8, table * (BLOCK // len(table))), indices])
 
     def has_compress(context: Any) -> bool:
         """Whether the processor compiled for moves the lanes of a mask together by itself."""
@@ -252,18 +281,38 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
 
         return types.void(array, types.intp), codegen
 
-    @kernel
-    def _first_marks_nb(ends: int, marks: int, is_fresh: int) -> tuple[int, int]:
-        starts = (ends << 1) | is_fresh
-        others = ~marks
-        # Adding a start to the ones between it and its mark carries into the mark's zero. One that
-        # is its own mark is not added: a carry that comes from below would run past it.
-        added = starts & others
-        carried = added + others
-        carry = (added | (others & ~carried)) >> 63
-        return (carried | starts) & marks, (carry | (ends >> 63)) & 1
+    @intrinsic
+    def digit_mask64(typingctx, array, at):  # noqa: ANN001, ANN201
+        """Bit i is set where array[at + i] is one of b"0123456789"."""
 
-    first_marks = _first_marks_nb
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            block = builder.load(
+                pointer(context, builder, signature.args[0], *args, BYTES), align=1
+            )
+            above = builder.sub(block, repeat(I8, BLOCK, ord("0")))
+            return builder.bitcast(builder.icmp_unsigned("<", above, repeat(I8, BLOCK, 10)), I64)
+
+        return types.int64(array, types.intp), codegen
+
+    @intrinsic
+    def count_bits(typingctx, mask):  # noqa: ANN001, ANN201
+        """How many bits are set."""
+
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            return builder.ctpop(args[0])
+
+        return types.int64(types.int64), codegen
+
+    @kernel
+    def _run_ends_nb(ends: int, inside: int, state: int) -> tuple[int, int, int]:
+        firsts = (ends << 1) | (state >> 1)
+        # A bit that is added to a run carries through it into the first clear bit behind it.
+        total = inside + firsts + (state & RUN_GOES_ON)
+        carried = (inside & firsts) | ((inside | firsts) & ~total)
+        state = ((carried >> 63) & 1) | ((ends >> 62) & RUN_BEGINS)
+        return firsts, total & ~inside, state
+
+    run_ends = _run_ends_nb
 
     @intrinsic
     def store_positions(typingctx, mask, base, out, at):  # noqa: ANN001, ANN201
@@ -349,13 +398,13 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
         return types.int64(values, types.intp, types.int64), codegen
 
     @intrinsic
-    def store_positions16(typingctx, mask, base, out, at):  # noqa: ANN001, ANN201
-        """The same as `store_positions` for sixteen bits."""
+    def store_positions32(typingctx, mask, base, out, at):  # noqa: ANN001, ANN201
+        """The same as `store_positions` for the lower 32 bits."""
 
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
             mask, base, out, at = args
-            kind = signature.args[2]
-            count = builder.ctpop(mask)
+            kind, mask = signature.args[2], builder.trunc(mask, I32)
+            count = builder.zext(builder.ctpop(mask), I64)
             base = builder.trunc(base, I32)
 
             def write_one(bit: Any, index: Any) -> None:
@@ -363,13 +412,13 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
                 builder.store(builder.add(builder.trunc(bit, I32), base), place, align=4)
 
             if has_compress(context):
-                bits = builder.bitcast(builder.trunc(mask, I16), ir.VectorType(I1, LANES))
-                lanes = vector_constant(I32, list(range(LANES)))
-                found = compress(builder, lanes, bits, "v16i32")
-                found = builder.add(found, splat(builder, base, LANES))
-                builder.store(found, pointer(context, builder, kind, out, at, WORDS), align=4)
+                bits = builder.bitcast(mask, ir.VectorType(I1, BLOCK // 2))
+                lanes = vector_constant(I16, list(range(BLOCK // 2)))
+                found = builder.zext(compress(builder, lanes, bits, "v32i16"), HALF_BLOCK)
+                found = builder.add(found, splat(builder, base, BLOCK // 2))
+                builder.store(found, pointer(context, builder, kind, out, at, HALF_BLOCK), align=4)
             else:
-                for_set_bits(builder, mask, count, write_one)
+                for_set_bits(builder, builder.zext(mask, I64), count, write_one)
             return count
 
         return types.int64(types.int64, types.int64, out, types.intp), codegen
@@ -408,6 +457,34 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
 
         result = types.void(types.int64, offsets, types.intp, types.int64, out, types.intp)
         return result, codegen
+
+    @intrinsic
+    def store_steps16(typingctx, first, step, out, at):  # noqa: ANN001, ANN201
+        """out[at + i] = first + step * i, for sixteen."""
+
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            first, step, out, at = args
+            first, step = (
+                splat(builder, builder.trunc(each, I32), LANES) for each in (first, step)
+            )
+            values = builder.mul(step, vector_constant(I32, list(range(LANES))))
+            place = pointer(context, builder, signature.args[2], out, at, WORDS)
+            builder.store(builder.add(values, first), place, align=4)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, out, types.intp), codegen
+
+    @intrinsic
+    def fill16(typingctx, out, at, value):  # noqa: ANN001, ANN201
+        """out[at : at + 16] = value."""
+
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            out, at, value = args
+            place = pointer(context, builder, signature.args[0], out, at, WORDS)
+            builder.store(splat(builder, builder.trunc(value, I32), LANES), place, align=4)
+            return context.get_dummy_value()
+
+        return types.void(out, types.intp, types.int64), codegen
 
     @intrinsic
     def load_word(typingctx, array, at):  # noqa: ANN001, ANN201

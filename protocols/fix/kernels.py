@@ -17,7 +17,6 @@ from protocols.fix.kernels_frame import (
     EQUALS,
     FRAMES,
     GARBLED_IN_ROW,
-    SOH,
     ZERO,
     is_digit_nb,
     next_frame_nb,
@@ -36,18 +35,20 @@ from protocols.fix.layout import (
     Counter,
     Decoder,
 )
+from protocols.fix.spec import SOH
 from protocols.jit import kernel, outline_kernel
 from protocols.vectors import (
     BLOCK,
-    LANES,
+    RUN_BEGINS,
     add_block64,
-    equal_mask16,
+    count_bits,
+    digit_mask64,
     equal_mask64,
-    first_marks,
     load_word,
     prefetch,
+    run_ends,
     store_positions,
-    store_positions16,
+    store_positions32,
     sum_between,
     trailing_zeros,
 )
@@ -85,21 +86,29 @@ def _index_fields_nb(buf: Bytes, base: int, blocks: int, decoder: Decoder) -> in
     decoder.ends[FIRST_TOKEN - 1] = base - 1
     field = np.int64(FIRST_TOKEN)
     value = np.int64(FIRST_TOKEN)
-    is_fresh = np.int64(1)
+    state = np.int64(RUN_BEGINS)
     back = np.int64(0)
     for block in range(blocks):
         at = base + block * BLOCK
         prefetch(buf, at + _PREFETCH_BYTES)
         separators = equal_mask64(buf, at, SOH)
         equals = equal_mask64(buf, at, EQUALS)
+        digits = digit_mask64(buf, at)
         add_block64(buf, at, decoder.sums, block * BLOCK)
-        # A field starts after a separator, or goes on from the block before without a value yet.
-        firsts, is_fresh = first_marks(separators, equals, is_fresh)
+        firsts, after, state = run_ends(separators, digits, state)
         field += store_positions(separators, at, decoder.ends, field)
-        value += store_values(firsts, buf, at, back, decoder.starts, decoder.digits, value)
+        found = store_values(after, buf, at, back, decoder.starts, decoder.digits, value)
+        # A tag is one digit or more, and then "=".
+        wrong = after & (firsts | ~equals)
+        if wrong != 0:
+            value += count_bits(after & (wrong - 1) & ~wrong)
+            break
+        value += found
         back = np.int64(BLOCK)
-    # After a field without "=" the values are off by one: the next pass stops at that field, as a
-    # separator stands where digits must. Only the last ones may lack a value of their own.
+    # The batch begins with BeginString; what is before it may not be read.
+    decoder.digits[0, FIRST_TOKEN] = 8
+    decoder.digits[1, FIRST_TOKEN] = 0
+    # The last field may lack its end, or its value.
     return min(field, value)
 
 
@@ -113,10 +122,11 @@ def _read_fields_nb(fields: int, decoder: Decoder) -> tuple[int, int]:
     """
     trailers = np.int64(0)
     for at in range(FIRST_TOKEN, fields, FIELDS):
-        trouble = parse_tags(decoder.ends, decoder.starts, decoder.digits, at, decoder.tags)
-        for half in range(at, at + FIELDS, LANES):
-            found = equal_mask16(decoder.tags, half, TAG_CHECK_SUM)
-            trailers += store_positions16(found, half, decoder.found, trailers)
+        masks = parse_tags(
+            decoder.ends, decoder.starts, decoder.digits, at, TAG_CHECK_SUM, decoder.tags
+        )
+        trailers += store_positions32(masks >> FIELDS, at, decoder.found, trailers)
+        trouble = masks & ((1 << FIELDS) - 1)
         if trouble != 0:
             return min(at + trailing_zeros(trouble), fields), trailers
     return fields, trailers

@@ -23,6 +23,7 @@ from protocols.fix.kernels_views import (
     fill_column_nb,
     inherit_nb,
     read_message_nb,
+    stated_count_nb,
 )
 from protocols.fix.lanes import NUMBERS, parse_numbers
 from protocols.fix.layout import Decoder, Int32s, Int64s, zeros_aligned
@@ -45,13 +46,24 @@ from protocols.fix.views import (
     ViewTable,
 )
 from protocols.jit import kernel, outline_kernel
-from protocols.vectors import LANES, equal_lanes16, equal_mask16, store_sums16, trailing_zeros
+from protocols.vectors import (
+    BLOCK,
+    LANES,
+    equal_lanes16,
+    equal_mask16,
+    fill16,
+    store_steps16,
+    store_sums16,
+    trailing_zeros,
+)
 from protocols.wire import Bytes
 
 OK = int(Status.OK)
 OUTPUT_FULL = int(Status.OUTPUT_FULL)
 COUNT_COLUMN = LANES - 1
 """Lane of a layout for the count of entries, and so how many columns there may be."""
+IS_EVEN = 2
+"""Place in `EntryScratch.habits` after the sizes of entries of X and W."""
 SNAPSHOT = PACKED_TYPES[b"W"]
 INCREMENTAL = PACKED_TYPES[b"X"]
 
@@ -74,18 +86,20 @@ class EntryScratch(NamedTuple):
     Shapes: tags, columns i32[64 * 16]: the tags of a layout, and which of its fields each column is
     (-1: none); present i64[64]: the columns of a layout. Sixteen layouts, by the number of their
     fields, are for entries of X, then as many for what is before its first entry, and the same for
-    W. frames i32[m], held i64[m]: frame and columns of each entry; before, ahead i32[m]: fields
-    before the entries of each frame, and the token of what they inherit, or 0; tokens i32[16 * m]:
-    token of each column for each entry; values i64[m], and troubles i64[m], a mask at every eighth:
-    what `parse_numbers` gave.
+    W. habits i64[3]: fields of the last entry of X that was seen, of W, and whether the entries of
+    this run all are such. firsts, frames i32[m], held i64[m]: first token, frame and columns of
+    each entry; ahead i32[n]: token of what the entries of a frame inherit, or 0; tokens
+    i32[16 * m]: token of each column for each entry, where they are not all alike; values i64[m],
+    and troubles i64[m], a mask at every eighth: what `parse_numbers` gave.
     """
 
     tags: Int32s
     columns: Int32s
     present: Int64s
+    habits: Int64s
+    firsts: Int32s
     frames: Int32s
     held: Int64s
-    before: Int32s
     ahead: Int32s
     tokens: Int32s
     values: Int64s
@@ -101,9 +115,10 @@ def allocate_scratch(decoder: Decoder) -> EntryScratch:
         tags=zeros_aligned(layouts * LANES, np.int32),
         columns=columns,
         present=np.zeros(layouts, np.int64),
-        frames=np.zeros(size, np.int32),
+        habits=np.ones(3, np.int64),
+        firsts=zeros_aligned(size + BLOCK, np.int32),
+        frames=zeros_aligned(size, np.int32),
         held=np.zeros(size, np.int64),
-        before=np.zeros(len(decoder.frames), np.int32),
         ahead=np.zeros(len(decoder.frames), np.int32),
         tokens=zeros_aligned(size * LANES, np.int32),
         values=zeros_aligned(size, np.int64),
@@ -170,60 +185,127 @@ def _match_nb(
 
 
 @kernel
-def _lay_out_nb(
-    decoder: Decoder, frame: int, table: ViewTable, entries: int, size: int, scratch: EntryScratch
-) -> tuple[int, int]:
-    """The tokens of the columns of each entry of one frame, after those of `entries` others.
-    `size` is that of the entry before, and scratch.before[frame] what is expected there.
+def _read_head_nb(
+    buf: Bytes, decoder: Decoder, frame: int, before: int, table: ViewTable, scratch: EntryScratch
+) -> tuple[int, int, int]:
+    """What a frame has before its entries; `before` is how many fields the last one had.
 
-    Returns: (entries, size of the last one), or (-1, 1) when the frame has a field twice in an
-             entry, or an entry too many fields.
+    Returns: (fields, token of the count or 0, entries that it states); -1 fields for too many, or
+             for one that is there twice.
     """
-    head = decoder.frames[np.uint64(frame)]
-    first = np.int64(head["first"])
-    last = first + np.int64(head["count"]) - 1
-    layouts = _layouts_nb(table)
-    expected = np.int64(scratch.before[np.uint64(frame)])
-    before = _match_nb(decoder, first, expected, layouts + LANES, table, scratch)
+    layouts = _layouts_nb(table) + LANES
+    first = np.int64(decoder.frames[np.uint64(frame)]["first"])
+    before = _match_nb(decoder, first, before, layouts, table, scratch)
     if before < 0:
-        return -1, np.int64(1)
-    scratch.before[np.uint64(frame)] = before
+        return before, np.int64(0), np.int64(0)
     # Kept now: the next frame of this size may have another layout.
+    columns = (layouts + before) * LANES
     scratch.ahead[np.uint64(frame)] = 0
     if table.meta[INHERITED] >= 0:
-        ahead = (layouts + LANES + before) * LANES + table.meta[INHERITED]
-        offset = np.int64(scratch.columns[np.uint64(ahead)])
+        offset = np.int64(scratch.columns[np.uint64(columns + table.meta[INHERITED])])
         scratch.ahead[np.uint64(frame)] = first + offset if offset >= 0 else 0
-    token = first + before
-    while token < last:
-        size = _match_nb(decoder, token, size, layouts, table, scratch)
-        if size < 0:
-            return -1, np.int64(1)
-        offsets = (layouts + size) * LANES
-        store_sums16(token, scratch.columns, offsets, first, scratch.tokens, entries * LANES)
-        scratch.frames[np.uint64(entries)] = frame
-        scratch.held[np.uint64(entries)] = scratch.present[np.uint64(layouts + size)]
-        entries += 1
-        token += size
-    return entries, size
+    offset = np.int64(scratch.columns[np.uint64(columns + COUNT_COLUMN)])
+    if offset < 0:
+        return before, np.int64(0), np.int64(0)
+    return before, first + offset, stated_count_nb(buf, decoder, first + offset)
+
+
+@kernel
+def _lay_out_evenly_nb(
+    buf: Bytes,
+    decoder: Decoder,
+    frame: int,
+    frame_stop: int,
+    table: ViewTable,
+    row: int,
+    room: int,
+    scratch: EntryScratch,
+) -> int:
+    """First token and columns of each entry of frames whose entries all have the one layout of the
+    last entry that was seen. Nothing here branches on how many entries a frame has.
+
+    Returns: how many entries; -1 when one has another layout, or there is no room for all.
+    """
+    size = np.int64(scratch.habits[_view_nb(table)])
+    layout = _layouts_nb(table) + size
+    entries = np.int64(0)
+    before = np.int64(1)
+    for each in range(frame, frame_stop):
+        before, count_token, stated = _read_head_nb(buf, decoder, each, before, table, scratch)
+        head = decoder.frames[np.uint64(each)]
+        token = np.int64(head["first"]) + before
+        last = np.int64(head["first"]) + np.int64(head["count"]) - 1
+        if before < 0 or not 0 <= stated <= room - entries or token + stated * size != last:
+            return -1
+        for i in range(0, stated, LANES):
+            store_steps16(token + i * size, size, scratch.firsts, entries + i)
+            fill16(scratch.frames, entries + i, each)
+        head["row_first"] = row + entries
+        check_count_nb(decoder, each, count_token, stated, stated)
+        entries += stated
+    others = np.int64(0)
+    present = scratch.present[np.uint64(layout)]
+    for entry in range(entries):
+        token = np.int64(scratch.firsts[np.uint64(entry)])
+        others |= ~equal_lanes16(decoder.tags, token, scratch.tags, layout * LANES)
+        scratch.held[np.uint64(entry)] = present
+    return entries if others & ((np.int64(1) << size) - 1) == 0 else np.int64(-1)
+
+
+@kernel
+def _lay_out_nb(
+    buf: Bytes,
+    decoder: Decoder,
+    frame: int,
+    frame_stop: int,
+    table: ViewTable,
+    row: int,
+    room: int,
+    scratch: EntryScratch,
+) -> tuple[int, int]:
+    """The tokens of the columns of each entry of frames.
+
+    Returns: (entries, frames) up to the first frame that has a field twice in an entry, or an entry
+             too many fields, or whose rows do not fit `room`.
+    """
+    layouts = _layouts_nb(table)
+    entries = np.int64(0)
+    size = before = np.int64(1)
+    for each in range(frame, frame_stop):
+        before, count_token, stated = _read_head_nb(buf, decoder, each, before, table, scratch)
+        head = decoder.frames[np.uint64(each)]
+        first = np.int64(head["first"])
+        token = first + before
+        last = first + np.int64(head["count"]) - 1
+        entry = entries
+        while before > 0 and token < last and size > 0:
+            size = _match_nb(decoder, token, size, layouts, table, scratch)
+            if size > 0:
+                offsets = (layouts + size) * LANES
+                store_sums16(token, scratch.columns, offsets, first, scratch.tokens, entry * LANES)
+                scratch.frames[np.uint64(entry)] = each
+                scratch.held[np.uint64(entry)] = scratch.present[np.uint64(layouts + size)]
+                entry += 1
+                token += size
+        if before < 0 or size < 0 or entry > room:
+            return entries, each - frame
+        head["row_first"] = row + entries
+        check_count_nb(decoder, each, count_token, stated, entry - entries)
+        entries = entry
+        scratch.habits[_view_nb(table)] = size
+    return entries, frame_stop - frame
+
+
+@kernel
+def _view_nb(table: ViewTable) -> int:
+    """0 for entries of X, 1 for those of W."""
+    return np.int64(table.meta[DELIMITER] == TAG_MD_ENTRY_TYPE)
 
 
 @kernel
 def _layouts_nb(table: ViewTable) -> int:
     """First of the layouts of a view."""
-    return np.int64(2 * LANES if table.meta[DELIMITER] == TAG_MD_ENTRY_TYPE else 0)
-
-
-@kernel
-def _close_frame_nb(
-    buf: Bytes, decoder: Decoder, frame: int, table: ViewTable, row: int, scratch: EntryScratch
-) -> None:
-    """Hold the number of rows of a frame, from `row` on, against what it states."""
-    head = decoder.frames[np.uint64(frame)]
-    layout = _layouts_nb(table) + LANES + np.int64(scratch.before[np.uint64(frame)])
-    offset = np.int64(scratch.columns[np.uint64(layout * LANES + COUNT_COLUMN)])
-    head["row_first"] = row
-    check_count_nb(buf, decoder, frame, np.int64(head["first"]) + offset if offset >= 0 else 0)
+    return 2 * LANES * _view_nb(table)
 
 
 @kernel
@@ -262,6 +344,20 @@ def _fill_again_nb(
 
 
 @kernel
+def _tokens_nb(
+    table: ViewTable, column: int, scratch: EntryScratch
+) -> tuple[Int32s, tuple[int, int, int]]:
+    """Where the tokens of a column are: a list, and (at, step, offset) for list[at] + offset,
+    list[at + step] + offset ….
+    """
+    if scratch.habits[IS_EVEN]:
+        layout = _layouts_nb(table) + scratch.habits[_view_nb(table)]
+        offset = np.int64(scratch.columns[layout * LANES + column])
+        return scratch.firsts, (np.int64(0), np.int64(1), offset)
+    return scratch.tokens, (np.int64(column), np.int64(LANES), np.int64(0))
+
+
+@kernel
 def _fill_numbers_nb(
     buf: Bytes,
     decoder: Decoder,
@@ -273,6 +369,7 @@ def _fill_numbers_nb(
     scratch: EntryScratch,
 ) -> None:
     """A column of numbers, eight at a time."""
+    tokens, (start, step, offset) = _tokens_nb(table, column, scratch)
     width, word = table.meta[WIDTH], table.columns[column, WORD]
     decimals = _decimals_nb(table.columns[column, KIND])
     any_trouble = np.int64(0)
@@ -281,8 +378,8 @@ def _fill_numbers_nb(
             buf,
             decoder.starts,
             decoder.ends,
-            scratch.tokens,
-            first * LANES + column,
+            tokens,
+            (first * step + start, step, offset),
             decimals,
             scratch.values,
             first,
@@ -303,7 +400,7 @@ def _fill_numbers_nb(
             base = (row + i) * width
             words[base + word] = 0
             if (words[base + PRESENT] >> column) & 1:
-                token = np.int64(scratch.tokens[i * LANES + column])
+                token = np.int64(tokens[i * step + start]) + offset
                 _fill_again_nb(buf, decoder, table, column, token, words, base)
 
 
@@ -329,13 +426,14 @@ def _fill_plain_nb(
     scratch: EntryScratch,
 ) -> None:
     """A column of characters, texts or times."""
+    tokens, (start, step, offset) = _tokens_nb(table, column, scratch)
     width, word = table.meta[WIDTH], table.columns[column, WORD]
     kind = table.columns[column, KIND]
     for i in range(entries):
         base = (row + i) * width
         if (words[np.uint64(base + PRESENT)] >> column) & 1 == 0:
             continue
-        token = np.int64(scratch.tokens[np.uint64(i * LANES + column)])
+        token = np.int64(tokens[np.uint64(i * step + start)]) + offset
         at = np.int64(decoder.starts[np.uint64(token)])
         end = np.int64(decoder.ends[np.uint64(token)])
         if kind == TEXT and end > at:
@@ -380,24 +478,17 @@ def _read_run_nb(
     Returns: (rows, frames) that were done, up to the first frame that is for `read_message_nb`, or
              whose rows do not fit.
     """
-    entries = np.int64(0)
-    done = np.int64(frame)
-    size = before = np.int64(1)
     room = len(words) // table.meta[WIDTH] - row
-    while done < frame_stop:
-        scratch.before[np.uint64(done)] = before
-        more, size = _lay_out_nb(decoder, done, table, entries, size, scratch)
-        if more < 0 or more > room:
-            break
-        before = np.int64(scratch.before[np.uint64(done)])
-        decoder.frames[np.uint64(done)]["row_count"] = more - entries
-        _close_frame_nb(buf, decoder, done, table, row + entries, scratch)
-        entries = more
-        done += 1
+    entries = _lay_out_evenly_nb(buf, decoder, frame, frame_stop, table, row, room, scratch)
+    frames = frame_stop - frame
+    scratch.habits[IS_EVEN] = entries >= 0
+    if entries < 0:
+        entries, frames = _lay_out_nb(buf, decoder, frame, frame_stop, table, row, room, scratch)
     # Vectors of tokens that reach beyond the last entry find some that are no number.
     first = np.int64(decoder.frames[frame]["first"])
+    fill16(scratch.firsts, entries, first)
     for i in range(entries, entries + NUMBERS):
-        store_sums16(np.int64(0), scratch.columns, 0, first, scratch.tokens, i * LANES)
+        fill16(scratch.tokens, i * LANES, first)
     some = _begin_rows_nb(table, words, row, entries, scratch)
     for column in range(len(table.columns)):
         kind = table.columns[column, KIND]
@@ -413,9 +504,9 @@ def _read_run_nb(
         for i in range(row, row + entries):
             every &= words[np.uint64(i * table.meta[WIDTH] + PRESENT)]
         if (every >> inherited) & 1 == 0:
-            for each in range(frame, done):
+            for each in range(frame, frame + frames):
                 _inherit_in_frame_nb(decoder, each, table, words, scratch)
-    return entries, done - frame
+    return entries, frames
 
 
 @outline_kernel

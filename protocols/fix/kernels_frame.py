@@ -14,6 +14,7 @@ from protocols.fix.layout import (
     Counter,
     Int64s,
 )
+from protocols.fix.spec import SOH
 from protocols.jit import kernel, outline_kernel
 from protocols.wire import Bytes
 
@@ -29,7 +30,6 @@ BAD_CHECKSUMS = int(Counter.BAD_CHECKSUMS)
 GARBLED_IN_ROW = int(Counter.GARBLED_IN_ROW)
 SEARCHED = int(Counter.SEARCHED)
 
-SOH = 1
 EQUALS = ord("=")
 NINE = ord("9")
 ZERO = ord("0")

@@ -6,8 +6,9 @@ Source: FIX 4.4 volume 1 (field syntax, data fields), volume 6 (which fields hol
 import numpy as np
 
 from protocols.errors import Status
-from protocols.fix.kernels_frame import EQUALS, SOH, ZERO, is_digit_nb
+from protocols.fix.kernels_frame import EQUALS, ZERO, is_digit_nb
 from protocols.fix.layout import TRAILER_BYTES, Decoder
+from protocols.fix.spec import SOH
 from protocols.jit import kernel, outline_kernel
 from protocols.wire import Bytes
 

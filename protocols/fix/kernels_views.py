@@ -142,26 +142,29 @@ def inherit_nb(words: Int64s, base: int, table: ViewTable, at: int, end: int) ->
 
 
 @kernel
-def check_count_nb(buf: Bytes, decoder: Decoder, frame: int, token: int) -> None:
-    """Hold the number of entries that the frame's count (a token, 0 for none) states against the
-    rows that were found.
+def stated_count_nb(buf: Bytes, decoder: Decoder, token: int) -> int:
+    """How many entries a frame's count (a token) states, -1 when that is no number."""
+    at, end = np.int64(decoder.starts[np.uint64(token)]), np.int64(decoder.ends[np.uint64(token)])
+    stated = np.int64(buf[np.uint64(at)]) - ZERO
+    if end - at != 1 or stated < 0 or stated > 9:
+        stated, wrong_at = parse_integer_nb(buf, at, end)
+        if wrong_at >= 0:
+            return np.int64(-1)
+    return stated
+
+
+@kernel
+def check_count_nb(decoder: Decoder, frame: int, token: int, stated: int, found: int) -> None:
+    """Hold the number of entries that the frame's count (a token, 0 for none) states against those
+    that were found.
     """
-    row = decoder.frames[frame]
-    stated, fault_at = np.int64(0), np.int64(row["start"])
-    if token > 0:
-        fault_at = np.int64(decoder.starts[token])
-        end = np.int64(decoder.ends[token])
-        stated = np.int64(buf[fault_at]) - ZERO
-        if end - fault_at != 1 or stated < 0 or stated > 9:
-            stated, wrong_at = parse_integer_nb(buf, fault_at, end)
-            if wrong_at >= 0:
-                stated = np.int64(-1)
-    if stated == row["row_count"]:
-        row["row_status"] = OK
-        row["row_fault_at"] = -1
-    else:
+    row = decoder.frames[np.uint64(frame)]
+    row["row_count"] = found
+    row["row_status"] = OK
+    row["row_fault_at"] = -1
+    if stated != found:
         row["row_status"] = BAD_LENGTH
-        row["row_fault_at"] = fault_at
+        row["row_fault_at"] = decoder.starts[token] if token > 0 else row["start"]
 
 
 @outline_kernel
@@ -210,7 +213,8 @@ def read_message_nb(
     head["row_status"] = OK
     head["row_fault_at"] = -1
     if delimiter > 0:
-        check_count_nb(buf, decoder, frame, count_token)
+        stated = stated_count_nb(buf, decoder, count_token) if count_token > 0 else np.int64(0)
+        check_count_nb(decoder, frame, count_token, stated, rows)
     return rows, OK
 
 

@@ -13,13 +13,16 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from protocols import vectors
-from protocols.fix.spec import DATA_TAG_OF_LENGTH
+from protocols.fix.spec import DATA_TAG_OF_LENGTH, SOH
 from protocols.jit import JIT_ENABLED
 
 FIELDS = 32
 """Fields of a vector."""
 TAG_DIGITS_MAX = 4
 """Longest tag that is read here; a longer one is left to the plain tokeniser."""
+TAG_PAIRS = TAG_DIGITS_MAX // 2
+DIGIT_BITS = 0x0F
+"""What of a digit's character is its number."""
 NUMBERS = 8
 """Numbers of a vector."""
 NUMBER_BYTES_MAX = 8
@@ -48,53 +51,60 @@ if TYPE_CHECKING or not JIT_ENABLED:
         mask: int, buf: Any, at: int, back: int, starts: Any, digits: Any, count: int
     ) -> int:
         """For each set bit of `mask`, the "=" of a field, from `count` on: starts = the byte after
-        it, and digits[j, …] = the byte j + 1 before it. `back` is 64 when the block before may be
-        read, 0 when it may not: bytes before buf[at] are then anything. What follows within 64
-        may be overwritten.
+        it, digits[0, …] = the number of the last two digits before it, digits[1, …] = that of the
+        two before these; none counts from a separator on. `back` is 64 when the block before may be
+        read, 0 when it may not: the numbers of a tag that begins there are then anything. What
+        follows within 64 may be overwritten.
         """
         vectors.block_of(starts, count)
         bits = vectors.set_bits(mask)
         for index, bit in enumerate(bits, count):
             starts[index] = at + bit + 1
-            for j in range(TAG_DIGITS_MAX):
-                place = at + bit - 1 - j
-                digits[j, index] = buf[place] if place >= at - back else 0
+            tag, power = 0, 1
+            for place in range(at + bit - 1, max(at + bit - 1 - TAG_DIGITS_MAX, at - back - 1), -1):
+                if buf[place] == SOH:
+                    break
+                tag += (int(buf[place]) & DIGIT_BITS) * power
+                power *= 10
+            digits[0, index], digits[1, index] = tag % 100, tag // 100 % 100
         return len(bits)
 
-    def parse_tags(ends: Any, starts: Any, digits: Any, at: int, tags: Any) -> int:
-        """tags[at : at + 32] from where fields end and values start. Bit i of the result is set
-        when field at + i has no tag of one to four digits without a leading zero, or one that may
-        announce data; its tag is then undefined.
+    def parse_tags(ends: Any, starts: Any, digits: Any, at: int, wanted: int, tags: Any) -> int:
+        """tags[at : at + 32] from where fields end and values start, whose tags are digits. Bit i
+        of the result is set when field at + i has no tag of one to four digits without a leading
+        zero, or one that may announce data; its tag is then undefined. Bit 32 + i is set when the
+        tag is `wanted`.
         """
-        trouble = 0
-        for i in range(at, at + FIELDS):
-            size = int(starts[i]) - int(ends[i - 1]) - 2
-            found = bytes(digits[j, i] for j in range(min(max(size, 0), TAG_DIGITS_MAX)))[::-1]
-            sound = 1 <= size <= TAG_DIGITS_MAX and found.isdigit() and found[:1] != b"0"
-            tags[i] = int(found) if sound else 0
-            announces = any(first <= tags[i] <= last for first, last in LENGTH_TAG_RANGES)
-            trouble |= (not sound or announces) << (i - at)
-        return int(trouble)
+        found = 0
+        for i in range(FIELDS):
+            size = int(starts[at + i]) - int(ends[at + i - 1]) - 2
+            tag = int(digits[0, at + i]) + 100 * int(digits[1, at + i])
+            sound = 1 <= size <= TAG_DIGITS_MAX and tag >= 10 ** (size - 1)
+            tags[at + i] = tag
+            announces = any(first <= tag <= last for first, last in LENGTH_TAG_RANGES)
+            found |= (not sound or announces) << i | (tag == wanted) << (FIELDS + i)
+        return vectors.signed(found)
 
     def parse_numbers(
         buf: Any,
         starts: Any,
         ends: Any,
         tokens: Any,
-        at: int,
+        where: tuple[int, int, int],
         decimals: int,
         values: Any,
         values_at: int,
     ) -> int:
-        """values[values_at : values_at + 8] of the fields that tokens[at], tokens[at + 16] … name,
-        every sixteenth, in units of 10**-decimals (0 to 15). Bit i of the result is set when field
-        i is no number of one to eight bytes: digits with at most one point, which is not the last
-        byte, and at most `decimals` after it; its value is then undefined. Reads the eight bytes
-        before the end of each.
+        """values[values_at : values_at + 8] of the fields tokens[at] + offset, tokens[at + step] +
+        offset …, with (at, step, offset) as `where`, in units of 10**-decimals (0 to 15). Bit i of
+        the result is set when field i is no number of one to eight bytes: digits with at most one
+        point, which is not the last byte, and at most `decimals` after it; its value is then
+        undefined. Reads the eight bytes before the end of each.
         """
+        at, step, offset = where
         trouble = 0
         for i in range(NUMBERS):
-            token = tokens[at + vectors.LANES * i]
+            token = tokens[at + step * i] + offset
             start, end = int(starts[token]), int(ends[token])
             vectors.block_of(buf, end - NUMBER_BYTES_MAX, NUMBER_BYTES_MAX)
             text = bytes(buf[start:end]) if 0 < end - start <= NUMBER_BYTES_MAX else b""
@@ -115,64 +125,94 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
     def _digits_row(builder, row_size, row, at):  # noqa: ANN001, ANN202
         return builder.add(builder.mul(row_size, I64(row)), at)
 
+    def _row_size(context, builder, digits_type, digits):  # noqa: ANN001, ANN202
+        return builder.extract_value(
+            context.make_array(digits_type)(context, builder, digits).shape, 1
+        )
+
+    def _pairs_before_bytes(builder: Any, before: Any, block: Any) -> list[Any]:
+        """For every byte of a block as if it were the "=" of a field: the numbers of the two digits
+        before it, and of the two before these.
+        """
+        none = ir.Constant(vectors.BYTES, None)
+        is_tag, pairs = vectors.repeat(I1, vectors.BLOCK, 1), []
+        for place in range(TAG_DIGITS_MAX):
+            lanes = list(range(vectors.BLOCK - 1 - place, 2 * vectors.BLOCK - 1 - place))
+            digit = vectors.pick(builder, before, block, lanes)
+            separator = vectors.repeat(I8, vectors.BLOCK, SOH)
+            is_tag = builder.and_(is_tag, builder.icmp_unsigned("!=", digit, separator))
+            digit = builder.and_(digit, vectors.repeat(I8, vectors.BLOCK, DIGIT_BITS))
+            if place % 2:
+                digit = vectors.look_up(builder, [10 * each for each in range(16)], digit)
+                pairs[-1] = builder.add(pairs[-1], builder.select(is_tag, digit, none))
+            else:
+                pairs.append(builder.select(is_tag, digit, none))
+        return pairs
+
+    def _pairs_before_byte(builder: Any, byte_before: Callable[[int], Any]) -> list[Any]:
+        """The same for one byte, from the bytes at one to four places before it."""
+        is_tag, pairs = I1(1), [I8(0)] * TAG_PAIRS
+        for place in range(TAG_DIGITS_MAX):
+            byte = byte_before(place + 1)
+            is_tag = builder.and_(is_tag, builder.icmp_unsigned("!=", byte, I8(SOH)))
+            digit = builder.mul(builder.and_(byte, I8(DIGIT_BITS)), I8(10 ** (place % 2)))
+            digit = builder.select(is_tag, digit, I8(0))
+            pairs[place // 2] = builder.add(pairs[place // 2], digit)
+        return pairs
+
     @intrinsic
     def store_values(typingctx, mask, buf, at, back, starts, digits, count):  # noqa: ANN001, ANN201
-        """For each set bit of `mask` where its value starts, and the bytes before it."""
+        """For each set bit of `mask` where its value starts, and the digits before it."""
 
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
             mask, buf, at, back, starts, digits, first = args
             kinds = signature.args
             found = builder.ctpop(mask)
-            row_size = builder.extract_value(
-                context.make_array(kinds[5])(context, builder, digits).shape, 1
-            )
+            row_size = _row_size(context, builder, kinds[5], digits)
             base = builder.add(builder.trunc(at, I32), I32(1))
 
+            def place(array: int, held: Any, index: Any, kind: Any) -> Any:
+                return vectors.pointer(context, builder, kinds[array], held, index, kind)
+
             def write_start(part: Any, lane: Any) -> None:
-                index = builder.add(first, lane)
-                place = vectors.pointer(context, builder, kinds[4], starts, index, vectors.WORDS)
                 moved = builder.zext(part, vectors.WORDS)
                 moved = builder.add(moved, vectors.splat(builder, base, vectors.LANES))
-                builder.store(moved, place, align=4)
+                index = builder.add(first, lane)
+                builder.store(moved, place(4, starts, index, vectors.WORDS), align=4)
 
-            def write_digits(row: int) -> Any:
+            def write_pair(row: int) -> Any:
                 def write(part: Any, lane: Any) -> None:
                     index = _digits_row(builder, row_size, row, builder.add(first, lane))
-                    place = vectors.pointer(context, builder, kinds[5], digits, index, COLUMN_BYTES)
-                    builder.store(part, place, align=1)
+                    builder.store(part, place(5, digits, index, COLUMN_BYTES), align=1)
 
                 return write
 
             def write_one(bit: Any, index: Any) -> None:
                 index = builder.add(first, index)
-                place = vectors.pointer(context, builder, kinds[4], starts, index, I32)
-                builder.store(builder.add(builder.trunc(bit, I32), base), place, align=4)
-                for row in range(TAG_DIGITS_MAX):
-                    # Never before the block that may be read.
-                    source = builder.sub(bit, I64(row + 1))
-                    low = builder.sub(I64(0), back)
+                start = builder.add(builder.trunc(bit, I32), base)
+                builder.store(start, place(4, starts, index, I32), align=4)
+                low = builder.sub(I64(0), back)  # of the block that may be read
+
+                def byte_before(back_by: int) -> Any:
+                    source = builder.sub(bit, I64(back_by))
                     is_below = builder.icmp_signed("<", source, low)
                     source = builder.add(at, builder.select(is_below, low, source))
-                    byte = builder.load(
-                        vectors.pointer(context, builder, kinds[1], buf, source, I8)
-                    )
+                    return builder.load(place(1, buf, source, I8))
+
+                for row, pair in enumerate(_pairs_before_byte(builder, byte_before)):
                     index_of = _digits_row(builder, row_size, row, index)
-                    target = vectors.pointer(context, builder, kinds[5], digits, index_of, I8)
-                    builder.store(byte, target)
+                    builder.store(pair, place(5, digits, index_of, I8))
 
             if not vectors.has_compress(context):
                 vectors.for_set_bits(builder, mask, found, write_one)
                 return found
             block, before = (
-                builder.load(
-                    vectors.pointer(context, builder, kinds[1], buf, place, vectors.BYTES), align=1
-                )
-                for place in (at, builder.sub(at, back))
+                builder.load(place(1, buf, source, vectors.BYTES), align=1)
+                for source in (at, builder.sub(at, back))
             )
             parts = [(vectors.vector_constant(I8, list(range(vectors.BLOCK))), write_start)]
-            for row in range(TAG_DIGITS_MAX):
-                lanes = list(range(vectors.BLOCK - 1 - row, 2 * vectors.BLOCK - 1 - row))
-                parts.append((vectors.pick(builder, before, block, lanes), write_digits(row)))
+            pairs = _pairs_before_bytes(builder, before, block)
+            parts += [(pair, write_pair(row)) for row, pair in enumerate(pairs)]
             vectors.store_compressed(context, builder, mask, found, parts)
             return found
 
@@ -180,11 +220,13 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
         return result, codegen
 
     @intrinsic
-    def parse_tags(typingctx, ends, starts, digits, at, tags):  # noqa: ANN001, ANN201
-        """Thirty-two tags; a bit for each that is none, or may announce data."""
+    def parse_tags(typingctx, ends, starts, digits, at, wanted, tags):  # noqa: ANN001, ANN201
+        """Thirty-two tags; a bit for each that is none or may announce data, and for each that is
+        `wanted`.
+        """
 
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
-            ends, starts, digits, at, tags = args
+            ends, starts, digits, at, wanted, tags = args
             kinds = signature.args
             halves = (list(range(vectors.LANES)), list(range(vectors.LANES, FIELDS)))
 
@@ -201,25 +243,18 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             too_many = vectors.repeat(I32, FIELDS, TAG_DIGITS_MAX - 1)
             trouble = builder.icmp_unsigned(">", gap, too_many)
             more = builder.trunc(gap, TAG_SHORTS)
-            row_size = builder.extract_value(
-                context.make_array(kinds[2])(context, builder, digits).shape, 1
-            )
-            tag, least, largest = each(0), each(1), each(0)
-            for row in range(TAG_DIGITS_MAX):
+            row_size = _row_size(context, builder, kinds[2], digits)
+
+            def pair(row: int) -> Any:
                 index = _digits_row(builder, row_size, row, at)
                 place = vectors.pointer(context, builder, kinds[2], digits, index, TAG_BYTES)
-                digit = builder.sub(
-                    builder.load(place, align=1), vectors.repeat(I8, FIELDS, ord("0"))
-                )
-                digit = builder.zext(digit, TAG_SHORTS)
-                if row:
-                    there = builder.icmp_unsigned(">=", more, each(row))
-                    digit = builder.select(there, digit, each(0))
-                    least = builder.select(there, each(10**row), least)
-                is_larger = builder.icmp_unsigned(">", digit, largest)
-                largest = builder.select(is_larger, digit, largest)
-                tag = builder.add(tag, builder.mul(digit, each(10**row)))
-            trouble = builder.or_(trouble, builder.icmp_unsigned(">", largest, each(9)))
+                return builder.zext(builder.load(place, align=1), TAG_SHORTS)
+
+            tag = builder.add(pair(0), builder.mul(pair(1), each(100)))
+            least = each(1)
+            for power in range(1, TAG_DIGITS_MAX):
+                there = builder.icmp_unsigned(">=", more, each(power))
+                least = builder.select(there, each(10**power), least)
             trouble = builder.or_(trouble, builder.icmp_unsigned("<", tag, least))
             # How far each tag is beyond the nearest range, by saturation: 0 inside of one. Minima
             # are cheaper than comparisons, whose masks have fewer units to work on.
@@ -236,11 +271,16 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             for half, first in zip(halves, (0, vectors.LANES), strict=True):
                 part = builder.zext(vectors.pick(builder, tag, tag, half), vectors.WORDS)
                 index = builder.add(at, I64(first))
-                place = vectors.pointer(context, builder, kinds[4], tags, index, vectors.WORDS)
+                place = vectors.pointer(context, builder, kinds[5], tags, index, vectors.WORDS)
                 builder.store(part, place, align=4)
-            return builder.zext(builder.bitcast(trouble, I32), I64)
+            same = vectors.splat(builder, builder.trunc(wanted, I16), FIELDS)
+            same = builder.icmp_unsigned("==", tag, same)
+            trouble, same = (
+                builder.zext(builder.bitcast(mask, I32), I64) for mask in (trouble, same)
+            )
+            return builder.or_(trouble, builder.shl(same, I64(FIELDS)))
 
-        return types.int64(ends, starts, digits, types.intp, tags), codegen
+        return types.int64(ends, starts, digits, types.intp, types.int64, tags), codegen
 
     def _bytes(value: int) -> Any:
         """Eight words of eight times the same byte."""
@@ -287,11 +327,12 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
         return digits, builder.select(none, _words(0), after)
 
     @intrinsic
-    def parse_numbers(typingctx, buf, starts, ends, tokens, at, decimals, values, values_at):  # noqa: ANN001, ANN201, PLR0913, PLR0917
+    def parse_numbers(typingctx, buf, starts, ends, tokens, where, decimals, values, values_at):  # noqa: ANN001, ANN201, PLR0913, PLR0917
         """Eight numbers; a bit for each that is none."""
 
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
-            buf, starts, ends, tokens, at, decimals, values, values_at = args
+            buf, starts, ends, tokens, where, decimals, values, values_at = args
+            at, step, offset = (builder.extract_value(where, i) for i in range(3))
             kinds = signature.args
 
             def element(array: int, held: Any, index: Any) -> Any:
@@ -300,7 +341,8 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
 
             word = size = ir.Constant(NUMBER_WORDS, ir.Undefined)
             for lane in range(NUMBERS):
-                token = element(3, tokens, builder.add(at, I64(vectors.LANES * lane)))
+                token = element(3, tokens, builder.add(at, builder.mul(step, I64(lane))))
+                token = builder.add(token, offset)
                 end = element(2, ends, token)
                 length = builder.sub(end, element(1, starts, token))
                 place = builder.sub(end, I64(NUMBER_BYTES_MAX))
@@ -344,6 +386,7 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             builder.store(number, place, align=8)
             return builder.zext(builder.bitcast(trouble, I8), I64)
 
-        places = (buf, starts, ends, tokens, types.intp, types.int64, values, types.intp)
+        integers = types.UniTuple(types.int64, 3)
+        places = (buf, starts, ends, tokens, integers, types.int64, values, types.intp)
         result = types.int64(*places)
         return result, codegen

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocols.errors import LocalProtocolError
-from protocols.fix.lanes import FIELDS, TAG_DIGITS_MAX
+from protocols.fix.lanes import FIELDS, TAG_PAIRS
 from protocols.fix.spec import DATA_TAG_OF_LENGTH
 from protocols.vectors import BLOCK, LANES
 
@@ -74,7 +74,7 @@ class Decoder(NamedTuple):
     """Memory of one stream: what the last call found, counts, and scratch space.
 
     Shapes: frames FRAME[n]; tags, starts, ends i32[m]; counts i64[9]; settings i64[3];
-    data_tags i32: data field by its length field, or 0; digits u8[4, m], sums u8[m], found i32[m]:
+    data_tags i32: data field by its length field, or 0; digits u8[2, m], sums u8[m], found i32[m]:
     scratch.
     """
 
@@ -131,7 +131,7 @@ def allocate_decoder(
         counts=np.zeros(len(Counter), np.int64),
         settings=np.array([body_bytes_max, batch_bytes, batch_bytes], np.int64),
         data_tags=data_tags,
-        digits=zeros_aligned(TAG_DIGITS_MAX * size, np.uint8).reshape(TAG_DIGITS_MAX, size),
+        digits=zeros_aligned(TAG_PAIRS * size, np.uint8).reshape(TAG_PAIRS, size),
         sums=zeros_aligned(size, np.uint8),
         found=zeros_aligned(size, np.int32),
     )

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from enum import IntEnum
 from types import MappingProxyType
 
+SOH = 1
+"""The byte between fields (volume 1, message format)."""
+
 
 class Tag(IntEnum):
     """Field numbers that code names, named as in volume 6."""

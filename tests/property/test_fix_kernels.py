@@ -92,6 +92,12 @@ entry_values = {
 
 
 @st.composite
+def entry_of(draw: st.DrawFn, layout: tuple[int, ...]) -> bytes:
+    """An entry with these fields."""
+    return b"".join(b"%d=%b\x01" % (tag, draw(entry_values[tag])) for tag in layout)
+
+
+@st.composite
 def market_data(draw: st.DrawFn) -> bytes:
     """X or W; mostly the same fields an entry, sometimes other ones, sometimes one twice."""
     msg_type, first = draw(st.sampled_from([(b"X", 279), (b"W", 269)]))
@@ -101,8 +107,7 @@ def market_data(draw: st.DrawFn) -> bytes:
     entries = []
     for _ in range(count):
         chosen = draw(st.one_of(st.just(layout), st.just(layout), st.lists(others, max_size=18)))
-        parts = [(tag, draw(entry_values[tag])) for tag in (first, *chosen)]
-        entries.append(b"".join(b"%d=%b\x01" % part for part in parts))
+        entries.append(draw(entry_of((first, *chosen))))
     ahead = draw(st.lists(st.sampled_from([b"55=AAPL\x01", b"262=R\x01", b"58=x\x01"]), max_size=2))
     ahead *= draw(st.sampled_from([1, 1, 1, 8]))
     stated = draw(st.sampled_from([count, count, count, count + 1]))
@@ -110,6 +115,26 @@ def market_data(draw: st.DrawFn) -> bytes:
         st.sampled_from([b"268=%d\x01" % stated, b"268=%02d\x01" % stated, b"", b"268=x\x01"])
     )
     return wire(b"35=%b\x0134=7\x01%b%b%b" % (msg_type, b"".join(ahead), counts, b"".join(entries)))
+
+
+@st.composite
+def feeds(draw: st.DrawFn) -> list[bytes]:
+    """Messages of a venue: all entries have the same fields, or now and then one has them in
+    another order, or the count is wrong; up to more entries than a vector has lanes.
+    """
+    msg_type, first = draw(st.sampled_from([(b"X", 279), (b"W", 269)]))
+    others = [tag for tag in entry_values if tag != first]
+    layout = (first, *draw(st.lists(st.sampled_from(others), max_size=5, unique=True)))
+    other = (first, *reversed(layout[1:]))
+    chosen = draw(st.sampled_from([[layout], [layout], [layout, layout, other]]))
+    found = []
+    for _ in range(draw(st.integers(2, 6))):
+        count = draw(st.sampled_from([0, 1, 2, 3, 4, 17]))
+        entries = [draw(entry_of(draw(st.sampled_from(chosen)))) for _ in range(count)]
+        stated = draw(st.sampled_from([count] * 7 + [count + 1, max(count - 1, 0)]))
+        body = b"35=%b\x01268=%d\x01%b" % (msg_type, stated, b"".join(entries))
+        found.append(wire(body))
+    return found
 
 
 plain = st.builds(
@@ -220,7 +245,8 @@ def test_every_truncation_waits_for_the_rest(first: bytes, second: bytes):
 
 
 @given(
-    st.lists(st.one_of(market_data(), market_data(), market_data(), plain), max_size=8), st.data()
+    st.lists(st.one_of(market_data(), market_data(), market_data(), plain), max_size=8) | feeds(),
+    st.data(),
 )
 def test_entries_of_a_batch_are_those_of_its_messages(parts: list[bytes], chance: st.DataObject):
     data = b"".join(parts)

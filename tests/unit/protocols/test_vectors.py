@@ -41,8 +41,13 @@ def equal_mask64_nb(buf: np.ndarray, at: int, byte: int):
 
 
 @kernel
-def first_marks_nb(ends: int, marks: int, is_fresh: int):
-    return vectors.first_marks(ends, marks, is_fresh)
+def digit_mask64_nb(buf: np.ndarray, at: int):
+    return vectors.digit_mask64(buf, at)
+
+
+@kernel
+def run_ends_nb(ends: int, inside: int, state: int):
+    return vectors.run_ends(ends, inside, state)
 
 
 @kernel
@@ -51,8 +56,8 @@ def store_positions_nb(mask: int, base: int, out: np.ndarray, at: int):
 
 
 @kernel
-def store_positions16_nb(mask: int, base: int, out: np.ndarray, at: int):
-    return vectors.store_positions16(mask, base, out, at)
+def store_positions32_nb(mask: int, base: int, out: np.ndarray, at: int):
+    return vectors.store_positions32(mask, base, out, at)
 
 
 @kernel
@@ -79,9 +84,16 @@ def store_sums16_nb(
 
 
 @kernel
+def store_sixteen_nb(first: int, step: int, out: np.ndarray, at: int):
+    vectors.store_steps16(first, step, out, at)
+    vectors.fill16(out, at + 16, first)
+    return 0
+
+
+@kernel
 def scalars_nb(buf: np.ndarray, at: int, mask: int):
     zeros = vectors.trailing_zeros(mask), vectors.leading_zeros(mask)
-    return vectors.load_word(buf, at), zeros
+    return vectors.load_word(buf, at), zeros, vectors.count_bits(mask)
 
 
 @given(blocks, st.integers(0, 5), st.sampled_from(b"\x01=\x00\xff"))
@@ -92,18 +104,28 @@ def test_bytes_that_are_equal(block: bytes, at: int, byte: int):
     assert found == [i for i, each in enumerate(block) if each == byte]
 
 
-@given(masks, masks, st.integers(0, 1))
-def test_the_first_mark_of_each_stretch(ends: int, marks: int, is_fresh: int):
-    ends &= ~marks  # a byte is a separator, or an equals sign
-    found, fresh_after = first_marks_nb(signed(ends), signed(marks), is_fresh)
-    expected, wants = [], bool(is_fresh)
+@given(blocks, st.integers(0, 5))
+def test_bytes_that_are_digits(block: bytes, at: int):
+    found = digit_mask64_nb(np.frombuffer(b"7" * at + block, np.uint8), at)
+    assert bits_of(found) == [i for i, each in enumerate(block) if each in b"0123456789"]
+
+
+@given(masks, masks, st.sampled_from([0, vectors.RUN_GOES_ON, vectors.RUN_BEGINS]))
+def test_where_runs_end(ends: int, inside: int, state: int):
+    inside &= ~ends  # a byte is a separator, or a digit
+    firsts, found, state_after = run_ends_nb(signed(ends), signed(inside), state)
+    expected_firsts, expected = [], []
     for bit in range(64):
-        if wants and marks >> bit & 1:
+        if bits_of(ends >> (bit - 1), 1) if bit else state == vectors.RUN_BEGINS:
+            expected_firsts.append(bit)
+            state = vectors.RUN_BEGINS
+        if state and not inside >> bit & 1:
             expected.append(bit)
-            wants = False
-        wants |= bool(ends >> bit & 1)
+            state = 0
+    assert bits_of(firsts) == expected_firsts
     assert bits_of(found) == expected
-    assert bool(fresh_after) == wants
+    goes_on = vectors.RUN_GOES_ON if state else 0
+    assert state_after == (vectors.RUN_BEGINS if ends >> 63 else goes_on)
 
 
 @given(masks, st.integers(0, 2**30), st.integers(0, 3))
@@ -117,14 +139,14 @@ def test_positions_of_bits(mask: int, base: int, at: int):
     assert (out[at + MARGIN :] == -7).all()
 
 
-@given(st.integers(0, 0xFFFF), st.integers(0, 2**30), st.integers(0, 3))
-def test_positions_of_sixteen_bits(mask: int, base: int, at: int):
-    out = np.full(at + 18, -7, np.int32)
-    count = store_positions16_nb(mask, base, out, at)
-    expected = [base + bit for bit in bits_of(mask, 16)]
+@given(masks, st.integers(0, 2**30), st.integers(0, 3))
+def test_positions_of_32_bits(mask: int, base: int, at: int):
+    out = np.full(at + 34, -7, np.int32)
+    count = store_positions32_nb(signed(mask), base, out, at)
+    expected = [base + bit for bit in bits_of(mask, 32)]
     assert out[at : at + count].tolist() == expected
     assert (out[:at] == -7).all()
-    assert (out[at + 16 :] == -7).all()
+    assert (out[at + 32 :] == -7).all()
 
 
 @given(st.binary(min_size=256, max_size=256), st.integers(0, 3), st.data())
@@ -153,11 +175,20 @@ def test_sums_and_what_stands_for_none(offsets: list[int], at: int):
     assert out[-1] == -7
 
 
+@given(st.integers(0, 2**20), st.integers(-3, 100), st.integers(0, 3))
+def test_steps_and_repeated_values(first: int, step: int, at: int):
+    out = np.full(at + 33, -7, np.int32)
+    store_sixteen_nb(first, step, out, at)
+    expected = [first + step * i for i in range(16)] + [first] * 16
+    assert out.tolist() == [-7] * at + expected + [-7]
+
+
 @given(st.binary(min_size=8, max_size=8), masks)
-def test_words_and_zeros(data: bytes, mask: int):
-    word, zeros = scalars_nb(np.frombuffer(b"x" + data, np.uint8), 1, signed(mask))
+def test_words_zeros_and_bits(data: bytes, mask: int):
+    word, zeros, bits = scalars_nb(np.frombuffer(b"x" + data, np.uint8), 1, signed(mask))
     assert word == int.from_bytes(data, "little", signed=True)
     assert zeros == (next(iter(bits_of(mask)), 64), 64 - mask.bit_length())
+    assert bits == len(bits_of(mask))
 
 
 REFUSED = """
