@@ -149,16 +149,19 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
                 pairs.append(builder.select(is_tag, digit, none))
         return pairs
 
-    def _pairs_before_byte(builder: Any, byte_before: Callable[[int], Any]) -> list[Any]:
-        """The same for one byte, from the bytes at one to four places before it."""
-        is_tag, pairs = I1(1), [I8(0)] * TAG_PAIRS
-        for place in range(TAG_DIGITS_MAX):
-            byte = byte_before(place + 1)
-            is_tag = builder.and_(is_tag, builder.icmp_unsigned("!=", byte, I8(SOH)))
-            digit = builder.mul(builder.and_(byte, I8(DIGIT_BITS)), I8(10 ** (place % 2)))
-            digit = builder.select(is_tag, digit, I8(0))
-            pairs[place // 2] = builder.add(pairs[place // 2], digit)
-        return pairs
+    def _pairs_in_word(builder: Any, word: Any) -> tuple[Any, Any]:
+        """The same for one "=", from the four bytes before it as a word, the last one highest."""
+        other = builder.xor(word, I32(0x01010101 * SOH))
+        # A zero byte borrows from those above it only, which then are no digits.
+        separators = builder.and_(builder.sub(other, I32(0x01010101)), builder.not_(other))
+        separators = builder.and_(separators, I32(0x80808080))
+        # Bytes above the highest separator, all of them where there is none.
+        below = builder.zext(builder.sub(I32(32), builder.ctlz(separators, I1(0))), I64)
+        is_tag = builder.trunc(builder.shl(I64(-1), below), I32)
+        digits = builder.and_(word, I32(0x01010101 * DIGIT_BITS))
+        digits = builder.and_(digits, is_tag)
+        pairs = builder.add(builder.mul(digits, I32(10)), builder.lshr(digits, I32(8)))
+        return builder.trunc(builder.lshr(pairs, I32(16)), I8), builder.trunc(pairs, I8)
 
     @intrinsic
     def store_values(typingctx, mask, buf, at, back, starts, digits, count):  # noqa: ANN001, ANN201
@@ -191,15 +194,11 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
                 index = builder.add(first, index)
                 start = builder.add(builder.trunc(bit, I32), base)
                 builder.store(start, place(4, starts, index, I32), align=4)
-                low = builder.sub(I64(0), back)  # of the block that may be read
-
-                def byte_before(back_by: int) -> Any:
-                    source = builder.sub(bit, I64(back_by))
-                    is_below = builder.icmp_signed("<", source, low)
-                    source = builder.add(at, builder.select(is_below, low, source))
-                    return builder.load(place(1, buf, source, I8))
-
-                for row, pair in enumerate(_pairs_before_byte(builder, byte_before)):
+                # Never before the block that may be read.
+                source, low = builder.sub(bit, I64(TAG_DIGITS_MAX)), builder.sub(I64(0), back)
+                source = builder.select(builder.icmp_signed("<", source, low), low, source)
+                word = builder.load(place(1, buf, builder.add(at, source), I32), align=1)
+                for row, pair in enumerate(_pairs_in_word(builder, word)):
                     index_of = _digits_row(builder, row_size, row, index)
                     builder.store(pair, place(5, digits, index_of, I8))
 

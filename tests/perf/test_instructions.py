@@ -37,9 +37,9 @@ RECORDED_HUNDREDTHS = {
     "ring_one_thread": 3_511,
     "histogram_record": 2_811,
     "counter_add": 635,
-    "fix_tokenise": 216_448,
-    "fix_decode": 318_354,
-    "fix_entries": 416_801,
+    "fix_tokenise": 223_964,
+    "fix_decode": 309_260,
+    "fix_entries": 411_082,
     "fix_signal": 617_104,
 }
 """Hundredths of an instruction an operation; Numba 0.68.1, NumPy 2.4.6, Python 3.11.7."""
