@@ -5,16 +5,14 @@ wherever it is called. `NUMBA_DISABLE_JIT=1` runs the same source as plain Pytho
 `NUMBA_BOUNDSCHECK=1` checks every index (fuzzing).
 """
 
-import hashlib
-import os
-import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from numba import config, njit
 from numba.core.errors import NumbaExperimentalFeatureWarning
+
+from protocols.kernel_cache import CACHE_DIRECTORY, JIT_ENABLED, make_cache_directory
 
 # First-class functions (the user's patterns and breakers) are announced as experimental on every
 # call that has one.
@@ -22,45 +20,9 @@ warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-JIT_ENABLED: bool = not config.DISABLE_JIT
-
-_ROOT = Path(__file__).resolve().parent.parent
-_CANNOT_WRITE = 73  # EX_CANTCREAT of sysexits.h
-_PACKAGES = ("protocols", "feedhandler", "adapters", "oms_out", "tools")
-
-
-def _source_digest() -> str:
-    """Short digest of every source file whose kernels may be inlined into each other, and of the
-    folder that they lie in: Numba finds what it compiled by the path of its source, so nothing that
-    another copy of the same source compiled is of use to this one.
-    """
-    digest = hashlib.sha256(bytes(_ROOT))
-    for package in _PACKAGES:
-        for path in sorted((_ROOT / package).rglob("*.py")):
-            digest.update(str(path.relative_to(_ROOT)).encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _cache_directory(*, is_used: bool) -> Path:
-    """Where compiled kernels of exactly this copy of this source are kept: Numba itself notices a
-    change of one file only, not of another one that was inlined, so the directory carries the
-    digest.
-    """
-    base = config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    found = Path(base) / "feedhandler" / f"kernels-{_source_digest()}"
-    if is_used:
-        try:
-            found.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            # While modules are imported nobody is there to catch anything better.
-            reason = f"{error.strerror}; set NUMBA_CACHE_DIR to a folder this user may write to"
-            sys.stderr.write(f"feedhandler: error: cannot keep kernels in {found}: {reason}\n")
-            raise SystemExit(_CANNOT_WRITE) from None
-    return found
-
-
-CACHE_DIRECTORY = _cache_directory(is_used=JIT_ENABLED)
+if JIT_ENABLED:
+    make_cache_directory(CACHE_DIRECTORY)
+config.DISABLE_JIT = int(not JIT_ENABLED)
 config.CACHE_DIR = str(CACHE_DIRECTORY)
 
 

@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from protocols.jit import JIT_ENABLED
+from protocols.kernel_cache import JIT_ENABLED
 
 VECTOR_BYTES = 64
 

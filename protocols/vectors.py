@@ -19,7 +19,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from protocols.jit import JIT_ENABLED, kernel
+from protocols.jit import kernel
+from protocols.kernel_cache import JIT_ENABLED
 
 BLOCK = 64
 """Bytes of a block."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from numba import config
 
-from protocols import jit
+from protocols import kernel_cache
 from tools.bench.callgrind import COUNTED_FOLDER
 from tools.check.suite import PLAIN_TESTS
 
@@ -21,7 +21,7 @@ def _keep_kernels_apart(worker: str) -> None:
     """Give a worker of a parallel run, and the commands it starts, compiled kernels of its own: two
     processes that add to one of Numba's indices can mix up what it points to.
     """
-    shared = jit.CACHE_DIRECTORY
+    shared = kernel_cache.CACHE_DIRECTORY
     base = shared / "tests" / worker
     own = base / shared.parent.name / shared.name
     others = {shared / "tests", shared / COUNTED_FOLDER}
@@ -32,11 +32,11 @@ def _keep_kernels_apart(worker: str) -> None:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.hardlink_to(path)
     os.environ["NUMBA_CACHE_DIR"] = str(base)
-    jit.CACHE_DIRECTORY = own
+    kernel_cache.CACHE_DIRECTORY = own
     config.CACHE_DIR = str(own)
 
 
-if jit.JIT_ENABLED and "PYTEST_XDIST_WORKER" in os.environ:
+if kernel_cache.JIT_ENABLED and "PYTEST_XDIST_WORKER" in os.environ:
     _keep_kernels_apart(os.environ["PYTEST_XDIST_WORKER"])
 
 # Quick folders first: a broken codec should not wait for the demo to say so.
@@ -56,7 +56,7 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
     """Hypothesis takes the profile of the moment in which a test is defined."""
     if isinstance(collector, pytest.Module):
         path = collector.path.relative_to(ROOT).as_posix()
-        is_slow = not jit.JIT_ENABLED and not path.startswith(PLAIN_TESTS)
+        is_slow = not kernel_cache.JIT_ENABLED and not path.startswith(PLAIN_TESTS)
         settings.load_profile("interpreted" if is_slow else "compiled")
     return (yield)
 

@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from protocols.jit import JIT_ENABLED
+from protocols.kernel_cache import JIT_ENABLED
 
 if TYPE_CHECKING or not JIT_ENABLED:
     # The interpreter's twins; mypy sees these signatures.

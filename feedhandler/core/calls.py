@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
 from feedhandler.core.events import TICK
-from protocols.jit import JIT_ENABLED
+from protocols.kernel_cache import JIT_ENABLED
 
 STATE_WORDS = 16
 """What a breaker or pattern keeps for each instrument."""

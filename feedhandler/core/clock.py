@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from feedhandler.core.libc import CLOCK_REALTIME, clock_ns
 from feedhandler.core.lines import zeros
-from protocols.jit import JIT_ENABLED, kernel, outline_kernel
+from protocols.jit import kernel, outline_kernel
+from protocols.kernel_cache import JIT_ENABLED
 
 Clock = NDArray[np.int64]
 """The i64[CLOCK_WORDS] of one thread, in cache lines of their own."""

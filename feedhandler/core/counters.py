@@ -31,7 +31,6 @@ from numpy.typing import NDArray
 
 from feedhandler.core.errors import CounterFileError
 from feedhandler.core.latency import HISTOGRAM_WORDS, Histogram, merged
-from protocols.jit import kernel
 
 MAGIC = int.from_bytes(b"FHCOUNT\x01", "little")
 LAYOUT_VERSION = 2
@@ -102,12 +101,6 @@ def default_counter_path() -> Path:
     shared_memory = Path("/dev/shm")  # noqa: S108 - a folder of the user's own within it
     base = shared_memory if shared_memory.is_dir() else Path(tempfile.gettempdir())
     return base / f"feedhandler-{os.getuid()}" / "counters"
-
-
-@kernel
-def add_nb(values: Values, row: int, amount: int) -> None:
-    """Add `amount` to counter `row` of `values` i64[counters, 8]. The row's own thread only."""
-    values[row, 0] += amount
 
 
 class CounterFile:

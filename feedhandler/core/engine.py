@@ -33,9 +33,9 @@ from feedhandler.core.calls import OUT_WORDS, PARAM_WORDS, STATE_WORDS
 from feedhandler.core.clock import allocate_clocks, has_steady_counter, now_ns_nb
 from feedhandler.core.counts import FUNCTIONS_MAX, LANES_MAX, Count, Histogram
 from feedhandler.core.events import BBO, SIGNAL, TICK, Flag, Kind
-from feedhandler.core.latency import record_nb
 from feedhandler.core.libc import sched_yield
 from feedhandler.core.lines import zeros
+from feedhandler.core.recording import record_nb
 from feedhandler.core.ring import (
     CURSOR_WORDS,
     TAIL,
@@ -45,8 +45,9 @@ from feedhandler.core.ring import (
     ring_push_nb,
     ring_size_nb,
 )
-from feedhandler.core.sequence import CHANNEL, ENTRY, State, Window, allocate_window
+from feedhandler.core.sequence import CHANNEL, ENTRY, Window, allocate_window
 from feedhandler.core.split import Split, allocate_split, find_blocks_nb
+from feedhandler.core.states import State
 from protocols.jit import kernel, outline_kernel
 
 CHUNK = 64

@@ -1,4 +1,5 @@
-"""Log-linear histograms of nanoseconds: rows of an int64 table, written by kernels, read by all.
+"""Log-linear histograms of nanoseconds: rows of an int64 table, written by the kernels of
+`recording.py`, read by all.
 
     histogram  i64[HISTOGRAM_WORDS]:
       [0] count   [1] sum   [2] max   [3..7] unused    the header fills one cache line
@@ -18,16 +19,11 @@ may be ahead of a bucket by the records of a few nanoseconds. Quantiles are inte
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from feedhandler.core.lines import zeros
-from protocols.jit import JIT_ENABLED, kernel
 
 COUNT = 0
 SUM = 1
@@ -47,47 +43,6 @@ P99 = 99_000
 P999 = 99_900
 
 Histogram = NDArray[np.int64]
-
-if TYPE_CHECKING or not JIT_ENABLED:
-
-    def highest_bit(value: int) -> int:
-        """Position of the highest set bit of `value` > 0, counted from 0."""
-        return int(value).bit_length() - 1
-
-else:  # pragma: no cover - a code generator, run by the compiler; the compiled tests use it
-
-    @intrinsic
-    def highest_bit(typingctx, value):  # noqa: ANN001, ANN201, ARG001
-        """Position of the highest set bit of `value` > 0, counted from 0: one instruction."""
-
-        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202, ARG001
-            leading_zeros = builder.ctlz(args[0], ir.IntType(1)(1))
-            return builder.sub(ir.IntType(64)(63), leading_zeros)
-
-        return types.int64(types.int64), codegen
-
-
-@kernel
-def bucket_of_nb(value_ns: int) -> int:
-    """Index of the bucket that counts `value_ns`, which must lie within 0 .. MAX_VALUE_NS."""
-    if value_ns < SUB_BUCKETS:
-        return value_ns
-    shift = highest_bit(value_ns) - SUB_BUCKET_BITS
-    return SUB_BUCKETS * shift + (value_ns >> shift)
-
-
-@kernel
-def record_nb(histogram: Histogram, value_ns: int) -> None:
-    """Count one value; anything outside 0 .. MAX_VALUE_NS counts as the nearest end of that range.
-
-    Shapes:  histogram i64[HISTOGRAM_WORDS], owned by the calling thread.
-    Units:   ns, or those of the histogram's spec.
-    """
-    value = min(max(value_ns, 0), MAX_VALUE_NS)
-    histogram[COUNT] += 1
-    histogram[SUM] += value
-    histogram[MAX] = max(histogram[MAX], value)
-    histogram[HEADER_WORDS + bucket_of_nb(value)] += 1
 
 
 def allocate_histogram() -> Histogram:

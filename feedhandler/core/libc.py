@@ -17,7 +17,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from feedhandler.core.lines import zeros
-from protocols.jit import JIT_ENABLED, kernel
+from protocols.jit import kernel
+from protocols.kernel_cache import JIT_ENABLED
 
 CLOCK_REALTIME = 0
 CLOCK_MONOTONIC = 1

@@ -34,7 +34,6 @@ from feedhandler.core.handover import (
     hear_doubt_nb,
     wake_takers_nb,
 )
-from feedhandler.core.latency import record_nb
 from feedhandler.core.libc import (
     CLOCK_MONOTONIC,
     CLOCK_REALTIME,
@@ -54,9 +53,9 @@ from feedhandler.core.libc import (
     write,
 )
 from feedhandler.core.lines import zeros
+from feedhandler.core.recording import record_nb
 from feedhandler.core.sequence import (
     SNAPSHOT_PAUSE_NS,
-    State,
     Step,
     Stored,
     advance_state_nb,
@@ -69,6 +68,7 @@ from feedhandler.core.sequence import (
 )
 from feedhandler.core.snapshot import MAX_JUMP, Snapshot, load_snapshot_nb
 from feedhandler.core.stages import drain_lanes_nb, has_ticks_nb
+from feedhandler.core.states import State
 from protocols.jit import kernel, outline_kernel
 
 LINES = 3

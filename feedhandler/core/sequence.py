@@ -22,19 +22,8 @@ from numpy.typing import NDArray
 
 from feedhandler.core.libc import copy_bytes_nb
 from feedhandler.core.lines import zeros
+from feedhandler.core.states import State
 from protocols.jit import kernel
-
-
-class State(IntEnum):
-    """State of a channel, as exported."""
-
-    DOWN = 0
-    SYNCING = 1
-    LIVE = 2
-    GAP = 3
-    RECOVERING = 4
-    STALE = 5
-    ENDED = 6
 
 
 class Stored(IntEnum):

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from feedhandler.core.lines import zeros
 from protocols.jit import kernel
 
-SHARDS_MAX = 64
 NUMBERS = 65_536
 """Length of the table of owners: an instrument is looked up by the low 16 bits of its number."""
 

@@ -16,7 +16,7 @@ from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import Agent, Setting, Shard, count_nb, rank_of_nb
 from feedhandler.core.events import Flag, SignalKind
-from feedhandler.core.latency import record_nb
+from feedhandler.core.recording import record_nb
 from feedhandler.core.ring import (
     HEAD,
     TAIL,

@@ -23,12 +23,13 @@ from feedhandler.core.counters import CounterFile, default_counter_path
 from feedhandler.core.counts import COUNT_ROWS, HISTOGRAM_ROWS, Count, Histogram
 from feedhandler.core.engine import Control, Watch
 from feedhandler.core.events import symbol_text
-from feedhandler.core.latency import record_nb, summary
+from feedhandler.core.latency import summary
 from feedhandler.core.receive import (
     Receiver,
     allocate_receiver,
 )
-from feedhandler.core.sequence import State
+from feedhandler.core.recording import record_nb
+from feedhandler.core.states import State
 from feedhandler.server.assemble import engine_count, prepare
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config

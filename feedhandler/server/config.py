@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from feedhandler.core.counts import FUNCTIONS_MAX
-from feedhandler.core.split import SHARDS_MAX
+from feedhandler.core.limits import SHARDS_MAX
 from oms_out.config import OmsConfig, check_ipv4
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]

@@ -30,7 +30,7 @@ from feedhandler.core.receive import (
     run_receiver_nb,
     run_worker_nb,
 )
-from feedhandler.core.sequence import State
+from feedhandler.core.states import State
 from feedhandler.server.assemble import Prepared
 from feedhandler.server.config import EngineConfig
 from feedhandler.server.placing import agent_cpu, lock_memory, place_thread

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.atomics import load_acquire, store_release
-from feedhandler.core.latency import Histogram, allocate_histogram, record_nb
+from feedhandler.core.latency import Histogram, allocate_histogram
 from feedhandler.core.libc import CLOCK_MONOTONIC, clock_ns, usleep
+from feedhandler.core.recording import record_nb
 from protocols.jit import kernel
 
 SLEEP_US = 1_000

@@ -36,13 +36,8 @@ from prometheus_client.registry import Collector
 
 from feedhandler import __version__
 from feedhandler.core.counters import CounterFile, CounterSpec, HistogramSpec
-from feedhandler.core.latency import (
-    SUM,
-    Histogram,
-    allocate_histogram,
-    cumulative_counts,
-    record_nb,
-)
+from feedhandler.core.latency import SUM, Histogram, allocate_histogram, cumulative_counts
+from feedhandler.core.recording import record_nb
 
 PREFIX = "feedhandler_"
 _NS_PER_S = 1_000_000_000

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from feedhandler.server.warmup_apart import compile_apart
-from protocols.jit import CACHE_DIRECTORY, JIT_ENABLED
+from protocols.kernel_cache import CACHE_DIRECTORY, JIT_ENABLED, make_cache_directory
 
 WARMUP_GROUP = "feedhandler.warmups"
 _DONE = "complete"
@@ -39,7 +39,7 @@ def compiling_alone() -> Iterator[None]:
     if not JIT_ENABLED:
         yield
         return
-    CACHE_DIRECTORY.mkdir(parents=True, exist_ok=True)
+    make_cache_directory(CACHE_DIRECTORY)
     with (CACHE_DIRECTORY / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

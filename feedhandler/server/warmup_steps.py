@@ -13,7 +13,7 @@ from feedhandler.core.broadcast import allocate_broadcast, broadcast_close_nb
 from feedhandler.core.engine import Control, Setting, Shard, ShardCapacity, allocate_shard
 from feedhandler.core.events import SIGNAL
 from feedhandler.core.follow import run_follower_nb, run_shard_nb
-from feedhandler.core.latency import allocate_histogram, record_nb
+from feedhandler.core.latency import allocate_histogram
 from feedhandler.core.patterns import imbalance_with_trade
 from feedhandler.core.receive import (
     Receiver,
@@ -22,6 +22,7 @@ from feedhandler.core.receive import (
     run_receiver_nb,
     run_worker_nb,
 )
+from feedhandler.core.recording import record_nb
 from feedhandler.core.ring import ring_take_rows_nb
 from feedhandler.server.assemble import Stages, build_stages, find_adapter, scratch_tables
 from feedhandler.server.hiccup import measure_hiccups_nb, request_stop_nb

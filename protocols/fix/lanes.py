@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from protocols import vectors
 from protocols.fix.spec import DATA_TAG_OF_LENGTH, SOH
-from protocols.jit import JIT_ENABLED
+from protocols.kernel_cache import JIT_ENABLED
 
 FIELDS = 32
 """Fields of a vector."""

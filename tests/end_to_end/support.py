@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from feedhandler.core.counters import CounterFile
-from feedhandler.core.sequence import State
+from feedhandler.core.states import State
 from oms_out.contract import SignalTag
 from oms_out.store import FileStore
 from protocols.fix.message import decode

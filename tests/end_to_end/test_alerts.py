@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from feedhandler.core.sequence import State
+from feedhandler.core.states import State
 from tests.end_to_end.support import scene, wait_for
 from tools.demo.setup import free_ports
 

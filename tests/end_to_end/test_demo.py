@@ -90,7 +90,7 @@ def test_garbage_at_every_port_is_counted_and_changes_nothing():
 @pytest.mark.parametrize("shards", [1, 2])
 def test_a_server_that_starts_late_ends_with_the_same_books(shards: int):
     words = ("--rate", RATE, "--late-start", 2, "--shards", shards)
-    report = run_demo("--seconds", 8, *words)
+    report = run_demo("--seconds", 6, *words)
     assert report["covered_by_snapshot"] > 0
     assert report["snapshots"] > 0
     assert report["applied"] + report["covered_by_snapshot"] == report["sent"] == 8 * RATE

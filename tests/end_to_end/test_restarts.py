@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from feedhandler.core.sequence import State
+from feedhandler.core.states import State
 from oms_out.store import FileStore
 from tests.end_to_end.support import STOP_S, scene, wait_for
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.jit import JIT_ENABLED
+from protocols.kernel_cache import JIT_ENABLED
 from tests.reference.exchange_checker import blocks, check
 from tools.exchange.flow import generate_nb
 from tools.exchange.layout import FlowSettings, allocate_engine

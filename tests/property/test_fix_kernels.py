@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import Status
@@ -174,9 +174,9 @@ def streams(draw: st.DrawFn) -> bytes:
     return b"".join(parts)
 
 
-def assert_same(data: bytes, room: int = 64, **settings: int) -> None:
+def assert_same(data: bytes, room: int = 64, **limits: int) -> None:
     """The kernels find what the twin finds: messages, fields, faults, counts."""
-    decoder = small_decoder(**settings)
+    decoder = small_decoder(**limits)
     found, rest, status = decode_all(data, decoder, room)
     twin = slow_fix.frames(data, BODY_BYTES_MAX)
     assert [(each.start, each.end) for each in found] == twin.found
@@ -233,6 +233,8 @@ def test_the_session_frames_the_same_messages(data: bytes):
         assert framer.garbled_count == decoder.counts[Counter.GARBLED_RUNS]
 
 
+# Each example is as many as its messages have bytes.
+@settings(max_examples=settings.default.max_examples // 4)
 @given(market_data(), market_data())
 def test_every_truncation_waits_for_the_rest(first: bytes, second: bytes):
     data = first + second

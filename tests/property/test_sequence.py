@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from feedhandler.core.counts import Count
 from feedhandler.core.engine import Control
 from feedhandler.core.receive import LINES, _follow_snapshot_nb, skip_hole_nb
-from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE, State, next_hole_nb
+from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE, next_hole_nb
 from feedhandler.core.snapshot import Snapshot
+from feedhandler.core.states import State
 from tests.reference.slow_sequence import SlowSequence
 from tests.unit.feedhandler.core.support import (
     CAPACITY,

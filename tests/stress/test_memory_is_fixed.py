@@ -17,7 +17,7 @@ from feedhandler.core.book.kernels import reset_book_nb
 from feedhandler.core.counts import Count
 from feedhandler.core.events import SIGNAL
 from feedhandler.core.ring import ring_take_rows_nb
-from feedhandler.core.sequence import State
+from feedhandler.core.states import State
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.memory import reserve_memory

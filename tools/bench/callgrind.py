@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from protocols.jit import CACHE_DIRECTORY
+from protocols.kernel_cache import CACHE_DIRECTORY
 
 _ROOT = Path(__file__).resolve().parents[2]
 

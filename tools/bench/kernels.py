@@ -14,9 +14,9 @@ from feedhandler.core.book.apply import (
     prefetch_tick_nb,
 )
 from feedhandler.core.book.layout import Book
-from feedhandler.core.counters import add_nb
 from feedhandler.core.engine import CHUNK, LEVELS_AHEAD
-from feedhandler.core.latency import Histogram, record_nb
+from feedhandler.core.latency import Histogram
+from feedhandler.core.recording import add_nb, record_nb
 from feedhandler.core.ring import Ring, ring_pop_nb, ring_push_nb
 from feedhandler.core.sequence import Window, window_drop_first_nb, window_store_nb
 from protocols.binaryfile.kernels import index_many_nb

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from protocols.jit import outline_kernel
 from protocols.wire import Bytes
+from tools.exchange.day import OPEN_NS
 from tools.exchange.itch_writer import (
     MAX_BLOCK_BYTES,
     write_add_nb,
@@ -19,7 +20,7 @@ from tools.exchange.itch_writer import (
     write_executed_nb,
     write_replace_nb,
 )
-from tools.exchange.layout import OPEN_NS, TICK_PRICE4
+from tools.exchange.layout import TICK_PRICE4
 from tools.exchange.rng import random_nb, seed_state
 from tools.exchange.symbols import ticker_word
 

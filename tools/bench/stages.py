@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from feedhandler.core.api import Venue
 from feedhandler.core.engine import Setting
-from feedhandler.core.sequence import State
+from feedhandler.core.states import State
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.config import ServerConfig, StageConfig
 from feedhandler.server.memory import reserve_memory

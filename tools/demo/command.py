@@ -20,7 +20,7 @@ from rich.table import Table
 
 from feedhandler.core.counters import CounterFile
 from feedhandler.core.latency import format_ns
-from feedhandler.core.sequence import State
+from feedhandler.core.states import State
 from feedhandler.server.errors import ExitCode, UserError
 from feedhandler.server.warmup import warm_up
 from tools.demo.live import LiveTable
@@ -30,7 +30,8 @@ from tools.demo.verdict import judge
 
 app = App(name="demo", help="Exchange, server and OMS client together, with a verdict at the end.")
 
-_STEP_S = 0.5
+_LOOK_S = 0.05
+_STEP_NS = 500_000_000
 _CATCH_UP_S = 30
 _STOP_S = 10
 _LINE_EVERY = 4
@@ -124,6 +125,8 @@ def _run(plan: Plan, *, is_quiet: bool) -> dict[str, Any]:
         _watch(plan, processes, table, counters, is_quiet=is_quiet)
         exits: dict[str, int] = {}
         names = ["server", "oms-client", "exchange"]
+        # The session has ended, so it need not wait for the others; the client must for the server.
+        processes.ask_to_stop("exchange")
         for name in [*names, "garbage"] if options.garbage else names:
             exits[name], _took_ms = processes.stop(name, _STOP_S)
     reports = {name: read_json(plan.report(name)) for name in names}
@@ -171,13 +174,14 @@ def _follow(
     while True:
         elapsed_ns = time.monotonic_ns() - started_ns
         processes.check("server", "exchange", "oms-client")
-        show(elapsed_ns, round_number)
+        if elapsed_ns >= round_number * _STEP_NS:
+            show(elapsed_ns, round_number)
+            round_number = elapsed_ns // _STEP_NS + 1
         if _has_ended(plan, counters) and not processes.is_running("garbage"):
             return
         if elapsed_ns > deadline_s * 1_000_000_000:
             return
-        round_number += 1
-        time.sleep(_STEP_S)
+        time.sleep(_LOOK_S)
 
 
 def _has_ended(plan: Plan, counters: CounterFile) -> bool:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from feedhandler.core.counters import CounterFile
 from feedhandler.core.latency import format_ns, summary
-from feedhandler.core.sequence import State
+from feedhandler.core.states import State
 from tools.demo.processes import read_json
 from tools.demo.setup import Plan
 

@@ -34,6 +34,7 @@ class Processes:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._asked: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +82,7 @@ class Processes:
         given = subprocess.PIPE if has_input else subprocess.DEVNULL
         with self._plan.log(name).open("ab") as log:
             self._children[name] = subprocess.Popen(command, stdin=given, stdout=log, stderr=log)
+        self._asked.discard(name)
 
     def wait_for_server(self) -> CounterFile:
         """The server's counters, once its engine runs."""
@@ -131,14 +133,22 @@ class Processes:
         self._children[name].kill()
         self._children[name].wait()
 
+    def ask_to_stop(self, name: str) -> subprocess.Popen[bytes]:
+        """SIGTERM to a process that still runs, once: a second one could reach it in its last steps,
+        when nothing catches it any more.
+        """
+        child = self._children[name]
+        if child.poll() is None and name not in self._asked:
+            child.send_signal(signal.SIGTERM)
+            self._asked.add(name)
+        return child
+
     def stop(self, name: str, within_s: int) -> tuple[int, int]:
         """SIGTERM, and wait: exit code and how long it took in ms; killed, and code -9, when it
         takes longer.
         """
-        child = self._children[name]
         started_ns = time.monotonic_ns()
-        if child.poll() is None:
-            child.send_signal(signal.SIGTERM)
+        child = self.ask_to_stop(name)
         try:
             code = child.wait(within_s)
         except subprocess.TimeoutExpired:

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from feedhandler.core.split import SHARDS_MAX
+from feedhandler.core.limits import SHARDS_MAX
 from feedhandler.server.errors import ExitCode, UserError
-from tools.exchange.layout import SESSION_S_MAX
+from tools.exchange.day import SESSION_S_MAX
 
 _MARKER = ".feedhandler-demo"
 """A file that says: this folder is a demo's, and what is named as below is its own to delete."""

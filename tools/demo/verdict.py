@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from feedhandler.core.sequence import State
+from feedhandler.core.states import State
 
 Report = dict[str, Any]
 

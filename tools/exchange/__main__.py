@@ -13,8 +13,9 @@ from feedhandler import __version__
 from feedhandler.server.configfile import check_writable, load_config
 from feedhandler.server.errors import ExitCode, UserError, run_cli
 from tools.exchange.config import ExchangeConfig
+from tools.exchange.day import NS_PER_S, SESSION_S_MAX
 from tools.exchange.generate import generate_file
-from tools.exchange.layout import NS_PER_S, SESSION_S_MAX, FlowSettings
+from tools.exchange.layout import FlowSettings
 from tools.exchange.runner import run_exchange
 from tools.exchange.symbols import SYMBOLS_MAX
 from tools.exchange.tape import load_tape

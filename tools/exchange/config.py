@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from tools.exchange.layout import NS_PER_S, SESSION_S_MAX, fits_a_day
+from tools.exchange.day import NS_PER_S, SESSION_S_MAX, fits_a_day
 from tools.exchange.lines import LineFaults
 from tools.exchange.symbols import SYMBOLS_MAX
 

@@ -17,6 +17,7 @@ import numpy as np
 from protocols.jit import kernel, outline_kernel
 from protocols.wire import Bytes
 from tools.exchange import itch_writer as itch
+from tools.exchange.day import NS_PER_S
 from tools.exchange.layout import (
     ATTRIBUTION,
     BASE_TICK,
@@ -41,7 +42,6 @@ from tools.exchange.layout import (
     NEXT_MATCH,
     NO_ASK,
     NO_BID,
-    NS_PER_S,
     QUANTITY,
     RANDOM,
     REFERENCE,

@@ -11,14 +11,9 @@ import msgspec
 import numpy as np
 
 from feedhandler.server.errors import ExitCode, UserError
+from tools.exchange.day import SESSION_S_MAX, fits_a_day
 from tools.exchange.flow import generate_nb
-from tools.exchange.layout import (
-    CLOSING_COUNT,
-    SESSION_S_MAX,
-    FlowSettings,
-    allocate_engine,
-    fits_a_day,
-)
+from tools.exchange.layout import CLOSING_COUNT, FlowSettings, allocate_engine
 from tools.exchange.truth import summary
 
 _BUFFER_BYTES = 4 << 20

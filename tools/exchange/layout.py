@@ -18,18 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.exchange.day import MIDNIGHT_NS, NS_PER_S, OPEN_NS
 from tools.exchange.rng import seed_state
 from tools.exchange.symbols import SYMBOLS_MAX, activity_table, first_price_ticks, ticker_word
 
-NS_PER_S = 1_000_000_000
-OPEN_NS = (9 * 60 + 30) * 60 * NS_PER_S
-"""09:30:00 as nanoseconds since midnight."""
-MIDNIGHT_NS = 24 * 3600 * NS_PER_S
-"""What a stamp of ITCH, nanoseconds since midnight, does not reach."""
-SESSION_S_MAX = 50_000
-"""Longest session on its own clock: until 23:23, as its steps are random and only their mean is
-known beforehand.
-"""
 CLOSING_COUNT = 3
 """System events that close a session."""
 TICK_PRICE4 = 100
@@ -166,11 +158,6 @@ def allocate_engine(settings: FlowSettings) -> Engine:
         step_ns=step_ns,
         type_counts=np.zeros(256, np.int64),
     )
-
-
-def fits_a_day(messages: int, simulated_rate: int) -> bool:
-    """Whether a session of so many messages ends before the midnight of its own clock."""
-    return messages <= SESSION_S_MAX * simulated_rate
 
 
 def _first_state(settings: FlowSettings, random_state: int, step_ns_max: int) -> NDArray[np.int64]:

@@ -26,9 +26,10 @@ from protocols.moldudp64.spec import SESSION_BYTES
 from tools.exchange import lines, rerequests
 from tools.exchange import sender as sending
 from tools.exchange.config import ExchangeConfig, Line
+from tools.exchange.day import NS_PER_S
 from tools.exchange.glimpse_server import GlimpseServer
 from tools.exchange.history import allocate_history
-from tools.exchange.layout import NS_PER_S, FlowSettings, allocate_engine
+from tools.exchange.layout import FlowSettings, allocate_engine
 from tools.exchange.snapshot import allocate_snapshot
 from tools.exchange.tape import Tape, tape_engine, tape_history, truth_so_far
 from tools.exchange.truth import summary

@@ -16,9 +16,10 @@ from feedhandler.core.libc import CLOCK_MONOTONIC, clock_ns, usleep
 from protocols.jit import kernel, outline_kernel
 from protocols.moldudp64.kernels import END_OF_SESSION, HEARTBEAT
 from protocols.wire import Bytes
+from tools.exchange.day import NS_PER_S
 from tools.exchange.flow import finish_early_nb
 from tools.exchange.history import History, extend_history_nb, packet_slice_nb
-from tools.exchange.layout import EMITTED, NS_PER_S, TOTAL, Engine
+from tools.exchange.layout import EMITTED, TOTAL, Engine
 from tools.exchange.lines import (
     ENDS_OFFERED,
     Line,

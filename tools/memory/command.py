@@ -11,8 +11,8 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
+from feedhandler.core.limits import SHARDS_MAX
 from feedhandler.core.receive import allocate_receiver
-from feedhandler.core.split import SHARDS_MAX
 from feedhandler.server.assemble import build_engines, find_adapter
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config

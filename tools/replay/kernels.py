@@ -34,8 +34,9 @@ from feedhandler.core.receive import (
     take_packet_nb,
 )
 from feedhandler.core.ring import ring_size_nb
-from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE, WINDOW_HEAD, State
+from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE, WINDOW_HEAD
 from feedhandler.core.stages import drain_lanes_nb
+from feedhandler.core.states import State
 from protocols.binaryfile.kernels import index_messages_nb
 from protocols.errors import Status
 from protocols.jit import kernel

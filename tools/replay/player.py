@@ -14,7 +14,7 @@ from feedhandler.core.events import SIGNAL
 from feedhandler.core.lines import zeros
 from feedhandler.core.receive import Receiver, allocate_receiver
 from feedhandler.core.ring import HEAD, ring_take_rows_nb
-from feedhandler.core.sequence import State
+from feedhandler.core.states import State
 from feedhandler.server.assemble import (
     Stages,
     apply_priority,

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from feedhandler.core.counters import CounterFile, CounterSpec, HistogramSpec
 from feedhandler.core.latency import format_ns, since, summary
-from feedhandler.core.sequence import State
+from feedhandler.core.states import State
 
 _NS_PER_S = 1_000_000_000
 _CHANNEL_STATES = {int(state): state.name for state in State}

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from feedhandler.core.sequence import State
+from feedhandler.core.states import State
 from feedhandler.server.tables import counter_specs
 from oms_out.contract import SignalTag
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protocols import jit
-from protocols.jit import JIT_ENABLED, kernel, outline_kernel
+from protocols.jit import kernel, outline_kernel
+from protocols.kernel_cache import JIT_ENABLED
 from protocols.wire import read_u16_nb
 
 
@@ -38,37 +38,6 @@ def test_kernels_run_as_plain_python_with_the_jit_off():
     command = [sys.executable, "-c", source]
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert output.stdout.split() == ["function", str(0xFFFE)]
-
-
-def test_each_copy_of_the_source_has_a_cache_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    found = []
-    for name in ("one", "two"):
-        (tmp_path / name / "protocols").mkdir(parents=True)
-        (tmp_path / name / "protocols" / "wire.py").write_text("same")
-        monkeypatch.setattr(jit, "_ROOT", tmp_path / name)
-        found += [jit._source_digest(), jit._source_digest()]
-    assert found[0] == found[1]
-    assert found[2] == found[3]
-    assert found[0] != found[2]
-
-
-def test_the_cache_lies_where_it_is_told_to_and_is_made_when_it_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    monkeypatch.setattr(jit.config, "CACHE_DIR", str(tmp_path / "kept"))
-    found = jit._cache_directory(is_used=False)
-    assert found.parent == tmp_path / "kept" / "feedhandler"
-    assert not found.exists()
-    assert jit._cache_directory(is_used=True) == found
-    assert found.is_dir()
-    (tmp_path / "file").touch()
-    monkeypatch.setattr(jit.config, "CACHE_DIR", str(tmp_path / "file"))
-    with pytest.raises(SystemExit) as caught:
-        jit._cache_directory(is_used=True)
-    assert caught.value.code == 73
-    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.compiled_only

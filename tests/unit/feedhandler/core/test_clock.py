@@ -16,7 +16,8 @@ from feedhandler.core.clock import (
     now_ns_nb,
 )
 from feedhandler.core.libc import CLOCK_REALTIME, clock_ns
-from protocols.jit import JIT_ENABLED, kernel
+from protocols.jit import kernel
+from protocols.kernel_cache import JIT_ENABLED
 
 MS = 1_000_000
 STEPS_PER_NS = 3

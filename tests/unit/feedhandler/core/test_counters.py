@@ -13,10 +13,10 @@ from feedhandler.core.counters import (
     CounterSpec,
     Header,
     HistogramSpec,
-    add_nb,
     default_counter_path,
 )
-from feedhandler.core.latency import COUNT, HISTOGRAM_WORDS, MAX, SUM, record_nb
+from feedhandler.core.latency import COUNT, HISTOGRAM_WORDS, MAX, SUM
+from feedhandler.core.recording import add_nb, record_nb
 
 COUNTERS = (
     CounterSpec("packets_received", "", "Packets.", labels=(("channel", "1"), ("line", "a"))),

@@ -14,15 +14,14 @@ from feedhandler.core.latency import (
     SUM,
     allocate_histogram,
     bucket_bounds,
-    bucket_of_nb,
     cumulative_counts,
     format_ns,
     merged,
     percentile,
-    record_nb,
     since,
     summary,
 )
+from feedhandler.core.recording import bucket_of_nb, record_nb
 from tests.reference.slow_histogram import SlowHistogram
 
 values_ns = st.one_of(st.integers(-5, 100), st.integers(0, 2**41), st.integers(-(2**62), 2**62))

@@ -16,7 +16,8 @@ from feedhandler.core.receive import (
     BEAT_STEADY,
     skip_hole_nb,
 )
-from feedhandler.core.sequence import WINDOW_COUNT, State
+from feedhandler.core.sequence import WINDOW_COUNT
+from feedhandler.core.states import State
 from protocols.itch50.codec import encode
 from tests.unit.feedhandler.core.support import (
     BOOK,

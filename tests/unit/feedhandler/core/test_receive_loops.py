@@ -22,8 +22,8 @@ from feedhandler.core.receive import (
     run_receiver_nb,
     run_worker_nb,
 )
-from feedhandler.core.sequence import State
-from protocols.jit import JIT_ENABLED
+from feedhandler.core.states import State
+from protocols.kernel_cache import JIT_ENABLED
 from tests.unit.feedhandler.core.support import (
     CAPACITY,
     LINE_A,

@@ -14,8 +14,9 @@ from feedhandler.core.events import Flag
 from feedhandler.core.receive import (
     _follow_snapshot_nb,
 )
-from feedhandler.core.sequence import SNAPSHOT_TRIES, WINDOW_COUNT, State
+from feedhandler.core.sequence import SNAPSHOT_TRIES, WINDOW_COUNT
 from feedhandler.core.snapshot import Snapshot, load_snapshot_nb
+from feedhandler.core.states import State
 from tests.unit.feedhandler.core.support import (
     CAPACITY,
     NEVER,

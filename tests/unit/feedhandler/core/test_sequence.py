@@ -13,7 +13,6 @@ from feedhandler.core.sequence import (
     SNAPSHOT_TRIES,
     WINDOW_COUNT,
     WINDOW_FREE,
-    State,
     Step,
     Stored,
     Window,
@@ -28,6 +27,7 @@ from feedhandler.core.sequence import (
     window_end_nb,
     window_store_nb,
 )
+from feedhandler.core.states import State
 
 NOW = 1_000_000
 DOWN, SYNCING, LIVE, GAP, RECOVERING, STALE, ENDED = State

@@ -8,7 +8,7 @@ from msgspec import structs
 from feedhandler.core.broadcast import is_closed_nb
 from feedhandler.core.engine import Control, Setting
 from feedhandler.core.receive import allocate_receiver
-from feedhandler.core.sequence import State
+from feedhandler.core.states import State
 from feedhandler.server.assemble import prepare
 from feedhandler.server.engines import Engines
 from tests.unit.feedhandler.server.test_assemble import SMALL, server_config

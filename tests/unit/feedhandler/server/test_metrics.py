@@ -7,8 +7,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from feedhandler import __version__
-from feedhandler.core.counters import CounterFile, CounterSpec, HistogramSpec, add_nb
-from feedhandler.core.latency import COUNT, MAX, allocate_histogram, record_nb
+from feedhandler.core.counters import CounterFile, CounterSpec, HistogramSpec
+from feedhandler.core.latency import COUNT, MAX, allocate_histogram
+from feedhandler.core.recording import add_nb, record_nb
 from feedhandler.server.metrics import BOUNDS_NS, GcPauseMeter, MetricsPage
 
 COUNTERS = (

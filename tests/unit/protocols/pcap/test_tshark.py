@@ -21,6 +21,9 @@ from tests.unit.protocols.pcap.support import (
     save,
 )
 
+# What it says of the bytes does not depend on who wrote them.
+pytestmark = pytest.mark.compiled_only
+
 Tshark = Callable[..., list[str]]
 NAMES = ["a.pcap", "a.pcapng", "a.pcap.gz"]
 

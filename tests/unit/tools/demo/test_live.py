@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from feedhandler.core.counters import CounterFile
-from feedhandler.core.latency import record_nb
-from feedhandler.core.sequence import State
+from feedhandler.core.recording import record_nb
+from feedhandler.core.states import State
 from feedhandler.server.tables import counter_specs, histogram_specs
 from tools.demo import live
 from tools.demo.live import LiveTable

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from feedhandler.core.sequence import State
+from feedhandler.core.states import State
 from tools.demo.verdict import judge
 
 DROP_REASONS = (

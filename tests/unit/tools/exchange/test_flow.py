@@ -8,20 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protocols.jit import JIT_ENABLED
+from protocols.kernel_cache import JIT_ENABLED
 from tests.reference.exchange_checker import blocks, check
+from tools.exchange.day import MIDNIGHT_NS, NS_PER_S, SESSION_S_MAX, fits_a_day
 from tools.exchange.flow import CLOSING_EVENTS, generate_nb, halt_interval_nb
 from tools.exchange.layout import (
     CLOCK_NS,
     CLOSING_COUNT,
     LIVE,
-    MIDNIGHT_NS,
-    NS_PER_S,
     RANDOM,
-    SESSION_S_MAX,
     FlowSettings,
     allocate_engine,
-    fits_a_day,
 )
 from tools.exchange.rng import random_nb
 

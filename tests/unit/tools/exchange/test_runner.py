@@ -15,7 +15,7 @@ import pytest
 
 from feedhandler.server.errors import UserError
 from protocols.glimpse.spec import decode_end_of_snapshot
-from protocols.jit import JIT_ENABLED
+from protocols.kernel_cache import JIT_ENABLED
 from protocols.moldudp64.codec import Request, decode_packet, encode_request
 from protocols.soupbintcp import session as soup
 from tests.reference.exchange_checker import Checker, check

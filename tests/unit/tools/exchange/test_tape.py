@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from feedhandler.server.errors import DataError, ExitCode
-from protocols.jit import JIT_ENABLED
+from protocols.kernel_cache import JIT_ENABLED
 from protocols.moldudp64.codec import Request, decode_packet, encode_request
 from tests.reference.exchange_checker import blocks
 from tests.unit.tools.exchange.support import Receiver, reached, run_with, until

@@ -2,7 +2,7 @@
 
 import pytest
 
-from protocols.jit import JIT_ENABLED
+from protocols.kernel_cache import JIT_ENABLED
 from tools.exchange import sender as sending
 from tools.exchange.flow import generate_nb
 from tools.exchange.warmup import warm_up

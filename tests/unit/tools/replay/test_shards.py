@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from feedhandler.core.events import BBO
-from feedhandler.core.split import SHARDS_MAX
+from feedhandler.core.limits import SHARDS_MAX
 from tests.unit.tools.replay.shards import replay_by, same
 from tests.unit.tools.replay.support import (
     Datagram,

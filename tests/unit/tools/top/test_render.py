@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from feedhandler.core.counters import CounterFile, CounterSpec, HistogramSpec, add_nb
-from feedhandler.core.latency import record_nb
-from feedhandler.core.sequence import State
+from feedhandler.core.counters import CounterFile, CounterSpec, HistogramSpec
+from feedhandler.core.recording import add_nb, record_nb
+from feedhandler.core.states import State
 from feedhandler.server.errors import ExitCode, UserError
 from tools.top.command import is_running, top, watch
 from tools.top.render import format_value, group_of, rate_per_s, render_table, take_sample

@@ -1,0 +1,4 @@
+"""Limits that configurations are held against; known without loading a compiler."""
+
+SHARDS_MAX = 64
+"""Engines of a server, each with threads and instruments of its own."""
