@@ -134,8 +134,8 @@ class Processes:
         self._children[name].wait()
 
     def ask_to_stop(self, name: str) -> subprocess.Popen[bytes]:
-        """SIGTERM to a process that still runs, once: a second one could reach it in its last steps,
-        when nothing catches it any more.
+        """SIGTERM to a process that still runs, once: in its last steps nothing catches a second
+        one.
         """
         child = self._children[name]
         if child.poll() is None and name not in self._asked:
