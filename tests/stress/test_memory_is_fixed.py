@@ -4,7 +4,6 @@ plane does not stop it.
 
 import ctypes
 import gc
-import resource
 import threading
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ from feedhandler.server.configfile import load_config
 from feedhandler.server.memory import reserve_memory
 from protocols.binaryfile.reader import load_bytes
 from protocols.errors import Status
+from tools.bench.day import page_faults, resident_bytes
 from tools.exchange.generate import generate_file
 from tools.exchange.layout import FlowSettings
 from tools.replay.kernels import FOREVER_NS, Cursor, replay_blocks_nb
@@ -53,16 +53,6 @@ def allocated_bytes() -> int:
     mallinfo.restype = MallInfo
     found = mallinfo()
     return int(found.uordblks + found.hblkhd)
-
-
-def resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
-
-
-def page_faults() -> int:
-    used = resource.getrusage(resource.RUSAGE_THREAD)
-    return used.ru_minflt + used.ru_majflt
 
 
 class MessagePath:

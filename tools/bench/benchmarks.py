@@ -43,6 +43,8 @@ from tools.bench.kernels import (
 )
 from tools.bench.measure import Benchmark, Run, Timing, Workload, timed
 from tools.bench.peers import peer
+from tools.bench.stages import replay_with_stages
+from tools.bench.ticks import ticks_file
 from tools.exchange.flow import generate_nb
 from tools.exchange.layout import FlowSettings, allocate_engine
 from tools.replay.replay import Replay
@@ -223,6 +225,8 @@ BENCHMARKS = (
     Benchmark("book_deep", "message to book, best prices", books("deep")),
     Benchmark("book_million", "message to book, best prices", books("million")),
     Benchmark("replay_file", "message, all stages", replay_file),
+    Benchmark("replay_stages", "message, with breaker and pattern", replay_with_stages),
+    Benchmark("replay_nautilus", "tick to a strategy", peer("nautilus", ticks_file), is_peer=True),
     Benchmark("exchange_generate", "message made and matched", exchange_generate),
     Benchmark("ring_one_thread", "push and pop", ring_one_thread),
     Benchmark("ring_two_threads", "item, thread to thread", ring_two_threads),

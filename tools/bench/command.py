@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +20,7 @@ from feedhandler.server.errors import ExitCode, UserError
 from feedhandler.server.hiccup import HiccupMeter
 from tools.bench.benchmarks import BENCHMARKS
 from tools.bench.callgrind import why_not
+from tools.bench.day import DAY_MAX, DAY_MIN, MESSAGES_A_BATCH, Part, run_day
 from tools.bench.instructions import count_instructions
 from tools.bench.measure import (
     RUNS,
@@ -54,6 +56,7 @@ _MESSAGES_QUICK = 1_000_000
 _LOOPS = 20_000_000
 _LOOPS_QUICK = 2_000_000
 _PLAIN_WIDTH = 120
+_DAY_MESSAGES = 300_000_000
 
 app = App(name="bench", help="Measure what one operation of each part costs on this machine.")
 
@@ -165,6 +168,51 @@ def time_of_stages(
         if output:
             output.write(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     return ExitCode.OK
+
+
+@app.command(name="day")
+def long_day(
+    *,
+    messages: Annotated[int, Parameter(validator=Number(gte=DAY_MIN, lte=DAY_MAX))] = _DAY_MESSAGES,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> int:
+    """Make and work on the messages of a long day, and show that neither memory nor time grows.
+
+    Parameters
+    ----------
+    messages
+        In all; the default is 8 hours of 10,000 a second, which takes about a minute.
+    json_file
+        File for the same results as one JSON object.
+    """
+    with ExitStack() as stack:
+        output = stack.enter_context(open_output(json_file)) if json_file else None
+        with _hiccups() as hiccups:
+            parts = run_day(messages)
+        report = _make_report([], hiccups, quick=False)
+        del report["benchmarks"]
+        report["messages"] = sum(part.messages for part in parts)
+        report["parts"] = [part.as_json() for part in parts]
+        _print_day(parts, report)
+        if output:
+            output.write(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    return ExitCode.OK
+
+
+def _print_day(parts: Sequence[Part], report: dict[str, Any]) -> None:
+    console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
+    table = Table(
+        title=f"a day in {len(parts)} parts; ns a message, over {MESSAGES_A_BATCH:,} each"
+    )
+    headings = ("messages", "signals", "p50", "p99", "resident bytes", "page faults")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for part in parts:
+        costs = (format_tenths(part.p50), format_tenths(part.p99))
+        memory = (f"{part.resident_bytes:,}", f"{part.page_faults:,}")
+        table.add_row(f"{part.messages:,}", f"{part.signals:,}", *costs, *memory)
+    console.print(table)
+    _print_machine(console, report)
 
 
 def _count_stages() -> dict[str, int]:

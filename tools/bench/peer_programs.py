@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter_ns
+from typing import Any
 
 _ENTRIES, _PRICE, _SIZE = 268, 270, 271
 _FIX_START = b"8=FIX"
@@ -112,6 +113,78 @@ def quickfix(path: Path, messages: int) -> Callable[[], int]:
     return run
 
 
+def nautilus(path: Path, messages: int) -> Callable[[], int]:
+    """Ticks through the backtest engine of NautilusTrader (Rust and Cython) to a strategy that
+    looks for an imbalance of the best quantities when a trade comes, as our pattern does. Its
+    objects are made before, by its own constructors.
+    """
+    import numpy as np
+    from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
+    from nautilus_trader.config import LoggingConfig
+    from nautilus_trader.model.currencies import USD
+    from nautilus_trader.model.data import QuoteTick, TradeTick
+    from nautilus_trader.model.enums import AccountType, AggressorSide, OmsType
+    from nautilus_trader.model.identifiers import TradeId, Venue
+    from nautilus_trader.model.objects import Money, Price, Quantity
+    from nautilus_trader.test_kit.providers import TestInstrumentProvider
+    from nautilus_trader.trading.strategy import Strategy
+
+    class Imbalance(Strategy):  # type: ignore[misc]
+        """Counts what it would signal."""
+
+        def __init__(self, instruments: list[object]) -> None:
+            super().__init__()
+            self.instruments, self.signals = instruments, 0
+            self.best: dict[object, Any] = {}
+
+        def on_start(self) -> None:
+            for each in self.instruments:
+                self.subscribe_quote_ticks(each)
+                self.subscribe_trade_ticks(each)
+
+        def on_quote_tick(self, tick: object) -> None:
+            self.best[tick.instrument_id] = tick  # type: ignore[attr-defined]
+
+        def on_trade_tick(self, tick: object) -> None:
+            best = self.best.get(tick.instrument_id)  # type: ignore[attr-defined]
+            if best is not None:
+                bid, ask = best.bid_size.as_double(), best.ask_size.as_double()
+                self.signals += abs(bid - ask) * 10_000 > 6_000 * (bid + ask)
+
+    rows = np.load(path)[:messages].tolist()
+    bare = LoggingConfig(bypass_logging=True)
+    engine = BacktestEngine(config=BacktestEngineConfig(logging=bare))
+    venue = Venue("XNAS")
+    engine.add_venue(venue, OmsType.NETTING, AccountType.MARGIN, [Money(1_000_000, USD)])
+    names: dict[int, object] = {}
+    for number in sorted({row[0] for row in rows}):
+        equity = TestInstrumentProvider.equity(symbol=f"S{number}", venue="XNAS")
+        engine.add_instrument(equity)
+        names[number] = equity.id
+    ticks: list[object] = []
+    for number, is_trade, ts_ns, bid, bid_qty, ask, ask_qty, price, qty in rows:
+        if is_trade:
+            side, trade = AggressorSide.NO_AGGRESSOR, TradeId(str(len(ticks)))
+            at, size = Price(price / 10_000, 2), Quantity.from_int(max(qty, 1))
+            ticks.append(TradeTick(names[number], at, size, side, trade, ts_ns, ts_ns))
+        else:
+            prices = (Price(each / 10_000, 2) for each in (bid, ask))
+            sizes = (Quantity.from_int(each) for each in (bid_qty, ask_qty))
+            ticks.append(QuoteTick(names[number], *prices, *sizes, ts_ns, ts_ns))
+    engine.add_data(ticks)
+    strategy = Imbalance(list(names.values()))
+    engine.add_strategy(strategy)
+
+    def run() -> int:
+        engine.reset()
+        engine.run()
+        if engine.iteration != len(ticks) or not strategy.signals:
+            raise ValueError(f"{engine.iteration} of {len(ticks)}, {strategy.signals} signals")
+        return len(ticks)
+
+    return run
+
+
 def _dictionary_with_rpt_seq(path: Path) -> Path:
     """QuickFIX's dictionary, in which an entry of X may carry RptSeq (83): the entries would end at
     it otherwise.
@@ -137,6 +210,7 @@ PROGRAMS: dict[str, Callable[[Path, int], Callable[[], int]]] = {
     "itch_book": itch_book,
     "simplefix": simplefix,
     "quickfix": quickfix,
+    "nautilus": nautilus,
 }
 
 

@@ -41,6 +41,10 @@ class Options:
 
     seconds: Annotated[int, _option("How long the exchange sends.", 1, SESSION_S_MAX)] = 20
     rate: Annotated[int, _option("Messages a second.", 1, 100_000_000)] = 100_000
+    burst: Annotated[
+        int,
+        _option("So many times the rate for 1 ms in every 20; the mean stays the rate.", 1, 20),
+    ] = 1
     tape: Annotated[
         Path | None, Parameter(help="Session of `exchange generate` to send, instead of one made.")
     ] = None
@@ -255,6 +259,7 @@ def _exchange_toml(plan: Plan) -> str:
         "seed": options.seed,
         "symbols": options.symbols,
         "rate": options.rate,
+        "burst_factor": options.burst,
         "simulated_rate": options.rate,
         "seconds": options.seconds,
         "start_delay_ms": 100,

@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 
 from tools.exchange.day import NS_PER_S, SESSION_S_MAX, fits_a_day
 from tools.exchange.lines import LineFaults
+from tools.exchange.pace import Pace, allocate_pace
 from tools.exchange.symbols import SYMBOLS_MAX
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -32,6 +33,14 @@ class Flow(Struct, frozen=True, forbid_unknown_fields=True):
     symbols: Annotated[int, Meta(ge=1, le=SYMBOLS_MAX)] = 100
     rate: Annotated[int, Meta(ge=1, le=100_000_000)] = 100_000
     """Messages sent in a second."""
+    burst_factor: Annotated[int, Meta(ge=1, le=1_000)] = 1
+    """How many times its share each burst has; the other messages are so much rarer that the rate
+    stays. 1 for no bursts.
+    """
+    burst_us: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
+    """Length of a burst."""
+    burst_every_ms: Annotated[int, Meta(ge=1, le=60_000)] = 20
+    """Time from one burst to the next."""
     simulated_rate: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 100_000
     """Messages in a second of the session's own clock: with seed, symbols, orders_per_symbol and
     the number of messages it decides every byte, whatever `rate` is.
@@ -52,6 +61,21 @@ class Flow(Struct, frozen=True, forbid_unknown_fields=True):
                 f"{self.total} messages at a simulated_rate of {self.simulated_rate} last beyond"
                 f" midnight: {SESSION_S_MAX * self.simulated_rate} at most, or a higher rate"
             )
+        if (
+            self.burst_factor > 1
+            and self.burst_factor * self.burst_us > 1_000 * self.burst_every_ms
+        ):
+            raise ValueError(
+                f"bursts of {self.burst_us} us with {self.burst_factor} times their share are more"
+                f" than all messages of {self.burst_every_ms} ms: make burst_every_ms longer"
+            )
+
+    @property
+    def pace(self) -> Pace:
+        """When its messages are due."""
+        return allocate_pace(
+            self.rate, self.burst_factor, 1_000 * self.burst_us, 1_000_000 * self.burst_every_ms
+        )
 
     @property
     def total(self) -> int:

@@ -122,7 +122,8 @@ def allocate_sender(
         ),
         rerequests.allocate_rerequests(sockets.rerequest.fileno(), session, history),
         allocate_snapshot(engine),
-        *sending.allocate_words(config.flow.rate, _NOT_YET, config.session.heartbeat_ms * 10**6),
+        config.flow.pace,
+        *sending.allocate_words(_NOT_YET, config.session.heartbeat_ms * 10**6),
     )
 
 

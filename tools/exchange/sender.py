@@ -1,6 +1,6 @@
 """The sender: generates what is due, puts it on both lines, answers requests, takes snapshots.
 
-Open loop: message i (from 0) is due at start + i / rate, however late the ones before it were; what
+Open loop: message i (from 0) is due when `pace.py` says, however late the ones before it were; what
 is late is sent at once, and how late is recorded. One thread runs `run_slice_nb` over and over; the
 loop sleeps between bursts, so it leaves the processor to those who read the feed. The words of
 `control` and `progress` are shared with the main thread, which only sets flags and reads figures.
@@ -16,7 +16,6 @@ from feedhandler.core.libc import CLOCK_MONOTONIC, clock_ns, usleep
 from protocols.jit import kernel, outline_kernel
 from protocols.moldudp64.kernels import END_OF_SESSION, HEARTBEAT
 from protocols.wire import Bytes
-from tools.exchange.day import NS_PER_S
 from tools.exchange.flow import finish_early_nb
 from tools.exchange.history import History, extend_history_nb, packet_slice_nb
 from tools.exchange.layout import EMITTED, TOTAL, Engine
@@ -29,6 +28,7 @@ from tools.exchange.lines import (
     offer_notice_nb,
     offer_packet_nb,
 )
+from tools.exchange.pace import Pace, due_count_nb, due_ns_nb
 from tools.exchange.rerequests import PAYLOAD_BYTES_MAX, RerequestServer, serve_rerequests_nb
 from tools.exchange.snapshot import write_snapshot_nb
 
@@ -55,10 +55,9 @@ RUNNING = 1
 ENDED = 2
 
 # Words of `settings`.
-RATE = 0
-START_NS = 1
-HEARTBEAT_NS = 2
-_SETTING_WORDS = 4
+START_NS = 0
+HEARTBEAT_NS = 1
+_SETTING_WORDS = 2
 
 # Words of `progress`, written by the sender.
 SENT = 0
@@ -89,36 +88,22 @@ class Sender(NamedTuple):
     line_b: Line
     rerequests: RerequestServer
     snapshot: Bytes
+    pace: Pace
     control: NDArray[np.int64]
     settings: NDArray[np.int64]
     progress: NDArray[np.int64]
 
 
 def allocate_words(
-    rate: int, start_ns: int, heartbeat_ns: int
+    start_ns: int, heartbeat_ns: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """`control`, `settings` and `progress` of a sender whose first message is due at `start_ns` of
     the monotonic clock.
     """
     settings = np.zeros(_SETTING_WORDS, np.int64)
-    settings[RATE] = rate
     settings[START_NS] = start_ns
     settings[HEARTBEAT_NS] = heartbeat_ns
     return np.zeros(_CONTROL_WORDS, np.int64), settings, np.zeros(_PROGRESS_WORDS, np.int64)
-
-
-@kernel
-def due_count_nb(rate: int, elapsed_ns: int) -> int:
-    """Messages due `elapsed_ns` after the first one was; in two parts, to stay in 64 bits."""
-    if elapsed_ns < 0:
-        return 0
-    return elapsed_ns // NS_PER_S * rate + (elapsed_ns % NS_PER_S) * rate // NS_PER_S + 1
-
-
-@kernel
-def due_ns_nb(rate: int, index: int) -> int:
-    """When message `index` (from 0) is due, in ns after the first one."""
-    return index // rate * NS_PER_S + (index % rate) * NS_PER_S // rate
 
 
 @outline_kernel
@@ -152,9 +137,8 @@ def _send_due_nb(sender: Sender, now_ns: int, stopping: int) -> int:
     """Generate the messages that are due, BURST_MESSAGES at most, and offer them to both lines."""
     engine = sender.engine
     emitted = engine.state[EMITTED]
-    rate = sender.settings[RATE]
     elapsed_ns = now_ns - sender.settings[START_NS]
-    due = min(due_count_nb(rate, elapsed_ns), engine.state[TOTAL])
+    due = min(due_count_nb(sender.pace, elapsed_ns), engine.state[TOTAL])
     if stopping != 0:
         due = engine.state[TOTAL]
     if due <= emitted:
@@ -179,7 +163,7 @@ def _send_due_nb(sender: Sender, now_ns: int, stopping: int) -> int:
 def _record_progress_nb(sender: Sender, emitted: int, last: int, now_ns: int) -> None:
     """Write down what was sent and how late; tell when it was the last."""
     progress = sender.progress
-    lateness_ns = now_ns - sender.settings[START_NS] - due_ns_nb(sender.settings[RATE], emitted)
+    lateness_ns = now_ns - sender.settings[START_NS] - due_ns_nb(sender.pace, emitted)
     progress[SENT] = last
     progress[LAST_SENT_NS] = now_ns
     # Closing early sends messages before their time, which isn't late.
@@ -227,7 +211,7 @@ def _take_snapshot_nb(sender: Sender) -> None:
 def _behind_nb(sender: Sender, now_ns: int) -> int:
     """1 when a burst's worth of messages is due already, so that there is no time to sleep."""
     engine = sender.engine
-    due = due_count_nb(sender.settings[RATE], now_ns - sender.settings[START_NS])
+    due = due_count_nb(sender.pace, now_ns - sender.settings[START_NS])
     due = min(due, engine.state[TOTAL])
     return 1 if due - engine.state[EMITTED] >= BURST_MESSAGES else 0
 
@@ -242,7 +226,7 @@ def _sleep_nb(sender: Sender) -> None:
     engine = sender.engine
     wait_us = np.int64(SLEEP_US_MAX)
     if engine.state[EMITTED] < engine.state[TOTAL]:
-        due_ns = sender.settings[START_NS] + due_ns_nb(sender.settings[RATE], engine.state[EMITTED])
+        due_ns = sender.settings[START_NS] + due_ns_nb(sender.pace, engine.state[EMITTED])
         wait_us = min(wait_us, (due_ns - now_ns) // 1000)
     sender.progress[SLEEPS] += 1
     usleep(max(wait_us, SLEEP_US_MIN))

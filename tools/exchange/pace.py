@@ -1,0 +1,76 @@
+"""When messages are due: at an even rate, or in bursts that leave the mean as it is.
+
+Of every EVERY_NS the first BURST_NS have BURST_FACTOR times as many messages as the mean asks for,
+what is left of the time has what is left of the messages. So that an even rate has as many due,
+time is stretched within a burst and compressed behind it; both meet where the next one begins.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols.jit import kernel
+from tools.exchange.day import NS_PER_S
+
+# Words of a pace.
+RATE, BURST_FACTOR, BURST_NS, EVERY_NS = range(4)
+
+Pace = NDArray[np.int64]
+
+
+def allocate_pace(rate: int, burst_factor: int = 1, burst_ns: int = 0, every_ns: int = 0) -> Pace:
+    """A pace, i64[4], of `rate` messages a second; without bursts where the factor is 1. The bursts
+    may have all messages (burst_factor * burst_ns == every_ns), but not more.
+    """
+    if burst_factor == 1:
+        burst_ns = every_ns = 0
+    return np.array([rate, burst_factor, burst_ns, every_ns], np.int64)
+
+
+@kernel
+def even_ns_nb(pace: Pace, elapsed_ns: int) -> int:
+    """When an even rate has as many messages due as there are at `elapsed_ns` from 0 on."""
+    every_ns = pace[EVERY_NS]
+    if every_ns == 0:
+        return elapsed_ns
+    burst_ns, factor = pace[BURST_NS], pace[BURST_FACTOR]
+    begin_ns = elapsed_ns // every_ns * every_ns
+    within_ns = elapsed_ns - begin_ns
+    if within_ns < burst_ns:
+        return begin_ns + factor * within_ns
+    left_ns = every_ns - factor * burst_ns
+    behind_ns = within_ns - burst_ns
+    # Where a burst has all messages, the next one's first is not due before that begins.
+    even_ns = factor * burst_ns + behind_ns * left_ns // (every_ns - burst_ns)
+    return begin_ns + min(even_ns, every_ns - 1)
+
+
+@kernel
+def elapsed_ns_nb(pace: Pace, even_ns: int) -> int:
+    """The first time for which `even_ns_nb` gives `even_ns` or more."""
+    every_ns = pace[EVERY_NS]
+    if every_ns == 0:
+        return even_ns
+    burst_ns, factor = pace[BURST_NS], pace[BURST_FACTOR]
+    begin_ns = even_ns // every_ns * every_ns
+    within_ns = even_ns - begin_ns
+    if within_ns <= factor * burst_ns:
+        return begin_ns + (within_ns + factor - 1) // factor
+    left_ns = every_ns - factor * burst_ns
+    behind_ns = within_ns - factor * burst_ns
+    return begin_ns + burst_ns + (behind_ns * (every_ns - burst_ns) + left_ns - 1) // left_ns
+
+
+@kernel
+def due_count_nb(pace: Pace, elapsed_ns: int) -> int:
+    """Messages due `elapsed_ns` after the first one was; in two parts, to stay in 64 bits."""
+    if elapsed_ns < 0:
+        return 0
+    rate, even_ns = pace[RATE], even_ns_nb(pace, elapsed_ns)
+    return even_ns // NS_PER_S * rate + (even_ns % NS_PER_S) * rate // NS_PER_S + 1
+
+
+@kernel
+def due_ns_nb(pace: Pace, index: int) -> int:
+    """When message `index` (from 0) is due, in ns after the first one."""
+    rate = pace[RATE]
+    return elapsed_ns_nb(pace, index // rate * NS_PER_S + (index % rate) * NS_PER_S // rate)
