@@ -102,7 +102,8 @@ SERVER_WORDS: Words = {
         "worker_cpu": "CPU of the worker's thread, of the first one of several shards, whose "
         "others have the next CPUs; -1: any",
         "realtime_priority": 'of the engine\'s threads in SCHED_FIFO, with `idle = "backoff"` '
-        "only; 0: none",
+        "only; 0: none; the kernel stops threads that have work all the time for 50 ms a second"
+        " (`kernel.sched_rt_runtime_us`)",
         "lock_memory": "keep all memory from being paged out (mlockall)",
     },
     "BudgetConfig": {
@@ -158,6 +159,7 @@ EXCHANGE_WORDS: Words = {
     "Session": {
         "id": "1 to 10 letters and digits",
         "heartbeat_ms": "idle time of a line after which it carries a heartbeat",
+        "payload_bytes": "most that a packet holds behind its header; above 1,400: jumbo frames",
         "end_linger_s": "how long requests and snapshots are answered after the last message",
     },
     "Flow": {

@@ -198,7 +198,8 @@ def apply_settings(shard: Shard, engine: EngineConfig, budgets: BudgetConfig) ->
     """Idle strategy and budgets."""
     settings = shard.settings
     settings[Setting.TIMED] = 1
-    settings[Setting.IDLE] = Idle[engine.idle.upper()]
+    idle = "REST" if engine.realtime_priority else engine.idle.upper()
+    settings[Setting.IDLE] = Idle[idle]
     settings[Setting.BOOK_BUDGET_NS] = budgets.book_ns
     settings[Setting.BREAKER_BUDGET_NS] = budgets.breakers_ns
     settings[Setting.PATTERN_BUDGET_NS] = budgets.patterns_ns

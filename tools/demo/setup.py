@@ -11,6 +11,7 @@ from cyclopts.validators import Number
 
 from feedhandler.core.limits import SHARDS_MAX
 from feedhandler.server.errors import ExitCode, UserError
+from protocols.moldudp64.spec import HEADER_BYTES
 from tools.exchange.day import SESSION_S_MAX
 
 _MARKER = ".feedhandler-demo"
@@ -32,6 +33,8 @@ def _option(help_text: str, low: float, high: float, name: str | None = None) ->
 # Memory that is taken is touched at start: an eighth of the defaults is enough for 100 symbols, and
 # there a second earlier.
 _OWN_SESSION = {"instruments": 1_024, "orders": 1 << 22, "level_blocks": 1 << 16}
+_USUAL_PAYLOAD_BYTES = 1_400
+_USUAL_WINDOW_BYTES = 32_768 * 2_048
 _ANY_TAPE = {"instruments": 16_384}
 
 
@@ -63,6 +66,16 @@ class Options:
         Literal["spin", "yield", "backoff"],
         Parameter(help="What a server thread does without work."),
     ] = "spin"
+    payload_bytes: Annotated[
+        int, _option("Most that a packet holds; more than 1,400 is for jumbo frames.", 128, 16_000)
+    ] = _USUAL_PAYLOAD_BYTES
+    receiver_cpu: Annotated[
+        int, _option("CPU that the server's receiving thread is bound to; -1 for none.", -1, 4_095)
+    ] = -1
+    realtime_priority: Annotated[
+        int, _option("Real-time priority of the server's threads, with --idle backoff.", 0, 98)
+    ] = 0
+    lock_memory: Annotated[bool, Parameter(help="Lock the server's memory.", negative=())] = False
     cut_at_s: Annotated[
         int, _option("Second at which both lines are cut.", 0, _DAY_S, "--cut-at")
     ] = 5
@@ -212,6 +225,15 @@ def _lines(table: dict[str, Any]) -> str:
     return "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
 
 
+def _packet_sizes(payload_bytes: int) -> dict[str, int]:
+    """Room for larger packets than the defaults have, in a window of no more memory."""
+    if payload_bytes <= _USUAL_PAYLOAD_BYTES:
+        return {}
+    packet_bytes = payload_bytes + HEADER_BYTES
+    packets = _USUAL_WINDOW_BYTES // packet_bytes
+    return {"packet_bytes": packet_bytes, "window_packets": 1 << packets.bit_length() - 1}
+
+
 def _server_toml(plan: Plan) -> str:
     ports, options = plan.ports, plan.options
     top = {"counters_file": plan.counters, "report_file": plan.report("server")}
@@ -223,7 +245,11 @@ def _server_toml(plan: Plan) -> str:
         "topology": options.topology,
         "shards": options.shards,
         "idle": options.idle,
+        "receiver_cpu": options.receiver_cpu,
+        "realtime_priority": options.realtime_priority,
+        "lock_memory": options.lock_memory,
         **(_ANY_TAPE if options.tape else _OWN_SESSION),
+        **_packet_sizes(options.payload_bytes),
     }
     oms = {"store_dir": plan.store, "allowed": ["OMS1"], "port": ports["oms"]}
     breaker = {
@@ -265,9 +291,12 @@ def _exchange_toml(plan: Plan) -> str:
         "start_delay_ms": 100,
     }
     top = {"report_file": plan.report("exchange"), "status_file": plan.exchange_status}
+    session = {
+        "id": _SESSION, "end_linger_s": 60, "payload_bytes": options.payload_bytes
+    }  # fmt: skip
     return (
         _lines(top)
-        + f"[session]\n{_lines({'id': _SESSION, 'end_linger_s': 60})}"
+        + f"[session]\n{_lines(session)}"
         + f"[flow]\n{_lines(flow)}"
         + f"[line_a]\n{_lines({'port': ports['line_a'], **line})}"
         + f"[line_b]\n{_lines({'port': ports['line_b'], **line})}"

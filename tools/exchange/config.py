@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from tools.exchange.day import NS_PER_S, SESSION_S_MAX, fits_a_day
 from tools.exchange.lines import LineFaults
 from tools.exchange.pace import Pace, allocate_pace
+from tools.exchange.rerequests import PAYLOAD_BYTES_MAX
 from tools.exchange.symbols import SYMBOLS_MAX
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -14,6 +15,8 @@ Fraction = Annotated[float, Meta(ge=0, lt=1)]
 HISTORY_MESSAGES_MIN = 4096
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 DELAY_US_MAX = 1_000_000
+PAYLOAD_BYTES_MIN = 128
+"""More than any message takes."""
 
 
 class Session(Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,6 +25,8 @@ class Session(Struct, frozen=True, forbid_unknown_fields=True):
     id: Annotated[str, Meta(min_length=1, max_length=10, pattern="^[0-9A-Za-z]+$")] = "FH00000001"
     heartbeat_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1000
     """Idle time of a line after which it carries a heartbeat."""
+    payload_bytes: Annotated[int, Meta(ge=PAYLOAD_BYTES_MIN, le=65_000)] = PAYLOAD_BYTES_MAX
+    """Most that a packet of a line holds behind its header; above 1,400 for jumbo frames only."""
     end_linger_s: Seconds = 10.0
     """How long requests and snapshots are still answered after the last message."""
 

@@ -123,7 +123,9 @@ def allocate_sender(
         rerequests.allocate_rerequests(sockets.rerequest.fileno(), session, history),
         allocate_snapshot(engine),
         config.flow.pace,
-        *sending.allocate_words(_NOT_YET, config.session.heartbeat_ms * 10**6),
+        *sending.allocate_words(
+            _NOT_YET, config.session.heartbeat_ms * 10**6, config.session.payload_bytes
+        ),
     )
 
 

@@ -29,7 +29,7 @@ from tools.exchange.lines import (
     offer_packet_nb,
 )
 from tools.exchange.pace import Pace, due_count_nb, due_ns_nb
-from tools.exchange.rerequests import PAYLOAD_BYTES_MAX, RerequestServer, serve_rerequests_nb
+from tools.exchange.rerequests import RerequestServer, serve_rerequests_nb
 from tools.exchange.snapshot import write_snapshot_nb
 
 BURST_MESSAGES = 1024
@@ -57,7 +57,9 @@ ENDED = 2
 # Words of `settings`.
 START_NS = 0
 HEARTBEAT_NS = 1
-_SETTING_WORDS = 2
+PAYLOAD_BYTES = 2
+"""Most that a packet holds behind its header."""
+_SETTING_WORDS = 3
 
 # Words of `progress`, written by the sender.
 SENT = 0
@@ -95,7 +97,7 @@ class Sender(NamedTuple):
 
 
 def allocate_words(
-    start_ns: int, heartbeat_ns: int
+    start_ns: int, heartbeat_ns: int, payload_bytes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """`control`, `settings` and `progress` of a sender whose first message is due at `start_ns` of
     the monotonic clock.
@@ -103,6 +105,7 @@ def allocate_words(
     settings = np.zeros(_SETTING_WORDS, np.int64)
     settings[START_NS] = start_ns
     settings[HEARTBEAT_NS] = heartbeat_ns
+    settings[PAYLOAD_BYTES] = payload_bytes
     return np.zeros(_CONTROL_WORDS, np.int64), settings, np.zeros(_PROGRESS_WORDS, np.int64)
 
 
@@ -150,8 +153,9 @@ def _send_due_nb(sender: Sender, now_ns: int, stopping: int) -> int:
     # Fewer when the session came near midnight, and closed by itself.
     last = min(last, np.int64(engine.state[EMITTED]))
     sequence = emitted + 1
+    payload_bytes = sender.settings[PAYLOAD_BYTES]
     while sequence <= last:
-        count, offset, size = packet_slice_nb(sender.history, sequence, last, PAYLOAD_BYTES_MAX)
+        count, offset, size = packet_slice_nb(sender.history, sequence, last, payload_bytes)
         offer_packet_nb(sender.line_a, (sequence, count, offset, size), now_ns)
         offer_packet_nb(sender.line_b, (sequence, count, offset, size), now_ns)
         sequence += count

@@ -83,7 +83,16 @@ def test_thread_without_work_spins_at_first_and_sleeps_only_when_it_may(idle: Id
     _idle_nb(engine.rx, idle, 1)
     _idle_nb(engine.rx, idle, 1_000_000)
     slept = time.monotonic_ns() - started_ns >= MILLISECOND
-    assert slept or idle != Idle.BACKOFF
+    assert slept == (idle in {Idle.BACKOFF, Idle.REST})
+
+
+def test_a_realtime_thread_sleeps_after_few_looks():
+    engine = Engine()
+    started_ns = time.monotonic_ns()
+    _idle_nb(engine.rx, Idle.BACKOFF, 50)
+    assert time.monotonic_ns() - started_ns < MILLISECOND
+    _idle_nb(engine.rx, Idle.REST, 50)
+    assert time.monotonic_ns() - started_ns >= MILLISECOND
 
 
 @contextmanager

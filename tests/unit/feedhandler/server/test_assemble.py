@@ -206,6 +206,11 @@ def test_sizes_that_the_machine_cannot_give_are_refused_by_section():
     assert caught.value.exit_code == ExitCode.OS_LIMIT
 
 
+def test_realtime_threads_rest_earlier(shard: Shard):
+    apply_settings(shard, EngineConfig(idle="backoff", realtime_priority=5), BudgetConfig())
+    assert shard.settings[Setting.IDLE] == Idle.REST
+
+
 @pytest.mark.parametrize("idle", ["spin", "yield", "backoff"])
 def test_idle_strategy_and_budgets_become_settings(shard: Shard, idle: str):
     engine = EngineConfig(idle=idle)  # type: ignore[arg-type]

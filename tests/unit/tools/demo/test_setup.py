@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from feedhandler.server.config import ServerConfig
+from feedhandler.server.config import EngineConfig, ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ExitCode, UserError, run_cli
+from protocols.moldudp64.spec import HEADER_BYTES
 from tools.demo.setup import Options, Plan, free_ports, make_plan
 from tools.exchange.config import Cut, ExchangeConfig
 
@@ -64,6 +65,29 @@ def test_options_reach_the_one_they_are_meant_for(tmp_path: Path):
         "imbalance",
         "price_band",
     ]
+
+
+def test_bursts_places_and_packet_sizes_reach_the_one_they_are_meant_for(tmp_path: Path):
+    options = Options(
+        burst=10, payload_bytes=8_000, receiver_cpu=0, idle="backoff", realtime_priority=7,
+        lock_memory=True,
+    )  # fmt: skip
+    server, exchange = read(make_plan(tmp_path, options))
+    assert exchange.flow.burst_factor == 10
+    assert exchange.session.payload_bytes == 8_000
+    engine = server.engine
+    assert (engine.receiver_cpu, engine.realtime_priority, engine.lock_memory) == (0, 7, True)
+    assert engine.packet_bytes == 8_000 + HEADER_BYTES
+    # No more memory than the window of the defaults has.
+    assert engine.window_packets * engine.packet_bytes <= 32_768 * 2_048
+    assert 2 * engine.window_packets * engine.packet_bytes > 32_768 * 2_048
+
+
+def test_packets_of_the_usual_size_leave_the_defaults(tmp_path: Path):
+    server, exchange = read(make_plan(tmp_path, Options()))
+    assert exchange.session.payload_bytes == 1_400
+    assert server.engine.packet_bytes == EngineConfig().packet_bytes
+    assert server.engine.window_packets == EngineConfig().window_packets
 
 
 def test_without_a_cut_the_lines_are_never_cut(tmp_path: Path):

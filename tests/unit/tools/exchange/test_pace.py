@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tools.exchange.config import Flow
 from tools.exchange.pace import allocate_pace, due_count_nb, due_ns_nb, elapsed_ns_nb, even_ns_nb
 
 MS = 1_000_000
@@ -62,3 +63,9 @@ def test_a_burst_may_have_every_message():
     assert due_count_nb(pace, MS - 1) == 20 * 1_000
     assert due_count_nb(pace, 20 * MS - 1) == 20 * 1_000
     assert due_ns_nb(pace, 20_000) == 20 * MS
+
+
+def test_bursts_of_more_than_all_messages_are_refused():
+    assert Flow(burst_factor=20).pace.tolist() == [100_000, 20, MS, 20 * MS]
+    with pytest.raises(ValueError, match="make burst_every_ms longer"):
+        Flow(burst_factor=21)
