@@ -83,16 +83,20 @@ def test_thread_without_work_spins_at_first_and_sleeps_only_when_it_may(idle: Id
     _idle_nb(engine.rx, idle, 1)
     _idle_nb(engine.rx, idle, 1_000_000)
     slept = time.monotonic_ns() - started_ns >= MILLISECOND
-    assert slept == (idle in {Idle.BACKOFF, Idle.REST})
+    assert slept or idle not in {Idle.BACKOFF, Idle.REST}
 
 
 def test_a_realtime_thread_sleeps_after_few_looks():
     engine = Engine()
-    started_ns = time.monotonic_ns()
-    _idle_nb(engine.rx, Idle.BACKOFF, 50)
-    assert time.monotonic_ns() - started_ns < MILLISECOND
-    _idle_nb(engine.rx, Idle.REST, 50)
-    assert time.monotonic_ns() - started_ns >= MILLISECOND
+
+    def waited_ns(idle: Idle) -> int:
+        started_ns = time.monotonic_ns()
+        _idle_nb(engine.rx, idle, 50)
+        return time.monotonic_ns() - started_ns
+
+    # The machine may stop for longer, but not every time.
+    assert min(waited_ns(Idle.BACKOFF) for _ in range(20)) < MILLISECOND
+    assert waited_ns(Idle.REST) >= MILLISECOND
 
 
 @contextmanager
