@@ -20,8 +20,7 @@ warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-if JIT_ENABLED:
-    make_cache_directory(CACHE_DIRECTORY)
+make_cache_directory(CACHE_DIRECTORY)
 config.DISABLE_JIT = int(not JIT_ENABLED)
 config.CACHE_DIR = str(CACHE_DIRECTORY)
 

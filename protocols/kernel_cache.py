@@ -38,7 +38,11 @@ CACHE_DIRECTORY = _cache_directory()
 
 
 def make_cache_directory(directory: Path) -> None:
-    """Make the folder, where there is none; ends the process with one line where it cannot."""
+    """Make the folder, where there is none; ends the process with one line where it cannot. With
+    the JIT off nothing is kept, and nothing made.
+    """
+    if not JIT_ENABLED:
+        return
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

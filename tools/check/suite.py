@@ -62,6 +62,7 @@ not run again, and have their full count of examples. A test holds this list aga
 import."""
 
 _WORKERS_MAX = 4
+_PROTOCOLS = ("--include=protocols/*", "--fail-under=100")
 _WHOLE = ("--ignore=tests/perf", "--ignore=tests/interop")
 
 
@@ -79,6 +80,7 @@ def main() -> int:
         Step("plain Python, kernels interpreted", module(*coverage, *interpreted), _INTERPRETED),
         Step("branch coverage, put together", module("coverage", "combine", "--quiet")),
         Step("branch coverage", module("coverage", "report")),
+        Step("branch coverage of protocols, all", module("coverage", "report", *_PROTOCOLS)),
         Step("kernels compiled", module(*compiled), _COMPILED),
         Step("kernels compiled, by the clock", module(*paced), _COMPILED),
         Step("kernels compiled, alone", module(*alone), _COMPILED),

@@ -33,8 +33,12 @@ def test_the_cache_lies_where_it_is_told_to(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_cache_is_made_or_its_absence_told_in_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
+    monkeypatch.setattr(kernel_cache, "JIT_ENABLED", False)
+    kernel_cache.make_cache_directory(tmp_path / "kept" / "here")
+    assert not (tmp_path / "kept").exists()
+    monkeypatch.setattr(kernel_cache, "JIT_ENABLED", True)
     kernel_cache.make_cache_directory(tmp_path / "kept" / "here")
     assert (tmp_path / "kept" / "here").is_dir()
     (tmp_path / "file").touch()

@@ -1,16 +1,20 @@
 """FIX decoding kernels: golden messages, what is out of the ordinary, and the bounds."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
 from protocols.errors import LocalProtocolError, Status
 from protocols.fix import layout
 from protocols.fix.kernels import decode_nb, pack_msg_type_nb
+from protocols.fix.kernels_entries import allocate_scratch, entry_views, read_entries_nb
 from protocols.fix.kernels_frame import next_frame_nb
-from protocols.fix.kernels_views import split_group_nb
+from protocols.fix.kernels_views import read_message_nb, split_group_nb
 from protocols.fix.lanes import LENGTH_TAG_RANGES
 from protocols.fix.layout import BATCH_BYTES, Counter, allocate_decoder, pack_msg_type
 from protocols.fix.spec import DATA_TAG_OF_LENGTH
+from protocols.fix.views import VIEWS, allocate_rows
 from tests.reference.fix_decoding import as_buffer, counted, decode_all, messages_of, small_decoder
 from tools.bench.fix_corpus import incremental_refreshes
 
@@ -299,3 +303,44 @@ def test_the_corpus_is_what_it_says():
     assert (len(found), rest) == (2_000, len(data))
     assert decoder.counts[Counter.PLAIN_FRAMES] == 0
     assert messages_of(decoder, 1)[0].msg_type == ord("X")
+
+
+def other_order(message: bytes) -> bytes:
+    """The same message, with size before price in its first entry."""
+    head, _, body = message.partition(b"35=X")
+    price, size = (body[body.index(tag) :].split(b"\x01", 1)[0] for tag in (b"270=", b"271="))
+    body = body.replace(b"%b\x01%b" % (price, size), b"%b\x01%b" % (size, price), 1)
+    return head + b"35=X" + body
+
+
+@pytest.mark.parametrize("odd", [(), (0,), (20,), (59,), tuple(range(0, 60, 2))])
+def test_entries_that_are_alike_are_read_as_any_others(odd: tuple[int, ...]):
+    """Whether a batch's entries all have the fields of the last one seen, or one has not."""
+    messages = [
+        other_order(message) if number in odd else message
+        for number, message in enumerate(incremental_refreshes(60))
+    ]
+    data = b"".join(messages)
+    decoder, buf, view = allocate_decoder(), as_buffer(data), VIEWS[b"X"]
+    scratch, views = allocate_scratch(decoder), entry_views()
+    found, words = allocate_rows(view, 600)
+    each_alone, words_alone = allocate_rows(view, 600)
+    entries, at, status = [], 0, Status.OUTPUT_FULL
+    while status is Status.OUTPUT_FULL:
+        count, used, code = decode_nb(buf, at, len(data), decoder)
+        at, status = at + used, Status(code)
+        rows, done, _ = read_entries_nb(buf, decoder, 0, count, views, words, scratch)
+        assert done == count
+        place = 0
+        for frame in range(count):
+            more, _ = read_message_nb(buf, decoder, frame, view.table(), words_alone, place)
+            place += more
+        assert found[:rows].tolist() == each_alone[:place].tolist()
+        entries += found[:rows]["price_e9"].tolist()
+    prices = [
+        int(Decimal(field[4:].decode()) * 10**9)
+        for message in messages
+        for field in message.split(b"\x01")
+        if field.startswith(b"270=")
+    ]
+    assert entries == prices

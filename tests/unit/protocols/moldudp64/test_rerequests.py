@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocols.kept import KeptMessages
@@ -266,6 +266,10 @@ class TestServer:
     st.integers(1, 60),
     st.integers(60, 110),
 )
+@example(encode_request(Request("T", 70, 1)), 1, 100)
+@example(encode_request(Request("S", 70, 0)), 1, 100)
+@example(encode_request(Request("S", 170, 1)), 1, 100)
+@example(encode_request(Request("S", 70, 50)), 1, 100)
 def test_the_kernel_checks_a_request_as_its_slow_twin_does(
     data: bytes, oldest: int, next_sequence: int
 ):

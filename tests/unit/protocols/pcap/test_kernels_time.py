@@ -39,6 +39,7 @@ def signed(ticks: int) -> int:
 @example(ticks=2**64 - 1, resolution=128 + 64)
 @example(ticks=2**64 - 1, resolution=128 + 106)
 @example(ticks=12345, resolution=128)
+@example(ticks=20, resolution=10)
 @example(ticks=2**64 - 1, resolution=128 + 2)
 def test_time_is_exact_or_the_largest_there_is(ticks: int, resolution: int):
     expected = exact_ns(ticks, resolution)
