@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from feedhandler.core.limits import SHARDS_MAX
+from feedhandler.server.config import EngineConfig
 from feedhandler.server.errors import ExitCode, UserError
 from protocols.moldudp64.spec import HEADER_BYTES
 from tools.exchange.day import SESSION_S_MAX
@@ -33,8 +34,6 @@ def _option(help_text: str, low: float, high: float, name: str | None = None) ->
 # Memory that is taken is touched at start: an eighth of the defaults is enough for 100 symbols, and
 # there a second earlier.
 _OWN_SESSION = {"instruments": 1_024, "orders": 1 << 22, "level_blocks": 1 << 16}
-_USUAL_PAYLOAD_BYTES = 1_400
-_USUAL_WINDOW_BYTES = 32_768 * 2_048
 _ANY_TAPE = {"instruments": 16_384}
 
 
@@ -67,8 +66,9 @@ class Options:
         Parameter(help="What a server thread does without work."),
     ] = "spin"
     payload_bytes: Annotated[
-        int, _option("Most that a packet holds; more than 1,400 is for jumbo frames.", 128, 16_000)
-    ] = _USUAL_PAYLOAD_BYTES
+        int | None,
+        _option("Most that a packet holds; more than 1,400 is for jumbo frames.", 128, 16_000),
+    ] = None
     receiver_cpu: Annotated[
         int, _option("CPU that the server's receiving thread is bound to; -1 for none.", -1, 4_095)
     ] = -1
@@ -225,12 +225,12 @@ def _lines(table: dict[str, Any]) -> str:
     return "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
 
 
-def _packet_sizes(payload_bytes: int) -> dict[str, int]:
+def _packet_sizes(payload_bytes: int | None) -> dict[str, int]:
     """Room for larger packets than the defaults have, in a window of no more memory."""
-    if payload_bytes <= _USUAL_PAYLOAD_BYTES:
+    usual, packet_bytes = EngineConfig(), (payload_bytes or 0) + HEADER_BYTES
+    if packet_bytes <= usual.packet_bytes:
         return {}
-    packet_bytes = payload_bytes + HEADER_BYTES
-    packets = _USUAL_WINDOW_BYTES // packet_bytes
+    packets = usual.window_packets * usual.packet_bytes // packet_bytes
     return {"packet_bytes": packet_bytes, "window_packets": 1 << packets.bit_length() - 1}
 
 
@@ -291,9 +291,9 @@ def _exchange_toml(plan: Plan) -> str:
         "start_delay_ms": 100,
     }
     top = {"report_file": plan.report("exchange"), "status_file": plan.exchange_status}
-    session = {
-        "id": _SESSION, "end_linger_s": 60, "payload_bytes": options.payload_bytes
-    }  # fmt: skip
+    session: dict[str, Any] = {"id": _SESSION, "end_linger_s": 60}
+    if options.payload_bytes:
+        session["payload_bytes"] = options.payload_bytes
     return (
         _lines(top)
         + f"[session]\n{_lines(session)}"
