@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from feedhandler.core.book.layout import BookCapacity, allocate_book
 from feedhandler.core.engine import CHUNK
 from feedhandler.core.events import TICK
-from feedhandler.core.latency import allocate_histogram
+from feedhandler.core.latency import P50, allocate_histogram, percentile
 from feedhandler.core.ring import allocate_ring
 from feedhandler.core.sequence import ENTRY, allocate_window
 from protocols.binaryfile.kernels import LENGTH_BYTES, index_messages_nb
@@ -36,6 +36,8 @@ from tools.bench.kernels import (
     fields_nb,
     frame_nb,
     record_values_nb,
+    ring_answer_nb,
+    ring_ask_nb,
     ring_consume_nb,
     ring_produce_nb,
     ring_round_trips_nb,
@@ -52,6 +54,8 @@ from tools.replay.replay import Replay
 _SEED = 1
 _GENERATE_BUFFER_BYTES = 4 << 20
 _RING_CELLS = 65_536
+_HOP_CELLS = 1_024
+_WAYS = 2
 _WINDOW_PACKETS = 1_024
 _PACKET_BYTES = 1_400
 _CAPTURE_MESSAGES = 40
@@ -161,6 +165,26 @@ def ring_two_threads(workload: Workload) -> Run:
     return run
 
 
+def ring_hop(workload: Workload) -> Run:
+    """One way between two threads that wait for one another: half of the median time there and
+    back, so that a thread that was interrupted is one record and not a part of all.
+    """
+    asked, answered = allocate_ring(_HOP_CELLS), allocate_ring(_HOP_CELLS)
+    count = workload.loops // 10
+
+    def run() -> Timing:
+        histogram = allocate_histogram()
+        other = threading.Thread(target=ring_answer_nb, args=(asked, answered, count))
+        other.start()
+        ring_ask_nb(asked, answered, count, histogram)
+        other.join()
+        return Timing(_WAYS, percentile(histogram, P50))
+
+    ring_answer_nb(asked, answered, 0)
+    ring_ask_nb(asked, answered, 0, allocate_histogram())
+    return run
+
+
 def histogram_record(workload: Workload) -> Run:
     """One value of up to a millisecond into a log-linear histogram."""
     histogram, values = allocate_histogram(), random_values()
@@ -230,6 +254,7 @@ BENCHMARKS = (
     Benchmark("exchange_generate", "message made and matched", exchange_generate),
     Benchmark("ring_one_thread", "push and pop", ring_one_thread),
     Benchmark("ring_two_threads", "item, thread to thread", ring_two_threads),
+    Benchmark("ring_hop", "one way, thread to thread", ring_hop),
     Benchmark("histogram_record", "value recorded", histogram_record),
     Benchmark("counter_add", "addition", counter_add),
     Benchmark("window_store", "packet kept and dropped", window_store),

@@ -16,6 +16,7 @@ from feedhandler.core.book.apply import (
 from feedhandler.core.book.layout import Book
 from feedhandler.core.engine import CHUNK, LEVELS_AHEAD
 from feedhandler.core.latency import Histogram
+from feedhandler.core.libc import CLOCK_REALTIME, clock_ns
 from feedhandler.core.recording import add_nb, record_nb
 from feedhandler.core.ring import Ring, ring_pop_nb, ring_push_nb
 from feedhandler.core.sequence import Window, window_drop_first_nb, window_store_nb
@@ -145,6 +146,32 @@ def ring_consume_nb(ring: Ring, count: int) -> int:
             total += value
             done += 1
     return total
+
+
+@kernel
+def ring_answer_nb(asked: Ring, answered: Ring, count: int) -> None:
+    """Send `count` integers back, each as soon as it is there."""
+    for _ in range(count):
+        value = ring_pop_nb(asked)
+        while value < 0:
+            value = ring_pop_nb(asked)
+        ring_push_nb(answered, value)
+
+
+@kernel
+def ring_ask_nb(asked: Ring, answered: Ring, count: int, histogram: Histogram) -> None:
+    """Send an integer and wait for it, `count` times; each time there and back is recorded, the
+    reading of the clock in it.
+    """
+    sent_ns = clock_ns(CLOCK_REALTIME)
+    for i in range(count):
+        ring_push_nb(asked, i & _VALUE_MASK)
+        value = ring_pop_nb(answered)
+        while value < 0:
+            value = ring_pop_nb(answered)
+        back_ns = clock_ns(CLOCK_REALTIME)
+        record_nb(histogram, back_ns - sent_ns)
+        sent_ns = back_ns
 
 
 @kernel
