@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from protocols.by_reference import by_reference
 from protocols.fix.kernels_entries import EntryScratch, EntryViews, allocate_scratch, entry_views
 from protocols.fix.layout import Decoder, Int64s, allocate_decoder
 from protocols.fix.views import ROW_HEADER, VIEWS
@@ -122,6 +123,7 @@ class Word(IntEnum):
 ENTRY_WORDS = 8
 
 
+@by_reference
 class Feed(NamedTuple):
     """State of one feed; shapes as in the drawing, counts i64[len(Trouble)], types i64[128] entries
     by MDEntryType (0: without), messages i64[2] of W and X.
@@ -141,6 +143,7 @@ class Feed(NamedTuple):
     messages: Int64s
 
 
+@by_reference
 class Reading(NamedTuple):
     """Memory to read W and X with: decoder, tables, rows i64[n], and scratch space."""
 

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from feedhandler.core.atomics import load_acquire, store_release
 from feedhandler.core.lines import zeros
 from feedhandler.core.sequence import ENTRY
+from protocols.by_reference import by_reference
 from protocols.jit import kernel
 
 ROW_WORDS = 32
@@ -67,6 +68,7 @@ class Taken(IntEnum):
     SUSPECT = 17
 
 
+@by_reference
 class Broadcast(NamedTuple):
     """The arrays at the top of this file."""
 

@@ -48,6 +48,7 @@ from feedhandler.core.ring import (
 from feedhandler.core.sequence import CHANNEL, ENTRY, Window, allocate_window
 from feedhandler.core.split import Split, allocate_split, find_blocks_nb
 from feedhandler.core.states import State
+from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 
 CHUNK = 64
@@ -133,6 +134,7 @@ class Watch(IntEnum):
     READY = 2
 
 
+@by_reference
 class Shard(NamedTuple):
     """All memory of a shard. Row shapes: ticks TICK[pool], lanes i32[LANES_MAX, pool], state
     i64[function, instrument, STATE_WORDS]. `sending_ns` is what the signals of the present tick

@@ -69,6 +69,7 @@ from feedhandler.core.sequence import (
 from feedhandler.core.snapshot import MAX_JUMP, Snapshot, load_snapshot_nb
 from feedhandler.core.stages import drain_lanes_nb, has_ticks_nb
 from feedhandler.core.states import State
+from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 
 LINES = 3
@@ -103,6 +104,7 @@ class Idle(IntEnum):
     they had work for 950 of 1,000."""
 
 
+@by_reference
 class Receiver(NamedTuple):
     """Sockets of a channel and the memory that they receive into; fd -1 where there is no such
     line.

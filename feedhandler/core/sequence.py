@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from feedhandler.core.libc import copy_bytes_nb
 from feedhandler.core.lines import zeros
 from feedhandler.core.states import State
+from protocols.by_reference import by_reference
 from protocols.jit import kernel
 
 
@@ -95,6 +96,7 @@ WINDOW_COUNT = 1
 WINDOW_FREE = 2
 
 
+@by_reference
 class Window(NamedTuple):
     """Packets ahead of their turn: `entries` is a circular array sorted by seq, `payload` holds
     their bytes by slot.

@@ -20,12 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.lines import zeros
+from protocols.by_reference import by_reference
 from protocols.jit import kernel
 
 NUMBERS = 65_536
 """Length of the table of owners: an instrument is looked up by the low 16 bits of its number."""
 
 
+@by_reference
 class Split(NamedTuple):
     """What a shard of several needs: `owned` u8[NUMBERS], 1 for its own instruments. Scratch for a
     chunk of messages: `blocks` i64[m + 1], where each begins, `offsets` i64[m], which of them are

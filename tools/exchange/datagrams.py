@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.libc import IOVEC, MMSGHDR, MSG_DONTWAIT, errno_now, sendmmsg
+from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 from protocols.moldudp64.kernels import HEADER_BYTES, write_header_nb
 from protocols.wire import Bytes
@@ -20,6 +21,7 @@ SOCKADDR_BYTES = 16
 _PIECES = 2
 
 
+@by_reference
 class PacketBatch(NamedTuple):
     """Memory for one sendmmsg call: headers MMSGHDR[n], pieces i64[2 n, 2], header_bytes u8[20 n].
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 from protocols.wire import Bytes, read_u16_nb
 from tools.exchange.flow import emit_next_nb
@@ -21,6 +22,7 @@ from tools.exchange.itch_writer import LENGTH_BYTES, MAX_BLOCK_BYTES
 from tools.exchange.layout import EMITTED, IS_TAPE, TOTAL, Engine
 
 
+@by_reference
 class History(NamedTuple):
     """The two arrays above, and `position` i64[1]: where the next block goes."""
 

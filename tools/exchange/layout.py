@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from protocols.by_reference import by_reference
 from tools.exchange.day import MIDNIGHT_NS, NS_PER_S, OPEN_NS
 from tools.exchange.rng import seed_state
 from tools.exchange.symbols import SYMBOLS_MAX, activity_table, first_price_ticks, ticker_word
@@ -99,6 +100,7 @@ _STEP_TABLE = 4096
 _SLOTS_SPARE = 64
 
 
+@by_reference
 class Engine(NamedTuple):
     """All memory of the matching engine and its order flow; see the top of this file."""
 

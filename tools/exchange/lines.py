@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 from protocols.moldudp64.kernels import END_OF_SESSION, HEADER_BYTES
 from protocols.wire import Bytes
@@ -119,6 +120,7 @@ class LineFaults(NamedTuple):
     cuts_ns: tuple[tuple[int, int], ...] = ()
 
 
+@by_reference
 class Line(NamedTuple):
     """All memory of a line; see the top of this file."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.libc import MSG_DONTWAIT, DatagramBatch, allocate_batch, recvmmsg
+from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 from protocols.moldudp64.kernels import check_request_nb
 from protocols.moldudp64.spec import RequestCheck
@@ -47,6 +48,7 @@ _FIRST_REFUSAL = MALFORMED - int(RequestCheck.MALFORMED)
 """The counters of requests that are not answered are in the order of `RequestCheck`."""
 
 
+@by_reference
 class RerequestServer(NamedTuple):
     """Memory of the server: settings i64[2] is (socket, address of the history's bytes)."""
 

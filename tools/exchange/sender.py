@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from feedhandler.core.atomics import load_acquire, store_release
 from feedhandler.core.libc import CLOCK_MONOTONIC, clock_ns, usleep
+from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 from protocols.moldudp64.kernels import END_OF_SESSION, HEARTBEAT
 from protocols.wire import Bytes
@@ -81,6 +82,7 @@ _HEARTBEAT = np.int64(HEARTBEAT)
 _END_OF_SESSION = np.int64(END_OF_SESSION)
 
 
+@by_reference
 class Sender(NamedTuple):
     """All that the sender's loop works on; `control`, `settings` and `progress` as above."""
 

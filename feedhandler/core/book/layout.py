@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from feedhandler.core.events import E9_PER_E4
 from feedhandler.core.lines import carve
+from protocols.by_reference import by_reference
 
 QTY_BITS = 32
 QTY_MASK = (1 << QTY_BITS) - 1
@@ -97,6 +98,7 @@ class BookCapacity(NamedTuple):
     arena: int = 1_048_576
 
 
+@by_reference
 class Book(NamedTuple):
     """Arrays of all the books of a shard.
 
