@@ -44,6 +44,7 @@ from feedhandler.core.ring import (
     ring_pop_nb,
     ring_push_nb,
     ring_size_nb,
+    ring_take_rows_nb,
 )
 from feedhandler.core.sequence import CHANNEL, ENTRY, Window, allocate_window
 from feedhandler.core.split import Split, allocate_split, find_blocks_nb
@@ -418,12 +419,13 @@ def fill_stash_nb(shard: Shard, wanted: int) -> int:
     if size >= wanted:
         return 1
     _lay_by_nb(shard)
+    size += ring_take_rows_nb(shard.free, shard.stash[size:wanted])
     while size < wanted:
-        slot = np.int64(ring_pop_nb(shard.free))
-        if slot < 0 and shard.stash_size[SPARE_SIZE] > 0:
+        slot = np.int64(-1)
+        if shard.stash_size[SPARE_SIZE] > 0:
             shard.stash_size[SPARE_SIZE] -= 1
             slot = np.int64(shard.spare[shard.stash_size[SPARE_SIZE]])
-        if slot < 0:
+        else:
             slot = _wait_for_slot_nb(shard)
             if slot < 0:
                 break

@@ -85,9 +85,32 @@ def ring_pop_nb(ring: Ring) -> int:
     head = ring.cursors[HEAD]
     if _is_empty_nb(ring, head):
         return -1
-    value = np.int64(ring.cells[head & (ring.cells.shape[0] - 1)])
+    return ring_take_nb(ring, head)
+
+
+@kernel
+def ring_take_nb(ring: Ring, head: int) -> int:
+    """Take the oldest integer, at cursors[HEAD] = `head`, which the caller has seen to be there.
+    Consumer's thread only.
+    """
+    value = np.int64(ring.cells[np.uint64(head & (ring.cells.shape[0] - 1))])
     store_release(ring.cursors, HEAD, head + 1)
     return value
+
+
+@kernel
+def ring_lay_nb(ring: Ring, ahead: int, value: int) -> None:
+    """Put an integer `ahead` cells behind the last one, where the caller knows that there is room;
+    `ring_publish_nb` shows it to the consumer. Producer's thread only.
+    """
+    place = (ring.cursors[TAIL] + ahead) & (ring.cells.shape[0] - 1)
+    ring.cells[np.uint64(place)] = value
+
+
+@kernel
+def ring_publish_nb(ring: Ring, count: int) -> None:
+    """Show the consumer the next `count` cells. Producer's thread only."""
+    store_release(ring.cursors, TAIL, ring.cursors[TAIL] + count)
 
 
 @kernel
@@ -111,7 +134,7 @@ def ring_reserve_nb(ring: Ring) -> int:
 @kernel
 def ring_commit_nb(ring: Ring) -> None:
     """Publish the cell that `ring_reserve_nb` gave. Producer's thread only."""
-    store_release(ring.cursors, TAIL, ring.cursors[TAIL] + 1)
+    ring_publish_nb(ring, 1)
 
 
 @kernel

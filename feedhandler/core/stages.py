@@ -22,9 +22,10 @@ from feedhandler.core.ring import (
     TAIL,
     Ring,
     ring_commit_nb,
-    ring_pop_nb,
-    ring_push_nb,
+    ring_lay_nb,
+    ring_publish_nb,
     ring_reserve_nb,
+    ring_take_nb,
 )
 from protocols.jit import kernel, outline_kernel
 
@@ -37,8 +38,9 @@ def _next_slot_nb(shard: Shard) -> int:
     """The oldest tick of the highest non-empty lane, or -1."""
     for lane in range(shard.settings[Setting.LANES]):
         cursors = shard.lane_cursors[lane]
-        if cursors[HEAD] < load_acquire(cursors, TAIL):
-            return ring_pop_nb(Ring(cursors, shard.lane_cells[lane]))
+        head = cursors[HEAD]
+        if head < load_acquire(cursors, TAIL):
+            return ring_take_nb(Ring(cursors, shard.lane_cells[lane]), head)
     return -1
 
 
@@ -221,7 +223,8 @@ def drain_lanes_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, m
             break
         before_ns = _work_on_nb(shard, breakers, patterns, sender, slot, before_ns)
         # The free ring holds the whole pool, so it cannot be full.
-        ring_push_nb(shard.free, slot)
+        ring_lay_nb(shard.free, done, slot)
         done += 1
+    ring_publish_nb(shard.free, done)
     count_nb(shard, Count.TICKS, done)
     return done
