@@ -88,7 +88,7 @@ _REASON_NEWS = np.int64(int.from_bytes(b"T1  ", "big"))
 _REG_SHO_NONE = np.int64(ord("0"))
 _DECLINE_LEVELS = (4_000_00000000, 3_700_00000000, 3_400_00000000)
 _LEVEL_1, _LEVEL_2, _LEVEL_3 = (np.int64(level) for level in _DECLINE_LEVELS)
-_ATTRIBUTIONS = tuple(
+ATTRIBUTIONS = tuple(
     int.from_bytes(name.encode(), "big")
     for name in ("ALFA", "BRVO", "CHRL", "DLTA", "ECHX", "FXTR", "GOLF", "HOTL")
 )
@@ -142,7 +142,7 @@ def emit_next_nb(engine: Engine, out: Bytes, at: int) -> int:
     elif emitted < opening_count_nb(engine):
         size = _opening_nb(engine, out, at, emitted)
     elif state[SWEEP_QUANTITY] > 0:
-        size = _sweep_on_nb(engine, out, at)
+        size = sweep_on_nb(engine, out, at)
     else:
         size = _flow_nb(engine, out, at)
     engine.type_counts[out[at + itch.LENGTH_BYTES]] += 1
@@ -196,6 +196,21 @@ def write_order_nb(engine: Engine, out: Bytes, at: int, symbol: int, slot: int) 
             engine.orders[slot, ATTRIBUTION],
         ),
     )
+
+
+@kernel
+def write_replaced_nb(
+    engine: Engine, out: Bytes, at: int, symbol: int, order: tuple[int, int]
+) -> int:
+    """U of an order (slot, reference before) that was replaced."""
+    slot, original = order
+    values = (
+        original,
+        engine.orders[slot, REFERENCE],
+        engine.orders[slot, QUANTITY],
+        price4_nb(engine, symbol, engine.orders[slot, LEVEL]),
+    )
+    return itch.write_replace_nb(out, at, symbol + 1, engine.state[CLOCK_NS], values)
 
 
 @kernel
@@ -262,7 +277,7 @@ def _opening_nb(engine: Engine, out: Bytes, at: int, index: int) -> int:
     if index < few:
         symbol = index * SHORT_SALE_EVERY
         stock = engine.symbols[symbol, TICKER]
-        mpid = _ATTRIBUTIONS[index % len(_ATTRIBUTIONS)]
+        mpid = ATTRIBUTIONS[index % len(ATTRIBUTIONS)]
         return itch.write_participant_nb(out, at, symbol + 1, ts_ns, stock, mpid)
     index -= few
     if index == 0:
@@ -394,7 +409,7 @@ def _add_nb(engine: Engine, out: Bytes, at: int, symbol: int) -> int:
     """A new passive order; the side leans with the drift, nine to seven."""
     draw = random_nb(engine.state, RANDOM)
     side = BUY if (draw & 15) < 8 + engine.symbols[symbol, TREND] else SELL
-    attribution = _ATTRIBUTIONS[(draw >> 4) & 7] if (draw >> 7) & 15 == 0 else 0
+    attribution = ATTRIBUTIONS[(draw >> 4) & 7] if (draw >> 7) & 15 == 0 else 0
     level = _passive_level_nb(engine, symbol, side)
     quantity = _quantity_nb(engine)
     slot = enter_order_nb(engine, symbol, side, level, quantity, attribution)
@@ -432,18 +447,7 @@ def _replace_nb(engine: Engine, out: Bytes, at: int, symbol: int) -> int:
     level = _passive_level_nb(engine, symbol, engine.orders[slot, SIDE])
     quantity = _quantity_nb(engine)
     replace_order_nb(engine, symbol, slot, level, quantity)
-    return itch.write_replace_nb(
-        out,
-        at,
-        symbol + 1,
-        engine.state[CLOCK_NS],
-        (
-            original,
-            engine.orders[slot, REFERENCE],
-            quantity,
-            price4_nb(engine, symbol, level),
-        ),
-    )
+    return write_replaced_nb(engine, out, at, symbol, (slot, original))
 
 
 @kernel
@@ -489,7 +493,7 @@ def _begin_sweep_nb(engine: Engine, out: Bytes, at: int, symbol: int) -> int:
     engine.state[SWEEP_LEVEL] = other + depth if side == BUY else other - depth
     engine.state[SWEEP_QUANTITY] = quantity
     engine.state[SWEEP_POSTS] = (draw >> 12) & 1
-    return _sweep_on_nb(engine, out, at)
+    return sweep_on_nb(engine, out, at)
 
 
 @kernel
@@ -502,7 +506,7 @@ def _reaches_nb(engine: Engine, symbol: int) -> int:
 
 
 @kernel
-def _take_match_number_nb(engine: Engine, symbol: int) -> int:
+def take_match_number_nb(engine: Engine, symbol: int) -> int:
     """Number of a new match in `symbol`; the latest one is what a broken trade takes back."""
     match = engine.state[NEXT_MATCH]
     engine.state[NEXT_MATCH] = match + 1
@@ -511,7 +515,7 @@ def _take_match_number_nb(engine: Engine, symbol: int) -> int:
 
 
 @outline_kernel
-def _sweep_on_nb(engine: Engine, out: Bytes, at: int) -> int:
+def sweep_on_nb(engine: Engine, out: Bytes, at: int) -> int:
     """Carry the aggressive order on by one message: an execution, or what is left of it, posted."""
     state = engine.state
     symbol = state[SWEEP_SYMBOL]
@@ -526,7 +530,7 @@ def _sweep_on_nb(engine: Engine, out: Bytes, at: int) -> int:
     slot = first_order_nb(engine, symbol, level)
     reference = engine.orders[slot, REFERENCE]
     shares = min(state[SWEEP_QUANTITY], engine.orders[slot, QUANTITY])
-    match = _take_match_number_nb(engine, symbol)
+    match = take_match_number_nb(engine, symbol)
     reduce_order_nb(engine, symbol, slot, shares)
     left = state[SWEEP_QUANTITY] - shares
     if left > 0 and _reaches_nb(engine, symbol) == 0 and state[SWEEP_POSTS] == 0:
@@ -553,7 +557,7 @@ def _hidden_trade_nb(engine: Engine, out: Bytes, at: int, symbol: int) -> int:
     level = bid if draw & 1 else ask
     if level in (NO_BID, NO_ASK):
         return _add_nb(engine, out, at, symbol)
-    match = _take_match_number_nb(engine, symbol)
+    match = take_match_number_nb(engine, symbol)
     trade = (BUY, _quantity_nb(engine), price4_nb(engine, symbol, level), match)
     stock = engine.symbols[symbol, TICKER]
     return itch.write_trade_nb(out, at, symbol + 1, engine.state[CLOCK_NS], stock, trade)

@@ -15,8 +15,8 @@ from protocols.jit import kernel
 from protocols.wire import Bytes, write_u16_nb, write_u32_nb, write_u48_nb, write_u64_nb
 
 LENGTH_BYTES = 2
-MAX_BLOCK_BYTES = 48
-"""Room to leave for one block: the longest message written here is a P of 44 bytes."""
+MAX_BLOCK_BYTES = 56
+"""Room to leave for one block: the longest message is an I of 50 bytes."""
 
 TYPE_SYSTEM_EVENT = np.int64(ord("S"))
 TYPE_DIRECTORY = np.int64(ord("R"))
@@ -115,7 +115,7 @@ _SIDE_SELL = ord("S")
 
 
 @kernel
-def _header_nb(out: Bytes, at: int, kind: int, length: int, locate: int, ts_ns: int) -> int:
+def header_nb(out: Bytes, at: int, kind: int, length: int, locate: int, ts_ns: int) -> int:
     """Length, type, locate, tracking number 0 and time; the place of the message's type byte."""
     write_u16_nb(out, at, length)
     message_at = at + LENGTH_BYTES
@@ -129,7 +129,7 @@ def _header_nb(out: Bytes, at: int, kind: int, length: int, locate: int, ts_ns: 
 @kernel
 def write_system_event_nb(out: Bytes, at: int, ts_ns: int, code: int) -> int:
     """S with the event code as an ASCII number."""
-    message_at = _header_nb(out, at, TYPE_SYSTEM_EVENT, _LENGTH_S, _NOTHING, ts_ns)
+    message_at = header_nb(out, at, TYPE_SYSTEM_EVENT, _LENGTH_S, _NOTHING, ts_ns)
     out[message_at + _S_CODE] = code
     return LENGTH_BYTES + _LENGTH_S
 
@@ -137,7 +137,7 @@ def write_system_event_nb(out: Bytes, at: int, ts_ns: int, code: int) -> int:
 @kernel
 def write_directory_nb(out: Bytes, at: int, locate: int, ts_ns: int, stock: int) -> int:
     """R of an ordinary common stock."""
-    message_at = _header_nb(out, at, TYPE_DIRECTORY, _LENGTH_R, locate, ts_ns)
+    message_at = header_nb(out, at, TYPE_DIRECTORY, _LENGTH_R, locate, ts_ns)
     write_u64_nb(out, message_at + _STOCK, stock)
     out[message_at + _R_CATEGORY] = _CATEGORY_GLOBAL_SELECT
     out[message_at + _R_FINANCIAL] = _NO
@@ -160,7 +160,7 @@ def write_trading_action_nb(
     out: Bytes, at: int, locate: int, ts_ns: int, stock: int, trading_state: int, reason: int
 ) -> int:
     """H with the state as an ASCII number and the reason as a word of four characters."""
-    message_at = _header_nb(out, at, TYPE_TRADING_ACTION, _LENGTH_H, locate, ts_ns)
+    message_at = header_nb(out, at, TYPE_TRADING_ACTION, _LENGTH_H, locate, ts_ns)
     write_u64_nb(out, message_at + _STOCK, stock)
     out[message_at + _H_STATE] = trading_state
     out[message_at + _H_RESERVED] = _BLANK
@@ -171,7 +171,7 @@ def write_trading_action_nb(
 @kernel
 def write_reg_sho_nb(out: Bytes, at: int, locate: int, ts_ns: int, stock: int, action: int) -> int:
     """Y with the action as an ASCII number."""
-    message_at = _header_nb(out, at, TYPE_REG_SHO, _LENGTH_Y, locate, ts_ns)
+    message_at = header_nb(out, at, TYPE_REG_SHO, _LENGTH_Y, locate, ts_ns)
     write_u64_nb(out, message_at + _STOCK, stock)
     out[message_at + _Y_ACTION] = action
     return LENGTH_BYTES + _LENGTH_Y
@@ -182,7 +182,7 @@ def write_participant_nb(
     out: Bytes, at: int, locate: int, ts_ns: int, stock: int, mpid: int
 ) -> int:
     """L of an active primary market maker."""
-    message_at = _header_nb(out, at, TYPE_PARTICIPANT, _LENGTH_L, locate, ts_ns)
+    message_at = header_nb(out, at, TYPE_PARTICIPANT, _LENGTH_L, locate, ts_ns)
     write_u32_nb(out, message_at + _L_MPID, mpid)
     write_u64_nb(out, message_at + _L_STOCK, stock)
     out[message_at + _L_PRIMARY] = _YES
@@ -196,7 +196,7 @@ def write_decline_levels_nb(
     out: Bytes, at: int, ts_ns: int, level_1: int, level_2: int, level_3: int
 ) -> int:
     """V with three price8 levels."""
-    message_at = _header_nb(out, at, TYPE_DECLINE_LEVELS, _LENGTH_V, _NOTHING, ts_ns)
+    message_at = header_nb(out, at, TYPE_DECLINE_LEVELS, _LENGTH_V, _NOTHING, ts_ns)
     write_u64_nb(out, message_at + _V_LEVEL_1, level_1)
     write_u64_nb(out, message_at + _V_LEVEL_2, level_2)
     write_u64_nb(out, message_at + _V_LEVEL_3, level_3)
@@ -214,7 +214,7 @@ def write_add_nb(
     attributed = attribution != 0
     kind = TYPE_ADD_ATTRIBUTED if attributed else TYPE_ADD
     length = _LENGTH_F if attributed else _LENGTH_A
-    message_at = _header_nb(out, at, kind, length, locate, ts_ns)
+    message_at = header_nb(out, at, kind, length, locate, ts_ns)
     write_u64_nb(out, message_at + _REFERENCE, reference)
     out[message_at + _A_SIDE] = _SIDE_BUY if side == 0 else _SIDE_SELL
     write_u32_nb(out, message_at + _A_SHARES, shares)
@@ -231,7 +231,7 @@ def write_executed_nb(
     out: Bytes, at: int, locate: int, ts_ns: int, reference: int, shares: int, match: int
 ) -> int:
     """E: shares taken from the order at its own price."""
-    message_at = _header_nb(out, at, TYPE_EXECUTED, _LENGTH_E, locate, ts_ns)
+    message_at = header_nb(out, at, TYPE_EXECUTED, _LENGTH_E, locate, ts_ns)
     write_u64_nb(out, message_at + _REFERENCE, reference)
     write_u32_nb(out, message_at + _E_SHARES, shares)
     write_u64_nb(out, message_at + _E_MATCH, match)
@@ -244,7 +244,7 @@ def write_executed_at_price_nb(
 ) -> int:
     """C: `fill` is (reference, shares, match number, printable 0 or 1, price4)."""
     reference, shares, match, printable, price4 = fill
-    message_at = _header_nb(out, at, TYPE_EXECUTED_AT_PRICE, _LENGTH_C, locate, ts_ns)
+    message_at = header_nb(out, at, TYPE_EXECUTED_AT_PRICE, _LENGTH_C, locate, ts_ns)
     write_u64_nb(out, message_at + _REFERENCE, reference)
     write_u32_nb(out, message_at + _E_SHARES, shares)
     write_u64_nb(out, message_at + _E_MATCH, match)
@@ -258,7 +258,7 @@ def write_cancel_nb(
     out: Bytes, at: int, locate: int, ts_ns: int, reference: int, shares: int
 ) -> int:
     """X: shares taken from the order, which keeps some and its place."""
-    message_at = _header_nb(out, at, TYPE_CANCEL, _LENGTH_X, locate, ts_ns)
+    message_at = header_nb(out, at, TYPE_CANCEL, _LENGTH_X, locate, ts_ns)
     write_u64_nb(out, message_at + _REFERENCE, reference)
     write_u32_nb(out, message_at + _X_SHARES, shares)
     return LENGTH_BYTES + _LENGTH_X
@@ -267,7 +267,7 @@ def write_cancel_nb(
 @kernel
 def write_delete_nb(out: Bytes, at: int, locate: int, ts_ns: int, reference: int) -> int:
     """D: the order leaves the book."""
-    message_at = _header_nb(out, at, TYPE_DELETE, _LENGTH_D, locate, ts_ns)
+    message_at = header_nb(out, at, TYPE_DELETE, _LENGTH_D, locate, ts_ns)
     write_u64_nb(out, message_at + _REFERENCE, reference)
     return LENGTH_BYTES + _LENGTH_D
 
@@ -278,7 +278,7 @@ def write_replace_nb(
 ) -> int:
     """U: `order` is (original reference, new reference, shares, price4)."""
     original, reference, shares, price4 = order
-    message_at = _header_nb(out, at, TYPE_REPLACE, _LENGTH_U, locate, ts_ns)
+    message_at = header_nb(out, at, TYPE_REPLACE, _LENGTH_U, locate, ts_ns)
     write_u64_nb(out, message_at + _U_ORIGINAL, original)
     write_u64_nb(out, message_at + _U_NEW, reference)
     write_u32_nb(out, message_at + _U_SHARES, shares)
@@ -294,7 +294,7 @@ def write_trade_nb(
     price4, match number).
     """
     side, shares, price4, match = trade
-    message_at = _header_nb(out, at, TYPE_TRADE, _LENGTH_P, locate, ts_ns)
+    message_at = header_nb(out, at, TYPE_TRADE, _LENGTH_P, locate, ts_ns)
     write_u64_nb(out, message_at + _REFERENCE, _NOTHING)
     out[message_at + _A_SIDE] = _SIDE_BUY if side == 0 else _SIDE_SELL
     write_u32_nb(out, message_at + _A_SHARES, shares)
@@ -307,6 +307,6 @@ def write_trade_nb(
 @kernel
 def write_broken_trade_nb(out: Bytes, at: int, locate: int, ts_ns: int, match: int) -> int:
     """B: the trade with this match number never was."""
-    message_at = _header_nb(out, at, TYPE_BROKEN_TRADE, _LENGTH_B, locate, ts_ns)
+    message_at = header_nb(out, at, TYPE_BROKEN_TRADE, _LENGTH_B, locate, ts_ns)
     write_u64_nb(out, message_at + _B_MATCH, match)
     return LENGTH_BYTES + _LENGTH_B

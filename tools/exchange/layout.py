@@ -3,8 +3,8 @@
     orders   i64[1 + symbols * slots, 8]       one cache line an order; slot 0 means "none"
     members  i32[symbols, slots]               a permutation of the symbol's slots: the first LIVE
                                                of them hold live orders
-    levels   i32[symbols * LEVELS, 2]          first and last order of the queue at each price;
-                                               0 = empty
+    levels   i32[all levels, 2]                first and last order of the queue at each price;
+                                               0 = empty; a symbol's begin at row FIRST_ROW
     symbols  i64[symbols, 16]                  best prices, counts, fair value, halt
     state    i64[32]                           clock, counters, random numbers, the aggressive order
                                                that is being matched
@@ -63,7 +63,11 @@ TREND = 8
 HALTED = 9
 RESUME_NS = 10
 TICKER = 11
-_SYMBOL_WORDS = 16
+FIRST_ROW = 12
+"""Row of `levels` where the symbol's begin."""
+LEVEL_COUNT = 13
+"""How many they are."""
+SYMBOL_WORDS = 16
 
 # Words of `state`.
 RANDOM = 0
@@ -87,11 +91,11 @@ CLOSING_NS = 17
 """When the closing events are due at the latest, so that they still come before midnight."""
 IS_TAPE = 18
 """1: the messages come from a tape, and nothing is matched."""
-_STATE_WORDS = 32
+STATE_WORDS = 32
 
 NO_BID = -1
-NO_ASK = LEVELS
-"""Levels just outside of the window, so that "one better than the other side's best" needs no
+NO_ASK = 1 << 30
+"""Levels outside of the window, so that "one better than the other side's best" needs no
 special case.
 """
 
@@ -135,7 +139,7 @@ def allocate_engine(settings: FlowSettings) -> Engine:
         raise ValueError(f"symbols is {settings.symbols}: 1 to {SYMBOLS_MAX} are possible")
     count, slots = settings.symbols, 2 * settings.orders_per_symbol + _SLOTS_SPARE
     random_words = np.array([seed_state(settings.seed)], np.int64)
-    symbols = np.zeros((count, _SYMBOL_WORDS), np.int64)
+    symbols = np.zeros((count, SYMBOL_WORDS), np.int64)
     for index in range(count):
         price_ticks = first_price_ticks(random_words)
         base = max(1, price_ticks - LEVELS // 2)
@@ -148,6 +152,8 @@ def allocate_engine(settings: FlowSettings) -> Engine:
         symbols[index, FAIR_STEP] = max(1, (price_ticks << FAIR_SHIFT) // _FAIR_STEP_DIVISOR)
         symbols[index, TREND] = 1
         symbols[index, TICKER] = ticker_word(index)
+        symbols[index, FIRST_ROW] = index * LEVELS
+        symbols[index, LEVEL_COUNT] = LEVELS
     first_slots = 1 + np.arange(count, dtype=np.int32)[:, np.newaxis] * np.int32(slots)
     step_ns = _step_table(settings.simulated_rate)
     return Engine(
@@ -163,7 +169,7 @@ def allocate_engine(settings: FlowSettings) -> Engine:
 
 
 def _first_state(settings: FlowSettings, random_state: int, step_ns_max: int) -> NDArray[np.int64]:
-    state = np.zeros(_STATE_WORDS, np.int64)
+    state = np.zeros(STATE_WORDS, np.int64)
     state[RANDOM] = random_state
     state[CLOCK_NS] = OPEN_NS
     state[NEXT_REFERENCE] = 1

@@ -14,9 +14,9 @@ from tools.exchange.layout import (
     BEST,
     BUY,
     FIRST,
+    FIRST_ROW,
     LAST,
     LEVEL,
-    LEVELS,
     LIVE,
     MEMBER,
     NEXT,
@@ -42,7 +42,7 @@ def best_level_nb(engine: Engine, symbol: int, side: int) -> int:
 @kernel
 def first_order_nb(engine: Engine, symbol: int, level: int) -> int:
     """Slot of the oldest order at `level`, 0 when there is none."""
-    return np.int64(engine.levels[symbol * LEVELS + level, FIRST])
+    return np.int64(engine.levels[engine.symbols[symbol, FIRST_ROW] + level, FIRST])
 
 
 @kernel
@@ -112,7 +112,7 @@ def _link_nb(engine: Engine, symbol: int, slot: int, level: int) -> None:
     engine.state[NEXT_REFERENCE] += 1
     order[LEVEL] = level
     order[NEXT] = 0
-    row = symbol * LEVELS + level
+    row = engine.symbols[symbol, FIRST_ROW] + level
     last = np.int64(engine.levels[row, LAST])
     order[PREVIOUS] = last
     if last == 0:
@@ -131,7 +131,7 @@ def _link_nb(engine: Engine, symbol: int, slot: int, level: int) -> None:
 def _unlink_nb(engine: Engine, symbol: int, slot: int) -> None:
     """Take the order out of its queue; find the next best level when that emptied the best one."""
     order = engine.orders[slot]
-    row = symbol * LEVELS + order[LEVEL]
+    row = engine.symbols[symbol, FIRST_ROW] + order[LEVEL]
     if order[PREVIOUS] == 0:
         engine.levels[row, FIRST] = order[NEXT]
     else:
@@ -151,9 +151,10 @@ def _next_best_nb(engine: Engine, symbol: int, side: int) -> int:
     """Best level of `side` beyond the one that is recorded and has become empty."""
     if engine.symbols[symbol, ORDERS + side] == 0:
         return NO_BID if side == BUY else NO_ASK
+    first_row = engine.symbols[symbol, FIRST_ROW]
     step = -1 if side == BUY else 1
     level = engine.symbols[symbol, BEST + side] + step
     # Orders are left on this side, so the walk ends inside the window.
-    while engine.levels[symbol * LEVELS + level, FIRST] == 0:
+    while engine.levels[first_row + level, FIRST] == 0:
         level += step
     return level

@@ -3,6 +3,8 @@
 Everything here is invented; a ticker that is also somebody's is an accident.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,9 +62,15 @@ def activity_table(symbol_count: int) -> NDArray[np.int32]:
     A random slot of it is the symbol of the next message: few symbols are busy and most are quiet,
     every one occurs.
     """
-    size = 1 << (symbol_count * _TABLE_SLOTS_PER_SYMBOL - 1).bit_length()
-    weights = [(1 << 40) // (rank + _RANK_OFFSET) for rank in range(symbol_count)]
-    spare, total = size - symbol_count, sum(weights)
+    return share_table([(1 << 40) // (rank + _RANK_OFFSET) for rank in range(symbol_count)])
+
+
+def share_table(weights: Sequence[int]) -> NDArray[np.int32]:
+    """Indices of `weights`, each as often as its share of them, at least once; the length is a
+    power of two.
+    """
+    size = 1 << (len(weights) * _TABLE_SLOTS_PER_SYMBOL - 1).bit_length()
+    spare, total = size - len(weights), sum(weights)
     table = np.empty(size, np.int32)
     at = seen = 0
     for index, weight in enumerate(weights):

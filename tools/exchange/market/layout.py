@@ -1,0 +1,359 @@
+"""Memory of a market: what each array holds, and how it is set up from a scenario and a seed.
+
+    heap      i64[n, 2]              what is due: time, and a word of kind, symbol and more (`heap`)
+    own       i64[symbols, 24]       a symbol's part of the price, its rates, its state
+    factors   i64[1 + sectors, 3]    the market and each sector: logarithm of its price, size of a
+                                     step, what shocks moved all of its symbols by
+    runs      i64[symbols, RUNS, 2]  intentions that orders come from: side, orders left
+    auctions  i64[2, symbols, AUCTION, 3], auction_sizes i64[2, symbols]
+                                     orders for the opening cross (and those after halts), and for
+                                     the closing one: side, level, shares
+    shocks    i64[n, 8]              the scenario's events
+    log       i64[LOG_ROWS, 5]       what happened: time, what, symbol, two values
+
+A fair value is exp(own part + beta * market + beta * sector + both shifts), all in units of 2**-40,
+times the first price. All arithmetic is of integers, so that every machine makes the same bytes.
+One thread owns it.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols.by_reference import by_reference
+from tools.exchange.day import NS_PER_S
+from tools.exchange.layout import (
+    BASE_TICK,
+    BEST,
+    BUY,
+    CLOCK_NS,
+    FIRST_ROW,
+    HALTED,
+    LEVEL_COUNT,
+    NEXT_MATCH,
+    NEXT_REFERENCE,
+    NO_ASK,
+    NO_BID,
+    RANDOM,
+    SELL,
+    STATE_WORDS,
+    SYMBOL_WORDS,
+    TARGET_LIVE,
+    TICKER,
+    TOTAL,
+    UNLIMITED,
+    Engine,
+)
+from tools.exchange.market import tables
+from tools.exchange.market.paths import make_paths
+from tools.exchange.market.profiles import Profile
+from tools.exchange.market.scenario import CLOSE_S, OPEN_S, START_S, Event, Scenario
+from tools.exchange.rng import seed_state
+from tools.exchange.symbols import share_table
+
+STEP_NS = 100_000_000
+"""Fair values walk in steps of this."""
+START_NS = START_S * NS_PER_S
+RUNS = 8
+AUCTION = 32
+LOG_ROWS = 1 << 20
+HEAP_SPARE = 1 << 17
+
+# Words of `words`.
+HEAP_SIZE = 0
+STEP = 1
+"""Steps of the factors that were made."""
+LIST = 2
+"""A list of messages, one for each symbol, that is being written: see `rules`; 0 for none."""
+LIST_AT = 3
+PHASE = 4
+BACKGROUND_NS = 5
+"""Mean time between events that nothing provoked, at an activity of 1."""
+LOG_SIZE = 6
+BREACHED = 7
+"""Levels of the market's decline that were reached."""
+LOG_LOST = 8
+EVENTS_LOST = 9
+"""Provoked events that found the heap full."""
+REGULAR = 10
+"""1 in market hours."""
+SECTORS = 11
+CHANCE_OF_JUMP = 12
+"""In a step, out of 2**32."""
+JUMP = 13
+"""Standard deviation of a jump, in 2**-40."""
+MEAN_BETA = 14
+"""Of all symbols, in 2**-16."""
+WORDS = 32
+
+# Columns of `factors`.
+FACTOR = 0
+FACTOR_STEP = 1
+SHIFT = 2
+
+# Columns of `own`.
+PART = 0
+SEEN = 1
+"""Steps that `PART` has made."""
+STEP_SIZE = 2
+BETA_MARKET = 3
+BETA_SECTOR = 4
+"""In 2**-16 both."""
+SECTOR = 5
+FIRST_PRICE = 6
+"""In 1/256 ticks."""
+HALF_SPREAD = 7
+"""In ticks, at least 1."""
+LIFETIME_NS = 8
+"""Mean lifetime of an order at an activity of 1."""
+REFERENCE_LEVEL = 9
+"""Price that the band of a pause is around, in 1/256 levels; 0: none yet."""
+BAND = 10
+"""Width of that band, in 2**-16 of the price."""
+STATUS = 11
+"""See `rules`."""
+STUFFED = 12
+"""Slot of the order that is to be cancelled at once, and its reference; 0: none."""
+STUFFED_REFERENCE = 13
+SHORT_RESTRICTED = 14
+"""1 once short sales are restricted."""
+SHOCK = 15
+"""1 + the shock that a new symbol waits for, 0: none."""
+OWN_WORDS = 24
+
+# Columns of `shocks`.
+SHOCK_KIND = 0
+SHOCK_NS = 1
+SHOCK_SCOPE = 2
+"""0: the market; 1 + n: sector n; -1 - n: symbol n."""
+SHOCK_SIZE = 3
+"""Logarithm in 2**-40, or mean ns between the messages of a burst."""
+SHOCK_UNTIL_NS = 4
+SHOCK_BACK = 5
+"""Logarithm of the way back."""
+SHOCK_WORDS = 8
+
+KINDS = ("jump", "drift", "activity", "stuffing", "news", "outage", "ipo", "listing", "gap")
+"""Kinds of shocks, by number."""
+
+_STEPS_A_YEAR = 252 * (CLOSE_S - OPEN_S) * (NS_PER_S // STEP_NS)
+_ONE_LOG = 1 << tables.LOG_BITS
+_BAND_TIER_1 = (tables.ONE_16 * 5) // 100
+_BAND_TIER_2 = (tables.ONE_16 * 10) // 100
+_TIER_1_SYMBOLS = 50
+_WINDOW_MIN = 2_048
+_SLOTS_A_TARGET = 4
+_SLOTS_SPARE = 64
+_MESSAGES_AN_EVENT = 1.62
+"""Messages that an event of the flow leads to, deletes of its orders included: measured."""
+_ADDS_AN_EVENT = 0.70
+
+
+class Draws(NamedTuple):
+    """Tables of `tables`, i64[ENTRIES] each but the last, the powers."""
+
+    normal: tables.Table
+    waits: tables.Table
+    delays: tables.Table
+    children: tables.Table
+    lifetimes: tables.Table
+    sizes: tables.Table
+    distances: tables.Table
+    runs: tables.Table
+    powers: tables.Table
+
+
+@by_reference
+class Market(NamedTuple):
+    """All memory of a market; see the top of this file."""
+
+    engine: Engine
+    words: NDArray[np.int64]
+    heap: NDArray[np.int64]
+    own: NDArray[np.int64]
+    factors: NDArray[np.int64]
+    scale: NDArray[np.int64]
+    activity: NDArray[np.int64]
+    runs: NDArray[np.int64]
+    auctions: NDArray[np.int64]
+    auction_sizes: NDArray[np.int64]
+    sectors: NDArray[np.int64]
+    """i64[sectors + 1 + symbols]: where each sector's symbols begin behind it, then the symbols."""
+    shocks: NDArray[np.int64]
+    log: NDArray[np.int64]
+    draws: Draws
+
+
+def allocate_market(scenario: Scenario, profiles: Sequence[Profile], seed: int) -> Market:
+    """A market before its first message. ValueError names a scope that there is not."""
+    names = list(dict.fromkeys(profile.sector for profile in profiles))
+    count = len(profiles)
+    paths = make_paths(scenario, seed)
+    engine = _engine(scenario, profiles, seed)
+    own = np.zeros((count, OWN_WORDS), np.int64)
+    shares = sum(profile.volume_share for profile in profiles)
+    events = scenario.messages / _MESSAGES_AN_EVENT
+    regular_s = CLOSE_S - OPEN_S
+    for row, profile in zip(own, profiles, strict=True):
+        _fill(row, profile, scenario, names)
+        adds_a_s = _ADDS_AN_EVENT * events * profile.volume_share / shares / regular_s
+        row[LIFETIME_NS] = round(scenario.orders_per_symbol / adds_a_s * NS_PER_S)
+    own[:_TIER_1_SYMBOLS, BAND] = _BAND_TIER_1
+    words = np.zeros(WORDS, np.int64)
+    provoked = scenario.provoked_percent / 100
+    words[BACKGROUND_NS] = round(regular_s * NS_PER_S / (events * (1 - provoked)))
+    words[SECTORS] = len(names)
+    steps = regular_s * NS_PER_S // STEP_NS
+    words[CHANCE_OF_JUMP] = round(scenario.jumps_per_day / steps * (1 << 32))
+    words[JUMP] = round(scenario.jump_percent / 100 * _ONE_LOG)
+    heap_rows = len(engine.orders) * 2 + HEAP_SPARE
+    shocks = _shocks(scenario.event, profiles, names)
+    for index, row in enumerate(shocks):
+        if KINDS[row[SHOCK_KIND]] in ("ipo", "listing"):
+            own[-1 - row[SHOCK_SCOPE], SHOCK] = 1 + index
+    words[MEAN_BETA] = int(own[:, BETA_MARKET].mean())
+    return Market(
+        engine=engine,
+        words=words,
+        heap=np.zeros((heap_rows, 2), np.int64),
+        own=own,
+        factors=_factors(len(names)),
+        scale=paths.scale,
+        activity=paths.activity,
+        runs=np.zeros((count, RUNS, 2), np.int64),
+        auctions=np.zeros((2, count, AUCTION, 3), np.int64),
+        auction_sizes=np.zeros((2, count), np.int64),
+        sectors=_members(profiles, names),
+        shocks=shocks,
+        log=np.zeros((LOG_ROWS, 5), np.int64),
+        draws=_draws(scenario),
+    )
+
+
+def _draws(scenario: Scenario) -> Draws:
+    return Draws(
+        normal=tables.normal_table(),
+        waits=tables.exponential_table(),
+        delays=tables.delay_table(),
+        children=tables.children_table(scenario.provoked_percent),
+        lifetimes=tables.lifetime_table(),
+        sizes=tables.size_table(),
+        distances=tables.distance_table(),
+        runs=tables.run_table(),
+        powers=tables.exp_table(),
+    )
+
+
+def _step_size(volatility_percent: float, share_of_variance: float) -> int:
+    """Standard deviation of a step in 2**-40."""
+    variance = (volatility_percent / 100) ** 2 * share_of_variance / _STEPS_A_YEAR
+    return round(variance**0.5 * _ONE_LOG)
+
+
+_FACTOR_PERCENT = 20.0
+"""A year's volatility of each factor before a symbol's beta."""
+
+
+def _factors(sectors: int) -> NDArray[np.int64]:
+    factors = np.zeros((1 + sectors, 3), np.int64)
+    factors[:, FACTOR_STEP] = _step_size(_FACTOR_PERCENT, 1.0)
+    return factors
+
+
+def _fill(row: NDArray[np.int64], profile: Profile, scenario: Scenario, sectors: list[str]) -> None:
+    market = scenario.market_correlation
+    sector = scenario.sector_correlation - market
+    of_factor = profile.volatility_percent / _FACTOR_PERCENT * tables.ONE_16
+    row[STEP_SIZE] = _step_size(profile.volatility_percent, 1 - market - sector)
+    row[BETA_MARKET] = round(of_factor * market**0.5)
+    row[BETA_SECTOR] = round(of_factor * sector**0.5)
+    row[SECTOR] = sectors.index(profile.sector)
+    row[FIRST_PRICE] = profile.price_ticks << 8
+    row[HALF_SPREAD] = max(1, profile.spread_ticks // 2)
+    row[BAND] = _BAND_TIER_2
+
+
+def _engine(scenario: Scenario, profiles: Sequence[Profile], seed: int) -> Engine:
+    count = len(profiles)
+    slots = _SLOTS_A_TARGET * scenario.orders_per_symbol + _SLOTS_SPARE
+    symbols = np.zeros((count, SYMBOL_WORDS), np.int64)
+    rows = 0
+    for row, profile in zip(symbols, profiles, strict=True):
+        levels = max(_WINDOW_MIN, profile.price_ticks * 6 // 5)
+        row[BASE_TICK] = max(1, profile.price_ticks - levels // 2)
+        row[BEST + BUY], row[BEST + SELL] = NO_BID, NO_ASK
+        row[TICKER] = int.from_bytes(profile.symbol.encode().ljust(8), "big")
+        row[FIRST_ROW], row[LEVEL_COUNT] = rows, levels
+        row[HALTED] = 1
+        rows += levels
+    state = np.zeros(STATE_WORDS, np.int64)
+    state[RANDOM] = seed_state(seed)
+    state[CLOCK_NS] = START_NS
+    state[NEXT_REFERENCE] = state[NEXT_MATCH] = 1
+    state[TOTAL] = UNLIMITED
+    state[TARGET_LIVE] = scenario.orders_per_symbol
+    first_slots = 1 + np.arange(count, dtype=np.int32)[:, np.newaxis] * np.int32(slots)
+    return Engine(
+        orders=np.zeros((1 + count * slots, 8), np.int64),
+        members=first_slots + np.arange(slots, dtype=np.int32),
+        levels=np.zeros((rows, 2), np.int32),
+        symbols=symbols,
+        state=state,
+        activity=share_table([profile.volume_share for profile in profiles]),
+        step_ns=np.zeros(1, np.int64),
+        type_counts=np.zeros(256, np.int64),
+    )
+
+
+def _members(profiles: Sequence[Profile], names: list[str]) -> NDArray[np.int64]:
+    members = [
+        [i for i, profile in enumerate(profiles) if profile.sector == name] for name in names
+    ]
+    begins = len(names) + 1 + np.cumsum([0, *map(len, members)])
+    return np.concatenate([begins, *members]).astype(np.int64)
+
+
+def scope_number(scope: str, profiles: Sequence[Profile], sectors: list[str]) -> int:
+    """SHOCK_SCOPE of a name; a symbol's name counts before a sector's."""
+    if scope == "market":
+        return 0
+    for index, profile in enumerate(profiles):
+        if profile.symbol == scope:
+            return -1 - index
+    if scope in sectors:
+        return 1 + sectors.index(scope)
+    raise ValueError(f'scope {scope!r} is neither "market" nor a sector nor a symbol')
+
+
+def _shocks(
+    events: Sequence[Event], profiles: Sequence[Profile], sectors: list[str]
+) -> NDArray[np.int64]:
+    rows = np.zeros((len(events), SHOCK_WORDS), np.int64)
+    shares = sum(profile.volume_share for profile in profiles)
+    for row, event in zip(rows, events, strict=True):
+        row[SHOCK_KIND] = KINDS.index(event.kind)
+        row[SHOCK_NS] = event.at_ns
+        row[SHOCK_SCOPE] = scope_number(event.scope, profiles, sectors)
+        if event.kind in ("news", "outage", "ipo", "listing", "stuffing") and row[SHOCK_SCOPE] >= 0:
+            raise ValueError(f"{event.kind} at {event.at}: scope {event.scope!r} is not a symbol")
+        row[SHOCK_UNTIL_NS] = event.at_ns + round(event.duration_s * NS_PER_S)
+        size = np.log1p(event.percent / 100) * _ONE_LOG
+        row[SHOCK_SIZE] = round(size)
+        row[SHOCK_BACK] = round(-size * event.recovery_percent / 100)
+        if event.kind == "stuffing":
+            row[SHOCK_SIZE] = NS_PER_S // event.rate
+        if event.kind == "activity":
+            # A part of what the scope has at an activity of 1.
+            inside = _share(int(row[SHOCK_SCOPE]), profiles, sectors) / shares
+            row[SHOCK_SIZE] = round(1e6 / (event.factor * inside))
+    return rows
+
+
+def _share(scope: int, profiles: Sequence[Profile], sectors: list[str]) -> int:
+    if scope == 0:
+        return sum(profile.volume_share for profile in profiles)
+    if scope < 0:
+        return profiles[-1 - scope].volume_share
+    return sum(each.volume_share for each in profiles if each.sector == sectors[scope - 1])

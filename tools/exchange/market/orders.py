@@ -1,0 +1,319 @@
+"""The flow of orders: what an event of a symbol becomes.
+
+Events provoke events (a branching process: Hawkes, with a kernel that falls as a power of time).
+Most become new orders, each with a lifetime that ends it; some replace or cut one; some take what
+stands on the other side, and those come from intentions, split into many orders of one side. Quotes
+that the fair value has left behind are withdrawn, or taken by who was faster.
+"""
+
+import numpy as np
+
+from protocols.jit import kernel, outline_kernel
+from protocols.wire import Bytes
+from tools.exchange import itch_writer as itch
+from tools.exchange.flow import (
+    ATTRIBUTIONS,
+    below_nb,
+    sweep_on_nb,
+    take_match_number_nb,
+    write_order_nb,
+    write_replaced_nb,
+)
+from tools.exchange.itch_writer_rare import write_retail_interest_nb
+from tools.exchange.layout import (
+    BASE_TICK,
+    BUY,
+    CLOCK_NS,
+    HALTED,
+    LEVEL_COUNT,
+    LIVE,
+    MATCH_SYMBOL,
+    NEXT_MATCH,
+    NO_ASK,
+    NO_BID,
+    QUANTITY,
+    RANDOM,
+    REFERENCE,
+    SELL,
+    SIDE,
+    SWEEP_LEVEL,
+    SWEEP_POSTS,
+    SWEEP_QUANTITY,
+    SWEEP_SIDE,
+    SWEEP_SYMBOL,
+    TARGET_LIVE,
+    TICK_PRICE4,
+    TICKER,
+)
+from tools.exchange.market.heap import EXPIRY, PROVOKED, REST_MASK, push_nb, word_nb
+from tools.exchange.market.layout import (
+    HALF_SPREAD,
+    LIFETIME_NS,
+    REGULAR,
+    RUNS,
+    Market,
+)
+from tools.exchange.market.prices import fair_level_nb
+from tools.exchange.market.tables import ENTRIES
+from tools.exchange.matching import (
+    best_level_nb,
+    enter_order_nb,
+    first_order_nb,
+    has_free_slot_nb,
+    reduce_order_nb,
+    remove_order_nb,
+    replace_order_nb,
+)
+from tools.exchange.rng import random_nb
+
+_MASK = ENTRIES - 1
+_NOTHING = np.int64(0)
+
+_ALL = np.int64(1000)
+# Out of 1,000 events: what they become; the rest are new orders.
+_REPLACES = 110
+_CANCELS = 60
+_TAKES = 105
+_HIDDEN = 28
+_RETAIL = 1
+_BROKEN = 1
+"""Out of 20,000 events."""
+_BROKEN_OF = np.int64(20_000)
+_WITHDRAWN = 15
+"""Of 16 quotes that the fair value left behind; the others are taken."""
+_FLAGS = b"BSAN"
+_FLAG_BUY, _FLAG_SELL, _FLAG_BOTH, _FLAG_NONE = (np.int64(flag) for flag in _FLAGS)
+
+
+@kernel
+def _draw_nb(market: Market, table: np.ndarray) -> int:  # type: ignore[type-arg]
+    """One value of a table of ENTRIES."""
+    return np.int64(table[random_nb(market.engine.state, RANDOM) & _MASK])
+
+
+@kernel
+def provoke_nb(market: Market, symbol: int) -> None:
+    """Schedule the events that this one provokes, one in eight of them in another symbol."""
+    engine = market.engine
+    for _ in range(_draw_nb(market, market.draws.children)):
+        draw = random_nb(engine.state, RANDOM)
+        other = symbol
+        if draw & 7 == 0:
+            other = np.int64(engine.activity[(draw >> 3) & (engine.activity.shape[0] - 1)])
+        due_ns = engine.state[CLOCK_NS] + _draw_nb(market, market.draws.delays)
+        push_nb(market, due_ns, word_nb(PROVOKED, other, _NOTHING))
+
+
+@outline_kernel
+def event_nb(market: Market, out: Bytes, at: int, symbol: int) -> int:
+    """One event of `symbol`, as a message."""
+    engine = market.engine
+    halted = engine.symbols[symbol, HALTED]
+    fair = fair_level_nb(market, symbol)
+    provoke_nb(market, symbol)
+    if halted == 0:
+        size = _correct_nb(market, out, at, symbol, fair)
+        if size > 0:
+            return size
+    live = engine.symbols[symbol, LIVE]
+    if has_free_slot_nb(engine, symbol) == 0:
+        return _delete_nb(market, out, at, symbol, _random_slot_nb(market, symbol))
+    is_young = market.words[REGULAR] and live < engine.state[TARGET_LIVE] // 4
+    choice = below_nb(engine, _ALL)
+    if live < 2 or is_young or choice >= _REPLACES + _CANCELS + _TAKES + _HIDDEN + _RETAIL:
+        return _add_nb(market, out, at, symbol, fair)
+    if choice < _REPLACES:
+        return _replace_nb(market, out, at, symbol, fair)
+    if choice < _REPLACES + _CANCELS:
+        return _cancel_nb(market, out, at, symbol)
+    if halted:
+        return _add_nb(market, out, at, symbol, fair)
+    if choice < _REPLACES + _CANCELS + _TAKES:
+        return _take_nb(market, out, at, symbol, fair)
+    if choice < _REPLACES + _CANCELS + _TAKES + _HIDDEN:
+        return _hidden_nb(market, out, at, symbol, fair)
+    return _retail_nb(market, out, at, symbol)
+
+
+@kernel
+def expire_nb(market: Market, out: Bytes, at: int, slot: int, reference: int) -> int:
+    """Delete the order if it is still the one whose lifetime ends; 0 when it is not."""
+    engine = market.engine
+    symbol = (slot - 1) // engine.members.shape[1]
+    if engine.orders[slot, QUANTITY] == 0:
+        return np.int64(0)
+    if engine.orders[slot, REFERENCE] & REST_MASK != reference:
+        return np.int64(0)
+    return _delete_nb(market, out, at, symbol, slot)
+
+
+@kernel
+def _correct_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> int:
+    """Withdraw or take the best quote if the fair value is beyond it; 0 when it is not."""
+    engine = market.engine
+    bid = best_level_nb(engine, symbol, BUY)
+    ask = best_level_nb(engine, symbol, SELL)
+    if bid <= fair and ask > fair:
+        return np.int64(0)
+    side = BUY if ask <= fair else SELL
+    best = ask if side == BUY else bid
+    if random_nb(engine.state, RANDOM) & 15 < _WITHDRAWN:
+        return _delete_nb(market, out, at, symbol, first_order_nb(engine, symbol, best))
+    return _sweep_nb(market, out, at, symbol, (side, fair if side == BUY else fair + 1))
+
+
+@kernel
+def _place_nb(market: Market, symbol: int, side: int, fair: int) -> int:
+    """A level for a new order: at the best place or, by a power law, behind it. It crosses
+    nothing.
+    """
+    engine = market.engine
+    away = market.own[symbol, HALF_SPREAD] - 1
+    behind = (_draw_nb(market, market.draws.distances) * (1 + away)) // 2
+    if side == BUY:
+        level = min(fair - away - behind, best_level_nb(engine, symbol, SELL) - 1)
+        return max(level, np.int64(1))
+    level = max(fair + 1 + away + behind, best_level_nb(engine, symbol, BUY) + 1)
+    return min(level, engine.symbols[symbol, LEVEL_COUNT] - 2)
+
+
+@kernel
+def _live_on_nb(market: Market, symbol: int, slot: int) -> None:
+    """Give the order in `slot` an end."""
+    engine = market.engine
+    lifetime_ns = (_draw_nb(market, market.draws.lifetimes) >> 4) * (
+        market.own[symbol, LIFETIME_NS] >> 12
+    )
+    word = word_nb(EXPIRY, slot, engine.orders[slot, REFERENCE])
+    push_nb(market, engine.state[CLOCK_NS] + lifetime_ns, word)
+
+
+@kernel
+def _add_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> int:
+    engine = market.engine
+    draw = random_nb(engine.state, RANDOM)
+    side = draw & 1
+    attribution = ATTRIBUTIONS[(draw >> 1) & 7] if (draw >> 4) & 31 == 0 else 0
+    level = _place_nb(market, symbol, side, fair)
+    quantity = _draw_nb(market, market.draws.sizes)
+    slot = enter_order_nb(engine, symbol, side, level, quantity, attribution)
+    _live_on_nb(market, symbol, slot)
+    return write_order_nb(engine, out, at, symbol, slot)
+
+
+@kernel
+def _random_slot_nb(market: Market, symbol: int) -> int:
+    engine = market.engine
+    live = engine.symbols[symbol, LIVE]
+    return np.int64(engine.members[symbol, below_nb(engine, live)])
+
+
+@kernel
+def _delete_nb(market: Market, out: Bytes, at: int, symbol: int, slot: int) -> int:
+    engine = market.engine
+    reference = engine.orders[slot, REFERENCE]
+    engine.orders[slot, QUANTITY] = 0
+    remove_order_nb(engine, symbol, slot)
+    return itch.write_delete_nb(out, at, symbol + 1, engine.state[CLOCK_NS], reference)
+
+
+@kernel
+def _replace_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> int:
+    engine = market.engine
+    slot = _random_slot_nb(market, symbol)
+    original = engine.orders[slot, REFERENCE]
+    level = _place_nb(market, symbol, engine.orders[slot, SIDE], fair)
+    replace_order_nb(engine, symbol, slot, level, _draw_nb(market, market.draws.sizes))
+    _live_on_nb(market, symbol, slot)
+    return write_replaced_nb(engine, out, at, symbol, (slot, original))
+
+
+@kernel
+def _cancel_nb(market: Market, out: Bytes, at: int, symbol: int) -> int:
+    """Take a part of an order away; one of a single share is deleted."""
+    engine = market.engine
+    slot = _random_slot_nb(market, symbol)
+    quantity = engine.orders[slot, QUANTITY]
+    if quantity < 2:
+        return _delete_nb(market, out, at, symbol, slot)
+    shares = 1 + below_nb(engine, quantity - 1)
+    reduce_order_nb(engine, symbol, slot, shares)
+    reference = engine.orders[slot, REFERENCE]
+    return itch.write_cancel_nb(out, at, symbol + 1, engine.state[CLOCK_NS], reference, shares)
+
+
+@kernel
+def _side_of_run_nb(market: Market, symbol: int) -> int:
+    """Side of the next order that takes: of one of RUNS intentions, and one less is left of it."""
+    draw = random_nb(market.engine.state, RANDOM)
+    run = market.runs[symbol, draw & (RUNS - 1)]
+    if run[1] == 0:
+        run[0] = BUY if (draw >> 8) & 1 else SELL
+        run[1] = _draw_nb(market, market.draws.runs)
+    run[1] -= 1
+    return run[0]
+
+
+@kernel
+def _take_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> int:
+    """An order that takes: what stands first, a part of it or more, up to three levels deep."""
+    engine = market.engine
+    side = _side_of_run_nb(market, symbol)
+    best = best_level_nb(engine, symbol, 1 - side)
+    if best in (NO_BID, NO_ASK):
+        return _add_nb(market, out, at, symbol, fair)
+    draw = random_nb(engine.state, RANDOM)
+    deep = np.int64(0) if draw & 3 else (draw >> 2) & 3
+    return _sweep_nb(market, out, at, symbol, (side, best + deep if side == BUY else best - deep))
+
+
+@kernel
+def _sweep_nb(market: Market, out: Bytes, at: int, symbol: int, order: tuple[int, int]) -> int:
+    """Begin an order that takes, (side, limit); it reaches something."""
+    state = market.engine.state
+    state[SWEEP_SYMBOL] = symbol
+    state[SWEEP_SIDE] = order[0]
+    state[SWEEP_LEVEL] = order[1]
+    state[SWEEP_QUANTITY] = _draw_nb(market, market.draws.sizes)
+    state[SWEEP_POSTS] = 0
+    return sweep_on_nb(market.engine, out, at)
+
+
+@kernel
+def _hidden_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> int:
+    """A trade with an order that is not displayed, between the best prices or at one of them; or,
+    rarely, one that is taken back.
+    """
+    engine = market.engine
+    bid = best_level_nb(engine, symbol, BUY)
+    ask = best_level_nb(engine, symbol, SELL)
+    if bid == NO_BID or ask == NO_ASK:
+        return _add_nb(market, out, at, symbol, fair)
+    state = engine.state
+    stock = engine.symbols[symbol, TICKER]
+    draw = random_nb(state, RANDOM)
+    if below_nb(engine, _BROKEN_OF) < _BROKEN * _ALL // _HIDDEN and state[NEXT_MATCH] > 1:
+        locate = state[MATCH_SYMBOL] + 1
+        match = state[NEXT_MATCH] - 1
+        return itch.write_broken_trade_nb(out, at, locate, state[CLOCK_NS], match)
+    level = bid + (ask - bid) * (draw & 3) // 3
+    price4 = (engine.symbols[symbol, BASE_TICK] + level) * TICK_PRICE4
+    match = take_match_number_nb(engine, symbol)
+    trade = (BUY, _draw_nb(market, market.draws.sizes), price4, match)
+    return itch.write_trade_nb(out, at, symbol + 1, state[CLOCK_NS], stock, trade)
+
+
+@kernel
+def _retail_nb(market: Market, out: Bytes, at: int, symbol: int) -> int:
+    """Retail interest on one side, both or none."""
+    engine = market.engine
+    choice = random_nb(engine.state, RANDOM) & 3
+    flag = _FLAG_NONE
+    if choice == 0:
+        flag = _FLAG_BUY
+    elif choice == 1:
+        flag = _FLAG_SELL
+    elif choice == 2:
+        flag = _FLAG_BOTH
+    stock = engine.symbols[symbol, TICKER]
+    return write_retail_interest_nb(out, at, symbol + 1, engine.state[CLOCK_NS], stock, flag)

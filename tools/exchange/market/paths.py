@@ -1,0 +1,93 @@
+"""How active and how volatile the market is in each second of the day: made once, before it begins,
+so that over market hours the variance is what was asked for, and the activity too.
+
+Variance over the day is a U times a random part, whose logarithm is the sum of a slow, a middling
+and a fast mean-reverting walk: volatility that clusters, with a memory that decays slowly (Cont,
+"Empirical properties of asset returns", Quantitative Finance 1 (2001), facts 6 and 8). Activity is
+a U times the root of that part, so volume and volatility go together (fact 10).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tools.exchange.market.scenario import (
+    AFTER_CLOSE_S,
+    CLOSE_S,
+    END_S,
+    OPEN_S,
+    PRE_OPEN_S,
+    START_S,
+    Scenario,
+)
+from tools.exchange.market.tables import ONE_16
+
+SECONDS = END_S - START_S
+_REGULAR = slice(OPEN_S - START_S, CLOSE_S - START_S)
+_OFF_HOURS_ACTIVITY = 0.02
+_OFF_HOURS_VARIANCE = 0.05
+_WALKS = ((7_200, 0.5), (600, 0.3), (30, 0.2))
+"""Seconds of memory, share of the variance of the logarithm."""
+_VOLATILITY_STREAM = 0x766F6C
+
+
+class Paths(NamedTuple):
+    """In ONE_16, a value for each second from START_S on: i64[SECONDS] both."""
+
+    scale: NDArray[np.int64]
+    """What a step of a price is multiplied by: the root of the variance, whose mean is 1."""
+    activity: NDArray[np.int64]
+    """What the rate of events is multiplied by; its mean is 1 in market hours."""
+
+
+def make_paths(scenario: Scenario, seed: int) -> Paths:
+    """Both, for a day of the scenario."""
+    random = np.random.Generator(np.random.PCG64([seed, _VOLATILITY_STREAM]))
+    log_variance = np.zeros(SECONDS)
+    for memory_s, share in _WALKS:
+        log_variance += _walk(random, memory_s) * np.sqrt(share)
+    log_variance *= scenario.volatility_of_volatility
+    u_shape = _u_shape(scenario.u_shape)
+    variance = np.full(SECONDS, _OFF_HOURS_VARIANCE)
+    variance[_REGULAR] = np.sqrt(u_shape) * np.exp(log_variance[_REGULAR])
+    variance[_REGULAR] /= variance[_REGULAR].mean()
+    activity = np.zeros(SECONDS)
+    activity[PRE_OPEN_S - START_S : AFTER_CLOSE_S - START_S] = _OFF_HOURS_ACTIVITY
+    # The root of the random part; without its mean the U would not be the one asked for.
+    part = np.exp(log_variance[_REGULAR] / 2)
+    activity[_REGULAR] = u_shape * _without_shape(part)
+    activity[_REGULAR] /= activity[_REGULAR].mean()
+    return Paths(_in_16(np.sqrt(variance)), _in_16(activity))
+
+
+def _u_shape(ratio: float) -> NDArray[np.float64]:
+    """1 at noon of the trading day, `ratio` at both ends: a parabola."""
+    place = np.linspace(-1, 1, CLOSE_S - OPEN_S)
+    shape: NDArray[np.float64] = 1 + (ratio - 1) * place**2
+    return shape
+
+
+def _without_shape(part: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`part` divided by its own parabola, fitted by least squares: without a U of its own."""
+    place = np.linspace(-1, 1, len(part))
+    trend = np.polyval(np.polyfit(place, part, 2), place)
+    result: NDArray[np.float64] = part / np.maximum(trend, part.mean() / 4)
+    return result
+
+
+def _walk(random: np.random.Generator, memory_s: int) -> NDArray[np.float64]:
+    """A mean-reverting walk of variance 1 with that memory, a value a second."""
+    keep = 1 - 1 / memory_s
+    steps = random.standard_normal(SECONDS) * np.sqrt(1 - keep * keep)
+    walk = np.empty(SECONDS)
+    value = random.standard_normal()
+    for second, step in enumerate(steps):
+        value = keep * value + step
+        walk[second] = value
+    return walk
+
+
+def _in_16(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    rounded: NDArray[np.int64] = np.rint(values * ONE_16).astype(np.int64)
+    return rounded

@@ -1,0 +1,114 @@
+"""Fair values: geometric Brownian motion with a volatility that has a path of its own, jumps, and
+factors that symbols share; in integers throughout.
+"""
+
+import numpy as np
+
+from protocols.jit import kernel, outline_kernel
+from tools.exchange.day import NS_PER_S
+from tools.exchange.layout import BASE_TICK, LEVEL_COUNT, RANDOM
+from tools.exchange.market.layout import (
+    BETA_MARKET,
+    BETA_SECTOR,
+    CHANCE_OF_JUMP,
+    FACTOR,
+    FACTOR_STEP,
+    FIRST_PRICE,
+    JUMP,
+    PART,
+    SECTOR,
+    SEEN,
+    SHIFT,
+    STEP,
+    STEP_NS,
+    STEP_SIZE,
+    Market,
+)
+from tools.exchange.market.tables import ENTRIES, EXP_BITS, EXP_STEP_BITS, EXP_STEPS, LOG_BITS
+from tools.exchange.rng import random_nb
+
+_STEPS_A_SECOND = NS_PER_S // STEP_NS
+_MASK = ENTRIES - 1
+_ENTRY_BITS = 12
+_LIMIT = (9 << LOG_BITS) // 10
+"""Logarithm that no price goes beyond: 0.9."""
+_EDGE = 64
+"""Levels that a fair value keeps from the ends of its symbol's window."""
+
+
+@kernel
+def normal_nb(market: Market) -> int:
+    """A number of the normal law, in 2**-16."""
+    return market.draws.normal[random_nb(market.engine.state, RANDOM) & _MASK]
+
+
+@kernel
+def move_factors_nb(market: Market) -> None:
+    """One more step of the market and of every sector."""
+    step = market.words[STEP]
+    scale = market.scale[min(step // _STEPS_A_SECOND, market.scale.shape[0] - 1)]
+    for factor in range(market.factors.shape[0]):
+        size = (market.factors[factor, FACTOR_STEP] * scale) >> 16
+        market.factors[factor, FACTOR] += (size * normal_nb(market)) >> 16
+    market.words[STEP] = step + 1
+
+
+@outline_kernel
+def catch_up_nb(market: Market, symbol: int) -> None:
+    """Make the steps of the symbol's own part that it has not made yet."""
+    own = market.own[symbol]
+    state = market.engine.state
+    part = own[PART]
+    for step in range(own[SEEN], market.words[STEP]):
+        draw = random_nb(state, RANDOM)
+        size = (own[STEP_SIZE] * market.scale[step // _STEPS_A_SECOND]) >> 16
+        part += (size * market.draws.normal[draw & _MASK]) >> 16
+        # The bits above choose a few steps, of which a second number chooses again.
+        if (draw >> _ENTRY_BITS) & _MASK == 0:
+            again = random_nb(state, RANDOM)
+            if again >> _ENTRY_BITS < market.words[CHANCE_OF_JUMP]:
+                part += (market.words[JUMP] * normal_nb(market)) >> 16
+    own[PART] = part
+    own[SEEN] = market.words[STEP]
+
+
+@kernel
+def power_nb(market: Market, logarithm: int) -> int:
+    """exp of a logarithm in 2**-40 from -0.9 to 0.9, in 2**-30."""
+    index = logarithm >> EXP_STEP_BITS
+    rest = logarithm - (index << EXP_STEP_BITS)
+    power = market.draws.powers[index + EXP_STEPS]
+    # exp(r) = 1 + r + r * r / 2, as r is below 2**-10: off by 2e-10 at most.
+    once = (power * rest) >> LOG_BITS
+    return power + once + ((once * rest) >> (LOG_BITS + 1))
+
+
+@kernel
+def fair_value_nb(market: Market, symbol: int) -> int:
+    """Fair value in 1/256 ticks, as of the last step."""
+    catch_up_nb(market, symbol)
+    own = market.own[symbol]
+    shared = market.factors[0]
+    sector = market.factors[1 + own[SECTOR]]
+    common = own[BETA_MARKET] * (shared[FACTOR] >> 8) + own[BETA_SECTOR] * (sector[FACTOR] >> 8)
+    logarithm = own[PART] + (common >> 8) + shared[SHIFT] + sector[SHIFT]
+    logarithm = min(max(logarithm, -_LIMIT), _LIMIT)
+    return (own[FIRST_PRICE] * power_nb(market, logarithm)) >> EXP_BITS
+
+
+@kernel
+def fair_level_nb(market: Market, symbol: int) -> int:
+    """Level of the highest price that a buyer is willing to pay: the fair value, rounded down."""
+    level = (fair_value_nb(market, symbol) >> 8) - market.engine.symbols[symbol, BASE_TICK]
+    return min(max(level, _EDGE), market.engine.symbols[symbol, LEVEL_COUNT] - _EDGE)
+
+
+@kernel
+def shock_nb(market: Market, scope: int, size: int) -> None:
+    """Move the fair values of a scope (SHOCK_SCOPE) by a logarithm."""
+    if scope >= 0:
+        market.factors[scope, SHIFT] += size
+    else:
+        symbol = np.int64(-1 - scope)
+        catch_up_nb(market, symbol)
+        market.own[symbol, PART] += size

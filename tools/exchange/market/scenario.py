@@ -1,0 +1,139 @@
+"""A scenario: a trading day and what happens on it, as a TOML file. Those that come with the
+exchange are in the folder `scenarios`, and are named by their file's name without the ending.
+
+`include` names scenarios whose events are added, so that they can be put together.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from feedhandler.server.configfile import load_config
+from feedhandler.server.errors import ExitCode, UserError
+from tools.exchange.day import NS_PER_S
+from tools.exchange.symbols import SYMBOLS_MAX
+
+FOLDER = Path(__file__).with_name("scenarios")
+START_S, PRE_OPEN_S, OPEN_S, CLOSE_S, AFTER_CLOSE_S, END_S = (
+    round(hours * 3600) for hours in (3.5, 4, 9.5, 16, 20, 20 + 1 / 12)
+)
+"""Seconds since midnight in New York: start of messages, of system hours, of market hours, end of
+each.
+"""
+OPENING_NOTICE_S, CLOSING_NOTICE_S = OPEN_S - 120, CLOSE_S - 600
+"""From when on imbalances are published: 9:28 and 15:50 (Nasdaq, opening and closing cross)."""
+
+Percent = Annotated[float, Meta(ge=-60, le=60)]
+Clock = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?$")]
+_Scope = Annotated[str, Meta(min_length=1)]
+
+
+class Event(Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing that happens. Its scope is "market", a sector, or a symbol.
+
+    jump      the fair value moves by `percent` at once
+    drift     it does so little by little in `duration_s`, and comes back in as much again by
+              `recovery_percent` of it
+    activity  `factor` times the events in the scope, for `duration_s`
+    stuffing  `rate` messages a second of orders that are cancelled at once, in one symbol, for
+              `duration_s`
+    news      the symbol is halted for `duration_s`, and the fair value moves by `percent` meanwhile
+    outage    this market does not trade the symbol for `duration_s`
+    ipo       the symbol is new: it opens by a cross at `at`
+    listing   the same, as a direct listing
+    gap       the fair value is `percent` from yesterday's close when the day begins; `at` says
+              nothing
+    """
+
+    kind: Literal[
+        "jump", "drift", "activity", "stuffing", "news", "outage", "ipo", "listing", "gap"
+    ]
+    at: Clock
+    scope: _Scope = "market"
+    percent: Percent = 0.0
+    duration_s: Annotated[float, Meta(gt=0, le=20_000)] = 1.0
+    recovery_percent: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    factor: Annotated[float, Meta(ge=1, le=1_000)] = 1.0
+    rate: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+
+    @property
+    def at_ns(self) -> int:
+        """`at` in nanoseconds since midnight."""
+        return clock_ns_of(self.at)
+
+
+class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
+    """A day. Shares of variance are of an average symbol's."""
+
+    title: str = ""
+    day: date = date(2026, 7, 1)
+    """Decides what New York's clock is in UTC."""
+    symbols: Annotated[int, Meta(ge=1, le=SYMBOLS_MAX)] = 100
+    symbols_file: str = ""
+    """CSV of instruments; "" for those of the exchange. Relative to the scenario's file."""
+    messages: Annotated[int, Meta(ge=10_000, le=1_000_000_000)] = 2_000_000
+    """About how many there are in the day."""
+    orders_per_symbol: Annotated[int, Meta(ge=8, le=10_000)] = 200
+    """About how many are live in market hours."""
+    market_correlation: Annotated[float, Meta(ge=0, le=0.95)] = 0.25
+    """Correlation of two symbols of different sectors."""
+    sector_correlation: Annotated[float, Meta(ge=0, le=0.98)] = 0.40
+    """Correlation of two symbols of one sector."""
+    volatility_of_volatility: Annotated[float, Meta(ge=0, le=1.5)] = 0.7
+    """Standard deviation of the logarithm of variance over the day."""
+    u_shape: Annotated[float, Meta(ge=1, le=10)] = 3.0
+    """Activity at open and close over that at noon."""
+    provoked_percent: Annotated[int, Meta(ge=0, le=90)] = 70
+    """Share of events that others provoked: clustering."""
+    jumps_per_day: Annotated[float, Meta(ge=0, le=100)] = 1.0
+    """Jumps of a symbol's own in market hours."""
+    jump_percent: Annotated[float, Meta(ge=0, le=20)] = 0.5
+    """Their standard deviation."""
+    event: tuple[Event, ...] = ()
+    include: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse correlations that cannot be had together."""
+        if self.sector_correlation < self.market_correlation:
+            raise ValueError(
+                f"sector_correlation {self.sector_correlation} is below market_correlation"
+                f" {self.market_correlation}: symbols of one sector share the market too"
+            )
+
+
+def clock_ns_of(text: str) -> int:
+    """Nanoseconds since midnight of HH:MM:SS, with up to six decimals."""
+    whole, _, fraction = text.partition(".")
+    hours, minutes, seconds = map(int, whole.split(":"))
+    return ((hours * 60 + minutes) * 60 + seconds) * NS_PER_S + int(fraction.ljust(9, "0") or 0)
+
+
+def scenario_names() -> list[str]:
+    """Those that come with the exchange."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load_scenario(name: str) -> Scenario:
+    """The scenario of that name or file, with the events of those that it includes."""
+    return _load(name, ())
+
+
+def _load(name: str, above: tuple[str, ...]) -> Scenario:
+    if name in above:
+        raise UserError(f"scenario {name} includes itself", ExitCode.BAD_CONFIG)
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if path.parent == FOLDER and not path.exists():
+        raise UserError(
+            f"no scenario {name!r}: there are {', '.join(scenario_names())}, or a file that ends"
+            " in .toml",
+            ExitCode.USAGE,
+        )
+    scenario = load_config(path, Scenario)
+    if scenario.symbols_file:
+        beside = path.parent / scenario.symbols_file
+        scenario = msgspec.structs.replace(scenario, symbols_file=str(beside))
+    included = [event for each in scenario.include for event in _load(each, (*above, name)).event]
+    return msgspec.structs.replace(scenario, event=(*included, *scenario.event), include=())
