@@ -12,10 +12,12 @@ from cyclopts.validators import Number
 from feedhandler import __version__
 from feedhandler.server.configfile import check_writable, load_config
 from feedhandler.server.errors import ExitCode, UserError, run_cli
+from tools.exchange.checker import check_file
 from tools.exchange.config import ExchangeConfig
 from tools.exchange.day import NS_PER_S, SESSION_S_MAX
-from tools.exchange.generate import generate_file
+from tools.exchange.generate import generate_day, generate_file
 from tools.exchange.layout import FlowSettings
+from tools.exchange.market.scenario import Scenario, load_scenario, scenario_names
 from tools.exchange.runner import run_exchange
 from tools.exchange.symbols import SYMBOLS_MAX
 from tools.exchange.tape import load_tape
@@ -61,33 +63,88 @@ def run(
 @app.command
 def generate(
     *,
-    messages: Annotated[int, Parameter(validator=Number(gte=1, lte=SESSION_S_MAX * NS_PER_S))],
     out: Path,
+    messages: Annotated[
+        int | None, Parameter(validator=Number(gte=1, lte=SESSION_S_MAX * NS_PER_S))
+    ] = None,
+    scenario: str = "",
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 1,
-    symbols: Annotated[int, Parameter(validator=Number(gte=1, lte=SYMBOLS_MAX))] = 100,
-    simulated_rate: Annotated[int, Parameter(validator=Number(gte=1, lte=NS_PER_S))] = 100_000,
+    symbols: Annotated[int | None, Parameter(validator=Number(gte=1, lte=SYMBOLS_MAX))] = None,
+    simulated_rate: Annotated[int | None, Parameter(validator=Number(gte=1, lte=NS_PER_S))] = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write a whole session to a BinaryFILE, and what it holds to FILE.truth.json.
 
     Parameters
     ----------
-    messages
-        Messages in all, the administrative ones included.
     out
         File to write; compressed when its name ends in .gz.
+    messages
+        Messages in all, the administrative ones included; of a scenario about so many.
+    scenario
+        A day of a market instead of a steady flow: one of those that `exchange scenarios` lists, or
+        a file that ends in .toml.
     seed
         The same seed gives the same bytes.
     symbols
-        Number of instruments.
+        Number of instruments; 100, or as the scenario says.
     simulated_rate
-        Messages in a second of the session's clock.
+        Messages in a second of the session's clock, of a steady flow; 100,000.
     json
         Print the truth as one JSON object on the last line.
     """
     check_writable(str(out), "--out")
-    settings = FlowSettings(seed, symbols, simulated_rate, messages)
-    _print_result(generate_file(settings, out), as_json=json)
+    if scenario:
+        if simulated_rate is not None:
+            raise UserError("--simulated-rate: a scenario has a clock of its own", ExitCode.USAGE)
+        result = generate_day(_changed(load_scenario(scenario), messages, symbols), seed, out)
+    elif messages is None:
+        raise UserError("--messages or --scenario is needed", ExitCode.USAGE)
+    else:
+        settings = FlowSettings(seed, symbols or 100, simulated_rate or 100_000, messages)
+        result = generate_file(settings, out)
+    _print_result(result, as_json=json)
+
+
+def _changed(scenario: Scenario, messages: int | None, symbols: int | None) -> Scenario:
+    """The scenario with those of its keys that the command line has as well."""
+    wanted = {"messages": messages, "symbols": symbols}
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    values = {name: getattr(scenario, name) for name in scenario.__struct_fields__}
+    try:
+        return msgspec.convert(values | changes, Scenario, from_attributes=True)
+    except msgspec.ValidationError as error:
+        raise UserError(f"--messages or --symbols: {error}", ExitCode.USAGE) from None
+
+
+@app.command
+def scenarios() -> None:
+    """List the scenarios that come with the exchange."""
+    for name in scenario_names():
+        print(f"{name:20}{load_scenario(name).title}")
+
+
+@app.command
+def check(file: Path, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Check a session by an independent book: references, shares, prices, crosses, halts, order.
+
+    Parameters
+    ----------
+    file
+        BinaryFILE, not compressed; of the truth beside it only the orders of crosses are used.
+    json
+        Print the result as one JSON object on the last line.
+    """
+    result = check_file(file)
+    broken = result["broken"]
+    if json:
+        _print_result(result, as_json=True)
+    else:
+        _print_result({**result, "broken": len(broken)}, as_json=False)
+        for each in broken:
+            print(f"broken {each['times']} times, first by message {each['first']}: {each['rule']}")
+    if broken:
+        raise UserError(f"{file}: {len(broken)} rules are broken", ExitCode.BAD_DATA)
 
 
 def _print_result(result: dict[str, Any], *, as_json: bool) -> None:

@@ -4,21 +4,32 @@ BinaryFILE: a u16 length and the message, one after the other; a length of zero 
 """
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from feedhandler.server.errors import ExitCode, UserError
 from tools.exchange.day import SESSION_S_MAX, fits_a_day
 from tools.exchange.flow import generate_nb
 from tools.exchange.layout import CLOSING_COUNT, FlowSettings, allocate_engine
+from tools.exchange.market.day import generate_market_nb
+from tools.exchange.market.layout import allocate_market
+from tools.exchange.market.profiles import DEFAULT_FILE, load_profiles
+from tools.exchange.market.rules import first_due_nb
+from tools.exchange.market.scenario import Scenario
+from tools.exchange.market.truth import market_truth
 from tools.exchange.truth import summary
 
 _BUFFER_BYTES = 4 << 20
 _BATCH_MESSAGES = 1 << 20
 _END = bytes(2)
+_IN_FILE_ALONE = ("happened", "cross_orders")
+Fill = Callable[[NDArray[np.uint8]], tuple[int, int]]
+"""Writes the next messages into a buffer: how many, and how many bytes."""
 _COMPRESSION = 1
 """gzip's fastest: the files are for tests, and made more often than kept."""
 
@@ -41,24 +52,51 @@ def generate_file(settings: FlowSettings, path: Path) -> dict[str, Any]:
             f" last beyond midnight; {SESSION_S_MAX * settings.simulated_rate} at most",
             ExitCode.USAGE,
         )
+    engine = allocate_engine(settings)
+    return _write(
+        path, lambda out: generate_nb(engine, out, _BATCH_MESSAGES), lambda: summary(engine)
+    )
+
+
+def generate_day(scenario: Scenario, seed: int, path: Path) -> dict[str, Any]:
+    """Write a day of a market to `path`, as `generate_file` does; `happened` and `cross_orders` are
+    in the file beside it alone.
+
+    UserError for a scope or a file of symbols that there is not; OSError from the disk.
+    """
+    file = Path(scenario.symbols_file) if scenario.symbols_file else DEFAULT_FILE
+    profiles = load_profiles(scenario.symbols, file)
+    try:
+        market = allocate_market(scenario, profiles, seed)
+    except ValueError as error:
+        raise UserError(f"scenario {scenario.title!r}: {error}", ExitCode.BAD_CONFIG) from None
+    first_due_nb(market)
+    truth = _write(
+        path,
+        lambda out: generate_market_nb(market, out, _BATCH_MESSAGES),
+        lambda: market_truth(market, scenario, seed),
+    )
+    return {name: value for name, value in truth.items() if name not in _IN_FILE_ALONE}
+
+
+def _write(path: Path, fill: Fill, truth_of: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     with path.open("wb") as raw:
         if path.suffix == ".gz":
             # No name and no time in the file, so that the same session is the same file.
             with gzip.GzipFile("", "wb", _COMPRESSION, raw, mtime=0) as packed:
-                truth = _write_session(settings, packed)
+                _write_session(packed, fill)
         else:
-            truth = _write_session(settings, raw)
+            _write_session(raw, fill)
+    truth = truth_of()
     Path(f"{path}.truth.json").write_bytes(msgspec.json.encode(truth) + b"\n")
     return truth
 
 
-def _write_session(settings: FlowSettings, file: BinaryIO | gzip.GzipFile) -> dict[str, Any]:
-    engine = allocate_engine(settings)
+def _write_session(file: BinaryIO | gzip.GzipFile, fill: Fill) -> None:
     buffer = np.zeros(_BUFFER_BYTES, np.uint8)
     while True:
-        count, size = generate_nb(engine, buffer, _BATCH_MESSAGES)
+        count, size = fill(buffer)
         if count == 0:
             break
         file.write(buffer[:size].data)
     file.write(_END)
-    return summary(engine)

@@ -13,7 +13,7 @@ from protocols.wire import Bytes
 from tools.exchange.flow import price4_nb, take_match_number_nb
 from tools.exchange.itch_writer_rare import write_cross_nb, write_imbalance_nb
 from tools.exchange.layout import BUY, CLOCK_NS, LEVEL_COUNT, RANDOM, TICKER
-from tools.exchange.market.layout import AUCTION, HALF_SPREAD, Market
+from tools.exchange.market.layout import AUCTION, CROSS_ORDERS, HALF_SPREAD, LOG_LOST, Market
 from tools.exchange.market.prices import fair_level_nb
 from tools.exchange.market.tables import ENTRIES
 from tools.exchange.rng import random_nb
@@ -108,6 +108,25 @@ def publish_imbalance_nb(
 
 
 @kernel
+def _remember_nb(market: Market, which: int, symbol: int, match: int) -> None:
+    """Keep the orders of a cross for the truth about the session."""
+    highest = market.engine.symbols[symbol, LEVEL_COUNT] - 1
+    for i in range(market.auction_sizes[which, symbol]):
+        at = market.words[CROSS_ORDERS]
+        if at == market.cross_orders.shape[0]:
+            market.words[LOG_LOST] += 1
+            return
+        market.words[CROSS_ORDERS] = at + 1
+        order = market.auctions[which, symbol, i]
+        row = market.cross_orders[at]
+        row[0] = match
+        row[1] = order[SIDE]
+        level = order[LEVEL]
+        row[2] = -1 if level in (0, highest) else price4_nb(market.engine, symbol, level)
+        row[3] = order[SHARES]
+
+
+@kernel
 def cross_nb(
     market: Market, out: Bytes, at: int, which: int, symbol: int, code: int
 ) -> tuple[int, int]:
@@ -115,6 +134,7 @@ def cross_nb(
     engine = market.engine
     paired, _, level = clear_auction_nb(market, which, symbol)
     match = take_match_number_nb(engine, symbol)
+    _remember_nb(market, which, symbol, match)
     stock = engine.symbols[symbol, TICKER]
     cross = (paired, price4_nb(engine, symbol, level), match, code)
     ts_ns = engine.state[CLOCK_NS]

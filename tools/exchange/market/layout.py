@@ -10,6 +10,8 @@
                                      the closing one: side, level, shares
     shocks    i64[n, 8]              the scenario's events
     log       i64[LOG_ROWS, 5]       what happened: time, what, symbol, two values
+    cross_orders i64[n, 4]           orders of the crosses that were made: match number, side,
+                                     price4 (-1: any), shares
 
 A fair value is exp(own part + beta * market + beta * sector + both shifts), all in units of 2**-40,
 times the first price. All arithmetic is of integers, so that every machine makes the same bytes.
@@ -56,7 +58,7 @@ from tools.exchange.symbols import share_table
 STEP_NS = 100_000_000
 """Fair values walk in steps of this."""
 START_NS = START_S * NS_PER_S
-RUNS = 8
+RUNS = 4
 AUCTION = 32
 LOG_ROWS = 1 << 20
 HEAP_SPARE = 1 << 17
@@ -72,6 +74,8 @@ PHASE = 4
 BACKGROUND_NS = 5
 """Mean time between events that nothing provoked, at an activity of 1."""
 LOG_SIZE = 6
+CROSS_ORDERS = 15
+"""Rows of `cross_orders` in use."""
 BREACHED = 7
 """Levels of the market's decline that were reached."""
 LOG_LOST = 8
@@ -138,7 +142,10 @@ SHOCK_WORDS = 8
 KINDS = ("jump", "drift", "activity", "stuffing", "news", "outage", "ipo", "listing", "gap")
 """Kinds of shocks, by number."""
 
-_STEPS_A_YEAR = 252 * (CLOSE_S - OPEN_S) * (NS_PER_S // STEP_NS)
+_DAYS_A_YEAR = 252
+_STEPS_A_DAY = (CLOSE_S - OPEN_S) * (NS_PER_S // STEP_NS)
+_OWN_MIN = 0.2
+"""Part of a symbol's own variance that is left to its walk, however large its jumps are."""
 _ONE_LOG = 1 << tables.LOG_BITS
 _BAND_TIER_1 = (tables.ONE_16 * 5) // 100
 _BAND_TIER_2 = (tables.ONE_16 * 10) // 100
@@ -146,6 +153,7 @@ _TIER_1_SYMBOLS = 50
 _WINDOW_MIN = 2_048
 _SLOTS_A_TARGET = 4
 _SLOTS_SPARE = 64
+_CROSS_SPARE = 1 << 16
 _MESSAGES_AN_EVENT = 1.62
 """Messages that an event of the flow leads to, deletes of its orders included: measured."""
 _ADDS_AN_EVENT = 0.70
@@ -183,6 +191,7 @@ class Market(NamedTuple):
     """i64[sectors + 1 + symbols]: where each sector's symbols begin behind it, then the symbols."""
     shocks: NDArray[np.int64]
     log: NDArray[np.int64]
+    cross_orders: NDArray[np.int64]
     draws: Draws
 
 
@@ -228,6 +237,7 @@ def allocate_market(scenario: Scenario, profiles: Sequence[Profile], seed: int) 
         sectors=_members(profiles, names),
         shocks=shocks,
         log=np.zeros((LOG_ROWS, 5), np.int64),
+        cross_orders=np.zeros((4 * count * AUCTION + _CROSS_SPARE, 4), np.int64),
         draws=_draws(scenario),
     )
 
@@ -246,10 +256,9 @@ def _draws(scenario: Scenario) -> Draws:
     )
 
 
-def _step_size(volatility_percent: float, share_of_variance: float) -> int:
-    """Standard deviation of a step in 2**-40."""
-    variance = (volatility_percent / 100) ** 2 * share_of_variance / _STEPS_A_YEAR
-    return round(variance**0.5 * _ONE_LOG)
+def _step_size(variance: float) -> int:
+    """Standard deviation of a step in 2**-40, of a day's variance."""
+    return round((variance / _STEPS_A_DAY) ** 0.5 * _ONE_LOG)
 
 
 _FACTOR_PERCENT = 20.0
@@ -258,7 +267,7 @@ _FACTOR_PERCENT = 20.0
 
 def _factors(sectors: int) -> NDArray[np.int64]:
     factors = np.zeros((1 + sectors, 3), np.int64)
-    factors[:, FACTOR_STEP] = _step_size(_FACTOR_PERCENT, 1.0)
+    factors[:, FACTOR_STEP] = _step_size((_FACTOR_PERCENT / 100) ** 2 / _DAYS_A_YEAR)
     return factors
 
 
@@ -266,7 +275,10 @@ def _fill(row: NDArray[np.int64], profile: Profile, scenario: Scenario, sectors:
     market = scenario.market_correlation
     sector = scenario.sector_correlation - market
     of_factor = profile.volatility_percent / _FACTOR_PERCENT * tables.ONE_16
-    row[STEP_SIZE] = _step_size(profile.volatility_percent, 1 - market - sector)
+    day = (profile.volatility_percent / 100) ** 2 / _DAYS_A_YEAR
+    own = (1 - market - sector) * day
+    jumps = scenario.jumps_per_day * (scenario.jump_percent / 100) ** 2
+    row[STEP_SIZE] = _step_size(max(own - jumps, _OWN_MIN * own))
     row[BETA_MARKET] = round(of_factor * market**0.5)
     row[BETA_SECTOR] = round(of_factor * sector**0.5)
     row[SECTOR] = sectors.index(profile.sector)

@@ -71,16 +71,21 @@ _NOTHING = np.int64(0)
 
 _ALL = np.int64(1000)
 # Out of 1,000 events: what they become; the rest are new orders.
-_REPLACES = 110
-_CANCELS = 60
-_TAKES = 105
-_HIDDEN = 28
+_REPLACES = 45
+_CANCELS = 26
+_TAKES = 26
+_HIDDEN = 10
 _RETAIL = 1
 _BROKEN = 1
 """Out of 20,000 events."""
 _BROKEN_OF = np.int64(20_000)
-_WITHDRAWN = 15
-"""Of 16 quotes that the fair value left behind; the others are taken."""
+_WITHDRAWN = 28
+"""Of 64 quotes that the fair value left behind."""
+_MOVED = 35
+"""Those that are replaced by better ones; the others are taken."""
+_WIDE_LEVELS = 2
+"""A best price that is so much further from the fair value than usual asks for a better one.
+"""
 _FLAGS = b"BSAN"
 _FLAG_BUY, _FLAG_SELL, _FLAG_BOTH, _FLAG_NONE = (np.int64(flag) for flag in _FLAGS)
 
@@ -115,22 +120,29 @@ def event_nb(market: Market, out: Bytes, at: int, symbol: int) -> int:
         size = _correct_nb(market, out, at, symbol, fair)
         if size > 0:
             return size
-    live = engine.symbols[symbol, LIVE]
     if has_free_slot_nb(engine, symbol) == 0:
         return _delete_nb(market, out, at, symbol, _random_slot_nb(market, symbol))
+    live = engine.symbols[symbol, LIVE]
     is_young = market.words[REGULAR] and live < engine.state[TARGET_LIVE] // 4
     choice = below_nb(engine, _ALL)
-    if live < 2 or is_young or choice >= _REPLACES + _CANCELS + _TAKES + _HIDDEN + _RETAIL:
-        return _add_nb(market, out, at, symbol, fair)
+    if live < 2 or is_young:
+        choice = _ALL
     if choice < _REPLACES:
         return _replace_nb(market, out, at, symbol, fair)
     if choice < _REPLACES + _CANCELS:
         return _cancel_nb(market, out, at, symbol)
-    if halted:
-        return _add_nb(market, out, at, symbol, fair)
-    if choice < _REPLACES + _CANCELS + _TAKES:
+    if halted == 0 and choice < _REPLACES + _CANCELS + _TAKES + _HIDDEN + _RETAIL:
+        return _trade_nb(market, out, at, symbol, (fair, choice - _REPLACES - _CANCELS))
+    return _add_nb(market, out, at, symbol, fair)
+
+
+@kernel
+def _trade_nb(market: Market, out: Bytes, at: int, symbol: int, event: tuple[int, int]) -> int:
+    """What only a symbol that trades has; event is (fair level, choice among it)."""
+    fair, choice = event
+    if choice < _TAKES:
         return _take_nb(market, out, at, symbol, fair)
-    if choice < _REPLACES + _CANCELS + _TAKES + _HIDDEN:
+    if choice < _TAKES + _HIDDEN:
         return _hidden_nb(market, out, at, symbol, fair)
     return _retail_nb(market, out, at, symbol)
 
@@ -157,8 +169,12 @@ def _correct_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> 
         return np.int64(0)
     side = BUY if ask <= fair else SELL
     best = ask if side == BUY else bid
-    if random_nb(engine.state, RANDOM) & 15 < _WITHDRAWN:
-        return _delete_nb(market, out, at, symbol, first_order_nb(engine, symbol, best))
+    choice = random_nb(engine.state, RANDOM) & 63
+    slot = first_order_nb(engine, symbol, best)
+    if choice < _WITHDRAWN:
+        return _delete_nb(market, out, at, symbol, slot)
+    if choice < _WITHDRAWN + _MOVED:
+        return _move_nb(market, out, at, symbol, (slot, fair))
     return _sweep_nb(market, out, at, symbol, (side, fair if side == BUY else fair + 1))
 
 
@@ -169,7 +185,13 @@ def _place_nb(market: Market, symbol: int, side: int, fair: int) -> int:
     """
     engine = market.engine
     away = market.own[symbol, HALF_SPREAD] - 1
+    best = best_level_nb(engine, symbol, side)
+    gap = fair - best if side == BUY else best - fair - 1
     behind = (_draw_nb(market, market.draws.distances) * (1 + away)) // 2
+    if gap > away + _WIDE_LEVELS and random_nb(engine.state, RANDOM) & 1:
+        # A wide spread attracts orders that narrow it (Biais, Hillion and Spatt, "An empirical
+        # analysis of the limit order book", Journal of Finance 50 (1995), section III).
+        behind = np.int64(0)
     if side == BUY:
         level = min(fair - away - behind, best_level_nb(engine, symbol, SELL) - 1)
         return max(level, np.int64(1))
@@ -219,8 +241,14 @@ def _delete_nb(market: Market, out: Bytes, at: int, symbol: int, slot: int) -> i
 
 @kernel
 def _replace_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> int:
+    return _move_nb(market, out, at, symbol, (_random_slot_nb(market, symbol), fair))
+
+
+@kernel
+def _move_nb(market: Market, out: Bytes, at: int, symbol: int, order: tuple[int, int]) -> int:
+    """Replace an order, (slot, fair level), by one at a place of its time."""
     engine = market.engine
-    slot = _random_slot_nb(market, symbol)
+    slot, fair = order
     original = engine.orders[slot, REFERENCE]
     level = _place_nb(market, symbol, engine.orders[slot, SIDE], fair)
     replace_order_nb(engine, symbol, slot, level, _draw_nb(market, market.draws.sizes))

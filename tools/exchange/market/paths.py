@@ -27,9 +27,11 @@ SECONDS = END_S - START_S
 _REGULAR = slice(OPEN_S - START_S, CLOSE_S - START_S)
 _OFF_HOURS_ACTIVITY = 0.02
 _OFF_HOURS_VARIANCE = 0.05
-_WALKS = ((7_200, 0.5), (600, 0.3), (30, 0.2))
+_WALKS = ((7_200, 0.4), (900, 0.35), (120, 0.25))
 """Seconds of memory, share of the variance of the logarithm."""
 _VOLATILITY_STREAM = 0x766F6C
+_SHAPE_S = 1_800
+_MIDDLE = slice((CLOSE_S - OPEN_S - _SHAPE_S) // 2, (CLOSE_S - OPEN_S + _SHAPE_S) // 2)
 
 
 class Paths(NamedTuple):
@@ -44,36 +46,31 @@ class Paths(NamedTuple):
 def make_paths(scenario: Scenario, seed: int) -> Paths:
     """Both, for a day of the scenario."""
     random = np.random.Generator(np.random.PCG64([seed, _VOLATILITY_STREAM]))
-    log_variance = np.zeros(SECONDS)
-    for memory_s, share in _WALKS:
-        log_variance += _walk(random, memory_s) * np.sqrt(share)
-    log_variance *= scenario.volatility_of_volatility
+    walks = [_walk(random, memory_s) * np.sqrt(share) for memory_s, share in _WALKS]
+    size = scenario.volatility_of_volatility
     u_shape = _u_shape(scenario.u_shape)
     variance = np.full(SECONDS, _OFF_HOURS_VARIANCE)
-    variance[_REGULAR] = np.sqrt(u_shape) * np.exp(log_variance[_REGULAR])
+    variance[_REGULAR] = u_shape * np.exp(size * sum(walks)[_REGULAR])
     variance[_REGULAR] /= variance[_REGULAR].mean()
     activity = np.zeros(SECONDS)
     activity[PRE_OPEN_S - START_S : AFTER_CLOSE_S - START_S] = _OFF_HOURS_ACTIVITY
-    # The root of the random part; without its mean the U would not be the one asked for.
-    part = np.exp(log_variance[_REGULAR] / 2)
-    activity[_REGULAR] = u_shape * _without_shape(part)
+    # Without the slow walk, which would lie over the U and hide it.
+    part = np.exp(size * sum(walks[1:])[_REGULAR] / 2).reshape(-1, _SHAPE_S)
+    part /= part.mean(axis=1, keepdims=True)
+    activity[_REGULAR] = u_shape * part.reshape(-1)
     activity[_REGULAR] /= activity[_REGULAR].mean()
     return Paths(_in_16(np.sqrt(variance)), _in_16(activity))
 
 
 def _u_shape(ratio: float) -> NDArray[np.float64]:
-    """1 at noon of the trading day, `ratio` at both ends: a parabola."""
+    """A parabola over market hours: the first half hour and the last have `ratio` times what the one
+    in the middle has.
+    """
     place = np.linspace(-1, 1, CLOSE_S - OPEN_S)
-    shape: NDArray[np.float64] = 1 + (ratio - 1) * place**2
+    square = place**2
+    outer, middle = square[:_SHAPE_S].mean(), square[_MIDDLE].mean()
+    shape: NDArray[np.float64] = 1 + (ratio - 1) / (outer - ratio * middle) * square
     return shape
-
-
-def _without_shape(part: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`part` divided by its own parabola, fitted by least squares: without a U of its own."""
-    place = np.linspace(-1, 1, len(part))
-    trend = np.polyval(np.polyfit(place, part, 2), place)
-    result: NDArray[np.float64] = part / np.maximum(trend, part.mean() / 4)
-    return result
 
 
 def _walk(random: np.random.Generator, memory_s: int) -> NDArray[np.float64]:

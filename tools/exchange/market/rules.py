@@ -370,6 +370,25 @@ def action_nb(market: Market, out: Bytes, at: int, symbol: int, action: int) -> 
     if action == _CROSS:
         return _cross_after_halt_nb(market, out, at, symbol)
     log_nb(market, action, symbol, _NOTHING, _NOTHING)
+    if action == _COLLAR:
+        _act_later_nb(market, _COLLAR_NS, symbol, _CROSS)
+        return _collar_nb(market, out, at, symbol)
+    if action == _RELEASE:
+        return _release_nb(market, out, at, symbol)
+    if action < _OUTAGE:
+        return _change_state_nb(market, out, at, symbol, action)
+    stock = engine.symbols[symbol, TICKER]
+    ts_ns = engine.state[CLOCK_NS]
+    if action == _RESTRICT:
+        return itch.write_reg_sho_nb(out, at, symbol + 1, ts_ns, stock, _IN_EFFECT)
+    engine.symbols[symbol, HALTED] = np.int64(action == _OUTAGE)
+    code = _STATE_HALTED if action == _OUTAGE else _STATE_TRADING
+    return write_operational_halt_nb(out, at, symbol + 1, ts_ns, stock, code)
+
+
+@kernel
+def _change_state_nb(market: Market, out: Bytes, at: int, symbol: int, action: int) -> int:
+    """The actions whose message is H."""
     if action == _QUOTE:
         reason = _REASON_NEW_QUOTES if market.own[symbol, SHOCK] else _REASON_NEWS_OUT
         _act_later_nb(market, _QUOTE_NS, symbol, _CROSS)
@@ -378,23 +397,10 @@ def action_nb(market: Market, out: Bytes, at: int, symbol: int, action: int) -> 
         market.own[symbol, SHOCK] = 0
         market.own[symbol, REFERENCE_LEVEL] = 0
         return _state_nb(market, out, at, symbol, (_STATE_TRADING, _REASON_NONE))
-    if action == _COLLAR:
-        _act_later_nb(market, _COLLAR_NS, symbol, _CROSS)
-        return _collar_nb(market, out, at, symbol)
-    if action == _RELEASE:
-        return _release_nb(market, out, at, symbol)
     if action == _PAUSE:
         _act_later_nb(market, _PAUSE_NS, symbol, _COLLAR)
         return _state_nb(market, out, at, symbol, (_STATE_PAUSED, _REASON_BAND))
-    if action == _HALT:
-        return _state_nb(market, out, at, symbol, (_STATE_HALTED, _REASON_NEWS))
-    stock = engine.symbols[symbol, TICKER]
-    ts_ns = engine.state[CLOCK_NS]
-    if action == _RESTRICT:
-        return itch.write_reg_sho_nb(out, at, symbol + 1, ts_ns, stock, _IN_EFFECT)
-    engine.symbols[symbol, HALTED] = np.int64(action == _OUTAGE)
-    code = _STATE_HALTED if action == _OUTAGE else _STATE_TRADING
-    return write_operational_halt_nb(out, at, symbol + 1, ts_ns, stock, code)
+    return _state_nb(market, out, at, symbol, (_STATE_HALTED, _REASON_NEWS))
 
 
 @kernel

@@ -82,7 +82,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     """Correlation of two symbols of different sectors."""
     sector_correlation: Annotated[float, Meta(ge=0, le=0.98)] = 0.40
     """Correlation of two symbols of one sector."""
-    volatility_of_volatility: Annotated[float, Meta(ge=0, le=1.5)] = 0.7
+    volatility_of_volatility: Annotated[float, Meta(ge=0, le=1.5)] = 1.0
     """Standard deviation of the logarithm of variance over the day."""
     u_shape: Annotated[float, Meta(ge=1, le=10)] = 3.0
     """Activity at open and close over that at noon."""
@@ -90,7 +90,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     """Share of events that others provoked: clustering."""
     jumps_per_day: Annotated[float, Meta(ge=0, le=100)] = 1.0
     """Jumps of a symbol's own in market hours."""
-    jump_percent: Annotated[float, Meta(ge=0, le=20)] = 0.5
+    jump_percent: Annotated[float, Meta(ge=0, le=20)] = 0.3
     """Their standard deviation."""
     event: tuple[Event, ...] = ()
     include: tuple[str, ...] = ()

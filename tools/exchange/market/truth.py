@@ -1,0 +1,70 @@
+"""The truth about a day: what was planted, what came of it, and the orders of its crosses; against
+it what a detector found can be scored.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from tools.exchange.layout import TICKER
+from tools.exchange.market.layout import CROSS_ORDERS, EVENTS_LOST, LOG_LOST, LOG_SIZE, Market
+from tools.exchange.market.rules import LOG_NAMES
+from tools.exchange.market.scenario import Scenario
+from tools.exchange.truth import summary
+
+ZONE = ZoneInfo("America/New_York")
+_SHOCK = LOG_NAMES.index("shock")
+_CROSS = LOG_NAMES.index("cross")
+_BREACH = LOG_NAMES.index("breach")
+
+
+def market_truth(market: Market, scenario: Scenario, seed: int) -> dict[str, Any]:
+    """As `truth.summary`, and title, seed and day, `happened` in the order of time, and
+    `cross_orders`: match number, side (0 buys), price4 (-1: any) and shares of each.
+    """
+    orders = market.cross_orders[: market.words[CROSS_ORDERS]]
+    return {
+        **summary(market.engine),
+        "title": scenario.title,
+        "seed": seed,
+        "day": scenario.day.isoformat(),
+        "happened": [_row(market, scenario, row) for row in market.log[: market.words[LOG_SIZE]]],
+        "rows_lost": int(market.words[LOG_LOST]),
+        "events_lost": int(market.words[EVENTS_LOST]),
+        "cross_orders": orders.tolist(),
+    }
+
+
+def _row(market: Market, scenario: Scenario, row: np.ndarray[Any, Any]) -> dict[str, Any]:
+    ts_ns, what, symbol, first, second = map(int, row)
+    told: dict[str, Any] = {
+        "ts_ns": ts_ns,
+        "utc": utc_of(scenario, ts_ns),
+        "what": LOG_NAMES[what],
+    }
+    if symbol >= 0:
+        word = int(market.engine.symbols[symbol, TICKER])
+        told |= {"locate": symbol + 1, "symbol": word.to_bytes(8, "big").decode().rstrip()}
+    if what == _SHOCK:
+        event = scenario.event[first]
+        told |= {"kind": event.kind, "scope": event.scope, "percent": event.percent}
+        told |= {"duration_s": event.duration_s, "recovery_percent": event.recovery_percent}
+        told |= {"factor": event.factor}
+    elif what == _CROSS:
+        told |= {"shares": first, "cross_type": chr(second)}
+    elif what == _BREACH:
+        told |= {"level": first}
+    return told
+
+
+def utc_of(scenario: Scenario, ts_ns: int) -> str:
+    """UTC of a stamp, which counts from midnight in New York: with or without summer time, as the
+    day has it, to the microsecond.
+    """
+    # The offset of noon: the clock changes in the night of a Sunday, when nothing is traded.
+    noon = datetime(scenario.day.year, scenario.day.month, scenario.day.day, 12, tzinfo=ZONE)
+    midnight = noon.astimezone(UTC) - timedelta(hours=12)
+    stamp = midnight + timedelta(microseconds=ts_ns // 1_000)
+    return stamp.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,119 @@
+"""What a session looks like second by second, read from its messages by the book of `checker`."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocols.by_reference import by_reference
+from protocols.jit import kernel, outline_kernel
+from tools.exchange.checker_kernels import (
+    BEST_ASK,
+    BEST_BID,
+    TS_NS,
+    Session,
+    level_row_nb,
+    message_nb,
+    number_nb,
+)
+from tools.exchange.day import NS_PER_S, OPEN_NS
+
+SECONDS = 23_400
+"""Of market hours."""
+_NO_ASK = 1 << 40
+_KINDS = 3
+ADDED, REMOVED, TRADED = range(_KINDS)
+
+
+@by_reference
+class Samples(NamedTuple):
+    """Market hours of a session.
+
+    Shapes:  bids, asks i32[SECONDS, symbols]: best prices at the end of each second in 1e-4, 0: none;
+             bid_shares, ask_shares i32[SECONDS, symbols]: what stands there;
+             counts i64[SECONDS, symbols, 3]: orders added, removed without a trade, trades;
+             trades i64[n, 4]: ts_ns, locate, price4, shares with the sign of who took; size i64[1],
+             how many they are; cursor i64[2], seconds that are over and place in the file.
+    """
+
+    bids: NDArray[np.int32]
+    asks: NDArray[np.int32]
+    bid_shares: NDArray[np.int32]
+    ask_shares: NDArray[np.int32]
+    counts: NDArray[np.int64]
+    trades: NDArray[np.int64]
+    size: NDArray[np.int64]
+    cursor: NDArray[np.int64]
+
+
+def allocate_samples(symbols: int, trades: int) -> Samples:
+    """Room for a session of so many symbols and trades."""
+    return Samples(
+        *(np.zeros((SECONDS, symbols), np.int32) for _ in range(4)),
+        counts=np.zeros((SECONDS, symbols, _KINDS), np.int64),
+        trades=np.zeros((trades, 4), np.int64),
+        size=np.zeros(1, np.int64),
+        cursor=np.zeros(2, np.int64),
+    )
+
+
+@kernel
+def _close_second_nb(session: Session, samples: Samples) -> None:
+    second = samples.cursor[0]
+    samples.cursor[0] = second + 1
+    for i in range(samples.bids.shape[1]):
+        locate = np.int64(i + 1)
+        bid, ask = session.symbols[locate, BEST_BID], session.symbols[locate, BEST_ASK]
+        if bid > 0:
+            samples.bids[second, i] = bid
+            samples.bid_shares[second, i] = session.levels[level_row_nb(session, 2 * locate, bid)]
+        if ask < _NO_ASK:
+            row = level_row_nb(session, 2 * locate + 1, ask)
+            samples.asks[second, i] = ask
+            samples.ask_shares[second, i] = session.levels[row]
+
+
+@kernel
+def _count_nb(session: Session, samples: Samples, buf: NDArray[np.uint8], body: int) -> None:
+    """Note what kind of a message it is, before the book has it."""
+    kind = buf[body]
+    locate = number_nb(buf, body + 1, 2)
+    counts = samples.counts[samples.cursor[0], locate - 1]
+    if kind == ord("A") or kind == ord("F"):
+        counts[ADDED] += 1
+    elif kind == ord("D"):
+        counts[REMOVED] += 1
+    elif kind == ord("E") or kind == ord("C"):
+        counts[TRADED] += 1
+        reference = number_nb(buf, body + 11, 8)
+        place = session.place[reference]
+        shares = number_nb(buf, body + 19, 4)
+        trade = samples.trades[samples.size[0]]
+        trade[0] = session.words[TS_NS]
+        trade[1] = locate
+        trade[2] = session.price4[reference]
+        # Who took bought what rested as a sell.
+        trade[3] = shares if place & 1 else -shares
+        samples.size[0] += 1
+
+
+@outline_kernel
+def sample_nb(session: Session, samples: Samples, buf: NDArray[np.uint8], limit: int) -> int:
+    """Read up to `limit` messages on; 1 while there are more."""
+    at = samples.cursor[1]
+    for _ in range(limit):
+        size = number_nb(buf, at, 2)
+        if size == 0:
+            return 0
+        body = at + 2
+        now_ns = number_nb(buf, body + 5, 6)
+        while (
+            samples.cursor[0] < SECONDS and now_ns >= OPEN_NS + (samples.cursor[0] + 1) * NS_PER_S
+        ):
+            _close_second_nb(session, samples)
+        if now_ns >= OPEN_NS and samples.cursor[0] < SECONDS:
+            _count_nb(session, samples, buf, body)
+        message_nb(session, buf, body, np.int64(buf[body]))
+        at = body + size
+        samples.cursor[1] = at
+    return 1
