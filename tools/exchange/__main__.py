@@ -144,7 +144,7 @@ def check(file: Path, *, json: Annotated[bool, Parameter(negative="")] = False) 
         for each in broken:
             print(f"broken {each['times']} times, first by message {each['first']}: {each['rule']}")
     if broken:
-        raise UserError(f"{file}: {len(broken)} rules are broken", ExitCode.BAD_DATA)
+        raise UserError(f"{file}: {len(broken)} rules are broken", ExitCode.VERIFICATION_FAILED)
 
 
 def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
@@ -167,8 +167,9 @@ def _run_command() -> int:
 
 
 def main() -> None:
-    """Entry point: exits 0, 2 for wrong usage, 71 for a taken port, 73 for a report or status that
-    could not be written at the end, 78 for a bad configuration.
+    """Entry point: exits 0, 2 for wrong usage, 4 for a session that breaks a rule, 71 for a taken
+    port, 73 for a report or status that could not be written at the end, 78 for a bad
+    configuration.
     """
     sys.exit(run_cli(_run_command, "exchange"))
 

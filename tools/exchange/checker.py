@@ -64,7 +64,7 @@ def check_file(path: Path) -> dict[str, Any]:
         size = path.stat().st_size
         buf = np.memmap(path, np.uint8, "r") if size else np.zeros(0, np.uint8)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}", ExitCode.BAD_DATA) from None
+        raise UserError(f"{path}: {error.strerror}", ExitCode.DATA) from None
     symbols = np.zeros((LOCATES, SYMBOL_WORDS), np.int64)
     _, highest, crosses = survey_nb(buf, LENGTHS, symbols)
     session = _allocate(symbols, int(highest), int(crosses))
@@ -119,7 +119,7 @@ def _check_crosses(path: Path, crosses: NDArray[np.int64]) -> tuple[int, list[in
     try:
         truth = msgspec.json.decode(truth_path.read_bytes())
     except (OSError, msgspec.DecodeError) as error:
-        raise UserError(f"{truth_path}: {error}", ExitCode.BAD_DATA) from None
+        raise UserError(f"{truth_path}: {error}", ExitCode.DATA) from None
     orders: dict[int, list[Order]] = defaultdict(list)
     for match, *order in truth.get("cross_orders", ()):
         orders[match].append((order[0], order[1], order[2]))

@@ -321,6 +321,7 @@ def _cross_nb(session: Session, buf: NDArray[np.uint8], body: int, locate: int, 
 
 @kernel
 def message_nb(session: Session, buf: NDArray[np.uint8], body: int, kind: int) -> None:
+    """Hold one message, whose type is at buf[body], to the rules, and keep the books."""
     locate = number_nb(buf, body + 1, 2)
     ts_ns = number_nb(buf, body + 5, 6)
     words = session.words

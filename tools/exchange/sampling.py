@@ -29,8 +29,8 @@ ADDED, REMOVED, TRADED = range(_KINDS)
 class Samples(NamedTuple):
     """Market hours of a session.
 
-    Shapes:  bids, asks i32[SECONDS, symbols]: best prices at the end of each second in 1e-4, 0: none;
-             bid_shares, ask_shares i32[SECONDS, symbols]: what stands there;
+    Shapes:  bids, asks i32[SECONDS, symbols]: best prices at the end of each second in 1e-4, 0:
+             none; bid_shares, ask_shares i32[SECONDS, symbols]: what stands there;
              counts i64[SECONDS, symbols, 3]: orders added, removed without a trade, trades;
              trades i64[n, 4]: ts_ns, locate, price4, shares with the sign of who took; size i64[1],
              how many they are; cursor i64[2], seconds that are over and place in the file.
@@ -48,8 +48,12 @@ class Samples(NamedTuple):
 
 def allocate_samples(symbols: int, trades: int) -> Samples:
     """Room for a session of so many symbols and trades."""
+    bids, asks, bid_shares, ask_shares = np.zeros((4, SECONDS, symbols), np.int32)
     return Samples(
-        *(np.zeros((SECONDS, symbols), np.int32) for _ in range(4)),
+        bids,
+        asks,
+        bid_shares,
+        ask_shares,
         counts=np.zeros((SECONDS, symbols, _KINDS), np.int64),
         trades=np.zeros((trades, 4), np.int64),
         size=np.zeros(1, np.int64),

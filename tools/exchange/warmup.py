@@ -1,14 +1,22 @@
 """Compile, or load from the cache, every kernel of the exchange, before anything is timed."""
 
 import socket
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from tools.exchange import sender as sending
+from tools.exchange.checker import check_file
 from tools.exchange.config import HISTORY_MESSAGES_MIN, ExchangeConfig, Flow, Line, Rerequest
 from tools.exchange.flow import generate_nb
 from tools.exchange.layout import FlowSettings, allocate_engine
+from tools.exchange.market.day import generate_market_nb
+from tools.exchange.market.layout import allocate_market
+from tools.exchange.market.profiles import load_profiles
+from tools.exchange.market.rules import first_due_nb
+from tools.exchange.market.scenario import Scenario
 from tools.exchange.runner import Sockets, allocate_sender
 
 
@@ -26,6 +34,19 @@ def warm_up() -> None:
     generate_nb(allocate_engine(FlowSettings(1, 1, messages=3)), np.zeros(256, np.uint8), 3)
 
 
+def warm_up_market() -> None:
+    """The same for a day of a market, and for what checks one."""
+    scenario = Scenario(symbols=1, orders_per_symbol=8)
+    market = allocate_market(scenario, load_profiles(1), seed=1)
+    first_due_nb(market)
+    out = np.zeros(1_024, np.uint8)
+    generate_market_nb(market, out, 3)
+    with tempfile.TemporaryDirectory(prefix="feedhandler-warmup-") as folder:
+        path = Path(folder) / "session.bin"
+        path.write_bytes(bytes(2))
+        check_file(path)
+
+
 def steps() -> list[tuple[str, Callable[[], None]]]:
     """(title, function) of each step, for `feedhandler.server.warmup`."""
-    return [("exchange", warm_up)]
+    return [("exchange", warm_up), ("exchange's market", warm_up_market)]

@@ -46,6 +46,7 @@ from tools.exchange.market.heap import (
 )
 from tools.exchange.market.layout import (
     BACKGROUND_NS,
+    HEAP_ROOT,
     HEAP_SIZE,
     KINDS,
     LIST,
@@ -128,8 +129,8 @@ def generate_market_nb(market: Market, out: Bytes, limit: int) -> tuple[int, int
 @kernel
 def _due_nb(market: Market, out: Bytes, at: int) -> int:
     """Take what is due first and let it happen; a message, or 0."""
-    due_ns = market.heap[0, 0]
-    word = market.heap[0, 1]
+    due_ns = market.heap[HEAP_ROOT, 0]
+    word = market.heap[HEAP_ROOT, 1]
     market.engine.state[CLOCK_NS] = due_ns
     pop_nb(market)
     kind = word & KIND_MASK

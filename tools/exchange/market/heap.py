@@ -1,12 +1,21 @@
 """What is due when: a heap of four children a node, ordered by time alone.
 
-A word says what it is: kind in the lowest 8 bits, and what belongs to it above (`word_nb`).
+The four lie in one cache line: node i is row i + 3. Rows behind the last node hold NEVER, so that
+the least of four is found without asking how many there are. A word says what it is: kind in the
+lowest 8 bits, and what belongs to it above (`word_nb`).
 """
 
 import numpy as np
 
 from protocols.jit import kernel, outline_kernel
-from tools.exchange.market.layout import EVENTS_LOST, HEAP_SIZE, Market
+from tools.exchange.market.layout import (
+    EVENTS_LOST,
+    HEAP_EDGES,
+    HEAP_ROOT,
+    HEAP_SIZE,
+    NEVER,
+    Market,
+)
 
 BACKGROUND = np.int64(1)
 """An event that nothing provoked."""
@@ -43,44 +52,50 @@ def word_nb(kind: int, place: int, rest: int) -> int:
 def push_nb(market: Market, due_ns: int, word: int) -> None:
     """Have `word` come at `due_ns`; lost and counted when there is no room."""
     size = market.words[HEAP_SIZE]
-    if size == market.heap.shape[0]:
+    if size + HEAP_EDGES >= market.heap.shape[0]:
         market.words[EVENTS_LOST] += 1
         return
     market.words[HEAP_SIZE] = size + 1
+    _rise_nb(market, size, due_ns, word)
+
+
+@kernel
+def _rise_nb(market: Market, at: int, due_ns: int, word: int) -> None:
+    """Put an entry where node `at` is free, or as much higher as it belongs."""
     heap = market.heap
-    at = size
     while at > 0:
         parent = (at - 1) >> 2
-        if heap[parent, 0] <= due_ns:
+        if heap[parent + HEAP_ROOT, 0] <= due_ns:
             break
-        heap[at, 0] = heap[parent, 0]
-        heap[at, 1] = heap[parent, 1]
+        heap[at + HEAP_ROOT, 0] = heap[parent + HEAP_ROOT, 0]
+        heap[at + HEAP_ROOT, 1] = heap[parent + HEAP_ROOT, 1]
         at = parent
-    heap[at, 0] = due_ns
-    heap[at, 1] = word
+    heap[at + HEAP_ROOT, 0] = due_ns
+    heap[at + HEAP_ROOT, 1] = word
 
 
 @outline_kernel
 def pop_nb(market: Market) -> None:
-    """Take the first entry, heap[0], away; there is one."""
+    """Take the first entry, heap[HEAP_ROOT], away; there is one.
+
+    The hole that it leaves goes down to a leaf, and what was last comes there and rises: it came
+    from a leaf itself, so it seldom rises far.
+    """
     heap = market.heap
     size = market.words[HEAP_SIZE] - 1
     market.words[HEAP_SIZE] = size
-    due_ns = heap[size, 0]
-    word = heap[size, 1]
+    due_ns = heap[size + HEAP_ROOT, 0]
+    word = heap[size + HEAP_ROOT, 1]
+    heap[size + HEAP_ROOT, 0] = NEVER
     at = np.int64(0)
-    while True:
-        child = 4 * at + 1
-        if child >= size:
-            break
-        least = child
-        for other in range(child + 1, min(child + 4, size)):
-            if heap[other, 0] < heap[least, 0]:
-                least = other
-        if heap[least, 0] >= due_ns:
-            break
-        heap[at, 0] = heap[least, 0]
-        heap[at, 1] = heap[least, 1]
-        at = least
-    heap[at, 0] = due_ns
-    heap[at, 1] = word
+    while 4 * at + 1 < size:
+        first = np.uint64(4 * at + 1 + HEAP_ROOT)
+        # Sums and not branches: which one is least cannot be foreseen.
+        left = first + np.uint64(heap[first + 1, 0] < heap[first, 0])
+        right = first + 2 + np.uint64(heap[first + 3, 0] < heap[first + 2, 0])
+        least = left + (right - left) * np.uint64(heap[right, 0] < heap[left, 0])
+        heap[at + HEAP_ROOT, 0] = heap[least, 0]
+        heap[at + HEAP_ROOT, 1] = heap[least, 1]
+        at = np.int64(least) - HEAP_ROOT
+    if size > 0:
+        _rise_nb(market, at, due_ns, word)

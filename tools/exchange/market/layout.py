@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from feedhandler.core.lines import zeros
 from protocols.by_reference import by_reference
 from tools.exchange.day import NS_PER_S
 from tools.exchange.layout import (
@@ -62,6 +63,10 @@ RUNS = 4
 AUCTION = 32
 LOG_ROWS = 1 << 20
 HEAP_SPARE = 1 << 17
+HEAP_ROOT = 3
+"""Row of the heap's first entry: `heap`."""
+HEAP_EDGES = HEAP_ROOT + 4
+NEVER = 1 << 62
 
 # Words of `words`.
 HEAP_SIZE = 0
@@ -217,7 +222,8 @@ def allocate_market(scenario: Scenario, profiles: Sequence[Profile], seed: int) 
     steps = regular_s * NS_PER_S // STEP_NS
     words[CHANCE_OF_JUMP] = round(scenario.jumps_per_day / steps * (1 << 32))
     words[JUMP] = round(scenario.jump_percent / 100 * _ONE_LOG)
-    heap_rows = len(engine.orders) * 2 + HEAP_SPARE
+    heap = zeros((len(engine.orders) * 2 + HEAP_SPARE, 2))
+    heap[:, 0] = NEVER
     shocks = _shocks(scenario.event, profiles, names)
     for index, row in enumerate(shocks):
         if KINDS[row[SHOCK_KIND]] in ("ipo", "listing"):
@@ -226,7 +232,7 @@ def allocate_market(scenario: Scenario, profiles: Sequence[Profile], seed: int) 
     return Market(
         engine=engine,
         words=words,
-        heap=np.zeros((heap_rows, 2), np.int64),
+        heap=heap,
         own=own,
         factors=_factors(len(names)),
         scale=paths.scale,

@@ -54,7 +54,7 @@ from tools.exchange.market.layout import (
     Market,
 )
 from tools.exchange.market.prices import fair_level_nb
-from tools.exchange.market.tables import ENTRIES
+from tools.exchange.market.tables import ENTRIES, Table
 from tools.exchange.matching import (
     best_level_nb,
     enter_order_nb,
@@ -91,7 +91,7 @@ _FLAG_BUY, _FLAG_SELL, _FLAG_BOTH, _FLAG_NONE = (np.int64(flag) for flag in _FLA
 
 
 @kernel
-def _draw_nb(market: Market, table: np.ndarray) -> int:  # type: ignore[type-arg]
+def _draw_nb(market: Market, table: Table) -> int:
     """One value of a table of ENTRIES."""
     return np.int64(table[random_nb(market.engine.state, RANDOM) & _MASK])
 

@@ -63,8 +63,8 @@ def make_paths(scenario: Scenario, seed: int) -> Paths:
 
 
 def _u_shape(ratio: float) -> NDArray[np.float64]:
-    """A parabola over market hours: the first half hour and the last have `ratio` times what the one
-    in the middle has.
+    """A parabola over market hours: the first half hour and the last have `ratio` times what the
+    one in the middle has.
     """
     place = np.linspace(-1, 1, CLOSE_S - OPEN_S)
     square = place**2

@@ -43,7 +43,7 @@ def load_profiles(count: int, path: Path = DEFAULT_FILE) -> list[Profile]:
     profiles = list(_read(path))
     if path != DEFAULT_FILE and count > len(profiles):
         raise UserError(
-            f"{path}: {len(profiles)} symbols, but {count} are asked for", ExitCode.BAD_CONFIG
+            f"{path}: {len(profiles)} symbols, but {count} are asked for", ExitCode.CONFIG
         )
     if not 1 <= count <= SYMBOLS_MAX:
         raise UserError(f"symbols is {count}: 1 to {SYMBOLS_MAX} are possible", ExitCode.USAGE)
@@ -63,22 +63,22 @@ def _read(path: Path) -> Iterator[Profile]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}", ExitCode.BAD_CONFIG) from None
+        raise UserError(f"{path}: {error}", ExitCode.CONFIG) from None
     rows = csv.DictReader(lines)
     if tuple(rows.fieldnames or ()) != COLUMNS:
-        raise UserError(f"{path}:1: the columns are {','.join(COLUMNS)}", ExitCode.BAD_CONFIG)
+        raise UserError(f"{path}:1: the columns are {','.join(COLUMNS)}", ExitCode.CONFIG)
     seen: set[str] = set()
     for row in rows:
         where = f"{path}:{rows.line_num}"
         if None in row or None in row.values():
-            raise UserError(f"{where}: not {len(COLUMNS)} values", ExitCode.BAD_CONFIG)
+            raise UserError(f"{where}: not {len(COLUMNS)} values", ExitCode.CONFIG)
         profile = _profile(row, where)
         if profile.symbol in seen:
-            raise UserError(f"{where}: symbol {profile.symbol} a second time", ExitCode.BAD_CONFIG)
+            raise UserError(f"{where}: symbol {profile.symbol} a second time", ExitCode.CONFIG)
         seen.add(profile.symbol)
         yield profile
     if not seen:
-        raise UserError(f"{path}: no symbol in it", ExitCode.BAD_CONFIG)
+        raise UserError(f"{path}: no symbol in it", ExitCode.CONFIG)
 
 
 def _profile(row: dict[str, str], where: str) -> Profile:
@@ -86,10 +86,10 @@ def _profile(row: dict[str, str], where: str) -> Profile:
     if not symbol.isascii() or not symbol.isupper() or len(symbol) > _TICKER_LETTERS:
         raise UserError(
             f"{where}: symbol {symbol!r} is not 1 to {_TICKER_LETTERS} capital letters",
-            ExitCode.BAD_CONFIG,
+            ExitCode.CONFIG,
         )
     if not row["sector"]:
-        raise UserError(f"{where}: sector is empty", ExitCode.BAD_CONFIG)
+        raise UserError(f"{where}: sector is empty", ExitCode.CONFIG)
     return Profile(
         symbol,
         row["sector"],
@@ -106,7 +106,7 @@ def _price_ticks(text: str, where: str) -> int:
     if not PRICE_MIN <= price <= PRICE_MAX or price % _TICK:
         raise UserError(
             f"{where}: price {text!r} is not {PRICE_MIN} to {PRICE_MAX} in whole cents",
-            ExitCode.BAD_CONFIG,
+            ExitCode.CONFIG,
         )
     return int(price / _TICK)
 
@@ -116,6 +116,6 @@ def _whole_number(text: str, name: str, where: str) -> int:
     if not text.isdecimal() or not lowest <= int(text) <= highest:
         raise UserError(
             f"{where}: {name} {text!r} is not a whole number from {lowest} to {highest}",
-            ExitCode.BAD_CONFIG,
+            ExitCode.CONFIG,
         )
     return int(text)

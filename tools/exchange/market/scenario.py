@@ -123,7 +123,7 @@ def load_scenario(name: str) -> Scenario:
 
 def _load(name: str, above: tuple[str, ...]) -> Scenario:
     if name in above:
-        raise UserError(f"scenario {name} includes itself", ExitCode.BAD_CONFIG)
+        raise UserError(f"scenario {name} includes itself", ExitCode.CONFIG)
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if path.parent == FOLDER and not path.exists():
         raise UserError(
