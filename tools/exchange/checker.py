@@ -60,14 +60,7 @@ def check_file(path: Path) -> dict[str, Any]:
 
     UserError when the file cannot be read.
     """
-    try:
-        size = path.stat().st_size
-        buf = np.memmap(path, np.uint8, "r") if size else np.zeros(0, np.uint8)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}", ExitCode.DATA) from None
-    symbols = np.zeros((LOCATES, SYMBOL_WORDS), np.int64)
-    _, highest, crosses = survey_nb(buf, LENGTHS, symbols)
-    session = _allocate(symbols, int(highest), int(crosses))
+    session, buf, _ = open_session(path)
     at = 0
     while at >= 0:
         at = check_nb(session, buf, LENGTHS, at, _SLICE)
@@ -90,6 +83,21 @@ def check_file(path: Path) -> dict[str, Any]:
         "crosses_checked": crosses_checked,
         "broken": broken,
     }
+
+
+def open_session(path: Path) -> tuple[Session, NDArray[np.uint8], int]:
+    """Memory for a check of the session in `path`, its bytes, and how many messages it has.
+
+    UserError when the file cannot be read.
+    """
+    try:
+        size = path.stat().st_size
+        buf = np.memmap(path, np.uint8, "r") if size else np.zeros(0, np.uint8)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}", ExitCode.DATA) from None
+    symbols = np.zeros((LOCATES, SYMBOL_WORDS), np.int64)
+    messages, highest, crosses = survey_nb(buf, LENGTHS, symbols)
+    return _allocate(symbols, int(highest), int(crosses)), buf, int(messages)
 
 
 def _allocate(symbols: NDArray[np.int64], highest: int, crosses: int) -> Session:

@@ -10,6 +10,7 @@ from protocols.jit import kernel, outline_kernel
 from tools.exchange.checker_kernels import (
     BEST_ASK,
     BEST_BID,
+    LOCATES,
     TS_NS,
     Session,
     level_row_nb,
@@ -27,15 +28,18 @@ ADDED, REMOVED, TRADED = range(_KINDS)
 
 @by_reference
 class Samples(NamedTuple):
-    """Market hours of a session.
+    """Market hours of a session, of some of its symbols: column i is that of locates[i].
 
-    Shapes:  bids, asks i32[SECONDS, symbols]: best prices at the end of each second in 1e-4, 0:
+    Shapes:  locates i64[symbols]; columns i32[LOCATES], -1 for symbols that have none;
+             bids, asks i32[SECONDS, symbols]: best prices at the end of each second in 1e-4, 0:
              none; bid_shares, ask_shares i32[SECONDS, symbols]: what stands there;
              counts i64[SECONDS, symbols, 3]: orders added, removed without a trade, trades;
-             trades i64[n, 4]: ts_ns, locate, price4, shares with the sign of who took; size i64[1],
+             trades i64[n, 4]: ts_ns, column, price4, shares with the sign of who took; size i64[1],
              how many they are; cursor i64[2], seconds that are over and place in the file.
     """
 
+    locates: NDArray[np.int64]
+    columns: NDArray[np.int32]
     bids: NDArray[np.int32]
     asks: NDArray[np.int32]
     bid_shares: NDArray[np.int32]
@@ -46,15 +50,19 @@ class Samples(NamedTuple):
     cursor: NDArray[np.int64]
 
 
-def allocate_samples(symbols: int, trades: int) -> Samples:
-    """Room for a session of so many symbols and trades."""
-    bids, asks, bid_shares, ask_shares = np.zeros((4, SECONDS, symbols), np.int32)
+def allocate_samples(locates: NDArray[np.int64], trades: int) -> Samples:
+    """Room for those symbols of a session, and so many trades."""
+    columns = np.full(LOCATES, -1, np.int32)
+    columns[locates] = np.arange(len(locates))
+    bids, asks, bid_shares, ask_shares = np.zeros((4, SECONDS, len(locates)), np.int32)
     return Samples(
+        locates,
+        columns,
         bids,
         asks,
         bid_shares,
         ask_shares,
-        counts=np.zeros((SECONDS, symbols, _KINDS), np.int64),
+        counts=np.zeros((SECONDS, len(locates), _KINDS), np.int64),
         trades=np.zeros((trades, 4), np.int64),
         size=np.zeros(1, np.int64),
         cursor=np.zeros(2, np.int64),
@@ -65,8 +73,8 @@ def allocate_samples(symbols: int, trades: int) -> Samples:
 def _close_second_nb(session: Session, samples: Samples) -> None:
     second = samples.cursor[0]
     samples.cursor[0] = second + 1
-    for i in range(samples.bids.shape[1]):
-        locate = np.int64(i + 1)
+    for i in range(samples.locates.shape[0]):
+        locate = samples.locates[i]
         bid, ask = session.symbols[locate, BEST_BID], session.symbols[locate, BEST_ASK]
         if bid > 0:
             samples.bids[second, i] = bid
@@ -82,7 +90,10 @@ def _count_nb(session: Session, samples: Samples, buf: NDArray[np.uint8], body: 
     """Note what kind of a message it is, before the book has it."""
     kind = buf[body]
     locate = number_nb(buf, body + 1, 2)
-    counts = samples.counts[samples.cursor[0], locate - 1]
+    column = np.int64(samples.columns[locate])
+    if column < 0:
+        return
+    counts = samples.counts[samples.cursor[0], column]
     if kind == ord("A") or kind == ord("F"):
         counts[ADDED] += 1
     elif kind == ord("D"):
@@ -94,7 +105,7 @@ def _count_nb(session: Session, samples: Samples, buf: NDArray[np.uint8], body: 
         shares = number_nb(buf, body + 19, 4)
         trade = samples.trades[samples.size[0]]
         trade[0] = session.words[TS_NS]
-        trade[1] = locate
+        trade[1] = column
         trade[2] = session.price4[reference]
         # Who took bought what rested as a sell.
         trade[3] = shares if place & 1 else -shares

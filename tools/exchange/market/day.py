@@ -37,6 +37,7 @@ from tools.exchange.market.heap import (
     PLACE_BITS,
     PLACE_MASK,
     PROVOKED,
+    REACTION,
     SECOND_DUE,
     SHOCK_DUE,
     STEP_DUE,
@@ -78,6 +79,7 @@ from tools.exchange.matching import enter_order_nb, has_free_slot_nb, remove_ord
 from tools.exchange.rng import random_nb
 
 _NOTHING = np.int64(0)
+_ONE = np.int64(1)
 _MILLION = 1_000_000
 _STUFFING = np.int64(KINDS.index("stuffing"))
 _STUFFED_SHARES = np.int64(100)
@@ -138,8 +140,8 @@ def _due_nb(market: Market, out: Bytes, at: int) -> int:
     rest = word >> (KIND_BITS + PLACE_BITS)
     if kind == EXPIRY:
         return expire_nb(market, out, at, place, rest)
-    if kind == PROVOKED:
-        return event_nb(market, out, at, place)
+    if kind in (PROVOKED, REACTION):
+        return event_nb(market, out, at, place, np.int64(kind == PROVOKED))
     if kind == BACKGROUND:
         return _background_nb(market, out, at)
     return _rare_nb(market, out, at, kind, place)
@@ -170,7 +172,7 @@ def _background_nb(market: Market, out: Bytes, at: int) -> int:
         push_nb(market, now_ns + NS_PER_S, word)
         return _NOTHING
     push_nb(market, now_ns + wait_ns, word)
-    return event_nb(market, out, at, scope_symbol_nb(market, _NOTHING))
+    return event_nb(market, out, at, scope_symbol_nb(market, _NOTHING), _ONE)
 
 
 @outline_kernel
@@ -215,7 +217,7 @@ def _burst_nb(market: Market, out: Bytes, at: int, index: int) -> int:
         push_nb(market, now_ns + NS_PER_S, word)
         return _NOTHING
     push_nb(market, now_ns + wait_ns, word)
-    return event_nb(market, out, at, scope_symbol_nb(market, shock[SHOCK_SCOPE]))
+    return event_nb(market, out, at, scope_symbol_nb(market, shock[SHOCK_SCOPE]), _ONE)
 
 
 @kernel

@@ -31,6 +31,8 @@ NOTICE = np.int64(7)
 ACTION = np.int64(8)
 """What is to be done to a symbol: symbol, action (`rules`)."""
 SHOCK_DUE = np.int64(9)
+REACTION = np.int64(11)
+"""An event of a symbol once more, after a quote of it was corrected."""
 BURST = np.int64(10)
 """One more event of the shock with that number."""
 

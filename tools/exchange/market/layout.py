@@ -50,13 +50,13 @@ from tools.exchange.layout import (
     Engine,
 )
 from tools.exchange.market import tables
-from tools.exchange.market.paths import make_paths
+from tools.exchange.market.paths import STEPS_A_SECOND, make_factor_moves, make_paths
 from tools.exchange.market.profiles import Profile
 from tools.exchange.market.scenario import CLOSE_S, OPEN_S, START_S, Event, Scenario
 from tools.exchange.rng import seed_state
 from tools.exchange.symbols import share_table
 
-STEP_NS = 100_000_000
+STEP_NS = NS_PER_S // STEPS_A_SECOND
 """Fair values walk in steps of this."""
 START_NS = START_S * NS_PER_S
 RUNS = 4
@@ -159,7 +159,7 @@ _WINDOW_MIN = 2_048
 _SLOTS_A_TARGET = 4
 _SLOTS_SPARE = 64
 _CROSS_SPARE = 1 << 16
-_MESSAGES_AN_EVENT = 1.62
+_MESSAGES_AN_EVENT = 2.15
 """Messages that an event of the flow leads to, deletes of its orders included: measured."""
 _ADDS_AN_EVENT = 0.70
 
@@ -187,6 +187,8 @@ class Market(NamedTuple):
     heap: NDArray[np.int64]
     own: NDArray[np.int64]
     factors: NDArray[np.int64]
+    moves: NDArray[np.int32]
+    """i32[steps of market hours, 1 + sectors]: what each factor's step is, see `paths`."""
     scale: NDArray[np.int64]
     activity: NDArray[np.int64]
     runs: NDArray[np.int64]
@@ -235,6 +237,7 @@ def allocate_market(scenario: Scenario, profiles: Sequence[Profile], seed: int) 
         heap=heap,
         own=own,
         factors=_factors(len(names)),
+        moves=make_factor_moves(paths.scale, 1 + len(names), seed),
         scale=paths.scale,
         activity=paths.activity,
         runs=np.zeros((count, RUNS, 2), np.int64),

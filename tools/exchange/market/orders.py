@@ -45,7 +45,7 @@ from tools.exchange.layout import (
     TICK_PRICE4,
     TICKER,
 )
-from tools.exchange.market.heap import EXPIRY, PROVOKED, REST_MASK, push_nb, word_nb
+from tools.exchange.market.heap import EXPIRY, PROVOKED, REACTION, REST_MASK, push_nb, word_nb
 from tools.exchange.market.layout import (
     HALF_SPREAD,
     LIFETIME_NS,
@@ -83,6 +83,8 @@ _WITHDRAWN = 28
 """Of 64 quotes that the fair value left behind."""
 _MOVED = 35
 """Those that are replaced by better ones; the others are taken."""
+_REACTION_NS = np.int64(30_000)
+"""It takes one to two times that to see a quote corrected and to correct the next one."""
 _WIDE_LEVELS = 2
 """A best price that is so much further from the fair value than usual asks for a better one.
 """
@@ -110,15 +112,21 @@ def provoke_nb(market: Market, symbol: int) -> None:
 
 
 @outline_kernel
-def event_nb(market: Market, out: Bytes, at: int, symbol: int) -> int:
-    """One event of `symbol`, as a message."""
+def event_nb(market: Market, out: Bytes, at: int, symbol: int, is_first: int) -> int:
+    """One event of `symbol`, as a message; first the correction of a quote that the fair value has
+    left behind, if there is one, and then the event comes again, as a reaction.
+    """
     engine = market.engine
     halted = engine.symbols[symbol, HALTED]
     fair = fair_level_nb(market, symbol)
-    provoke_nb(market, symbol)
+    if is_first:
+        provoke_nb(market, symbol)
     if halted == 0:
         size = _correct_nb(market, out, at, symbol, fair)
         if size > 0:
+            late_ns = _REACTION_NS + random_nb(engine.state, RANDOM) % _REACTION_NS
+            due_ns = engine.state[CLOCK_NS] + late_ns
+            push_nb(market, due_ns, word_nb(REACTION, symbol, _NOTHING))
             return size
     if has_free_slot_nb(engine, symbol) == 0:
         return _delete_nb(market, out, at, symbol, _random_slot_nb(market, symbol))

@@ -34,6 +34,13 @@ _SHAPE_S = 1_800
 _MIDDLE = slice((CLOSE_S - OPEN_S - _SHAPE_S) // 2, (CLOSE_S - OPEN_S + _SHAPE_S) // 2)
 
 
+STEPS_A_SECOND = 10
+FIRST_STEP = (OPEN_S - START_S) * STEPS_A_SECOND
+"""Of market hours, in which factors have a path that was made before."""
+_FACTOR_STREAM = 0x666163
+_MINUTE = 60 * STEPS_A_SECOND
+
+
 class Paths(NamedTuple):
     """In ONE_16, a value for each second from START_S on: i64[SECONDS] both."""
 
@@ -60,6 +67,23 @@ def make_paths(scenario: Scenario, seed: int) -> Paths:
     activity[_REGULAR] = u_shape * part.reshape(-1)
     activity[_REGULAR] /= activity[_REGULAR].mean()
     return Paths(_in_16(np.sqrt(variance)), _in_16(activity))
+
+
+def make_factor_moves(scale: NDArray[np.int64], factors: int, seed: int) -> NDArray[np.int32]:
+    """Normal numbers in ONE_16 for each step of market hours, i32[steps, factors], such that over
+    the day the returns of a minute have the variance that was asked for in every factor, and no
+    correlation between factors: a single day of independent numbers would be off by a tenth.
+    """
+    random = np.random.Generator(np.random.PCG64([seed, _FACTOR_STREAM]))
+    steps = (CLOSE_S - OPEN_S) * STEPS_A_SECOND
+    numbers = random.standard_normal((steps, factors))
+    sizes = np.repeat(scale[_REGULAR] / ONE_16, STEPS_A_SECOND)
+    minutes = (numbers * sizes[:, np.newaxis]).reshape(-1, _MINUTE, factors).sum(axis=1)
+    found = minutes.T @ minutes / (sizes**2).sum()
+    # Cholesky: numbers that are mixed by the inverse have the unit matrix instead of `found`.
+    numbers = np.linalg.solve(np.linalg.cholesky(found), numbers.T).T
+    moves: NDArray[np.int32] = np.rint(numbers * ONE_16).astype(np.int32)
+    return moves
 
 
 def _u_shape(ratio: float) -> NDArray[np.float64]:

@@ -5,7 +5,6 @@ factors that symbols share; in integers throughout.
 import numpy as np
 
 from protocols.jit import kernel, outline_kernel
-from tools.exchange.day import NS_PER_S
 from tools.exchange.layout import BASE_TICK, LEVEL_COUNT, RANDOM
 from tools.exchange.market.layout import (
     BETA_MARKET,
@@ -20,14 +19,13 @@ from tools.exchange.market.layout import (
     SEEN,
     SHIFT,
     STEP,
-    STEP_NS,
     STEP_SIZE,
     Market,
 )
+from tools.exchange.market.paths import FIRST_STEP, STEPS_A_SECOND
 from tools.exchange.market.tables import ENTRIES, EXP_BITS, EXP_STEP_BITS, EXP_STEPS, LOG_BITS
 from tools.exchange.rng import random_nb
 
-_STEPS_A_SECOND = NS_PER_S // STEP_NS
 _MASK = ENTRIES - 1
 _ENTRY_BITS = 12
 _LIMIT = (9 << LOG_BITS) // 10
@@ -46,10 +44,13 @@ def normal_nb(market: Market) -> int:
 def move_factors_nb(market: Market) -> None:
     """One more step of the market and of every sector."""
     step = market.words[STEP]
-    scale = market.scale[min(step // _STEPS_A_SECOND, market.scale.shape[0] - 1)]
+    scale = market.scale[min(step // STEPS_A_SECOND, market.scale.shape[0] - 1)]
+    made = step - FIRST_STEP
+    is_made = 0 <= made < market.moves.shape[0]
     for factor in range(market.factors.shape[0]):
         size = (market.factors[factor, FACTOR_STEP] * scale) >> 16
-        market.factors[factor, FACTOR] += (size * normal_nb(market)) >> 16
+        move = np.int64(market.moves[made, factor]) if is_made else normal_nb(market)
+        market.factors[factor, FACTOR] += (size * move) >> 16
     market.words[STEP] = step + 1
 
 
@@ -61,7 +62,7 @@ def catch_up_nb(market: Market, symbol: int) -> None:
     part = own[PART]
     for step in range(own[SEEN], market.words[STEP]):
         draw = random_nb(state, RANDOM)
-        size = (own[STEP_SIZE] * market.scale[step // _STEPS_A_SECOND]) >> 16
+        size = (own[STEP_SIZE] * market.scale[step // STEPS_A_SECOND]) >> 16
         part += (size * market.draws.normal[draw & _MASK]) >> 16
         # The bits above choose a few steps, of which a second number chooses again.
         if (draw >> _ENTRY_BITS) & _MASK == 0:
