@@ -62,6 +62,19 @@ def warm_up() -> None:
     sys.stderr.write(f"kernels compiled in {seconds:.0f} s, kept in {CACHE_DIRECTORY}\n")
 
 
+def warm_up_now(name: str, steps: list[Step]) -> None:
+    """Compile what set-up leaves out because few want it: once, with a progress bar, when somebody
+    does. `name` is that of a mark in the cache.
+    """
+    mark = CACHE_DIRECTORY / name
+    if not JIT_ENABLED or mark.exists():
+        return
+    with compiling_alone():
+        if not mark.exists():
+            _compile({name: steps})
+            mark.touch()
+
+
 def run_family(family: str) -> None:
     """Run the steps of one family, and print the title of each when it is done."""
     for title, compile_step in _find_families()[family]:

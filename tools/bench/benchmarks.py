@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,10 +50,18 @@ from tools.bench.stages import replay_with_stages
 from tools.bench.ticks import ticks_file
 from tools.exchange.flow import generate_nb
 from tools.exchange.layout import FlowSettings, allocate_engine
+from tools.exchange.market.day import generate_market_nb
+from tools.exchange.market.layout import Market, allocate_market
+from tools.exchange.market.profiles import load_profiles
+from tools.exchange.market.rules import first_due_nb
+from tools.exchange.market.scenario import load_scenario
 from tools.replay.replay import Replay
 
 _SEED = 1
 _GENERATE_BUFFER_BYTES = 4 << 20
+_BATCH = 4_096
+_PART_OF_DAY = 2
+"""Half of a day is enough: its open is the busiest part."""
 _RING_CELLS = 65_536
 _HOP_CELLS = 1_024
 _WAYS = 2
@@ -89,6 +98,43 @@ def exchange_generate(workload: Workload) -> Run:
             pass
 
     return lambda: timed(settings.messages, partial(generate, allocate_engine(settings)))
+
+
+def _day(workload: Workload) -> tuple[int, Market]:
+    messages = max(workload.messages // 5, 10_000)
+    scenario = msgspec.structs.replace(load_scenario("normal-day"), messages=messages)
+    market = allocate_market(scenario, load_profiles(scenario.symbols), _SEED)
+    first_due_nb(market)
+    return messages, market
+
+
+def exchange_day(workload: Workload) -> Run:
+    """The same of a market's day: prices, orders that provoke orders, matching, rules."""
+    return _make_day(workload, _BATCH)
+
+
+def exchange_day_single(workload: Workload) -> Run:
+    """The same, a message a call."""
+    return _make_day(workload, 1)
+
+
+def _make_day(workload: Workload, limit: int) -> Run:
+    buffer = np.zeros(_GENERATE_BUFFER_BYTES, np.uint8)
+
+    def run() -> Timing:
+        messages, market = _day(workload)
+        made = 0
+
+        def make() -> None:
+            nonlocal made
+            while made < messages // _PART_OF_DAY:
+                count, _ = generate_market_nb(market, buffer, limit)
+                made += count
+
+        timing = timed(1, make)
+        return Timing(made, timing.elapsed_ns)
+
+    return run
 
 
 def itch_frame(workload: Workload) -> Run:
@@ -252,6 +298,8 @@ BENCHMARKS = (
     Benchmark("replay_stages", "message, with breaker and pattern", replay_with_stages),
     Benchmark("replay_nautilus", "tick to a strategy", peer("nautilus", ticks_file), is_peer=True),
     Benchmark("exchange_generate", "message made and matched", exchange_generate),
+    Benchmark("exchange_day", "message of a market's day", exchange_day),
+    Benchmark("exchange_day_single", "the same, one a call", exchange_day_single),
     Benchmark("ring_one_thread", "push and pop", ring_one_thread),
     Benchmark("ring_two_threads", "item, thread to thread", ring_two_threads),
     Benchmark("ring_hop", "one way, thread to thread", ring_hop),

@@ -10,8 +10,17 @@ from tools.bench.benchmarks import BENCHMARKS
 from tools.bench.measure import Run, Workload
 from tools.bench.stages import STAGES
 
-_COMPILED_ELSEWHERE = {"book_200", "book_8000", "book_million", "exchange_generate", "replay_file"}
-"""By the exchange and the replay, or by `book_deep`: these need a session of the exchange."""
+_COMPILED_ELSEWHERE = {
+    "book_200",
+    "book_8000",
+    "book_million",
+    "exchange_day",
+    "exchange_day_single",
+    "exchange_generate",
+    "replay_file",
+}
+"""By the exchange and the replay, or by `book_deep`: these need a session of the exchange. A
+market's day is compiled when somebody wants one."""
 _EVENT: dict[str, Value] = {
     "stock_locate": 0,
     "tracking_number": 0,

@@ -1,6 +1,7 @@
 """The `exchange` command."""
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +19,11 @@ from tools.exchange.day import NS_PER_S, SESSION_S_MAX
 from tools.exchange.generate import generate_day, generate_file
 from tools.exchange.layout import FlowSettings
 from tools.exchange.market.scenario import Scenario, load_scenario, scenario_names
+from tools.exchange.report import format_finding, report_file
 from tools.exchange.runner import run_exchange
 from tools.exchange.symbols import SYMBOLS_MAX
 from tools.exchange.tape import load_tape
+from tools.exchange.warmup import warm_up_market
 
 app = App(
     name="exchange",
@@ -97,7 +100,9 @@ def generate(
     if scenario:
         if simulated_rate is not None:
             raise UserError("--simulated-rate: a scenario has a clock of its own", ExitCode.USAGE)
-        result = generate_day(_changed(load_scenario(scenario), messages, symbols), seed, out)
+        changed = _changed(load_scenario(scenario), messages, symbols)
+        warm_up_market()
+        result = generate_day(changed, seed, out)
     elif messages is None:
         raise UserError("--messages or --scenario is needed", ExitCode.USAGE)
     else:
@@ -135,6 +140,7 @@ def check(file: Path, *, json: Annotated[bool, Parameter(negative="")] = False) 
     json
         Print the result as one JSON object on the last line.
     """
+    warm_up_market()
     result = check_file(file)
     broken = result["broken"]
     if json:
@@ -145,6 +151,47 @@ def check(file: Path, *, json: Annotated[bool, Parameter(negative="")] = False) 
             print(f"broken {each['times']} times, first by message {each['first']}: {each['rule']}")
     if broken:
         raise UserError(f"{file}: {len(broken)} rules are broken", ExitCode.VERIFICATION_FAILED)
+
+
+@app.command
+def report(
+    file: Path | None = None,
+    *,
+    scenario: str = "",
+    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 1,
+    out: Path = Path("report.html"),
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Measure a session's stylised facts, and write a page with them and with plots.
+
+    Parameters
+    ----------
+    file
+        BinaryFILE, not compressed; or --scenario.
+    scenario
+        Make a day of this scenario first, as `exchange generate` does.
+    seed
+        Of that day.
+    out
+        The page.
+    json
+        Print the facts as one JSON object on the last line.
+    """
+    if (file is None) == (not scenario):
+        raise UserError("a file or --scenario is needed, and not both", ExitCode.USAGE)
+    check_writable(str(out), "--out")
+    warm_up_market()
+    with tempfile.TemporaryDirectory(prefix="exchange-report-") as folder:
+        if file is None:
+            file = Path(folder) / f"{Path(scenario).stem}.bin"
+            generate_day(load_scenario(scenario), seed, file)
+        result = report_file(file, out)
+    if json:
+        _print_result(result, as_json=True)
+        return
+    for finding in result["facts"]:
+        print(format_finding(finding))
+    print(f"{result['facts_that_hold']} of {len(result['facts'])} hold; {out}")
 
 
 def _print_result(result: dict[str, Any], *, as_json: bool) -> None:

@@ -142,7 +142,7 @@ def survey_nb(
     return messages, highest, crosses
 
 
-@kernel
+@outline_kernel
 def _breaks_nb(session: Session, rule: int) -> None:
     session.counts[rule] += 1
     if session.firsts[rule] == 0:
@@ -157,7 +157,7 @@ def level_row_nb(session: Session, place: int, price4: int) -> int:
     return row + (place & 1) * (session.levels.shape[0] >> 1)
 
 
-@kernel
+@outline_kernel
 def _enter_nb(session: Session, reference: int, place: int, shares: int, price4: int) -> None:
     """A new order; then the book may not be crossed."""
     if reference <= session.words[_REFERENCE]:
@@ -184,7 +184,7 @@ def _enter_nb(session: Session, reference: int, place: int, shares: int, price4:
         _breaks_nb(session, Rule.CROSSED)
 
 
-@kernel
+@outline_kernel
 def _take_nb(session: Session, reference: int, shares: int) -> None:
     """Shares leave a live order; the best price is looked for when a level is empty."""
     left = session.shares[reference] - shares
@@ -319,7 +319,7 @@ def _cross_nb(session: Session, buf: NDArray[np.uint8], body: int, locate: int, 
     row[4] = number_nb(buf, body + 11, 8)
 
 
-@kernel
+@outline_kernel
 def message_nb(session: Session, buf: NDArray[np.uint8], body: int, kind: int) -> None:
     """Hold one message, whose type is at buf[body], to the rules, and keep the books."""
     locate = number_nb(buf, body + 1, 2)

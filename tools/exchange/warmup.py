@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from feedhandler.server.warmup import warm_up_now
 from tools.exchange import sender as sending
-from tools.exchange.checker import check_file
+from tools.exchange.checker import check_file, open_session
 from tools.exchange.config import HISTORY_MESSAGES_MIN, ExchangeConfig, Flow, Line, Rerequest
 from tools.exchange.flow import generate_nb
 from tools.exchange.layout import FlowSettings, allocate_engine
@@ -18,6 +19,7 @@ from tools.exchange.market.profiles import load_profiles
 from tools.exchange.market.rules import first_due_nb
 from tools.exchange.market.scenario import Scenario
 from tools.exchange.runner import Sockets, allocate_sender
+from tools.exchange.sampling import allocate_samples, sample_nb
 
 
 def warm_up() -> None:
@@ -35,7 +37,13 @@ def warm_up() -> None:
 
 
 def warm_up_market() -> None:
-    """The same for a day of a market, and for what checks one."""
+    """The same for a day of a market, and for what checks and measures one; at its first use, as a
+    demo does without.
+    """
+    warm_up_now("market", [("a market's day, its check and its report", _compile_market)])
+
+
+def _compile_market() -> None:
     scenario = Scenario(symbols=1, orders_per_symbol=8)
     market = allocate_market(scenario, load_profiles(1), seed=1)
     first_due_nb(market)
@@ -45,8 +53,10 @@ def warm_up_market() -> None:
         path = Path(folder) / "session.bin"
         path.write_bytes(bytes(2))
         check_file(path)
+        session, buf, _ = open_session(path)
+        sample_nb(session, allocate_samples(np.ones(1, np.int64), 1), buf, 1)
 
 
 def steps() -> list[tuple[str, Callable[[], None]]]:
     """(title, function) of each step, for `feedhandler.server.warmup`."""
-    return [("exchange", warm_up), ("exchange's market", warm_up_market)]
+    return [("exchange", warm_up)]

@@ -94,7 +94,7 @@ def _matched_nb(market: Market, which: int, symbol: int, level: int) -> tuple[in
     return min(bought, sold), bought - sold
 
 
-@kernel
+@outline_kernel
 def publish_imbalance_nb(
     market: Market, out: Bytes, at: int, which: int, symbol: int, code: int
 ) -> int:
@@ -126,7 +126,7 @@ def _remember_nb(market: Market, which: int, symbol: int, match: int) -> None:
         row[3] = order[SHARES]
 
 
-@kernel
+@outline_kernel
 def cross_nb(
     market: Market, out: Bytes, at: int, which: int, symbol: int, code: int
 ) -> tuple[int, int]:

@@ -200,7 +200,7 @@ def _rare_nb(market: Market, out: Bytes, at: int, kind: int, place: int) -> int:
     return _NOTHING
 
 
-@kernel
+@outline_kernel
 def _burst_nb(market: Market, out: Bytes, at: int, index: int) -> int:
     """One more event of a shock that brings more of them than usual."""
     shock = market.shocks[index]

@@ -98,7 +98,7 @@ def _draw_nb(market: Market, table: Table) -> int:
     return np.int64(table[random_nb(market.engine.state, RANDOM) & _MASK])
 
 
-@kernel
+@outline_kernel
 def provoke_nb(market: Market, symbol: int) -> None:
     """Schedule the events that this one provokes, one in eight of them in another symbol."""
     engine = market.engine
@@ -121,13 +121,11 @@ def event_nb(market: Market, out: Bytes, at: int, symbol: int, is_first: int) ->
     fair = fair_level_nb(market, symbol)
     if is_first:
         provoke_nb(market, symbol)
-    if halted == 0:
-        size = _correct_nb(market, out, at, symbol, fair)
-        if size > 0:
-            late_ns = _REACTION_NS + random_nb(engine.state, RANDOM) % _REACTION_NS
-            due_ns = engine.state[CLOCK_NS] + late_ns
-            push_nb(market, due_ns, word_nb(REACTION, symbol, _NOTHING))
-            return size
+    size = _correct_nb(market, out, at, symbol, (fair, halted))
+    if size > 0:
+        late_ns = _REACTION_NS + random_nb(engine.state, RANDOM) % _REACTION_NS
+        push_nb(market, engine.state[CLOCK_NS] + late_ns, word_nb(REACTION, symbol, _NOTHING))
+        return size
     if has_free_slot_nb(engine, symbol) == 0:
         return _delete_nb(market, out, at, symbol, _random_slot_nb(market, symbol))
     live = engine.symbols[symbol, LIVE]
@@ -168,8 +166,11 @@ def expire_nb(market: Market, out: Bytes, at: int, slot: int, reference: int) ->
 
 
 @kernel
-def _correct_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> int:
-    """Withdraw or take the best quote if the fair value is beyond it; 0 when it is not."""
+def _correct_nb(market: Market, out: Bytes, at: int, symbol: int, now: tuple[int, int]) -> int:
+    """Withdraw, move or take the best quote if the fair value is beyond it; 0 when it is not. `now`
+    is (fair level, halted); nobody takes in a halt.
+    """
+    fair, halted = now
     engine = market.engine
     bid = best_level_nb(engine, symbol, BUY)
     ask = best_level_nb(engine, symbol, SELL)
@@ -178,6 +179,8 @@ def _correct_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> 
     side = BUY if ask <= fair else SELL
     best = ask if side == BUY else bid
     choice = random_nb(engine.state, RANDOM) & 63
+    if halted:
+        choice %= _WITHDRAWN + _MOVED
     slot = first_order_nb(engine, symbol, best)
     if choice < _WITHDRAWN:
         return _delete_nb(market, out, at, symbol, slot)
@@ -198,7 +201,7 @@ def _place_nb(market: Market, symbol: int, side: int, fair: int) -> int:
     behind = (_draw_nb(market, market.draws.distances) * (1 + away)) // 2
     if gap > away + _WIDE_LEVELS and random_nb(engine.state, RANDOM) & 1:
         # A wide spread attracts orders that narrow it (Biais, Hillion and Spatt, "An empirical
-        # analysis of the limit order book", Journal of Finance 50 (1995), section III).
+        # analysis of the limit order book", Journal of Finance 50 (1995)).
         behind = np.int64(0)
     if side == BUY:
         level = min(fair - away - behind, best_level_nb(engine, symbol, SELL) - 1)
@@ -218,7 +221,7 @@ def _live_on_nb(market: Market, symbol: int, slot: int) -> None:
     push_nb(market, engine.state[CLOCK_NS] + lifetime_ns, word)
 
 
-@kernel
+@outline_kernel
 def _add_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> int:
     engine = market.engine
     draw = random_nb(engine.state, RANDOM)
@@ -238,7 +241,7 @@ def _random_slot_nb(market: Market, symbol: int) -> int:
     return np.int64(engine.members[symbol, below_nb(engine, live)])
 
 
-@kernel
+@outline_kernel
 def _delete_nb(market: Market, out: Bytes, at: int, symbol: int, slot: int) -> int:
     engine = market.engine
     reference = engine.orders[slot, REFERENCE]
@@ -252,7 +255,7 @@ def _replace_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> 
     return _move_nb(market, out, at, symbol, (_random_slot_nb(market, symbol), fair))
 
 
-@kernel
+@outline_kernel
 def _move_nb(market: Market, out: Bytes, at: int, symbol: int, order: tuple[int, int]) -> int:
     """Replace an order, (slot, fair level), by one at a place of its time."""
     engine = market.engine
@@ -303,7 +306,7 @@ def _take_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> int
     return _sweep_nb(market, out, at, symbol, (side, best + deep if side == BUY else best - deep))
 
 
-@kernel
+@outline_kernel
 def _sweep_nb(market: Market, out: Bytes, at: int, symbol: int, order: tuple[int, int]) -> int:
     """Begin an order that takes, (side, limit); it reaches something."""
     state = market.engine.state
@@ -315,7 +318,7 @@ def _sweep_nb(market: Market, out: Bytes, at: int, symbol: int, order: tuple[int
     return sweep_on_nb(market.engine, out, at)
 
 
-@kernel
+@outline_kernel
 def _hidden_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> int:
     """A trade with an order that is not displayed, between the best prices or at one of them; or,
     rarely, one that is taken back.

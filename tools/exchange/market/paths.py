@@ -81,8 +81,8 @@ def make_factor_moves(scale: NDArray[np.int64], factors: int, seed: int) -> NDAr
     minutes = (numbers * sizes[:, np.newaxis]).reshape(-1, _MINUTE, factors).sum(axis=1)
     found = minutes.T @ minutes / (sizes**2).sum()
     # Cholesky: numbers that are mixed by the inverse have the unit matrix instead of `found`.
-    numbers = np.linalg.solve(np.linalg.cholesky(found), numbers.T).T
-    moves: NDArray[np.int32] = np.rint(numbers * ONE_16).astype(np.int32)
+    mixed = np.linalg.solve(np.linalg.cholesky(found), numbers.T).T
+    moves: NDArray[np.int32] = np.rint(mixed * ONE_16).astype(np.int32)
     return moves
 
 

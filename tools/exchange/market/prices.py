@@ -40,7 +40,7 @@ def normal_nb(market: Market) -> int:
     return market.draws.normal[random_nb(market.engine.state, RANDOM) & _MASK]
 
 
-@kernel
+@outline_kernel
 def move_factors_nb(market: Market) -> None:
     """One more step of the market and of every sector."""
     step = market.words[STEP]
@@ -84,7 +84,7 @@ def power_nb(market: Market, logarithm: int) -> int:
     return power + once + ((once * rest) >> (LOG_BITS + 1))
 
 
-@kernel
+@outline_kernel
 def fair_value_nb(market: Market, symbol: int) -> int:
     """Fair value in 1/256 ticks, as of the last step."""
     catch_up_nb(market, symbol)
@@ -104,7 +104,7 @@ def fair_level_nb(market: Market, symbol: int) -> int:
     return min(max(level, _EDGE), market.engine.symbols[symbol, LEVEL_COUNT] - _EDGE)
 
 
-@kernel
+@outline_kernel
 def shock_nb(market: Market, scope: int, size: int) -> None:
     """Move the fair values of a scope (SHOCK_SCOPE) by a logarithm."""
     if scope >= 0:

@@ -203,7 +203,7 @@ _JUMP, _DRIFT, _ACTIVITY, _STUFFING, _NEWS, _OUTAGES, _IPO, _LISTING, _GAP = ran
 DIRECT = np.int64(_LISTING)
 
 
-@kernel
+@outline_kernel
 def log_nb(market: Market, what: int, symbol: int, first: int, second: int) -> None:
     """Note that something happened; symbol -1 for the market."""
     row = market.words[LOG_SIZE]
@@ -310,7 +310,7 @@ def _decline_levels_nb(market: Market, out: Bytes, at: int) -> int:
     return itch.write_decline_levels_nb(out, at, clock_ns, _LEVEL_1, _LEVEL_2, _LEVEL_3)
 
 
-@kernel
+@outline_kernel
 def _static_nb(market: Market, out: Bytes, at: int, which: int, place: int) -> int:
     """A message of the lists before the session."""
     engine = market.engine
@@ -329,7 +329,7 @@ def _static_nb(market: Market, out: Bytes, at: int, which: int, place: int) -> i
     return itch.write_participant_nb(out, at, symbol + 1, ts_ns, stock, mpid)
 
 
-@kernel
+@outline_kernel
 def _trading_list_nb(market: Market, out: Bytes, at: int, which: int, symbol: int) -> int:
     """A message of the lists around crosses, and of the halt of the whole market."""
     if market.engine.symbols[symbol, HALTED]:
@@ -349,7 +349,7 @@ def _trading_list_nb(market: Market, out: Bytes, at: int, which: int, symbol: in
     return size
 
 
-@kernel
+@outline_kernel
 def _state_nb(market: Market, out: Bytes, at: int, symbol: int, state: tuple[int, int]) -> int:
     """H with a state and a reason, which the symbol has from now on."""
     engine = market.engine
@@ -425,7 +425,7 @@ def _is_possible_nb(market: Market, symbol: int, action: int, status: int) -> in
     return np.int64(status == _STATE_TRADING and halted == 0)
 
 
-@kernel
+@outline_kernel
 def _cross_after_halt_nb(market: Market, out: Bytes, at: int, symbol: int) -> int:
     """Q of a cross that ends a halt; trading follows."""
     market.auction_sizes[OPENING, symbol] = 0
@@ -476,7 +476,7 @@ def second_nb(market: Market, out: Bytes, at: int) -> int:
     return _breach_nb(market, out, at)
 
 
-@kernel
+@outline_kernel
 def _watch_nb(market: Market, symbol: int, widths: int) -> None:
     """Hold the middle of the best prices against the band around its average."""
     symbols = market.engine.symbols

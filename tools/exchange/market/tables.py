@@ -2,7 +2,7 @@
 equally likely values: a random number picks one, with no logarithm at run time.
 
 Heavy tails and their exponents: sizes of orders and lifetimes, Gould and others, "Limit order
-books", Quantitative Finance 13 (2013), sections 5 and 6; distances from the touch, Zovko and
+books", Quantitative Finance 13 (2013); distances from the touch, Zovko and
 Farmer, "The power of patience", Quantitative Finance 2 (2002): exponent about 1.5 of the cumulated
 law; lengths of runs of one side, Lillo, Mike and Farmer, "Theory for long memory in supply and
 demand", Physical Review E 71 (2005): an exponent of 1.5 gives signs a memory that falls with the

@@ -32,6 +32,7 @@ from tools.bench.kernels_fix import Entries, decode_fix_entries_nb, decode_fix_n
 from tools.bench.measure import Benchmark, Workload
 from tools.exchange.generate import generate_file
 from tools.exchange.layout import FlowSettings
+from tools.exchange.warmup import warm_up_market
 
 MESSAGES = 1_000
 
@@ -49,6 +50,12 @@ def chunk() -> tuple[np.ndarray, np.ndarray]:
 
 
 OURS = [benchmark for benchmark in BENCHMARKS if not benchmark.is_peer]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def market_kernels() -> None:
+    """Those of `exchange_day`: compiled by one process, while others that want them wait."""
+    warm_up_market()
 
 
 @pytest.mark.parametrize("benchmark", OURS, ids=lambda benchmark: benchmark.name)

@@ -14,14 +14,20 @@ from tools.exchange.checker_kernels import Rule
 from tools.exchange.generate import generate_day
 from tools.exchange.market.scenario import Scenario
 
-pytestmark = pytest.mark.skipif(not JIT_ENABLED, reason="a day takes too long interpreted")
+pytestmark = [
+    pytest.mark.skipif(not JIT_ENABLED, reason="a day takes too long interpreted"),
+    pytest.mark.usefixtures("market_kernels"),
+]
 
 Change = Callable[[list[bytes]], list[bytes]]
 
 
 @pytest.fixture(scope="module")
-def day(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[bytes], bytes]:
+def day(
+    tmp_path_factory: pytest.TempPathFactory, market_kernels: None
+) -> tuple[list[bytes], bytes]:
     """Messages of a small day, and the truth about it."""
+    assert market_kernels is None
     path = tmp_path_factory.mktemp("checker") / "day.bin"
     generate_day(Scenario(symbols=3, messages=20_000, orders_per_symbol=20), 1, path)
     return list(blocks(path.read_bytes())), Path(f"{path}.truth.json").read_bytes()
@@ -79,10 +85,10 @@ def halted(messages: list[bytes]) -> list[bytes]:
 
 def better_order(messages: list[bytes]) -> list[bytes]:
     """An order at a better price comes before an execution."""
-    at = first(messages, b"E", 400)
+    added = {each[11:19]: each for each in messages if each[:1] in b"A F".split()}
+    at = next(i for i, each in enumerate(messages) if each[:1] == b"E" and each[11:19] in added)
     reference = messages[at][11:19]
-    added = (each for each in messages if each[:1] in b"A F".split())
-    resting = next(each for each in added if each[11:19] == reference)
+    resting = added[reference]
     price4 = int.from_bytes(resting[32:36], "big")
     better4 = price4 + 100 if resting[19:20] == b"B" else price4 - 100
     number = int.from_bytes(reference, "big")
@@ -150,8 +156,8 @@ def test_a_cross_of_other_shares_or_at_another_price_is_found(
 ):
     at = next(i for i, each in enumerate(day[0]) if each[:1] == b"Q")
     cross = day[0][at]
-    for place, size in ((11, 8), (27, 4)):
-        value = int.from_bytes(cross[place : place + size], "big") + 100
+    for place, size, more in ((11, 8, 100), (27, 4, 20_000)):
+        value = int.from_bytes(cross[place : place + size], "big") + more
         new = cross[:place] + value.to_bytes(size, "big") + cross[place + size :]
         path = write(tmp_path / "day.bin", [*day[0][:at], new, *day[0][at + 1 :]])
         Path(f"{path}.truth.json").write_bytes(day[1])
