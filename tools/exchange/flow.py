@@ -20,6 +20,7 @@ from tools.exchange import itch_writer as itch
 from tools.exchange.day import NS_PER_S
 from tools.exchange.layout import (
     ATTRIBUTION,
+    ATTRIBUTION_MASK,
     BASE_TICK,
     BEST,
     BUY,
@@ -193,7 +194,7 @@ def write_order_nb(engine: Engine, out: Bytes, at: int, symbol: int, slot: int) 
             engine.orders[slot, SIDE],
             engine.orders[slot, QUANTITY],
             price4_nb(engine, symbol, engine.orders[slot, LEVEL]),
-            engine.orders[slot, ATTRIBUTION],
+            engine.orders[slot, ATTRIBUTION] & ATTRIBUTION_MASK,
         ),
     )
 

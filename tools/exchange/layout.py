@@ -47,6 +47,9 @@ NEXT = 4
 PREVIOUS = 5
 MEMBER = 6
 ATTRIBUTION = 7
+"""Who entered it, four letters; above those what its first reference was, where somebody asks."""
+FIRST_REFERENCE_SHIFT = 32
+ATTRIBUTION_MASK = (1 << FIRST_REFERENCE_SHIFT) - 1
 
 # Columns of `levels`.
 FIRST = 0

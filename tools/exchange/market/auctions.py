@@ -46,11 +46,12 @@ def enter_auction_nb(market: Market, which: int, symbol: int, count: int) -> Non
         behind = (behind - 8) * market.own[symbol, HALF_SPREAD]
         level = fair - behind if side == BUY else fair + behind
         highest = engine.symbols[symbol, LEVEL_COUNT] - 1
+        level = min(max(level, np.int64(1)), highest - 1)
         if (draw >> 1) & 31 < _MARKET_ORDERS:
             level = highest if side == BUY else np.int64(0)
         row = market.auctions[which, symbol, size]
         row[SIDE] = side
-        row[LEVEL] = min(max(level, np.int64(0)), highest)
+        row[LEVEL] = level
         row[SHARES] = _LOTS * np.int64(market.draws.sizes[(draw >> 8) & (ENTRIES - 1)])
         market.auction_sizes[which, symbol] = size + 1
 

@@ -51,6 +51,8 @@ from tools.exchange.market.layout import (
     HEAP_SIZE,
     KINDS,
     LIST,
+    PHASE,
+    REGULAR,
     SHOCK_KIND,
     SHOCK_SCOPE,
     SHOCK_SIZE,
@@ -65,6 +67,7 @@ from tools.exchange.market.orders import event_nb, expire_nb
 from tools.exchange.market.prices import move_factors_nb
 from tools.exchange.market.rules import (
     ACTION_SHIFT,
+    AFTER_CLOSE,
     action_nb,
     begin_shock_nb,
     drift_nb,
@@ -73,6 +76,7 @@ from tools.exchange.market.rules import (
     phase_nb,
     scope_symbol_nb,
     second_nb,
+    watch_nb,
 )
 from tools.exchange.market.tables import ENTRIES
 from tools.exchange.matching import enter_order_nb, has_free_slot_nb, remove_order_nb
@@ -81,6 +85,8 @@ from tools.exchange.rng import random_nb
 _NOTHING = np.int64(0)
 _ONE = np.int64(1)
 _MILLION = 1_000_000
+_OF_ORDERS = (EXPIRY, PROVOKED, REACTION, BACKGROUND, BURST)
+"""What ends with system hours."""
 _STUFFING = np.int64(KINDS.index("stuffing"))
 _STUFFED_SHARES = np.int64(100)
 _FAR_LEVELS = 40
@@ -138,13 +144,23 @@ def _due_nb(market: Market, out: Bytes, at: int) -> int:
     kind = word & KIND_MASK
     place = (word >> KIND_BITS) & PLACE_MASK
     rest = word >> (KIND_BITS + PLACE_BITS)
+    if kind in _OF_ORDERS and market.words[PHASE] >= AFTER_CLOSE:
+        return _NOTHING
     if kind == EXPIRY:
         return expire_nb(market, out, at, place, rest)
     if kind in (PROVOKED, REACTION):
-        return event_nb(market, out, at, place, np.int64(kind == PROVOKED))
+        return _event_nb(market, out, at, place, np.int64(kind == PROVOKED))
     if kind == BACKGROUND:
         return _background_nb(market, out, at)
     return _rare_nb(market, out, at, kind, place)
+
+
+@kernel
+def _event_nb(market: Market, out: Bytes, at: int, symbol: int, is_first: int) -> int:
+    """An event of a symbol; in market hours its price is watched."""
+    if market.words[REGULAR]:
+        watch_nb(market, symbol)
+    return event_nb(market, out, at, symbol, is_first)
 
 
 @kernel
@@ -172,7 +188,7 @@ def _background_nb(market: Market, out: Bytes, at: int) -> int:
         push_nb(market, now_ns + NS_PER_S, word)
         return _NOTHING
     push_nb(market, now_ns + wait_ns, word)
-    return event_nb(market, out, at, scope_symbol_nb(market, _NOTHING), _ONE)
+    return _event_nb(market, out, at, scope_symbol_nb(market, _NOTHING), _ONE)
 
 
 @outline_kernel
@@ -217,7 +233,7 @@ def _burst_nb(market: Market, out: Bytes, at: int, index: int) -> int:
         push_nb(market, now_ns + NS_PER_S, word)
         return _NOTHING
     push_nb(market, now_ns + wait_ns, word)
-    return event_nb(market, out, at, scope_symbol_nb(market, shock[SHOCK_SCOPE]), _ONE)
+    return _event_nb(market, out, at, scope_symbol_nb(market, shock[SHOCK_SCOPE]), _ONE)
 
 
 @kernel

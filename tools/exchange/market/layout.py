@@ -130,6 +130,8 @@ SHORT_RESTRICTED = 14
 """1 once short sales are restricted."""
 SHOCK = 15
 """1 + the shock that a new symbol waits for, 0: none."""
+WATCHED_S = 16
+"""Second in which its price was last held against the band."""
 OWN_WORDS = 24
 
 # Columns of `shocks`.

@@ -21,9 +21,11 @@ from tools.exchange.flow import (
 )
 from tools.exchange.itch_writer_rare import write_retail_interest_nb
 from tools.exchange.layout import (
+    ATTRIBUTION,
     BASE_TICK,
     BUY,
     CLOCK_NS,
+    FIRST_REFERENCE_SHIFT,
     HALTED,
     LEVEL_COUNT,
     LIVE,
@@ -158,9 +160,8 @@ def expire_nb(market: Market, out: Bytes, at: int, slot: int, reference: int) ->
     """Delete the order if it is still the one whose lifetime ends; 0 when it is not."""
     engine = market.engine
     symbol = (slot - 1) // engine.members.shape[1]
-    if engine.orders[slot, QUANTITY] == 0:
-        return np.int64(0)
-    if engine.orders[slot, REFERENCE] & REST_MASK != reference:
+    order = engine.orders[slot]
+    if order[QUANTITY] == 0 or order[ATTRIBUTION] >> FIRST_REFERENCE_SHIFT != reference:
         return np.int64(0)
     return _delete_nb(market, out, at, symbol, slot)
 
@@ -217,7 +218,10 @@ def _live_on_nb(market: Market, symbol: int, slot: int) -> None:
     lifetime_ns = (_draw_nb(market, market.draws.lifetimes) >> 4) * (
         market.own[symbol, LIFETIME_NS] >> 12
     )
-    word = word_nb(EXPIRY, slot, engine.orders[slot, REFERENCE])
+    reference = engine.orders[slot, REFERENCE] & REST_MASK
+    # It stays the same when the order is replaced, so that the order has one end.
+    engine.orders[slot, ATTRIBUTION] |= reference << FIRST_REFERENCE_SHIFT
+    word = word_nb(EXPIRY, slot, reference)
     push_nb(market, engine.state[CLOCK_NS] + lifetime_ns, word)
 
 
@@ -263,7 +267,6 @@ def _move_nb(market: Market, out: Bytes, at: int, symbol: int, order: tuple[int,
     original = engine.orders[slot, REFERENCE]
     level = _place_nb(market, symbol, engine.orders[slot, SIDE], fair)
     replace_order_nb(engine, symbol, slot, level, _draw_nb(market, market.draws.sizes))
-    _live_on_nb(market, symbol, slot)
     return write_replaced_nb(engine, out, at, symbol, (slot, original))
 
 

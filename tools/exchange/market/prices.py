@@ -3,6 +3,7 @@ factors that symbols share; in integers throughout.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from protocols.jit import kernel, outline_kernel
 from tools.exchange.layout import BASE_TICK, LEVEL_COUNT, RANDOM
@@ -27,6 +28,7 @@ from tools.exchange.market.tables import ENTRIES, EXP_BITS, EXP_STEP_BITS, EXP_S
 from tools.exchange.rng import random_nb
 
 _MASK = ENTRIES - 1
+_ROOT_OF_STEPS = round(STEPS_A_SECOND**0.5 * (1 << 16))
 _ENTRY_BITS = 12
 _LIMIT = (9 << LOG_BITS) // 10
 """Logarithm that no price goes beyond: 0.9."""
@@ -58,19 +60,33 @@ def move_factors_nb(market: Market) -> None:
 def catch_up_nb(market: Market, symbol: int) -> None:
     """Make the steps of the symbol's own part that it has not made yet."""
     own = market.own[symbol]
-    state = market.engine.state
-    part = own[PART]
-    for step in range(own[SEEN], market.words[STEP]):
-        draw = random_nb(state, RANDOM)
-        size = (own[STEP_SIZE] * market.scale[step // STEPS_A_SECOND]) >> 16
-        part += (size * market.draws.normal[draw & _MASK]) >> 16
-        # The bits above choose a few steps, of which a second number chooses again.
-        if (draw >> _ENTRY_BITS) & _MASK == 0:
-            again = random_nb(state, RANDOM)
-            if again >> _ENTRY_BITS < market.words[CHANCE_OF_JUMP]:
-                part += (market.words[JUMP] * normal_nb(market)) >> 16
-    own[PART] = part
-    own[SEEN] = market.words[STEP]
+    last = market.words[STEP]
+    step = own[SEEN]
+    while step < last:
+        # A whole second at once where all of it is due: ten normal numbers are one of ten times the
+        # variance, and a quiet symbol has many seconds to make up for.
+        many = step % STEPS_A_SECOND == 0 and step + STEPS_A_SECOND <= last
+        own[PART] += _own_move_nb(market, own, step, many)
+        step += STEPS_A_SECOND if many else 1
+    own[SEEN] = last
+
+
+@kernel
+def _own_move_nb(market: Market, own: NDArray[np.int64], step: int, many: int) -> int:
+    """What a symbol's own part moves by in a step, or in the second that begins with it."""
+    draw = random_nb(market.engine.state, RANDOM)
+    size = (own[STEP_SIZE] * market.scale[step // STEPS_A_SECOND]) >> 16
+    chance = market.words[CHANCE_OF_JUMP]
+    if many:
+        size = (size * _ROOT_OF_STEPS) >> 16
+        chance *= STEPS_A_SECOND
+    move = (size * market.draws.normal[draw & _MASK]) >> 16
+    # The bits above choose a few steps, of which a second number chooses again.
+    if (draw >> _ENTRY_BITS) & _MASK == 0:
+        again = random_nb(market.engine.state, RANDOM)
+        if again >> _ENTRY_BITS < chance:
+            move += (market.words[JUMP] * normal_nb(market)) >> 16
+    return move
 
 
 @kernel

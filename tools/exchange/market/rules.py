@@ -87,6 +87,7 @@ from tools.exchange.market.layout import (
     START_NS,
     STATUS,
     STEP_NS,
+    WATCHED_S,
     Market,
 )
 from tools.exchange.market.prices import fair_value_nb, power_nb, shock_nb
@@ -122,7 +123,7 @@ PHASES_NS = tuple(
     )
 )
 # Numbers of those.
-_START, _PRE_OPEN, _OPENING_NOTICE, _OPEN, _CLOSING_NOTICE, _CLOSE, _AFTER_CLOSE, _END = range(8)
+_START, _PRE_OPEN, _OPENING_NOTICE, _OPEN, _CLOSING_NOTICE, _CLOSE, AFTER_CLOSE, _END = range(8)
 
 # Lists.
 _DIRECTORIES = np.int64(1)
@@ -261,7 +262,7 @@ def phase_nb(market: Market, out: Bytes, at: int, phase: int) -> int:
         words[REGULAR] = 0
         _begin_list_nb(market, _CLOSING_CROSSES)
         return _system_event_nb(market, out, at, np.int64(3))
-    if phase == _AFTER_CLOSE:
+    if phase == AFTER_CLOSE:
         return _system_event_nb(market, out, at, np.int64(4))
     market.engine.state[TOTAL] = market.engine.state[EMITTED] + 1
     return _system_event_nb(market, out, at, np.int64(5))
@@ -464,33 +465,36 @@ def _release_nb(market: Market, out: Bytes, at: int, symbol: int) -> int:
 
 @outline_kernel
 def second_nb(market: Market, out: Bytes, at: int) -> int:
-    """Once a second in market hours: bands of all symbols, and the market's decline."""
-    words = market.words
+    """Once a second in market hours: the market's decline."""
     now_ns = market.engine.state[CLOCK_NS]
     push_nb(market, now_ns + NS_PER_S, word_nb(SECOND_DUE, _NOTHING, _NOTHING))
-    if words[REGULAR] == 0:
+    if market.words[REGULAR] == 0:
         return _NOTHING
-    wide = now_ns < OPEN_S * NS_PER_S + _CALM_NS or now_ns > CLOSE_S * NS_PER_S - _CALM_NS
-    for symbol in range(market.engine.symbols.shape[0]):
-        _watch_nb(market, symbol, 1 + np.int64(wide))
     return _breach_nb(market, out, at)
 
 
 @outline_kernel
-def _watch_nb(market: Market, symbol: int, widths: int) -> None:
-    """Hold the middle of the best prices against the band around its average."""
+def watch_nb(market: Market, symbol: int) -> None:
+    """Hold the middle of the best prices against the band around its average, once in each second
+    in which the symbol has an event; in the others it does not move.
+    """
+    now_ns = market.engine.state[CLOCK_NS]
+    own = market.own[symbol]
+    passed_s = now_ns // NS_PER_S - own[WATCHED_S]
     symbols = market.engine.symbols
     bid, ask = symbols[symbol, BEST + BUY], symbols[symbol, BEST + SELL]
-    if symbols[symbol, HALTED] or bid == NO_BID or ask == NO_ASK:
+    if passed_s == 0 or symbols[symbol, HALTED] or bid == NO_BID or ask == NO_ASK:
         return
-    own = market.own[symbol]
+    own[WATCHED_S] = now_ns // NS_PER_S
     price = (2 * symbols[symbol, BASE_TICK] + bid + ask) << 7
     if own[REFERENCE_LEVEL] == 0:
         own[REFERENCE_LEVEL] = price
+    wide = now_ns < OPEN_S * NS_PER_S + _CALM_NS or now_ns > CLOSE_S * NS_PER_S - _CALM_NS
+    widths = 1 + np.int64(wide)
     away = price - own[REFERENCE_LEVEL]
     if abs(away) > ((own[REFERENCE_LEVEL] >> 8) * own[BAND] * widths) >> 8:
         _act_later_nb(market, _NOTHING, symbol, _PAUSE)
-    own[REFERENCE_LEVEL] += away // _REFERENCE_S
+    own[REFERENCE_LEVEL] += away * min(passed_s, _REFERENCE_S) // _REFERENCE_S
     if own[SHORT_RESTRICTED] == 0 and 10 * price < 9 * own[FIRST_PRICE]:
         own[SHORT_RESTRICTED] = 1
         _act_later_nb(market, _NOTHING, symbol, _RESTRICT)
