@@ -150,7 +150,7 @@ def check(file: Path, *, json: Annotated[bool, Parameter(negative="")] = False) 
         for each in broken:
             print(f"broken {each['times']} times, first by message {each['first']}: {each['rule']}")
     if broken:
-        raise UserError(f"{file}: {len(broken)} rules are broken", ExitCode.VERIFICATION_FAILED)
+        raise UserError(f"{file}: rules broken: {len(broken)}", ExitCode.VERIFICATION_FAILED)
 
 
 @app.command

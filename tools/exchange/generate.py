@@ -69,7 +69,7 @@ def generate_day(scenario: Scenario, seed: int, path: Path) -> dict[str, Any]:
     try:
         market = allocate_market(scenario, profiles, seed)
     except ValueError as error:
-        raise UserError(f"scenario {scenario.title!r}: {error}", ExitCode.CONFIG) from None
+        raise UserError(f"scenario: {error}", ExitCode.CONFIG) from None
     first_due_nb(market)
     truth = _write(
         path,

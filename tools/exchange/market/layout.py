@@ -347,7 +347,9 @@ def scope_number(scope: str, profiles: Sequence[Profile], sectors: list[str]) ->
             return -1 - index
     if scope in sectors:
         return 1 + sectors.index(scope)
-    raise ValueError(f'scope {scope!r} is neither "market" nor a sector nor a symbol')
+    raise ValueError(
+        f'scope {scope!r} is neither "market" nor a sector nor one of the {len(profiles)} symbols'
+    )
 
 
 def _shocks(
