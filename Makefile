@@ -43,6 +43,7 @@ demo: setup ## exchange, server and OMS client together; a live table, a report,
 	@$(BIN)/feedhandler demo
 
 test: setup ## whole test suite: interpreted with branch coverage, then compiled
+	@$(BIN)/python -m tools.exchange.warmup
 	@$(BIN)/python -m tools.check.suite
 
 check: setup ## lint, format, types, layers, house rules

@@ -92,7 +92,8 @@ def open_session(path: Path) -> tuple[Session, NDArray[np.uint8], int]:
     """
     try:
         size = path.stat().st_size
-        buf = np.memmap(path, np.uint8, "r") if size else np.zeros(0, np.uint8)
+        # Read-only as the other, or the kernels would be compiled for it once more.
+        buf = np.memmap(path, np.uint8, "r") if size else np.frombuffer(b"", np.uint8)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}", ExitCode.DATA) from None
     symbols = np.zeros((LOCATES, SYMBOL_WORDS), np.int64)

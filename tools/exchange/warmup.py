@@ -60,3 +60,7 @@ def _compile_market() -> None:
 def steps() -> list[tuple[str, Callable[[], None]]]:
     """(title, function) of each step, for `feedhandler.server.warmup`."""
     return [("exchange", warm_up)]
+
+
+if __name__ == "__main__":
+    warm_up_market()
