@@ -49,14 +49,9 @@ def warm_up() -> None:
     """Compile what is missing, with a progress bar; does nothing when all is there. Other processes
     wait for the one that compiles.
     """
-    if is_warm():
+    started_ns = time.monotonic_ns()
+    if not _compile_once(_DONE, _find_families):
         return
-    with compiling_alone():
-        if is_warm():
-            return
-        started_ns = time.monotonic_ns()
-        _compile(_find_families())
-        (CACHE_DIRECTORY / _DONE).touch()
     _forget_old_caches()
     seconds = (time.monotonic_ns() - started_ns) / 1e9
     sys.stderr.write(f"kernels compiled in {seconds:.0f} s, kept in {CACHE_DIRECTORY}\n")
@@ -66,13 +61,20 @@ def warm_up_now(name: str, steps: list[Step]) -> None:
     """Compile what set-up leaves out because few want it: once, with a progress bar, when somebody
     does. `name` is that of a mark in the cache.
     """
+    _compile_once(name, lambda: {name: steps})
+
+
+def _compile_once(name: str, find_families: Callable[[], dict[str, list[Step]]]) -> bool:
+    """Compile families whose mark the cache does not have; whether that was done here."""
     mark = CACHE_DIRECTORY / name
     if not JIT_ENABLED or mark.exists():
-        return
+        return False
     with compiling_alone():
-        if not mark.exists():
-            _compile({name: steps})
-            mark.touch()
+        if mark.exists():
+            return False
+        _compile(find_families())
+        mark.touch()
+    return True
 
 
 def run_family(family: str) -> None:

@@ -131,10 +131,17 @@ def autocorrelation(values: Floats, lag: int) -> float:
     return float((away[lag:] * away[:-lag]).mean()) / variance if variance else float("nan")
 
 
-def _signs(symbol: Symbol, lag: int) -> float:
-    # Executions of one order that takes are one decision: they have one time.
+def sides(symbol: Symbol) -> Floats:
+    """Who took, 1 a buyer and -1 a seller, in the order of time. Executions of one order that takes
+    are one decision: they have one time.
+    """
     _, first = np.unique(symbol.trades[:, 0], return_index=True)
-    signs = np.sign(symbol.trades[first, 3]).astype(float)
+    signs: Floats = np.sign(symbol.trades[first, 3]).astype(float)
+    return signs
+
+
+def _signs(symbol: Symbol, lag: int) -> float:
+    signs = sides(symbol)
     return autocorrelation(signs, lag) if len(signs) >= _TRADES_MIN else float("nan")
 
 

@@ -139,7 +139,7 @@ def emit_next_nb(engine: Engine, out: Bytes, at: int) -> int:
     state[CLOCK_NS] += engine.step_ns[draw & (engine.step_ns.shape[0] - 1)]
     if emitted >= state[TOTAL] - CLOSING_COUNT:
         closing = emitted - (state[TOTAL] - CLOSING_COUNT)
-        size = _system_event_nb(engine, out, at, len(OPENING_EVENTS) + closing)
+        size = system_event_nb(engine, out, at, len(OPENING_EVENTS) + closing)
     elif emitted < opening_count_nb(engine):
         size = _opening_nb(engine, out, at, emitted)
     elif state[SWEEP_QUANTITY] > 0:
@@ -199,6 +199,14 @@ def write_order_nb(engine: Engine, out: Bytes, at: int, symbol: int, slot: int) 
     )
 
 
+@outline_kernel
+def delete_order_nb(engine: Engine, out: Bytes, at: int, symbol: int, slot: int) -> int:
+    """Remove the order in `slot`, and say so by D."""
+    reference = engine.orders[slot, REFERENCE]
+    remove_order_nb(engine, symbol, slot)
+    return itch.write_delete_nb(out, at, symbol + 1, engine.state[CLOCK_NS], reference)
+
+
 @kernel
 def write_replaced_nb(
     engine: Engine, out: Bytes, at: int, symbol: int, order: tuple[int, int]
@@ -251,7 +259,7 @@ def price4_nb(engine: Engine, symbol: int, level: int) -> int:
 
 
 @kernel
-def _system_event_nb(engine: Engine, out: Bytes, at: int, event: int) -> int:
+def system_event_nb(engine: Engine, out: Bytes, at: int, event: int) -> int:
     """S number `event` of EVENT_CODES."""
     engine.state[SYSTEM_EVENTS] = engine.state[SYSTEM_EVENTS] | (1 << event)
     return itch.write_system_event_nb(out, at, engine.state[CLOCK_NS], EVENT_CODES[event])
@@ -264,7 +272,7 @@ def _opening_nb(engine: Engine, out: Bytes, at: int, index: int) -> int:
     few = (count + SHORT_SALE_EVERY - 1) // SHORT_SALE_EVERY
     ts_ns = engine.state[CLOCK_NS]
     if index == 0:
-        return _system_event_nb(engine, out, at, index)
+        return system_event_nb(engine, out, at, index)
     index -= 1
     if index < count:
         return write_symbol_directory_nb(engine, out, at, index)
@@ -283,7 +291,7 @@ def _opening_nb(engine: Engine, out: Bytes, at: int, index: int) -> int:
     index -= few
     if index == 0:
         return itch.write_decline_levels_nb(out, at, ts_ns, _LEVEL_1, _LEVEL_2, _LEVEL_3)
-    return _system_event_nb(engine, out, at, index)
+    return system_event_nb(engine, out, at, index)
 
 
 @outline_kernel
@@ -435,9 +443,7 @@ def _delete_nb(engine: Engine, out: Bytes, at: int, symbol: int) -> int:
         slot = first_order_nb(engine, symbol, ask)
     else:
         slot = _random_order_nb(engine, symbol)
-    reference = engine.orders[slot, REFERENCE]
-    remove_order_nb(engine, symbol, slot)
-    return itch.write_delete_nb(out, at, symbol + 1, engine.state[CLOCK_NS], reference)
+    return delete_order_nb(engine, out, at, symbol, slot)
 
 
 @kernel

@@ -73,8 +73,9 @@ def enter_order_nb(
 
 @outline_kernel
 def remove_order_nb(engine: Engine, symbol: int, slot: int) -> None:
-    """Take the order out of its queue and free its slot."""
+    """Take the order out of its queue and free its slot, which has no shares then."""
     _unlink_nb(engine, symbol, slot)
+    engine.orders[slot, QUANTITY] = 0
     live = engine.symbols[symbol, LIVE] - 1
     engine.symbols[symbol, LIVE] = live
     # The last live member takes its place, so the live ones stay in front.

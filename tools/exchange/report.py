@@ -17,6 +17,7 @@ from tools.exchange.facts import (
     correlation,
     measure,
     read_samples,
+    sides,
     symbols_of,
     volatility_percent,
 )
@@ -174,8 +175,7 @@ def _correlograms(liquid: list[Symbol], illiquid: list[Symbol]) -> str:
 
 def _sides(liquid: list[Symbol]) -> str:
     def memory(symbol: Symbol) -> list[float]:
-        _, first = np.unique(symbol.trades[:, 0], return_index=True)
-        signs = np.sign(symbol.trades[first, 3]).astype(float)
+        signs = sides(symbol)
         return [autocorrelation(signs, int(lag)) for lag in _LAGS[:13]]
 
     series = [Series("liquid", _LAGS[:13].astype(float), _median_of(liquid, memory))]

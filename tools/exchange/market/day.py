@@ -11,7 +11,7 @@ from protocols.jit import kernel, outline_kernel
 from protocols.wire import Bytes
 from tools.exchange import itch_writer as itch
 from tools.exchange.day import NS_PER_S
-from tools.exchange.flow import sweep_on_nb, write_order_nb
+from tools.exchange.flow import delete_order_nb, sweep_on_nb, write_order_nb
 from tools.exchange.layout import (
     CLOCK_NS,
     EMITTED,
@@ -79,7 +79,7 @@ from tools.exchange.market.rules import (
     watch_nb,
 )
 from tools.exchange.market.tables import ENTRIES
-from tools.exchange.matching import enter_order_nb, has_free_slot_nb, remove_order_nb
+from tools.exchange.matching import enter_order_nb, has_free_slot_nb
 from tools.exchange.rng import random_nb
 
 _NOTHING = np.int64(0)
@@ -144,7 +144,7 @@ def _due_nb(market: Market, out: Bytes, at: int) -> int:
     kind = word & KIND_MASK
     place = (word >> KIND_BITS) & PLACE_MASK
     rest = word >> (KIND_BITS + PLACE_BITS)
-    if kind in _OF_ORDERS and market.words[PHASE] >= AFTER_CLOSE:
+    if market.words[PHASE] >= AFTER_CLOSE and kind in _OF_ORDERS:
         return _NOTHING
     if kind == EXPIRY:
         return expire_nb(market, out, at, place, rest)
@@ -180,7 +180,7 @@ def _wait_ns_nb(market: Market, mean_ns: int) -> int:
 
 @outline_kernel
 def _background_nb(market: Market, out: Bytes, at: int) -> int:
-    """An event that nothing provoked, and the next one scheduled; rest 1: only that."""
+    """An event that nothing provoked, and the next one scheduled."""
     now_ns = market.engine.state[CLOCK_NS]
     wait_ns = _wait_ns_nb(market, market.words[BACKGROUND_NS])
     word = word_nb(BACKGROUND, _NOTHING, _NOTHING)
@@ -244,14 +244,9 @@ def _stuff_nb(market: Market, out: Bytes, at: int, symbol: int) -> int:
     slot = own[STUFFED]
     if slot > 0:
         own[STUFFED] = 0
-        if (
-            engine.orders[slot, QUANTITY]
-            and engine.orders[slot, REFERENCE] == own[STUFFED_REFERENCE]
-        ):
-            engine.orders[slot, QUANTITY] = 0
-            remove_order_nb(engine, symbol, slot)
-            reference = own[STUFFED_REFERENCE]
-            return itch.write_delete_nb(out, at, symbol + 1, engine.state[CLOCK_NS], reference)
+        order = engine.orders[slot]
+        if order[QUANTITY] and order[REFERENCE] == own[STUFFED_REFERENCE]:
+            return delete_order_nb(engine, out, at, symbol, slot)
     if engine.symbols[symbol, HALTED] or has_free_slot_nb(engine, symbol) == 0:
         return _NOTHING
     if engine.symbols[symbol, ORDERS + SELL] == 0:

@@ -88,7 +88,6 @@ EVENTS_LOST = 9
 """Provoked events that found the heap full."""
 REGULAR = 10
 """1 in market hours."""
-SECTORS = 11
 CHANCE_OF_JUMP = 12
 """In a step, out of 2**32."""
 JUMP = 13
@@ -222,7 +221,6 @@ def allocate_market(scenario: Scenario, profiles: Sequence[Profile], seed: int) 
     words = np.zeros(WORDS, np.int64)
     provoked = scenario.provoked_percent / 100
     words[BACKGROUND_NS] = round(regular_s * NS_PER_S / (events * (1 - provoked)))
-    words[SECTORS] = len(names)
     steps = regular_s * NS_PER_S // STEP_NS
     words[CHANCE_OF_JUMP] = round(scenario.jumps_per_day / steps * (1 << 32))
     words[JUMP] = round(scenario.jump_percent / 100 * _ONE_LOG)

@@ -14,6 +14,8 @@ from tools.exchange import itch_writer as itch
 from tools.exchange.flow import (
     ATTRIBUTIONS,
     below_nb,
+    delete_order_nb,
+    price4_nb,
     sweep_on_nb,
     take_match_number_nb,
     write_order_nb,
@@ -22,7 +24,6 @@ from tools.exchange.flow import (
 from tools.exchange.itch_writer_rare import write_retail_interest_nb
 from tools.exchange.layout import (
     ATTRIBUTION,
-    BASE_TICK,
     BUY,
     CLOCK_NS,
     FIRST_REFERENCE_SHIFT,
@@ -44,7 +45,6 @@ from tools.exchange.layout import (
     SWEEP_SIDE,
     SWEEP_SYMBOL,
     TARGET_LIVE,
-    TICK_PRICE4,
     TICKER,
 )
 from tools.exchange.market.heap import EXPIRY, PROVOKED, REACTION, REST_MASK, push_nb, word_nb
@@ -63,7 +63,6 @@ from tools.exchange.matching import (
     first_order_nb,
     has_free_slot_nb,
     reduce_order_nb,
-    remove_order_nb,
     replace_order_nb,
 )
 from tools.exchange.rng import random_nb
@@ -129,7 +128,7 @@ def event_nb(market: Market, out: Bytes, at: int, symbol: int, is_first: int) ->
         push_nb(market, engine.state[CLOCK_NS] + late_ns, word_nb(REACTION, symbol, _NOTHING))
         return size
     if has_free_slot_nb(engine, symbol) == 0:
-        return _delete_nb(market, out, at, symbol, _random_slot_nb(market, symbol))
+        return delete_order_nb(engine, out, at, symbol, _random_slot_nb(market, symbol))
     live = engine.symbols[symbol, LIVE]
     is_young = market.words[REGULAR] and live < engine.state[TARGET_LIVE] // 4
     choice = below_nb(engine, _ALL)
@@ -163,7 +162,7 @@ def expire_nb(market: Market, out: Bytes, at: int, slot: int, reference: int) ->
     order = engine.orders[slot]
     if order[QUANTITY] == 0 or order[ATTRIBUTION] >> FIRST_REFERENCE_SHIFT != reference:
         return np.int64(0)
-    return _delete_nb(market, out, at, symbol, slot)
+    return delete_order_nb(engine, out, at, symbol, slot)
 
 
 @kernel
@@ -184,7 +183,7 @@ def _correct_nb(market: Market, out: Bytes, at: int, symbol: int, now: tuple[int
         choice %= _WITHDRAWN + _MOVED
     slot = first_order_nb(engine, symbol, best)
     if choice < _WITHDRAWN:
-        return _delete_nb(market, out, at, symbol, slot)
+        return delete_order_nb(engine, out, at, symbol, slot)
     if choice < _WITHDRAWN + _MOVED:
         return _move_nb(market, out, at, symbol, (slot, fair))
     return _sweep_nb(market, out, at, symbol, (side, fair if side == BUY else fair + 1))
@@ -245,15 +244,6 @@ def _random_slot_nb(market: Market, symbol: int) -> int:
     return np.int64(engine.members[symbol, below_nb(engine, live)])
 
 
-@outline_kernel
-def _delete_nb(market: Market, out: Bytes, at: int, symbol: int, slot: int) -> int:
-    engine = market.engine
-    reference = engine.orders[slot, REFERENCE]
-    engine.orders[slot, QUANTITY] = 0
-    remove_order_nb(engine, symbol, slot)
-    return itch.write_delete_nb(out, at, symbol + 1, engine.state[CLOCK_NS], reference)
-
-
 @kernel
 def _replace_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> int:
     return _move_nb(market, out, at, symbol, (_random_slot_nb(market, symbol), fair))
@@ -277,7 +267,7 @@ def _cancel_nb(market: Market, out: Bytes, at: int, symbol: int) -> int:
     slot = _random_slot_nb(market, symbol)
     quantity = engine.orders[slot, QUANTITY]
     if quantity < 2:
-        return _delete_nb(market, out, at, symbol, slot)
+        return delete_order_nb(engine, out, at, symbol, slot)
     shares = 1 + below_nb(engine, quantity - 1)
     reduce_order_nb(engine, symbol, slot, shares)
     reference = engine.orders[slot, REFERENCE]
@@ -339,7 +329,7 @@ def _hidden_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> i
         match = state[NEXT_MATCH] - 1
         return itch.write_broken_trade_nb(out, at, locate, state[CLOCK_NS], match)
     level = bid + (ask - bid) * (draw & 3) // 3
-    price4 = (engine.symbols[symbol, BASE_TICK] + level) * TICK_PRICE4
+    price4 = price4_nb(engine, symbol, level)
     match = take_match_number_nb(engine, symbol)
     trade = (BUY, _draw_nb(market, market.draws.sizes), price4, match)
     return itch.write_trade_nb(out, at, symbol + 1, state[CLOCK_NS], stock, trade)

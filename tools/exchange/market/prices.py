@@ -91,7 +91,8 @@ def _own_move_nb(market: Market, own: NDArray[np.int64], step: int, many: int) -
 
 @kernel
 def power_nb(market: Market, logarithm: int) -> int:
-    """exp of a logarithm in 2**-40 from -0.9 to 0.9, in 2**-30."""
+    """exp of a logarithm in 2**-40, taken as -0.9 or 0.9 where it is beyond, in 2**-30."""
+    logarithm = min(max(logarithm, -_LIMIT), _LIMIT)
     index = logarithm >> EXP_STEP_BITS
     rest = logarithm - (index << EXP_STEP_BITS)
     power = market.draws.powers[index + EXP_STEPS]
@@ -109,7 +110,6 @@ def fair_value_nb(market: Market, symbol: int) -> int:
     sector = market.factors[1 + own[SECTOR]]
     common = own[BETA_MARKET] * (shared[FACTOR] >> 8) + own[BETA_SECTOR] * (sector[FACTOR] >> 8)
     logarithm = own[PART] + (common >> 8) + shared[SHIFT] + sector[SHIFT]
-    logarithm = min(max(logarithm, -_LIMIT), _LIMIT)
     return (own[FIRST_PRICE] * power_nb(market, logarithm)) >> EXP_BITS
 
 

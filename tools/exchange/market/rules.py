@@ -14,7 +14,7 @@ from tools.exchange import itch_writer as itch
 from tools.exchange.day import NS_PER_S
 from tools.exchange.flow import (
     ATTRIBUTIONS,
-    EVENT_CODES,
+    system_event_nb,
     write_symbol_directory_nb,
     write_symbol_reg_sho_nb,
 )
@@ -36,7 +36,6 @@ from tools.exchange.layout import (
     NO_BID,
     RANDOM,
     SELL,
-    SYSTEM_EVENTS,
     TICK_PRICE4,
     TICKER,
     TOTAL,
@@ -161,11 +160,9 @@ LOG_NAMES = (
     "release",
     "short_sale",
     "breach",
-    "recovery",
 )
 """What a row of the log tells: actions by their number, and others."""
 LOG_BREACH = np.int64(11)
-LOG_RECOVERY = np.int64(12)
 
 _STATE_TRADING = np.int64(ord("T"))
 _STATE_HALTED = np.int64(ord("H"))
@@ -232,13 +229,6 @@ def _begin_list_nb(market: Market, which: int) -> None:
     market.words[LIST_AT] = 0
 
 
-@kernel
-def _system_event_nb(market: Market, out: Bytes, at: int, event: int) -> int:
-    state = market.engine.state
-    state[SYSTEM_EVENTS] |= 1 << event
-    return itch.write_system_event_nb(out, at, state[CLOCK_NS], EVENT_CODES[event])
-
-
 @outline_kernel
 def phase_nb(market: Market, out: Bytes, at: int, phase: int) -> int:
     """What comes with a phase of the day: a message, or 0 and something else first."""
@@ -247,25 +237,25 @@ def phase_nb(market: Market, out: Bytes, at: int, phase: int) -> int:
     now_ns = market.engine.state[CLOCK_NS]
     if phase == _START:
         _begin_list_nb(market, _DIRECTORIES)
-        return _system_event_nb(market, out, at, _NOTHING)
+        return system_event_nb(market.engine, out, at, _NOTHING)
     if phase == _PRE_OPEN:
         push_nb(market, now_ns, word_nb(BACKGROUND, _NOTHING, _NOTHING))
-        return _system_event_nb(market, out, at, _ONE)
+        return system_event_nb(market.engine, out, at, _ONE)
     if phase in (_OPENING_NOTICE, _CLOSING_NOTICE):
         push_nb(market, now_ns, word_nb(NOTICE, np.int64(phase == _CLOSING_NOTICE), _NOTHING))
         return _NOTHING
     if phase == _OPEN:
         words[REGULAR] = 1
         _begin_list_nb(market, _OPENING_CROSSES)
-        return _system_event_nb(market, out, at, np.int64(2))
+        return system_event_nb(market.engine, out, at, np.int64(2))
     if phase == _CLOSE:
         words[REGULAR] = 0
         _begin_list_nb(market, _CLOSING_CROSSES)
-        return _system_event_nb(market, out, at, np.int64(3))
+        return system_event_nb(market.engine, out, at, np.int64(3))
     if phase == AFTER_CLOSE:
-        return _system_event_nb(market, out, at, np.int64(4))
+        return system_event_nb(market.engine, out, at, np.int64(4))
     market.engine.state[TOTAL] = market.engine.state[EMITTED] + 1
-    return _system_event_nb(market, out, at, np.int64(5))
+    return system_event_nb(market.engine, out, at, np.int64(5))
 
 
 @outline_kernel

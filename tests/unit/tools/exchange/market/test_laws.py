@@ -70,6 +70,12 @@ def test_powers_are_right_to_nine_digits(market: Market, part: float):
     assert math.isclose(found, math.exp(part), rel_tol=3e-9)
 
 
+def test_a_logarithm_beyond_the_table_is_its_end(market: Market):
+    for sign in (-1, 1):
+        far, end = (sign * part << tables.LOG_BITS for part in (5, 1))
+        assert power_nb(market, np.int64(far)) == power_nb(market, np.int64(end))
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("ratio", [1.0, 3.0, 6.0])
 def test_a_day_has_the_variance_and_the_u_that_were_asked_for(seed: int, ratio: float):
