@@ -52,7 +52,7 @@ check: setup ## lint, format, types, layers, house rules
 bench: setup ## benchmark table
 	@$(BIN)/feedhandler bench
 
-perf: setup ## guards against hot paths that take 15 % more instructions (needs valgrind), or 1.5 times as long as they did
+perf: setup ## guards against hot paths that take 15 % more instructions (needs valgrind) or time than they did
 	@$(BIN)/python -m pytest --quiet tests/perf
 
 peers: $(PEERS_DONE) ## other implementations (QuickFIX compiles for minutes); make bench then shows them beside ours
