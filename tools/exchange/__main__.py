@@ -14,7 +14,7 @@ from feedhandler import __version__
 from feedhandler.server.configfile import check_writable, load_config
 from feedhandler.server.errors import ExitCode, UserError, run_cli
 from tools.exchange.checker import check_file
-from tools.exchange.config import ExchangeConfig
+from tools.exchange.config import SPEED_MAX, ExchangeConfig
 from tools.exchange.day import NS_PER_S, SESSION_S_MAX
 from tools.exchange.generate import generate_day, generate_file
 from tools.exchange.layout import FlowSettings
@@ -23,7 +23,7 @@ from tools.exchange.report import format_finding, report_file
 from tools.exchange.runner import run_exchange
 from tools.exchange.symbols import SYMBOLS_MAX
 from tools.exchange.tape import load_tape
-from tools.exchange.warmup import warm_up_market
+from tools.exchange.warmup import warm_up_live_market, warm_up_market
 
 app = App(
     name="exchange",
@@ -37,6 +37,8 @@ def run(
     *,
     config: Path,
     tape: Path | None = None,
+    scenario: str = "",
+    speed: Annotated[float | None, Parameter(validator=Number(gte=0, lte=SPEED_MAX))] = None,
     wait: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -48,6 +50,10 @@ def run(
         TOML file; see `tools/exchange/README.md`.
     tape
         Send this session, which `exchange generate` wrote, at the rate of the configuration.
+    scenario
+        A day of a market, made while it is sent; stands for `name` of the table `[scenario]`.
+    speed
+        Time of that market by time of the clock; 0: at the rate of the configuration.
     wait
         Send heartbeats alone until a line comes on standard input, or its end.
     json
@@ -56,8 +62,20 @@ def run(
     settings = load_config(config, ExchangeConfig)
     check_writable(settings.status_file, "status_file")
     check_writable(settings.report_file)
+    settings = _with_scenario(settings, scenario, speed)
     made = load_tape(tape) if tape is not None else None
-    report, faults = uvloop.run(run_exchange(settings, is_waiting=wait, tape=made))
+    day = None
+    if settings.scenario.name:
+        if tape is not None:
+            raise UserError("--tape and a scenario: only one of both can be sent", ExitCode.USAGE)
+        day = _changed(load_scenario(settings.scenario.name), settings.scenario.messages or None)
+        warm_up_live_market()
+    elif tape is not None and settings.order_entry is not None:
+        raise UserError(
+            "order_entry: a tape has no books to trade in; take the table away, or --tape",
+            ExitCode.CONFIG,
+        )
+    report, faults = uvloop.run(run_exchange(settings, is_waiting=wait, tape=made, scenario=day))
     _print_result(report, as_json=json)
     if faults:
         raise UserError("; ".join(faults), ExitCode.CANNOT_WRITE)
@@ -111,7 +129,16 @@ def generate(
     _print_result(result, as_json=json)
 
 
-def _changed(scenario: Scenario, messages: int | None, symbols: int | None) -> Scenario:
+def _with_scenario(settings: ExchangeConfig, scenario: str, speed: float | None) -> ExchangeConfig:
+    """The configuration with what the command line says of a scenario."""
+    changes: dict[str, Any] = {"name": scenario} if scenario else {}
+    if speed is not None:
+        changes["speed"] = speed
+    day = msgspec.structs.replace(settings.scenario, **changes)
+    return msgspec.structs.replace(settings, scenario=day)
+
+
+def _changed(scenario: Scenario, messages: int | None, symbols: int | None = None) -> Scenario:
     """The scenario with those of its keys that the command line has as well."""
     wanted = {"messages": messages, "symbols": symbols}
     changes = {name: value for name, value in wanted.items() if value is not None}

@@ -6,13 +6,16 @@ from msgspec import Meta, Struct
 
 from tools.exchange.day import NS_PER_S, SESSION_S_MAX, fits_a_day
 from tools.exchange.lines import LineFaults
-from tools.exchange.pace import Pace, allocate_pace
+from tools.exchange.market.scenario import Clock, clock_ns_of
+from tools.exchange.pace import Pace, allocate_clock_pace, allocate_pace
 from tools.exchange.rerequests import PAYLOAD_BYTES_MAX
 from tools.exchange.symbols import SYMBOLS_MAX
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
 HISTORY_MESSAGES_MIN = 4096
+SPEED_MAX = 100_000
+"""At this a day takes 0.6 s."""
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 DELAY_US_MAX = 1_000_000
 PAYLOAD_BYTES_MIN = 128
@@ -132,6 +135,38 @@ class Glimpse(Struct, frozen=True, forbid_unknown_fields=True):
     clients_max: Annotated[int, Meta(ge=1, le=1024)] = 64
 
 
+class Day(Struct, frozen=True, forbid_unknown_fields=True):
+    """A day of a market instead of the steady flow; of `[flow]` only seed and start_delay_ms count
+    then, and rate where `speed` is 0.
+    """
+
+    name: str = ""
+    """One of `exchange scenarios`, or a file that ends in .toml."""
+    speed: Annotated[float, Meta(ge=0, le=SPEED_MAX)] = 60.0
+    """Time of the market by time of the clock; 0: messages at the rate of `[flow]`."""
+    start: Clock = "09:29:50"
+    """Time of the market at the start: what was before is sent at once."""
+    messages: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
+    """About so many in the day; 0: as the scenario says."""
+
+    @property
+    def pace(self) -> Pace:
+        """When its messages are due."""
+        return allocate_clock_pace(round(1_000 * self.speed), clock_ns_of(self.start))
+
+
+class OrderEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where clients' orders are taken, over FIX 4.4."""
+
+    port: Port = 0
+    address: str = "127.0.0.1"
+    comp_id: Annotated[str, Meta(min_length=1, max_length=32, pattern="^[!-~]+$")] = "EXCHANGE"
+    """The exchange's; a client may have any."""
+    clients_max: Annotated[int, Meta(ge=1, le=1024)] = 16
+    orders_max: Annotated[int, Meta(ge=1, le=1 << 24)] = 1 << 16
+    """Orders of clients that are live at a time."""
+
+
 class ExchangeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. Ports of 0 are chosen by the system and told in the status file."""
 
@@ -141,6 +176,8 @@ class ExchangeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     flow: Flow = Flow()
     rerequest: Rerequest = Rerequest()
     glimpse: Glimpse = Glimpse()
+    scenario: Day = Day()
+    order_entry: OrderEntry | None = None
     report_file: str = ""
     """JSON, written once at the end; "" for none."""
     status_file: str = ""

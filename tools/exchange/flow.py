@@ -31,6 +31,8 @@ from tools.exchange.layout import (
     FAIR,
     FAIR_SHIFT,
     FAIR_STEP,
+    FILLED_SHARES,
+    FILLED_SLOT,
     HALT_INTERVAL_NS,
     HALTED,
     IS_TAPE,
@@ -68,6 +70,7 @@ from tools.exchange.matching import (
     enter_order_nb,
     first_order_nb,
     has_free_slot_nb,
+    is_own_nb,
     reduce_order_nb,
     remove_order_nb,
     replace_order_nb,
@@ -437,11 +440,12 @@ def _delete_nb(engine: Engine, out: Bytes, at: int, symbol: int) -> int:
     fair = engine.symbols[symbol, FAIR] >> FAIR_SHIFT
     bid = best_level_nb(engine, symbol, BUY)
     ask = best_level_nb(engine, symbol, SELL)
+    slot = np.int64(0)
     if bid != NO_BID and bid > fair + _DISPLACED_LEVELS:
         slot = first_order_nb(engine, symbol, bid)
     elif ask != NO_ASK and ask < fair - _DISPLACED_LEVELS:
         slot = first_order_nb(engine, symbol, ask)
-    else:
+    if slot == 0 or is_own_nb(engine, slot):
         slot = _random_order_nb(engine, symbol)
     return delete_order_nb(engine, out, at, symbol, slot)
 
@@ -522,6 +526,25 @@ def take_match_number_nb(engine: Engine, symbol: int) -> int:
 
 
 @outline_kernel
+def execute_best_nb(
+    engine: Engine, symbol: int, side: int, quantity: int
+) -> tuple[int, int, int, int]:
+    """Match up to `quantity` shares of an order of `side` with the order that stands first on the
+    other one, which is there: (level, its slot, shares, match number). It keeps its reference in
+    its slot, even without shares.
+    """
+    level = best_level_nb(engine, symbol, 1 - side)
+    slot = first_order_nb(engine, symbol, level)
+    shares = min(quantity, engine.orders[slot, QUANTITY])
+    match = take_match_number_nb(engine, symbol)
+    reduce_order_nb(engine, symbol, slot, shares)
+    if is_own_nb(engine, slot):
+        engine.state[FILLED_SLOT] = slot
+        engine.state[FILLED_SHARES] = shares
+    return level, slot, shares, match
+
+
+@outline_kernel
 def sweep_on_nb(engine: Engine, out: Bytes, at: int) -> int:
     """Carry the aggressive order on by one message: an execution, or what is left of it, posted."""
     state = engine.state
@@ -533,19 +556,15 @@ def sweep_on_nb(engine: Engine, out: Bytes, at: int) -> int:
         state[SWEEP_QUANTITY] = 0
         slot = enter_order_nb(engine, symbol, side, state[SWEEP_LEVEL], quantity, 0)
         return write_order_nb(engine, out, at, symbol, slot)
-    level = best_level_nb(engine, symbol, 1 - side)
-    slot = first_order_nb(engine, symbol, level)
+    level, slot, shares, match = execute_best_nb(engine, symbol, side, state[SWEEP_QUANTITY])
     reference = engine.orders[slot, REFERENCE]
-    shares = min(state[SWEEP_QUANTITY], engine.orders[slot, QUANTITY])
-    match = take_match_number_nb(engine, symbol)
-    reduce_order_nb(engine, symbol, slot, shares)
     left = state[SWEEP_QUANTITY] - shares
     if left > 0 and _reaches_nb(engine, symbol) == 0 and state[SWEEP_POSTS] == 0:
         left = 0
     state[SWEEP_QUANTITY] = left
     draw = random_nb(state, RANDOM)
     ts_ns = state[CLOCK_NS]
-    if draw & 7:
+    if draw & 7 or is_own_nb(engine, slot):
         return itch.write_executed_nb(out, at, symbol + 1, ts_ns, reference, shares, match)
     # One in eight at a better price for the one who took; one in four of those prints later.
     better = level - 1 if side == BUY else level + 1

@@ -17,7 +17,7 @@ from tools.exchange.day import SESSION_S_MAX, fits_a_day
 from tools.exchange.flow import generate_nb
 from tools.exchange.layout import CLOSING_COUNT, FlowSettings, allocate_engine
 from tools.exchange.market.day import generate_market_nb
-from tools.exchange.market.layout import allocate_market
+from tools.exchange.market.layout import Market, allocate_market
 from tools.exchange.market.profiles import DEFAULT_FILE, load_profiles
 from tools.exchange.market.rules import first_due_nb
 from tools.exchange.market.scenario import Scenario
@@ -64,19 +64,27 @@ def generate_day(scenario: Scenario, seed: int, path: Path) -> dict[str, Any]:
 
     UserError for a scope or a file of symbols that there is not; OSError from the disk.
     """
-    file = Path(scenario.symbols_file) if scenario.symbols_file else DEFAULT_FILE
-    profiles = load_profiles(scenario.symbols, file)
-    try:
-        market = allocate_market(scenario, profiles, seed)
-    except ValueError as error:
-        raise UserError(f"scenario: {error}", ExitCode.CONFIG) from None
-    first_due_nb(market)
+    market = make_market(scenario, seed)
     truth = _write(
         path,
         lambda out: generate_market_nb(market, out, _BATCH_MESSAGES),
         lambda: market_truth(market, scenario, seed),
     )
     return {name: value for name, value in truth.items() if name not in _IN_FILE_ALONE}
+
+
+def make_market(scenario: Scenario, seed: int, own_orders: int = 0) -> Market:
+    """A market before its first message, with room for `own_orders` orders of clients. UserError
+    for a scope or a file of symbols that there is not.
+    """
+    file = Path(scenario.symbols_file) if scenario.symbols_file else DEFAULT_FILE
+    profiles = load_profiles(scenario.symbols, file)
+    try:
+        market = allocate_market(scenario, profiles, seed, own_orders)
+    except ValueError as error:
+        raise UserError(f"scenario: {error}", ExitCode.CONFIG) from None
+    first_due_nb(market)
+    return market
 
 
 def _write(path: Path, fill: Fill, truth_of: Callable[[], dict[str, Any]]) -> dict[str, Any]:

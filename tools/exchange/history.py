@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 from protocols.wire import Bytes, read_u16_nb
-from tools.exchange.flow import emit_next_nb
 from tools.exchange.itch_writer import LENGTH_BYTES, MAX_BLOCK_BYTES
-from tools.exchange.layout import EMITTED, IS_TAPE, TOTAL, Engine
+from tools.exchange.layout import EMITTED, Engine
 
 
 @by_reference
@@ -50,36 +49,17 @@ def oldest_sequence_nb(engine: Engine, history: History) -> int:
 
 
 @kernel
-def _read_tape_nb(engine: Engine, history: History, last: int) -> None:
-    """The same from a tape, which is in `data` already: what is made is where each block begins."""
-    mask = history.offsets.shape[0] - 1
-    emitted = engine.state[EMITTED]
-    stop = min(last, engine.state[TOTAL])
+def room_nb(history: History) -> int:
+    """Where the next block goes."""
     at = history.position[0]
-    while emitted < stop:
-        emitted += 1
-        history.offsets[emitted & mask] = at
-        at += LENGTH_BYTES + read_u16_nb(history.data, at)
-    engine.state[EMITTED] = emitted
-    history.position[0] = at
+    return np.int64(0) if at + MAX_BLOCK_BYTES > history.data.shape[0] else at
 
 
-@outline_kernel
-def extend_history_nb(engine: Engine, history: History, last: int) -> None:
-    """Generate messages up to sequence number `last`, or to the end of the session before it."""
-    if engine.state[IS_TAPE] == 1:
-        _read_tape_nb(engine, history, last)
-        return
-    mask = history.offsets.shape[0] - 1
-    while engine.state[EMITTED] < last:
-        at = history.position[0]
-        if at + MAX_BLOCK_BYTES > history.data.shape[0]:
-            at = 0
-        size = emit_next_nb(engine, history.data, at)
-        if size == 0:
-            break
-        history.offsets[engine.state[EMITTED] & mask] = at
-        history.position[0] = at + size
+@kernel
+def keep_block_nb(engine: Engine, history: History, at: int, size: int) -> None:
+    """The message that was counted last is the block of `size` bytes at `at`, from `room_nb`."""
+    history.offsets[engine.state[EMITTED] & (history.offsets.shape[0] - 1)] = at
+    history.position[0] = at + size
 
 
 @outline_kernel

@@ -1,6 +1,7 @@
 """Memory of the matching engine: what each array holds, and how it is set up from a seed.
 
-    orders   i64[1 + symbols * slots, 8]       one cache line an order; slot 0 means "none"
+    orders   i64[1 + symbols * slots + own, 8] one cache line an order; slot 0 means "none"; the
+                                               last ones, `own`, are for orders of clients
     members  i32[symbols, slots]               a permutation of the symbol's slots: the first LIVE
                                                of them hold live orders
     levels   i32[all levels, 2]                first and last order of the queue at each price;
@@ -94,6 +95,11 @@ CLOSING_NS = 17
 """When the closing events are due at the latest, so that they still come before midnight."""
 IS_TAPE = 18
 """1: the messages come from a tape, and nothing is matched."""
+FILLED_SLOT = 19
+"""Slot of the client's order that the latest message executed against, 0: of none; whoever sees it
+sets it to 0 before the next message.
+"""
+FILLED_SHARES = 20
 STATE_WORDS = 32
 
 NO_BID = -1
@@ -136,8 +142,8 @@ class FlowSettings(NamedTuple):
     """Simulated time between halts, over all symbols."""
 
 
-def allocate_engine(settings: FlowSettings) -> Engine:
-    """An engine before its first message."""
+def allocate_engine(settings: FlowSettings, own_orders: int = 0) -> Engine:
+    """An engine before its first message, with room for `own_orders` orders of clients."""
     if not 1 <= settings.symbols <= SYMBOLS_MAX:
         raise ValueError(f"symbols is {settings.symbols}: 1 to {SYMBOLS_MAX} are possible")
     count, slots = settings.symbols, 2 * settings.orders_per_symbol + _SLOTS_SPARE
@@ -160,7 +166,7 @@ def allocate_engine(settings: FlowSettings) -> Engine:
     first_slots = 1 + np.arange(count, dtype=np.int32)[:, np.newaxis] * np.int32(slots)
     step_ns = _step_table(settings.simulated_rate)
     return Engine(
-        orders=np.zeros((1 + count * slots, 8), np.int64),
+        orders=np.zeros((1 + count * slots + own_orders, 8), np.int64),
         members=first_slots + np.arange(slots, dtype=np.int32),
         levels=np.zeros((count * LEVELS, 2), np.int32),
         symbols=symbols,

@@ -51,6 +51,31 @@ def has_free_slot_nb(engine: Engine, symbol: int) -> int:
     return 1 if engine.symbols[symbol, LIVE] < engine.members.shape[1] else 0
 
 
+@kernel
+def first_own_slot_nb(engine: Engine) -> int:
+    """The first of the slots that are for orders of clients, which no flow touches."""
+    return 1 + engine.members.shape[0] * engine.members.shape[1]
+
+
+@kernel
+def is_own_nb(engine: Engine, slot: int) -> bool:
+    """Whether an order is a client's."""
+    return slot >= first_own_slot_nb(engine)
+
+
+@outline_kernel
+def enter_own_order_nb(engine: Engine, symbol: int, slot: int, terms: tuple[int, int, int]) -> None:
+    """Put a client's order, (side, level, quantity), into its slot and at the back of its queue."""
+    side, level, quantity = terms
+    order = engine.orders[slot]
+    order[SIDE] = side
+    order[QUANTITY] = quantity
+    order[ATTRIBUTION] = 0
+    # No place among the members: it says whose book the order is in.
+    order[MEMBER] = symbol
+    _link_nb(engine, symbol, slot, level)
+
+
 @outline_kernel
 def enter_order_nb(
     engine: Engine, symbol: int, side: int, level: int, quantity: int, attribution: int
@@ -76,6 +101,8 @@ def remove_order_nb(engine: Engine, symbol: int, slot: int) -> None:
     """Take the order out of its queue and free its slot, which has no shares then."""
     _unlink_nb(engine, symbol, slot)
     engine.orders[slot, QUANTITY] = 0
+    if is_own_nb(engine, slot):
+        return
     live = engine.symbols[symbol, LIVE] - 1
     engine.symbols[symbol, LIVE] = live
     # The last live member takes its place, so the live ones stay in front.

@@ -1,5 +1,8 @@
 """When messages are due: at an even rate, or in bursts that leave the mean as it is.
 
+Or, for a day of a market, when the market's own clock says, at SPEED thousandths of real time from
+START_CLOCK_NS on.
+
 Of every EVERY_NS the first BURST_NS have BURST_FACTOR times as many messages as the mean asks for,
 what is left of the time has what is left of the messages. So that an even rate has as many due,
 time is stretched within a burst and compressed behind it; both meet where the next one begins.
@@ -12,18 +15,38 @@ from protocols.jit import kernel
 from tools.exchange.day import NS_PER_S
 
 # Words of a pace.
-RATE, BURST_FACTOR, BURST_NS, EVERY_NS = range(4)
+RATE, BURST_FACTOR, BURST_NS, EVERY_NS, SPEED, START_CLOCK_NS = range(6)
 
 Pace = NDArray[np.int64]
 
 
 def allocate_pace(rate: int, burst_factor: int = 1, burst_ns: int = 0, every_ns: int = 0) -> Pace:
-    """A pace, i64[4], of `rate` messages a second; without bursts where the factor is 1. The bursts
+    """A pace, i64[6], of `rate` messages a second; without bursts where the factor is 1. The bursts
     may have all messages (burst_factor * burst_ns == every_ns), but not more.
     """
     if burst_factor == 1:
         burst_ns = every_ns = 0
-    return np.array([rate, burst_factor, burst_ns, every_ns], np.int64)
+    return np.array([rate, burst_factor, burst_ns, every_ns, 0, 0], np.int64)
+
+
+def allocate_clock_pace(speed_thousandths: int, start_clock_ns: int) -> Pace:
+    """A pace by the market's clock, `speed_thousandths` of real time; what is due before
+    `start_clock_ns` is due at once.
+    """
+    return np.array([1, 1, 0, 0, speed_thousandths, start_clock_ns], np.int64)
+
+
+@kernel
+def clock_at_nb(pace: Pace, elapsed_ns: int) -> int:
+    """What the market's clock says `elapsed_ns` after the first message was due."""
+    return pace[START_CLOCK_NS] + elapsed_ns // 1_000 * pace[SPEED]
+
+
+@kernel
+def elapsed_at_nb(pace: Pace, clock_ns: int) -> int:
+    """When a message of that time of the market's clock is due, in ns after the first one."""
+    after_ns = max(clock_ns - pace[START_CLOCK_NS], np.int64(0))
+    return after_ns // pace[SPEED] * 1_000
 
 
 @kernel

@@ -27,9 +27,15 @@ from tools.exchange import lines, rerequests
 from tools.exchange import sender as sending
 from tools.exchange.config import ExchangeConfig, Line
 from tools.exchange.day import NS_PER_S
+from tools.exchange.desk import allocate_desk
+from tools.exchange.generate import make_market
 from tools.exchange.glimpse_server import GlimpseServer
 from tools.exchange.history import allocate_history
 from tools.exchange.layout import FlowSettings, allocate_engine
+from tools.exchange.market.layout import Market
+from tools.exchange.market.scenario import Scenario
+from tools.exchange.market.truth import market_truth
+from tools.exchange.order_entry import OrderDesk
 from tools.exchange.snapshot import allocate_snapshot
 from tools.exchange.tape import Tape, tape_engine, tape_history, truth_so_far
 from tools.exchange.truth import summary
@@ -101,17 +107,31 @@ def flow_settings(config: ExchangeConfig) -> FlowSettings:
 
 
 def allocate_sender(
-    config: ExchangeConfig, sockets: Sockets, tape: Tape | None = None
+    config: ExchangeConfig,
+    sockets: Sockets,
+    tape: Tape | None = None,
+    scenario: Scenario | None = None,
 ) -> sending.Sender:
-    """All memory of a run, as large as the configuration, or the tape, makes it."""
-    if tape is None:
-        engine = allocate_engine(flow_settings(config))
-        history = allocate_history(config.rerequest.history_messages)
-    else:
+    """All memory of a run, as large as the configuration, or the tape, makes it. UserError for a
+    scenario that cannot be.
+    """
+    market: Market | None = None
+    own_orders = 0 if config.order_entry is None else config.order_entry.orders_max
+    pace = config.flow.pace
+    history = allocate_history(config.rerequest.history_messages)
+    if tape is not None:
         engine, history = tape_engine(tape), tape_history(tape)
+    elif scenario is not None:
+        market = make_market(scenario, config.flow.seed, own_orders)
+        engine = market.engine
+        pace = config.scenario.pace if config.scenario.speed else pace
+    else:
+        engine = allocate_engine(flow_settings(config), own_orders)
     session = np.frombuffer(config.session.id.encode().ljust(SESSION_BYTES), np.uint8).copy()
     seed = config.flow.seed
     return sending.Sender(
+        market,
+        allocate_desk(own_orders, len(history.offsets) if own_orders else 1),
         engine,
         history,
         lines.allocate_line(
@@ -122,7 +142,7 @@ def allocate_sender(
         ),
         rerequests.allocate_rerequests(sockets.rerequest.fileno(), session, history),
         allocate_snapshot(engine),
-        config.flow.pace,
+        pace,
         *sending.allocate_words(
             _NOT_YET, config.session.heartbeat_ms * 10**6, config.session.payload_bytes
         ),
@@ -139,9 +159,11 @@ class Exchange:
         *,
         is_waiting: bool = False,
         tape: Tape | None = None,
+        scenario: Scenario | None = None,
     ) -> None:
-        self.sender = allocate_sender(config, sockets, tape)
+        self.sender = allocate_sender(config, sockets, tape, scenario)
         self._tape = tape
+        self._scenario = scenario
         self.glimpse = GlimpseServer(self.sender, config.session.id, config.glimpse.clients_max)
         self.faults: list[str] = []
         self.ports = {
@@ -149,6 +171,10 @@ class Exchange:
             "glimpse": config.glimpse.port,
         }
         self._config = config
+        self._orders: OrderDesk | None = None
+        if config.order_entry is not None:
+            self._orders = OrderDesk(config.order_entry, self.sender.desk, self.sender.engine)
+            self.ports["order_entry"] = config.order_entry.port
         self._stop_wanted = asyncio.Event()
         self._thread = threading.Thread(target=self._send, name="exchange-sender", daemon=True)
         self._may_begin = threading.Event()
@@ -179,6 +205,7 @@ class Exchange:
                 self.ports["glimpse"] = await self.glimpse.start(place.address, place.port)
             except OSError as error:
                 raise bind_error(error, "glimpse", place.address, place.port) from None
+        self._open_order_entry()
         status = asyncio.create_task(self._write_status())
         await asyncio.to_thread(sending.load_kernels, self.sender)
         self._thread.start()
@@ -188,6 +215,8 @@ class Exchange:
             sending.publish_word_nb(self.sender.control, sending.LEAVE, 1)
             await asyncio.to_thread(self._thread.join)
             status.cancel()
+            if self._orders is not None:
+                await self._orders.stop()
             if self._tape is None:
                 await self.glimpse.stop()
         report = self.report()
@@ -200,6 +229,16 @@ class Exchange:
             if fault
         ]
         return report
+
+    def _open_order_entry(self) -> None:
+        place = self._config.order_entry
+        if place is None or self._orders is None:
+            return
+        self._orders.load_kernels()
+        try:
+            self.ports["order_entry"] = self._orders.start()
+        except OSError as error:
+            raise bind_error(error, "order_entry", place.address, place.port) from None
 
     def _save_report(self, report: dict[str, Any]) -> str:
         try:
@@ -237,8 +276,7 @@ class Exchange:
             "rate": self._rate_achieved(),
             "lateness_ns": int(progress[sending.LATENESS_NS]),
             "lateness_ns_max": int(progress[sending.LATENESS_NS_MAX]),
-            "rerequest_port": self.ports["rerequest"],
-            "glimpse_port": self.ports["glimpse"],
+            **{f"{name}_port": port for name, port in self.ports.items()},
             **self._truth,
         }
 
@@ -254,6 +292,7 @@ class Exchange:
             "rerequest": rerequests.counters_by_name(self.sender.rerequests),
             "glimpse": dict(self.glimpse.counters),
             "cpu_seconds": round(time.process_time(), 3),
+            **({} if self._orders is None else {"order_entry": self._orders.report()}),
         }
 
     async def _watch(self) -> None:
@@ -265,13 +304,22 @@ class Exchange:
             sending.publish_word_nb(self.sender.control, sending.STOP, 1)
             await _wait_until(lambda: self.phase() == sending.ENDED)
         # The books rest from here on: the sender only repeats the end of the session.
-        engine, tape = self.sender.engine, self._tape
-        self._truth = summary(engine) if tape is None else truth_so_far(tape, engine)
+        self._truth = self._tell_truth()
         self._save_status()
         if not self._stop_wanted.is_set():
             await self._sleep_or_stop(self._config.session.end_linger_s)
         await asyncio.sleep(ENDS_S)
         await _wait_until(lambda: sending.lines_drained_nb(self.sender) == 1)
+
+    def _tell_truth(self) -> dict[str, Any]:
+        """What the session was; of a market without the orders of its crosses, which are many."""
+        engine, market = self.sender.engine, self.sender.market
+        if self._tape is not None:
+            return truth_so_far(self._tape, engine)
+        if market is None or self._scenario is None:
+            return summary(engine)
+        truth = market_truth(market, self._scenario, self._config.flow.seed)
+        return {name: value for name, value in truth.items() if name != "cross_orders"}
 
     async def _sleep_or_stop(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -345,7 +393,11 @@ def _begin_on_input(exchange: Exchange) -> None:
 
 
 async def run_exchange(
-    config: ExchangeConfig, *, is_waiting: bool, tape: Tape | None = None
+    config: ExchangeConfig,
+    *,
+    is_waiting: bool,
+    tape: Tape | None = None,
+    scenario: Scenario | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Run an exchange until it's over or a SIGTERM or SIGINT comes; returns the report, and which
     of its files could not be written at the end. One that `is_waiting` begins when a line comes on
@@ -353,7 +405,7 @@ async def run_exchange(
     """
     loop = asyncio.get_running_loop()
     with open_sockets(config) as sockets:
-        exchange = Exchange(config, sockets, is_waiting=is_waiting, tape=tape)
+        exchange = Exchange(config, sockets, is_waiting=is_waiting, tape=tape, scenario=scenario)
         if is_waiting:
             threading.Thread(target=_begin_on_input, args=(exchange,), daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):

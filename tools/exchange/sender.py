@@ -17,8 +17,8 @@ from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 from protocols.moldudp64.kernels import END_OF_SESSION, HEARTBEAT
 from protocols.wire import Bytes
-from tools.exchange.flow import finish_early_nb
-from tools.exchange.history import History, extend_history_nb, packet_slice_nb
+from tools.exchange.desk import Desk, note_sent_nb, take_commands_nb, tell_main_nb
+from tools.exchange.history import History, packet_slice_nb
 from tools.exchange.layout import EMITTED, TOTAL, Engine
 from tools.exchange.lines import (
     ENDS_OFFERED,
@@ -29,9 +29,18 @@ from tools.exchange.lines import (
     offer_notice_nb,
     offer_packet_nb,
 )
-from tools.exchange.pace import Pace, due_count_nb, due_ns_nb
+from tools.exchange.market.layout import NEVER, Market
+from tools.exchange.pace import (
+    SPEED,
+    Pace,
+    clock_at_nb,
+    due_count_nb,
+    due_ns_nb,
+    elapsed_at_nb,
+)
 from tools.exchange.rerequests import RerequestServer, serve_rerequests_nb
 from tools.exchange.snapshot import write_snapshot_nb
+from tools.exchange.source import clock_of_next_nb, extend_history_nb, finish_session_nb
 
 BURST_MESSAGES = 1024
 """Most messages between two looks at the clock, the requests and the flags."""
@@ -74,6 +83,8 @@ SNAPSHOT_BYTES = 6
 SLEEPS = 7
 LATE_MESSAGES = 8
 """Messages taken up more than LATE_NS after they were due."""
+WAS_FULL = 9
+"""1: the burst before held as much as one may."""
 _PROGRESS_WORDS = 16
 LATE_NS = 1_000_000
 END_REPEATS = 5
@@ -84,8 +95,12 @@ _END_OF_SESSION = np.int64(END_OF_SESSION)
 
 @by_reference
 class Sender(NamedTuple):
-    """All that the sender's loop works on; `control`, `settings` and `progress` as above."""
+    """All that the sender's loop works on; `control`, `settings` and `progress` as above. Of a
+    market, `engine` is its engine.
+    """
 
+    market: Market | None
+    desk: Desk
     engine: Engine
     history: History
     line_a: Line
@@ -120,10 +135,12 @@ def run_slice_nb(sender: Sender, until_ns: int) -> int:
     while now_ns < until_ns and load_acquire(control, LEAVE) == 0:
         stopping = load_acquire(control, STOP)
         if stopping != 0:
-            finish_early_nb(sender.engine)
+            finish_session_nb(sender.market, sender.engine)
         if load_acquire(control, SNAPSHOT_WANTED) != control[SNAPSHOT_TAKEN]:
             _take_snapshot_nb(sender)
+        take_commands_nb(sender.desk, sender.engine, sender.history)
         sent = _send_due_nb(sender, now_ns, stopping)
+        tell_main_nb(sender.desk)
         _heartbeats_nb(sender, now_ns)
         start_ns = sender.settings[START_NS]
         sent += flush_line_nb(sender.line_a, sender.engine, sender.history, now_ns, start_ns)
@@ -138,47 +155,80 @@ def run_slice_nb(sender: Sender, until_ns: int) -> int:
 
 
 @kernel
-def _send_due_nb(sender: Sender, now_ns: int, stopping: int) -> int:
-    """Generate the messages that are due, BURST_MESSAGES at most, and offer them to both lines."""
-    engine = sender.engine
-    emitted = engine.state[EMITTED]
+def _due_nb(sender: Sender, now_ns: int) -> tuple[int, int]:
+    """What is due: (number of the last message, time of the session's clock), by whichever of them
+    the pace goes.
+    """
     elapsed_ns = now_ns - sender.settings[START_NS]
-    due = min(due_count_nb(sender.pace, elapsed_ns), engine.state[TOTAL])
+    total = sender.engine.state[TOTAL]
+    if sender.pace[SPEED] == 0:
+        return min(due_count_nb(sender.pace, elapsed_ns), total), np.int64(NEVER)
+    if elapsed_ns < 0:
+        return np.int64(0), np.int64(0)
+    return total, clock_at_nb(sender.pace, elapsed_ns)
+
+
+@kernel
+def _due_of_next_ns_nb(sender: Sender) -> int:
+    """When the next message is due, in ns after the first one."""
+    if sender.pace[SPEED] == 0:
+        return due_ns_nb(sender.pace, sender.engine.state[EMITTED])
+    return elapsed_at_nb(sender.pace, clock_of_next_nb(sender.market, sender.engine))
+
+
+@kernel
+def _send_due_nb(sender: Sender, now_ns: int, stopping: int) -> int:
+    """Generate the messages that are due, BURST_MESSAGES at most, and offer them to both lines,
+    behind what clients' orders led to.
+    """
+    engine = sender.engine
+    sent, emitted = sender.progress[SENT], engine.state[EMITTED]
+    due, until_ns = _due_nb(sender, now_ns)
     if stopping != 0:
-        due = engine.state[TOTAL]
-    if due <= emitted:
-        return 0
+        due, until_ns = engine.state[TOTAL], np.int64(NEVER)
     last = min(due, emitted + BURST_MESSAGES)
-    if emitted == 0:
-        store_release(sender.control, PHASE, RUNNING)
-    extend_history_nb(engine, sender.history, last)
-    # Fewer when the session came near midnight, and closed by itself.
-    last = min(last, np.int64(engine.state[EMITTED]))
-    sequence = emitted + 1
+    lateness_ns = np.int64(0)
+    if due > emitted:
+        lateness_ns = now_ns - sender.settings[START_NS] - _due_of_next_ns_nb(sender)
+        ahead = (last, until_ns)
+        extend_history_nb(sender.market, sender.desk, engine, sender.history, ahead)
+    # Fewer when the session came near midnight, and closed by itself, or no more was due.
+    last = np.int64(engine.state[EMITTED])
+    sender.progress[WAS_FULL] = last - emitted == BURST_MESSAGES and last < engine.state[TOTAL]
+    if last > sent:
+        if sent == 0:
+            store_release(sender.control, PHASE, RUNNING)
+        _offer_nb(sender, sent + 1, last, now_ns)
+        _record_progress_nb(sender, last, now_ns, lateness_ns)
+    if last == engine.state[TOTAL]:
+        store_release(sender.control, PHASE, ENDED)
+    return last - sent
+
+
+@kernel
+def _offer_nb(sender: Sender, sequence: int, last: int, now_ns: int) -> None:
+    """Offer messages `sequence` to `last` to both lines."""
+    note_sent_nb(sender.desk, sequence, last, now_ns)
     payload_bytes = sender.settings[PAYLOAD_BYTES]
     while sequence <= last:
         count, offset, size = packet_slice_nb(sender.history, sequence, last, payload_bytes)
         offer_packet_nb(sender.line_a, (sequence, count, offset, size), now_ns)
         offer_packet_nb(sender.line_b, (sequence, count, offset, size), now_ns)
         sequence += count
-    _record_progress_nb(sender, emitted, last, now_ns)
-    return last - emitted
 
 
 @kernel
-def _record_progress_nb(sender: Sender, emitted: int, last: int, now_ns: int) -> None:
-    """Write down what was sent and how late; tell when it was the last."""
+def _record_progress_nb(sender: Sender, last: int, now_ns: int, lateness_ns: int) -> None:
+    """Write down what was sent and how late."""
     progress = sender.progress
-    lateness_ns = now_ns - sender.settings[START_NS] - due_ns_nb(sender.pace, emitted)
+    before = progress[SENT]
     progress[SENT] = last
     progress[LAST_SENT_NS] = now_ns
     # Closing early sends messages before their time, which isn't late.
     progress[LATENESS_NS] = max(lateness_ns, 0)
     progress[LATENESS_NS_MAX] = max(progress[LATENESS_NS_MAX], lateness_ns)
     if lateness_ns > LATE_NS:
-        progress[LATE_MESSAGES] += last - emitted
-    if last == sender.engine.state[TOTAL]:
-        store_release(sender.control, PHASE, ENDED)
+        progress[LATE_MESSAGES] += last - before
 
 
 @kernel
@@ -216,10 +266,10 @@ def _take_snapshot_nb(sender: Sender) -> None:
 @kernel
 def _behind_nb(sender: Sender, now_ns: int) -> int:
     """1 when a burst's worth of messages is due already, so that there is no time to sleep."""
-    engine = sender.engine
-    due = due_count_nb(sender.pace, now_ns - sender.settings[START_NS])
-    due = min(due, engine.state[TOTAL])
-    return 1 if due - engine.state[EMITTED] >= BURST_MESSAGES else 0
+    if sender.pace[SPEED]:
+        return sender.progress[WAS_FULL]
+    due, _ = _due_nb(sender, now_ns)
+    return 1 if due - sender.engine.state[EMITTED] >= BURST_MESSAGES else 0
 
 
 @kernel
@@ -232,7 +282,7 @@ def _sleep_nb(sender: Sender) -> None:
     engine = sender.engine
     wait_us = np.int64(SLEEP_US_MAX)
     if engine.state[EMITTED] < engine.state[TOTAL]:
-        due_ns = sender.settings[START_NS] + due_ns_nb(sender.pace, engine.state[EMITTED])
+        due_ns = sender.settings[START_NS] + _due_of_next_ns_nb(sender)
         wait_us = min(wait_us, (due_ns - now_ns) // 1000)
     sender.progress[SLEEPS] += 1
     usleep(max(wait_us, SLEEP_US_MIN))

@@ -15,6 +15,7 @@ from tools.exchange.layout import (
     EMITTED,
     LEVEL,
     LIVE,
+    MEMBER,
     QUANTITY,
     REFERENCE,
     SELL,
@@ -33,8 +34,10 @@ def live_orders(engine: Engine) -> NDArray[Any]:
     """Every live order as a DIGEST_ROW, by locate, bids first, best price first, then reference."""
     slots = engine.members.shape[1]
     live = np.arange(slots) < engine.symbols[:, LIVE, np.newaxis]
-    symbol = np.nonzero(live)[0]
-    orders = engine.orders[engine.members[live]]
+    own = engine.orders[1 + engine.members.size :]
+    own = own[own[:, QUANTITY] > 0]
+    symbol = np.concatenate([np.nonzero(live)[0], own[:, MEMBER]])
+    orders = np.concatenate([engine.orders[engine.members[live]], own])
     rows = np.zeros(len(orders), DIGEST_ROW)
     rows["locate"] = symbol + 1
     rows["side"] = np.where(orders[:, SIDE] == SELL, b"S", b"B")

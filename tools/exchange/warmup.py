@@ -11,6 +11,7 @@ from feedhandler.server.warmup import warm_up_now
 from tools.exchange import sender as sending
 from tools.exchange.checker import check_file, open_session
 from tools.exchange.config import HISTORY_MESSAGES_MIN, ExchangeConfig, Flow, Line, Rerequest
+from tools.exchange.desk import COMMAND, REPORT, pop_reports_nb, push_command_nb
 from tools.exchange.flow import generate_nb
 from tools.exchange.layout import FlowSettings, allocate_engine
 from tools.exchange.market.day import generate_market_nb
@@ -24,15 +25,7 @@ from tools.exchange.sampling import allocate_samples, sample_nb
 
 def warm_up() -> None:
     """Call each entry kernel once on the smallest exchange there is; nothing is sent."""
-    config = ExchangeConfig(
-        line_a=Line(port=1),
-        line_b=Line(port=1),
-        flow=Flow(symbols=1, messages=3),
-        rerequest=Rerequest(history_messages=HISTORY_MESSAGES_MIN),
-    )
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
-        sender = allocate_sender(config, Sockets(unused, unused, unused))
-    sending.load_kernels(sender)
+    _load()
     generate_nb(allocate_engine(FlowSettings(1, 1, messages=3)), np.zeros(256, np.uint8), 3)
 
 
@@ -41,6 +34,26 @@ def warm_up_market() -> None:
     demo does without.
     """
     warm_up_now("market", [("a market's day, its check and its report", _compile_market)])
+
+
+def warm_up_live_market() -> None:
+    """The same for a day that is made while it is sent."""
+    warm_up_now("live-market", [("a market's day, live", lambda: _load(Scenario(symbols=1)))])
+
+
+def _load(scenario: Scenario | None = None) -> None:
+    """Call what the sender's thread runs, on the smallest exchange there is."""
+    config = ExchangeConfig(
+        line_a=Line(port=1),
+        line_b=Line(port=1),
+        flow=Flow(symbols=1, messages=3),
+        rerequest=Rerequest(history_messages=HISTORY_MESSAGES_MIN),
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
+        sender = allocate_sender(config, Sockets(unused, unused, unused), scenario=scenario)
+    sending.load_kernels(sender)
+    push_command_nb(sender.desk, np.zeros(1, COMMAND))
+    pop_reports_nb(sender.desk, np.zeros(1, REPORT))
 
 
 def _compile_market() -> None:

@@ -11,7 +11,14 @@ from protocols.jit import kernel, outline_kernel
 from protocols.wire import Bytes
 from tools.exchange import itch_writer as itch
 from tools.exchange.day import NS_PER_S
-from tools.exchange.flow import delete_order_nb, sweep_on_nb, write_order_nb
+from tools.exchange.flow import (
+    EVENT_CODES,
+    OPENING_EVENTS,
+    delete_order_nb,
+    sweep_on_nb,
+    system_event_nb,
+    write_order_nb,
+)
 from tools.exchange.layout import (
     CLOCK_NS,
     EMITTED,
@@ -23,6 +30,7 @@ from tools.exchange.layout import (
     REFERENCE,
     SELL,
     SWEEP_QUANTITY,
+    SYSTEM_EVENTS,
     TOTAL,
 )
 from tools.exchange.market.heap import (
@@ -47,10 +55,12 @@ from tools.exchange.market.heap import (
 )
 from tools.exchange.market.layout import (
     BACKGROUND_NS,
+    ENDING,
     HEAP_ROOT,
     HEAP_SIZE,
     KINDS,
     LIST,
+    NEVER,
     PHASE,
     REGULAR,
     SHOCK_KIND,
@@ -93,10 +103,40 @@ _FAR_LEVELS = 40
 """How far from the end of its window a stuffed order stands."""
 
 
+@kernel
+def next_clock_nb(market: Market) -> int:
+    """When the next message is due by the market's clock, or something that makes none."""
+    if market.engine.state[SWEEP_QUANTITY] > 0 or market.words[LIST] or market.words[ENDING]:
+        return market.engine.state[CLOCK_NS]
+    return market.heap[HEAP_ROOT, 0]
+
+
+@kernel
+def end_early_nb(market: Market) -> None:
+    """Let what is left of the closing events be the next messages, and the last ones."""
+    state = market.engine.state
+    if market.words[ENDING]:
+        return
+    market.words[ENDING] = 1
+    state[TOTAL] = state[EMITTED]
+    for event in range(len(OPENING_EVENTS), len(EVENT_CODES)):
+        state[TOTAL] += 1 - ((state[SYSTEM_EVENTS] >> event) & 1)
+
+
+@kernel
+def _closing_nb(market: Market, out: Bytes, at: int) -> int:
+    """The first of the closing events that did not come yet."""
+    event = np.int64(len(OPENING_EVENTS))
+    while (market.engine.state[SYSTEM_EVENTS] >> event) & 1:
+        event += 1
+    return system_event_nb(market.engine, out, at, event)
+
+
 @outline_kernel
-def emit_market_nb(market: Market, out: Bytes, at: int) -> int:
+def emit_market_nb(market: Market, out: Bytes, at: int, until_ns: int) -> int:
     """Make the next message of the day and write it as a block to `out[at:]`, which has
-    MAX_BLOCK_BYTES free. Returns the bytes written, 0 after the last message.
+    MAX_BLOCK_BYTES free. Returns the bytes written, 0 after the last message, or when the next one
+    is due after `until_ns` of the market's clock.
     """
     engine = market.engine
     state = engine.state
@@ -104,11 +144,13 @@ def emit_market_nb(market: Market, out: Bytes, at: int) -> int:
         return _NOTHING
     size = _NOTHING
     while size == 0:
-        if state[SWEEP_QUANTITY] > 0:
+        if market.words[ENDING]:
+            size = _closing_nb(market, out, at)
+        elif state[SWEEP_QUANTITY] > 0:
             size = sweep_on_nb(engine, out, at)
         elif market.words[LIST]:
             size = list_nb(market, out, at)
-        elif market.words[HEAP_SIZE] == 0:
+        elif market.words[HEAP_SIZE] == 0 or market.heap[HEAP_ROOT, 0] > until_ns:
             return _NOTHING
         else:
             size = _due_nb(market, out, at)
@@ -126,7 +168,7 @@ def generate_market_nb(market: Market, out: Bytes, limit: int) -> tuple[int, int
     at = np.int64(0)
     count = np.int64(0)
     while count < limit and at + itch.MAX_BLOCK_BYTES <= out.shape[0]:
-        size = emit_market_nb(market, out, at)
+        size = emit_market_nb(market, out, at, np.int64(NEVER))
         if size == 0:
             break
         at += size

@@ -94,6 +94,8 @@ JUMP = 13
 """Standard deviation of a jump, in 2**-40."""
 MEAN_BETA = 14
 """Of all symbols, in 2**-16."""
+ENDING = 16
+"""1: the day ends with the next messages."""
 WORDS = 32
 
 # Columns of `factors`.
@@ -203,12 +205,16 @@ class Market(NamedTuple):
     draws: Draws
 
 
-def allocate_market(scenario: Scenario, profiles: Sequence[Profile], seed: int) -> Market:
-    """A market before its first message. ValueError names a scope that there is not."""
+def allocate_market(
+    scenario: Scenario, profiles: Sequence[Profile], seed: int, own_orders: int = 0
+) -> Market:
+    """A market before its first message, with room for `own_orders` orders of clients. ValueError
+    names a scope that there is not.
+    """
     names = list(dict.fromkeys(profile.sector for profile in profiles))
     count = len(profiles)
     paths = make_paths(scenario, seed)
-    engine = _engine(scenario, profiles, seed)
+    engine = _engine(scenario, profiles, seed, own_orders)
     own = np.zeros((count, OWN_WORDS), np.int64)
     shares = sum(profile.volume_share for profile in profiles)
     events = scenario.messages / _MESSAGES_AN_EVENT
@@ -296,7 +302,7 @@ def _fill(row: NDArray[np.int64], profile: Profile, scenario: Scenario, sectors:
     row[BAND] = _BAND_TIER_2
 
 
-def _engine(scenario: Scenario, profiles: Sequence[Profile], seed: int) -> Engine:
+def _engine(scenario: Scenario, profiles: Sequence[Profile], seed: int, own_orders: int) -> Engine:
     count = len(profiles)
     slots = _SLOTS_A_TARGET * scenario.orders_per_symbol + _SLOTS_SPARE
     symbols = np.zeros((count, SYMBOL_WORDS), np.int64)
@@ -317,7 +323,7 @@ def _engine(scenario: Scenario, profiles: Sequence[Profile], seed: int) -> Engin
     state[TARGET_LIVE] = scenario.orders_per_symbol
     first_slots = 1 + np.arange(count, dtype=np.int32)[:, np.newaxis] * np.int32(slots)
     return Engine(
-        orders=np.zeros((1 + count * slots, 8), np.int64),
+        orders=np.zeros((1 + count * slots + own_orders, 8), np.int64),
         members=first_slots + np.arange(slots, dtype=np.int32),
         levels=np.zeros((rows, 2), np.int32),
         symbols=symbols,

@@ -62,6 +62,7 @@ from tools.exchange.matching import (
     enter_order_nb,
     first_order_nb,
     has_free_slot_nb,
+    is_own_nb,
     reduce_order_nb,
     replace_order_nb,
 )
@@ -182,6 +183,11 @@ def _correct_nb(market: Market, out: Bytes, at: int, symbol: int, now: tuple[int
     if halted:
         choice %= _WITHDRAWN + _MOVED
     slot = first_order_nb(engine, symbol, best)
+    if is_own_nb(engine, slot):
+        # Whose it is does not react, so it is taken; in a halt it stays.
+        if halted:
+            return np.int64(0)
+        choice = np.int64(_WITHDRAWN + _MOVED)
     if choice < _WITHDRAWN:
         return delete_order_nb(engine, out, at, symbol, slot)
     if choice < _WITHDRAWN + _MOVED:

@@ -13,21 +13,29 @@ from protocols.moldudp64.codec import Packet, Request, decode_packet, encode_req
 from protocols.moldudp64.spec import END_OF_SESSION
 from tools.exchange import lines, rerequests
 from tools.exchange.datagrams import allocate_packets, put_packet_nb, send_packets_nb
+from tools.exchange.desk import allocate_desk
 from tools.exchange.flow import generate_nb
 from tools.exchange.history import (
+    History,
     allocate_history,
-    extend_history_nb,
     oldest_sequence_nb,
     packet_slice_nb,
 )
-from tools.exchange.layout import FlowSettings, allocate_engine
+from tools.exchange.layout import Engine, FlowSettings, allocate_engine
+from tools.exchange.source import extend_history_nb
 
 SESSION = "FHTEST"
 SESSION_BYTES = np.frombuffer(SESSION.encode().ljust(10), np.uint8)
 FLOW = FlowSettings(5, 2, messages=600, orders_per_symbol=10)
 MS = 1_000_000
 BATCH = 64
+DESK = allocate_desk(0, 1)
 README = (Path(lines.__file__).parent / "README.md").read_text(encoding="utf-8")
+
+
+def extend(engine: Engine, history: History, last: int) -> None:
+    """Make messages up to number `last`."""
+    extend_history_nb(None, DESK, engine, history, (last, 0))
 
 
 def session_messages() -> list[bytes]:
@@ -69,7 +77,7 @@ class Bench:
 
     def send(self, per_packet: int, last: int = FLOW.messages) -> None:
         """Offer all messages, `per_packet` at a time, one packet a millisecond."""
-        extend_history_nb(self.engine, self.history, last)
+        extend(self.engine, self.history, last)
         sequence = 1
         while sequence <= last:
             end = min(last, sequence + per_packet - 1)
@@ -200,7 +208,7 @@ def test_a_receiver_that_is_not_there_costs_no_packet_once_it_is():
         bench.receiver.bind(address)
         bench.receiver.setblocking(False)
         for start in range(44, 84, 4):
-            extend_history_nb(bench.engine, bench.history, start)
+            extend(bench.engine, bench.history, start)
             count, at, size = packet_slice_nb(bench.history, start - 3, start, 1400)
             lines.offer_packet_nb(bench.line, (start - 3, count, at, size), bench.now_ns)
             bench.flush()
@@ -215,10 +223,10 @@ def test_a_closed_socket_is_counted_as_refused_and_never_loops():
 def test_a_packet_held_for_longer_than_the_history_is_given_up():
     with Bench(delay_ns=MS) as bench:
         bench.history = allocate_history(8)
-        extend_history_nb(bench.engine, bench.history, 4)
+        extend(bench.engine, bench.history, 4)
         count, at, size = packet_slice_nb(bench.history, 1, 4, 1400)
         lines.offer_packet_nb(bench.line, (1, count, at, size), 0)
-        extend_history_nb(bench.engine, bench.history, 12)
+        extend(bench.engine, bench.history, 12)
         bench.now_ns = MS
         bench.flush()
         assert bench.received() == []
@@ -228,7 +236,7 @@ def test_a_packet_held_for_longer_than_the_history_is_given_up():
 def test_a_history_keeps_the_latest_messages_whole_as_it_wraps():
     engine, history = allocate_engine(FLOW), allocate_history(50)
     for last in range(1, FLOW.messages + 1):
-        extend_history_nb(engine, history, last)
+        extend(engine, history, last)
         oldest = oldest_sequence_nb(engine, history)
         assert oldest == max(1, last - 63)
         for sequence in (oldest, (oldest + last) // 2, last):
@@ -239,7 +247,7 @@ def test_a_history_keeps_the_latest_messages_whole_as_it_wraps():
 
 def test_a_packet_holds_the_most_whole_messages_that_fit():
     engine, history = allocate_engine(FLOW), allocate_history(FLOW.messages)
-    extend_history_nb(engine, history, FLOW.messages)
+    extend(engine, history, FLOW.messages)
     for limit in (48, 100, 1400):
         count, _, size = packet_slice_nb(history, 100, FLOW.messages, limit)
         sizes = [2 + len(message) for message in MESSAGES[99 : 99 + count + 1]]

@@ -66,6 +66,6 @@ def test_a_burst_may_have_every_message():
 
 
 def test_bursts_of_more_than_all_messages_are_refused():
-    assert Flow(burst_factor=20).pace.tolist() == [100_000, 20, MS, 20 * MS]
+    assert Flow(burst_factor=20).pace.tolist() == [100_000, 20, MS, 20 * MS, 0, 0]
     with pytest.raises(ValueError, match="make burst_every_ms longer"):
         Flow(burst_factor=21)

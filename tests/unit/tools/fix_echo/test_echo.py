@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from oms_out import acceptor
 from protocols.fix.framing import Framer
 from protocols.fix.message import FixMessage, Identity, decode, encode, encode_fields
 from protocols.fix.rules import SessionSettings
@@ -181,7 +182,7 @@ async def test_a_stranger_gets_no_answer(rig: Rig):
 async def test_connections_that_say_nothing_are_bounded_in_number_and_time(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(echo_server, "_DOORWAYS_MAX", 2)
+    monkeypatch.setattr(acceptor, "_DOORWAYS_MAX", 2)
     rig = Rig()
     object.__setattr__(rig.server.session.settings, "logon_timeout_ns", 300_000_000)
     peers = [await rig.dial() for _ in range(3)]
@@ -215,7 +216,7 @@ async def test_stop_says_logout_and_waits_for_the_answer():
 
 
 async def test_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(echo_server, "_STOP_S", 0.1)
+    monkeypatch.setattr(acceptor, "_STOP_S", 0.1)
     rig = Rig()
     peer = await rig.dial()
     await peer.log_on()
