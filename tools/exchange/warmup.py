@@ -77,3 +77,4 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
 
 if __name__ == "__main__":
     warm_up_market()
+    warm_up_live_market()

@@ -10,6 +10,7 @@ import pytest
 
 from protocols.moldudp64.codec import decode_packet
 from tools.exchange.config import ExchangeConfig, Flow, Line, Session
+from tools.exchange.market.scenario import Scenario
 from tools.exchange.runner import Exchange, open_sockets
 from tools.exchange.tape import Tape
 
@@ -67,10 +68,11 @@ async def run_with(
     *,
     is_waiting: bool = False,
     tape: Tape | None = None,
+    scenario: Scenario | None = None,
 ):
     """Run an exchange, collect what its lines carry, and let `visit` do something meanwhile."""
     with open_sockets(config) as sockets:
-        exchange = Exchange(config, sockets, is_waiting=is_waiting, tape=tape)
+        exchange = Exchange(config, sockets, is_waiting=is_waiting, tape=tape, scenario=scenario)
         task = asyncio.create_task(exchange.run())
         visited = asyncio.create_task(visit(exchange)) if visit else None
         while not task.done():
