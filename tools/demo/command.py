@@ -213,7 +213,12 @@ def _print_report(report: dict[str, Any]) -> None:
         table.add_row(
             name.replace("_", " "), f"{value:,}" if not isinstance(value, bool) else str(value)
         )
-    for name in ("latency_ns", "signal_latency_ns", "hiccup_ns"):
+    if "orders_traded" in report:
+        found = report["orders_traded"]
+        table.add_row("orders traded", "   ".join(f"{key} {found[key]:,}" for key in found))
+    for name in ("latency_ns", "signal_latency_ns", "tick_to_trade_ns", "hiccup_ns"):
+        if name not in report:
+            continue
         found = report[name]
         text = "   ".join(f"{key} {format_ns(found[key])}" for key in ("p50", "p99", "p999", "max"))
         table.add_row(name.removesuffix("_ns").replace("_", " "), text)

@@ -67,7 +67,10 @@ class Processes:
         """Start the OMS client, quiet unless `more` gives other arguments."""
         report = str(self._plan.report("oms-client"))
         port = str(self._plan.ports["oms"])
-        self._start("oms-client", "--port", port, "--report", report, *(more or ("--quiet",)))
+        more = more or ("--quiet",)
+        if self._plan.options.trade:
+            more += ("--exchange-port", str(self._plan.ports["order_entry"]))
+        self._start("oms-client", "--port", port, "--report", report, *more)
 
     def start_garbage(self, count: int) -> None:
         """Start to throw `count` pieces of garbage at every port."""

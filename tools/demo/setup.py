@@ -19,7 +19,7 @@ _MARKER = ".feedhandler-demo"
 """A file that says: this folder is a demo's, and what is named as below is its own to delete."""
 _MARKER_TEXT = "feedhandler demo --keep wrote this folder, and overwrites its own files in it.\n"
 _PROCESSES = ("server", "exchange", "oms-client", "garbage")
-_PORT_NAMES = ("line_a", "line_b", "rerequest", "glimpse", "oms", "metrics")
+_PORT_NAMES = ("line_a", "line_b", "rerequest", "glimpse", "oms", "metrics", "order_entry")
 _SESSION = "FHDEMO0001"
 _NS_PER_S = 1_000_000_000
 _DAY_S = 86_400
@@ -55,6 +55,10 @@ class Options:
     ] = 0.0
     seed: Annotated[int, _option("Of the exchange's order flow.", 0, (1 << 63) - 1)] = 1
     symbols: Annotated[int, _option("Instruments traded.", 1, 10_000)] = 100
+    trade: Annotated[
+        bool,
+        Parameter(help="Let the OMS client trade its signals on the exchange.", negative=()),
+    ] = False
     topology: Annotated[
         Literal["inline", "pipelined"], Parameter(help="Of the server's threads.")
     ] = "inline"
@@ -302,4 +306,5 @@ def _exchange_toml(plan: Plan) -> str:
         + f"[line_b]\n{_lines({'port': ports['line_b'], **line})}"
         + f"[rerequest]\n{_lines({'port': ports['rerequest']})}"
         + f"[glimpse]\n{_lines({'port': ports['glimpse']})}"
+        + (f"[order_entry]\n{_lines({'port': ports['order_entry']})}" if options.trade else "")
     )

@@ -51,8 +51,24 @@ def judge(exchange: Report, server: Report, client: Report, exits: dict[str, int
         "exits": exits,
     }
     report["faults"] = _end_faults(exchange, counts) + _faults(report, client, counts)
+    if "order_entry" in exchange:
+        _judge_trading(report, exchange["order_entry"], client["traded"])
     report["clean"] = not report["faults"]
     return report
+
+
+def _judge_trading(report: Report, desk: Report, traded: Report) -> None:
+    """What came of the client's orders; its account and the exchange's must agree."""
+    account = next(iter(desk["accounts"].values()), {"orders": 0, "cash4": 0, "shares": {}})
+    held = {symbol: shares for symbol, shares in traded["shares"].items() if shares}
+    report["orders_traded"] = {name: traded[name] for name in ("sent", "executions", "rejected")}
+    report["tick_to_trade_ns"] = desk["round_trip_ns"]
+    if account["cash4"] != traded["cash_e4"] or account["shares"] != held:
+        report["faults"].append("the accounts of client and exchange differ")
+    if account["orders"] != traded["sent"]:
+        report["faults"].append(f"{account['orders']} of {traded['sent']} orders were taken")
+    if traded["sent"] == 0:
+        report["faults"].append("no order was sent to the exchange")
 
 
 def _end_faults(exchange: Report, counts: Report) -> list[str]:

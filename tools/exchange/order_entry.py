@@ -23,7 +23,7 @@ import numpy as np
 
 from feedhandler.core.latency import summary
 from oms_out.acceptor import Acceptor
-from oms_out.contract import SignalTag
+from oms_out.contract import VALIDATION, SignalTag
 from oms_out.link import Link
 from protocols.fix.events import ApplicationMessage, Event
 from protocols.fix.message import FixMessage, Identity, encode_fields
@@ -212,6 +212,7 @@ class OrderDesk:
                 identity=Identity(self._config.comp_id, name),
                 is_initiator=False,
                 application_types=_TYPES,
+                validation=VALIDATION,
             )
             session = FixSession(settings, MemoryStore())
             self._sessions[name] = session

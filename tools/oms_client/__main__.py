@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,8 +24,11 @@ from feedhandler.server.errors import ExitCode, run_cli
 from oms_out.config import COMP_ID, COMP_ID_RULE
 from oms_out.store import StoreError
 from tools.oms_client.client import ClientSettings, NeverConnectedError, OmsClient
+from tools.oms_client.router import OrderRouter
 
 EXIT_UNAVAILABLE = 69
+EXCHANGE = "EXCHANGE"
+"""CompID of an exchange's order entry, unless it is configured otherwise."""
 _SECONDS_MAX = 10_000_000
 
 
@@ -100,11 +104,16 @@ def _parser() -> argparse.ArgumentParser:
         "--connect-timeout", type=_seconds, default=10.0, help="seconds, exit 69 then"
     )
     parser.add_argument("--reset-seq", action="store_true", help="both sides start at 1 again")
+    parser.add_argument(
+        "--exchange-port",
+        type=_whole_number(1, 65_535),
+        help="send each order on to an exchange's order entry, on the same host",
+    )
     parser.add_argument("--quiet", action="store_true", help="do not print the signals")
     return parser
 
 
-def _write_report(path: Path, report: dict[str, int | bool]) -> None:
+def _write_report(path: Path, report: dict[str, object]) -> None:
     """Whole or not at all: readers never see half a report."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(report) + "\n", encoding="utf-8")
@@ -125,6 +134,21 @@ def _say(line: str) -> None:
         os.close(nowhere)
 
 
+def _router(arguments: argparse.Namespace, settings: ClientSettings) -> OrderRouter | None:
+    """Who takes orders on to the exchange, where that was asked for."""
+    if arguments.exchange_port is None:
+        return None
+    return OrderRouter(
+        replace(
+            settings,
+            port=arguments.exchange_port,
+            target=EXCHANGE,
+            store_dir=settings.store_dir / "exchange",
+            reset_seq=True,
+        )
+    )
+
+
 async def _run(arguments: argparse.Namespace, store_dir: Path) -> int:
     settings = ClientSettings(
         host=arguments.host,
@@ -142,20 +166,28 @@ async def _run(arguments: argparse.Namespace, store_dir: Path) -> int:
         loop.add_signal_handler(number, stop.set)
     if arguments.seconds is not None:
         loop.call_later(arguments.seconds, stop.set)
-    client = OmsClient(settings, None if arguments.quiet else _say)
+    router = _router(arguments, settings)
+    route = router.route if router is not None else None
+    client = OmsClient(settings, None if arguments.quiet else _say, route)
     status = 0
     try:
-        await client.run(stop)
+        if router is None:
+            await client.run(stop)
+        else:
+            await asyncio.gather(client.run(stop), router.run(stop))
     except NeverConnectedError as error:
         sys.stderr.write(f"oms-client: no Logon within {settings.connect_timeout_s:g} s: {error}\n")
         status = EXIT_UNAVAILABLE
     else:
-        for problem in client.problems[-5:]:
+        for problem in (*client.problems[-5:], *(router.problems[-5:] if router else ())):
             sys.stderr.write(f"oms-client: {problem}\n")
     finally:
         if arguments.report is not None:
-            _write_report(arguments.report, client.report())
+            traded = {"traded": asdict(router.fills)} if router is not None else {}
+            _write_report(arguments.report, {**client.report(), **traded})
         client.close()
+        if router is not None:
+            router.close()
     return status
 
 

@@ -34,6 +34,7 @@ _BACKOFF_S_MAX = 5.0
 _LOGOUT_WAIT_S = 3.0
 _OUTBOUND_CAP_BYTES = 16 * 1024 * 1024
 _NEW = b"0"
+_SIGNAL_TYPES = frozenset({MsgType.NEW_ORDER_SINGLE, MsgType.SECURITY_STATUS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,31 +77,29 @@ def acknowledge(order: FixMessage) -> tuple[bytes, bytes]:
     return MsgType.EXECUTION_REPORT, report.encode(raw=True)
 
 
-class OmsClient:
-    """Runs until `stop` is set; `ledger` and `report` tell what came."""
+class FixClient:
+    """An initiator that dials again; runs until `stop` is set."""
 
-    def __init__(self, settings: ClientSettings, say: Callable[[str], None] | None) -> None:
-        """Open the session's store; `say` gets a line for each signal, None keeps quiet."""
-        self.ledger = SignalLedger()
+    def __init__(self, settings: ClientSettings, application_types: frozenset[bytes]) -> None:
+        """Open the session's store."""
         self.problems: list[str] = []
         self.logons = 0
         self.gaps = 0
         self.rejects = 0
+        self.link: Link | None = None
         self._settings = settings
-        self._say = say
         self._store = FileStore(settings.store_dir)
-        self._session = FixSession(
+        self.session = FixSession(
             SessionSettings(
                 identity=Identity(settings.sender, settings.target),
                 is_initiator=True,
-                application_types=frozenset({MsgType.NEW_ORDER_SINGLE, MsgType.SECURITY_STATUS}),
+                application_types=application_types,
                 validation=VALIDATION,
                 heartbeat_s=settings.heartbeat_s,
                 reset_on_logon=settings.reset_seq,
             ),
             self._store,
         )
-        self._link: Link | None = None
         self._closed = asyncio.Event()
         self._last_problem = "no attempt was made"
 
@@ -122,18 +121,6 @@ class OmsClient:
                 await asyncio.wait_for(stop.wait(), backoff_s)
             backoff_s = min(2 * backoff_s, _BACKOFF_S_MAX, self._settings.connect_timeout_s)
 
-    def report(self) -> dict[str, int | bool]:
-        """What was received, and how the session fared."""
-        return self.ledger.report() | {
-            "logons": self.logons,
-            "gaps": self.gaps,
-            "rejects": self.rejects,
-            "poss_dup_suppressed": self._session.poss_dup_suppressed_count,
-            "garbled": self._session.framer.garbled_count,
-            "next_incoming": self._store.next_incoming,
-            "next_outgoing": self._store.next_outgoing,
-        }
-
     def close(self) -> None:
         """Release the store."""
         self._store.close()
@@ -148,12 +135,12 @@ class OmsClient:
         self._closed.clear()
         link = Link(
             sock,
-            self._session,
+            self.session,
             self,
             outbound_cap_bytes=_OUTBOUND_CAP_BYTES,
             clock_ns=time.time_ns,
         )
-        self._link = link
+        self.link = link
         link.start()
         logout_by_s = 0.0
         while not self._closed.is_set():
@@ -202,10 +189,10 @@ class OmsClient:
             wait.cancel()
 
     def _log_out(self) -> None:
-        link = self._link
+        link = self.link
         if link is None:
             return
-        if self._session.is_logged_on:
+        if self.session.is_logged_on:
             link.log_out("client stops")
         else:
             link.close("stopped before the Logon was answered")
@@ -217,20 +204,9 @@ class OmsClient:
 
     # -- LinkOwner ----------------------------------------------------------------------------
 
-    def on_event(self, link: Link, event: Event) -> None:
-        """Count, show and acknowledge; the session asks for gaps by itself."""
-        if isinstance(event, ApplicationMessage):
-            self.ledger.record(event.message)
-            if event.message.msg_type == MsgType.NEW_ORDER_SINGLE:
-                try:
-                    link.session.send((acknowledge(event.message),), time.time_ns())
-                except OSError as error:
-                    link.close(f"store: {error}")
-                    return
-                self.ledger.acknowledged += 1
-            if self._say is not None:
-                self._say(describe(event.message))
-        elif isinstance(event, LoggedOn):
+    def on_event(self, link: Link, event: Event) -> None:  # noqa: ARG002 - as a link's owner has it
+        """Count; the session asks for gaps by itself."""
+        if isinstance(event, LoggedOn):
             self.logons += 1
         elif isinstance(event, GapDetected):
             self.gaps += 1
@@ -245,8 +221,56 @@ class OmsClient:
 
     def on_closed(self, link: Link, reason: str, *, was_clean: bool) -> None:
         """The connection is gone; `run` dials again."""
-        if link is self._link:
-            self._link = None
+        if link is self.link:
+            self.link = None
         if not was_clean:
             self._note(reason)
         self._closed.set()
+
+
+class OmsClient(FixClient):
+    """Takes the server's signals; `ledger` and `report` tell what came. Orders go on by `route`,
+    where there is one.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        say: Callable[[str], None] | None,
+        route: Callable[[FixMessage], None] | None = None,
+    ) -> None:
+        """`say` gets a line for each signal, None keeps quiet."""
+        super().__init__(settings, _SIGNAL_TYPES)
+        self.ledger = SignalLedger()
+        self._say = say
+        self._route = route
+
+    def report(self) -> dict[str, int | bool]:
+        """What was received, and how the session fared."""
+        return self.ledger.report() | {
+            "logons": self.logons,
+            "gaps": self.gaps,
+            "rejects": self.rejects,
+            "poss_dup_suppressed": self.session.poss_dup_suppressed_count,
+            "garbled": self.session.framer.garbled_count,
+            "next_incoming": self._store.next_incoming,
+            "next_outgoing": self._store.next_outgoing,
+        }
+
+    def on_event(self, link: Link, event: Event) -> None:
+        """Count, show and acknowledge."""
+        if not isinstance(event, ApplicationMessage):
+            super().on_event(link, event)
+            return
+        if event.message.msg_type == MsgType.NEW_ORDER_SINGLE and self._route is not None:
+            self._route(event.message)
+        self.ledger.record(event.message)
+        if event.message.msg_type == MsgType.NEW_ORDER_SINGLE:
+            try:
+                link.session.send((acknowledge(event.message),), time.time_ns())
+            except OSError as error:
+                link.close(f"store: {error}")
+                return
+            self.ledger.acknowledged += 1
+        if self._say is not None:
+            self._say(describe(event.message))
