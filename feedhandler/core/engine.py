@@ -35,6 +35,7 @@ from feedhandler.core.counts import FUNCTIONS_MAX, LANES_MAX, Count, Histogram
 from feedhandler.core.events import BBO, SIGNAL, TICK, Flag, Kind
 from feedhandler.core.libc import sched_yield
 from feedhandler.core.lines import zeros
+from feedhandler.core.quotes import Quotes, allocate_quotes, publish_quote_nb
 from feedhandler.core.recording import record_nb
 from feedhandler.core.ring import (
     CURSOR_WORDS,
@@ -182,6 +183,8 @@ class Shard(NamedTuple):
     bbo_count: NDArray[np.int64]
     watched: NDArray[np.int64]
     watched_info: NDArray[np.int64]
+    quotes: Quotes
+    quote_places: NDArray[np.int32]
 
 
 class ShardCapacity(NamedTuple):
@@ -268,6 +271,8 @@ def allocate_shard(
         bbo_count=zeros(1),
         watched=zeros((2, WATCH_LEVELS, 3)),
         watched_info=zeros(4),
+        quotes=allocate_quotes(0, 0),
+        quote_places=zeros(instruments, np.int32),
     )
 
 
@@ -337,6 +342,17 @@ def _record_bbo_nb(shard: Shard, slot: int) -> None:
 
 
 @kernel
+def _show_quote_nb(shard: Shard, slot: int) -> None:
+    """Into the table of all feeds what ticks[slot] changes there."""
+    tick = shard.ticks[slot]
+    kind = np.int64(tick["kind"])
+    halts = kind in (Kind.TRADING_STATUS, Kind.OPERATIONAL_HALT)
+    if halts or tick["flags"] & Flag.BBO_CHANGED:
+        symbol = np.int64(shard.instruments[np.int64(tick["instrument"])]["symbol"])
+        publish_quote_nb(shard.quotes, shard.quote_places, symbol, shard.ticks, slot)
+
+
+@kernel
 def _take_row_nb(shard: Shard, slot: int) -> int:
     """Book, analytics and lane for one normalised tick; 1 when it went to a lane, 0 when its slot
     is free again.
@@ -368,6 +384,8 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
     tick["priority"] = lane
     if shard.settings[Setting.RECORD_BBO] and tick["flags"] & Flag.BBO_CHANGED:
         _record_bbo_nb(shard, slot)
+    if shard.quotes.meta[0] > 0:
+        _show_quote_nb(shard, slot)
     if shard.settings[Setting.TIMED]:
         tick["ts_decoded_ns"] = now_ns_nb(shard.clocks[Agent.RECEIVER])
     # A lane holds the whole pool, so it cannot be full.

@@ -200,7 +200,10 @@ SIGNAL = np.dtype(
 follows from it.
 
 `source` counts the configured patterns, then the breakers; `signal_id` counts from 1 over both
-kinds."""
+kinds; `instrument` has the number of the feed above its own, see `FEED_SHIFT`."""
+
+FEED_SHIFT = 16
+"""What an instrument's number is shifted by when the feed's comes with it."""
 
 _TICK_BYTES = 128
 _SIGNAL_BYTES = 128

@@ -53,6 +53,7 @@ from feedhandler.core.libc import (
     write,
 )
 from feedhandler.core.lines import zeros
+from feedhandler.core.quotes import show_feed_nb
 from feedhandler.core.recording import record_nb
 from feedhandler.core.sequence import (
     SNAPSHOT_PAUSE_NS,
@@ -395,7 +396,10 @@ def advance_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
         _want_snapshot_nb(shard, rx)
     elif step == Step.GIVE_UP:
         skip_hole_nb(shard, rx)
-    shard.counts[Count.STATE, 0] = channel["state"]
+    state = channel["state"]
+    is_good = (state == State.LIVE or state == State.ENDED) and not channel["suspect"]
+    show_feed_nb(shard.quotes, shard.settings[Setting.FEED], np.int64(is_good))
+    shard.counts[Count.STATE, 0] = state
     shard.counts[Count.GAP_OPEN, 0] = channel["next_seq"] < channel["highest_seq"]
     shard.counts[Count.LAST_PACKET_NS, 0] = channel["last_rx_ns"]
     shard.counts[Count.END_SEQ, 0] = channel["end_seq"]

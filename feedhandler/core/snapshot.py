@@ -8,6 +8,7 @@ from feedhandler.core.analytics import track_status_nb
 from feedhandler.core.api import Venue
 from feedhandler.core.book.apply import apply_tick_nb
 from feedhandler.core.book.kernels import Outcome, reset_book_nb
+from feedhandler.core.book.queue import best_levels_nb
 from feedhandler.core.counts import Count, SnapshotFault
 from feedhandler.core.engine import (
     BAD_LENGTH_STATUS,
@@ -19,8 +20,9 @@ from feedhandler.core.engine import (
     mark_suspect_nb,
     normalise_chunk_nb,
 )
-from feedhandler.core.events import Kind
+from feedhandler.core.events import E9_PER_E4, Kind
 from feedhandler.core.handover import hand_snapshot_nb
+from feedhandler.core.quotes import cell_at_nb, renew_quote_nb
 from feedhandler.core.sequence import believe_nb, window_end_nb
 from protocols.jit import kernel, outline_kernel
 
@@ -69,6 +71,22 @@ def _load_row_nb(shard: Shard, slot: int) -> None:
 
 
 @outline_kernel
+def _renew_quotes_nb(shard: Shard) -> None:
+    """Show the best prices of all books that have a place in the table of all feeds."""
+    for instrument in range(shard.quote_places.shape[0]):
+        place = np.int64(shard.quote_places[instrument])
+        if place <= 0:
+            continue
+        for side in range(2):
+            shard.watched[side, 0, :] = 0
+            best_levels_nb(shard.book, 2 * instrument + side, shard.watched[side, :1])
+        bid, ask = shard.watched[0, 0], shard.watched[1, 0]
+        quote = (bid[0] * E9_PER_E4, bid[1], ask[0] * E9_PER_E4, ask[1])
+        at = cell_at_nb(shard.quotes, place - 1, shard.settings[Setting.FEED])
+        renew_quote_nb(shard.quotes, at, quote)
+
+
+@outline_kernel
 def rebuild_books_nb(shard: Shard, venue: Venue, blocks: int) -> None:
     """Replace the books by what is this shard's of `blocks` message blocks in shard.snapshot."""
     reset_book_nb(shard.book)
@@ -85,6 +103,8 @@ def rebuild_books_nb(shard: Shard, venue: Venue, blocks: int) -> None:
         for i in range(own):
             _load_row_nb(shard, np.int64(shard.stash[i]))
         done += count
+    if shard.quotes.meta[0] > 0:
+        _renew_quotes_nb(shard)
 
 
 @outline_kernel

@@ -15,7 +15,7 @@ from feedhandler.core.calls import OUT_WORDS, call_place
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import Agent, Setting, Shard, count_nb, rank_of_nb
-from feedhandler.core.events import Flag, SignalKind
+from feedhandler.core.events import FEED_SHIFT, Flag, SignalKind
 from feedhandler.core.recording import record_nb
 from feedhandler.core.ring import (
     HEAD,
@@ -73,7 +73,8 @@ def _emit_nb(
         shard.ranks[index] = rank_of_nb(shard, np.int64(tick["priority"]))
     row["kind"] = kind
     row["source"] = source
-    row["instrument"] = tick["instrument"]
+    feed = np.int64(tick["feed"])
+    row["instrument"] = np.int64(tick["instrument"]) + (feed << FEED_SHIFT)
     row["seq"] = tick["seq"]
     row["ts_exch_ns"] = tick["ts_exch_ns"]
     row["ts_rx_ns"] = tick["ts_rx_ns"]

@@ -1,0 +1,253 @@
+"""Best prices of every symbol on every feed, in one table: each shard writes those of its own
+instruments, anyone reads them, nobody waits.
+
+    keys   i64[places]              symbols, as `INSTRUMENT` has them; found by open addressing
+    cells  i64[places * feeds * 8]  a cache line for each symbol and feed, see `Cell`
+    states i64[feeds * 8]           a cache line for each feed, see `FeedWord`
+
+A cell has one writer, the shard that has the instrument; its version is odd while it is written
+(sequence lock). A symbol gets its place by one compare-and-exchange, whichever feed has it first.
+Nothing is ever taken out.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feedhandler.core.atomics import compare_exchange, load_acquire, spin_pause, store_release
+from feedhandler.core.events import Flag
+from feedhandler.core.lines import zeros
+from protocols.by_reference import by_reference
+from protocols.jit import kernel, outline_kernel
+
+CELL_WORDS = 8
+PROBES_MAX = 256
+_UNKNOWN, _NO_PLACE = 0, -1
+_HASH_PRIME = 0x01000193
+_HASH_MASK = 0xFFFFFFFF
+_HASH_START = 0x811C9DC5
+_CHANGE = 1 << 32
+_ONE = np.int64(1)
+_NOT_NOW = int(Flag.IN_DOUBT | Flag.HALTED)
+_HALTED = int(Flag.HALTED)
+
+
+class Cell(IntEnum):
+    """Words of a cell; prices in 1e-9, quantity 0: there is none."""
+
+    VERSION = 0
+    BID_E9 = 1
+    BID_QTY = 2
+    ASK_E9 = 3
+    ASK_QTY = 4
+    TS_RX_NS = 5
+    FLAGS = 6
+    """Those of the tick: IN_DOUBT, HALTED."""
+    HISTORY = 7
+    """Changes of the best prices in the upper half, in the lower a hash over all of them: the same
+    on two feeds that had the same best prices after every event."""
+
+
+class FeedWord(IntEnum):
+    """Words of a feed's line."""
+
+    IS_GOOD = 0
+    """1 while its channel is live and its books are beyond doubt."""
+    LOST = 1
+    """Symbols that found no place."""
+
+
+class Best(IntEnum):
+    """Words of a consolidated quote: best prices, what stands there on all feeds together, and bits
+    of the feeds that have it. Without a side its quantity is 0.
+    """
+
+    BID_E9 = 0
+    BID_QTY = 1
+    BID_FEEDS = 2
+    ASK_E9 = 3
+    ASK_QTY = 4
+    ASK_FEEDS = 5
+    TS_RX_NS = 6
+    """Latest of the cells that were used."""
+    FEEDS = 7
+    """Bits of the feeds that were used: good ones, where the symbol trades."""
+
+
+@by_reference
+class Quotes(NamedTuple):
+    """The arrays at the top of this file; `meta` i64[1]: number of feeds, 0 where nobody asked for
+    a table.
+    """
+
+    keys: NDArray[np.int64]
+    cells: NDArray[np.int64]
+    states: NDArray[np.int64]
+    meta: NDArray[np.int64]
+
+
+def allocate_quotes(symbols: int, feeds: int) -> Quotes:
+    """A table for up to `symbols` symbols on `feeds` feeds; of no size for no feeds."""
+    places = 1 << max(2 * symbols - 1, 1).bit_length() if feeds else 1
+    meta = zeros(1)
+    meta[0] = feeds
+    return Quotes(
+        zeros(places),
+        zeros(places * max(feeds, 1) * CELL_WORDS),
+        zeros(max(feeds, 1) * CELL_WORDS),
+        meta,
+    )
+
+
+@outline_kernel
+def place_of_nb(quotes: Quotes, symbol: int) -> int:
+    """Place of a symbol, which is entered if it is new; -1 when it finds none."""
+    mask = quotes.keys.shape[0] - 1
+    mixed = (((symbol >> 32) ^ symbol) & _HASH_MASK) * _HASH_PRIME & _HASH_MASK
+    place = (mixed ^ (mixed >> 15)) & mask
+    for _ in range(PROBES_MAX):
+        found = load_acquire(quotes.keys, place)
+        if found == 0:
+            compare_exchange(quotes.keys, place, np.int64(0), symbol)
+            found = load_acquire(quotes.keys, place)
+        if found == symbol:
+            return place
+        place = (place + 1) & mask
+    return np.int64(_NO_PLACE)
+
+
+@kernel
+def cell_at_nb(quotes: Quotes, place: int, feed: int) -> int:
+    """Where in `cells` that of a symbol on a feed begins."""
+    return (place * quotes.meta[0] + feed) * CELL_WORDS
+
+
+@kernel
+def _hash_nb(value: int, word: int) -> int:
+    """FNV-1a, 32 bits, of one more word, folded."""
+    return ((value ^ ((word ^ (word >> 32)) & _HASH_MASK)) * _HASH_PRIME) & _HASH_MASK
+
+
+@outline_kernel
+def _write_cell_nb(
+    quotes: Quotes, at: int, quote: tuple[int, int, int, int], ts_rx_ns: int, notes: tuple[int, int]
+) -> None:
+    """Write (bid, quantity, ask, quantity) into a cell; notes are (flags, 1: prices changed)."""
+    cells = quotes.cells
+    bid_e9, bid_qty, ask_e9, ask_qty = quote
+    flags, is_change = notes
+    version = cells[at + Cell.VERSION]
+    store_release(cells, at + Cell.VERSION, version + 1)
+    if is_change:
+        history = cells[at + Cell.HISTORY]
+        value = history & _HASH_MASK if history else np.int64(_HASH_START)
+        value = _hash_nb(_hash_nb(value, bid_e9 if bid_qty else np.int64(0)), bid_qty)
+        value = _hash_nb(_hash_nb(value, ask_e9 if ask_qty else np.int64(0)), ask_qty)
+        store_release(cells, at + Cell.HISTORY, ((history >> 32) + 1) * _CHANGE + value)
+    store_release(cells, at + Cell.BID_E9, bid_e9)
+    store_release(cells, at + Cell.BID_QTY, bid_qty)
+    store_release(cells, at + Cell.ASK_E9, ask_e9)
+    store_release(cells, at + Cell.ASK_QTY, ask_qty)
+    store_release(cells, at + Cell.TS_RX_NS, ts_rx_ns)
+    store_release(cells, at + Cell.FLAGS, flags)
+    store_release(cells, at + Cell.VERSION, version + 2)
+
+
+@kernel
+def publish_quote_nb(
+    quotes: Quotes, places: NDArray[np.int32], symbol: int, ticks: NDArray[np.void], slot: int
+) -> None:
+    """Show the best prices that ticks[slot] brought, if its instrument has a symbol; places
+    i32[instruments] are this shard's: 1 + place, 0 where it was not looked for.
+    """
+    tick = ticks[slot]
+    instrument = np.int64(tick["instrument"])
+    feed = np.int64(tick["feed"])
+    place = np.int64(places[instrument])
+    if place == _UNKNOWN:
+        if symbol == 0:
+            return
+        place = place_of_nb(quotes, symbol) + 1
+        if place == 0:
+            place = np.int64(_NO_PLACE)
+            quotes.states[feed * CELL_WORDS + FeedWord.LOST] += 1
+        places[instrument] = place
+    if place > 0:
+        bid = (np.int64(tick["bid_price_e9"]), np.int64(tick["bid_qty"]))
+        ask = (np.int64(tick["ask_price_e9"]), np.int64(tick["ask_qty"]))
+        flags = np.int64(tick["flags"])
+        notes = (flags & _NOT_NOW, flags & Flag.BBO_CHANGED)
+        at = cell_at_nb(quotes, place - 1, feed)
+        _write_cell_nb(quotes, at, (*bid, *ask), np.int64(tick["ts_rx_ns"]), notes)
+
+
+@kernel
+def renew_quote_nb(quotes: Quotes, at: int, quote: tuple[int, int, int, int]) -> None:
+    """The books were replaced as a whole: show (bid, quantity, ask, quantity), and no doubt."""
+    flags = quotes.cells[at + Cell.FLAGS] & _HALTED
+    _write_cell_nb(quotes, at, quote, quotes.cells[at + Cell.TS_RX_NS], (flags, np.int64(0)))
+
+
+@kernel
+def show_feed_nb(quotes: Quotes, feed: int, is_good: int) -> None:
+    """Say whether the quotes of a feed hold; its sequencing thread's only."""
+    at = feed * CELL_WORDS + FeedWord.IS_GOOD
+    if quotes.meta[0] > 0 and quotes.states[at] != is_good:
+        store_release(quotes.states, at, is_good)
+
+
+@outline_kernel
+def read_cell_nb(quotes: Quotes, at: int, out: NDArray[np.int64]) -> None:
+    """Copy a whole cell to out[0:8], as it was at one moment."""
+    cells = quotes.cells
+    while True:
+        version = load_acquire(cells, at + Cell.VERSION)
+        for word in range(1, CELL_WORDS):
+            out[word] = load_acquire(cells, at + word)
+        out[0] = load_acquire(cells, at + Cell.VERSION)
+        if out[0] == version and version & 1 == 0:
+            return
+        spin_pause()
+
+
+@kernel
+def _take_side_nb(best: NDArray[np.int64], first: int, quote: tuple[int, int, int, int]) -> None:
+    """Take one feed's side, (price, quantity, feed, 1 where a higher price is better), into the
+    three words of `best` from `first` on.
+    """
+    price_e9, qty, feed, is_bid = quote
+    if qty == 0:
+        return
+    is_better = price_e9 > best[first] if is_bid else price_e9 < best[first]
+    if best[first + 1] == 0 or is_better:
+        best[first] = price_e9
+        best[first + 1] = qty
+        best[first + 2] = _ONE << feed
+    elif price_e9 == best[first]:
+        best[first + 1] += qty
+        best[first + 2] |= _ONE << feed
+
+
+@outline_kernel
+def consolidate_nb(
+    quotes: Quotes, place: int, cell: NDArray[np.int64], best: NDArray[np.int64]
+) -> None:
+    """The best bid and offer of a symbol over all feeds: `Best` to best i64[8]; cell i64[8] is
+    scratch. Feeds that are not good, books in doubt and halted symbols are left out.
+    """
+    for word in range(best.shape[0]):
+        best[word] = 0
+    for feed in range(quotes.meta[0]):
+        if load_acquire(quotes.states, feed * CELL_WORDS + FeedWord.IS_GOOD) == 0:
+            continue
+        read_cell_nb(quotes, cell_at_nb(quotes, place, np.int64(feed)), cell)
+        if cell[Cell.VERSION] == 0 or cell[Cell.FLAGS]:
+            continue
+        bid = (cell[Cell.BID_E9], cell[Cell.BID_QTY], np.int64(feed), _ONE)
+        _take_side_nb(best, np.int64(Best.BID_E9), bid)
+        ask = (cell[Cell.ASK_E9], cell[Cell.ASK_QTY], np.int64(feed), np.int64(0))
+        _take_side_nb(best, np.int64(Best.ASK_E9), ask)
+        best[Best.TS_RX_NS] = max(best[Best.TS_RX_NS], cell[Cell.TS_RX_NS])
+        best[Best.FEEDS] |= _ONE << np.int64(feed)
