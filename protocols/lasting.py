@@ -20,7 +20,7 @@ from protocols.kernel_cache import JIT_ENABLED
 
 if TYPE_CHECKING or not JIT_ENABLED:
 
-    class _Words(np.ndarray):  # type: ignore[type-arg]
+    class _Words(np.ndarray[Any, np.dtype[np.int64]]):
         """The interpreter's twin: words that know the tuples themselves."""
 
         kept: dict[int, Any]
@@ -34,7 +34,7 @@ if TYPE_CHECKING or not JIT_ENABLED:
         words.kept = dict(zip(places, values, strict=True))
         return words, places
 
-    def reference_view(example: Any) -> Callable[[Any, int], Any]:  # noqa: ARG001
+    def reference_view(example: Any) -> Callable[[Any, int], Any]:
         """A function (words, at) that gives the tuple which `lay_out` put at words[at]; `example`
         is any other one of its type.
         """
@@ -73,7 +73,7 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
     def _copy_fields_nb(reference, words, at):  # noqa: ANN001, ANN202
         return _copy_fields(reference, words, at)
 
-    def lay_out(own_words, *values):  # noqa: ANN001, ANN201
+    def lay_out(own_words, *values):  # noqa: ANN001, ANN002, ANN201
         """Words: `own_words` zeros, then each of `values`, instances of classes marked
         `by_reference`; and where each of them begins.
         """

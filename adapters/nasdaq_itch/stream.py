@@ -44,9 +44,9 @@ def stream_words() -> NDArray[np.int64]:
 @kernel
 def _is_known_nb(code: int, length: int) -> bool:
     """Whether a server sends packets of this type and length once a login is over."""
-    if code == SERVER_HEARTBEAT or code == END_OF_SESSION:
+    if code in (SERVER_HEARTBEAT, END_OF_SESSION):
         return length == TYPE_BYTES
-    return code == SEQUENCED_DATA or code == DEBUG or code == UNSEQUENCED_DATA
+    return code in (SEQUENCED_DATA, DEBUG, UNSEQUENCED_DATA)
 
 
 @kernel

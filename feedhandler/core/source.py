@@ -2,7 +2,8 @@
 I/O, and the memory that `read_stream` works on.
 
     connected ─► receive … ─► is_open: take_unread, the connection is handed over ─►
-        heard, told, note_gap, note_doubt, timer_ns, handle_timer, data_to_send … ─► disconnected ─► connected …
+        heard, told, note_gap, note_doubt, timer_ns, handle_timer, data_to_send … ─►
+        disconnected ─► connected …
 
 Times `now_ns` are of one steady clock.
 """
@@ -22,7 +23,7 @@ class Notice(NamedTuple):
 
 
 class FeedSource(Protocol):
-    """One feed, over as many connections as it takes; never an exception but RemoteProtocolError."""
+    """One feed, over as many connections as it takes; it raises RemoteProtocolError alone."""
 
     words: NDArray[np.int64]
     """For `Stream.words`."""

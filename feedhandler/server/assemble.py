@@ -121,8 +121,8 @@ def check_source(config: ServerConfig, adapter: Any) -> None:
     for name, reader in (("soup", "nasdaq_itch"), ("fix", "fix_md")):
         if getattr(feed, name) is not None and not hasattr(adapter, f"{name}_source"):
             raise ConfigError(
-                f"feed.{name}: the adapter {feed.adapter!r} does not read such a feed; set adapter ="
-                f" {reader!r} in [feed]"
+                f"feed.{name}: the adapter {feed.adapter!r} does not read such a feed; set"
+                f" adapter = {reader!r} in [feed]"
             )
     least = HEADER_BYTES + adapter.block_bytes_min
     if feed.connection is not None and engine.packet_bytes < least:

@@ -237,7 +237,7 @@ class StreamFeed:
         write_control_nb(shared, Shared.ASKED, 1)
         deadline_ns = time.monotonic_ns() + int(_GIVE_BACK_S * 1e9)
         while self._link() == Link.OPEN and time.monotonic_ns() < deadline_ns:
-            await asyncio.sleep(0.001)
+            await self._rest()
         write_control_nb(shared, Shared.LINK, np.int64(Link.CLOSED))
 
     # -- the session ------------------------------------------------------------------------------
