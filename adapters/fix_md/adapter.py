@@ -3,8 +3,12 @@
 from typing import NamedTuple
 
 from adapters.fix_md.normalise import LENGTH_BYTES, normalise_nb, normalise_own_nb
+from adapters.fix_md.session import FixSource
 from adapters.fix_md.spec import RECORD_BYTES
+from adapters.fix_md.stream import read_stream_nb
 from feedhandler.core.api import Venue, compile_venue
+from feedhandler.core.source import FeedSource
+from protocols.fix.message import Identity
 from protocols.glimpse.loader import SnapshotLoader
 from protocols.moldudp64.kernels import parse_packet_nb, request_nb
 from protocols.moldudp64.spec import SESSION_BYTES
@@ -21,7 +25,31 @@ class Adapter(NamedTuple):
     @staticmethod
     def venue() -> Venue:
         """Functions that the engine calls, compiled."""
-        return compile_venue(parse_packet_nb, normalise_nb, request_nb, normalise_own_nb)
+        return compile_venue(
+            parse_packet_nb, normalise_nb, request_nb, normalise_own_nb, read_stream_nb
+        )
+
+    @staticmethod
+    def fix_source(
+        sender_comp_id: str,
+        target_comp_id: str,
+        symbols: tuple[str, ...],
+        heartbeat_s: int,
+        instruments: int,
+        orders: int,
+        session: str,
+    ) -> FeedSource:
+        """Our side of a session of FIX market data, with memory for so many instruments and live
+        orders.
+        """
+        return FixSource(
+            Identity(sender_comp_id, target_comp_id),
+            symbols,
+            heartbeat_s,
+            instruments=instruments,
+            orders=orders,
+            session=session,
+        )
 
     @staticmethod
     def session_bytes(session: str) -> bytes:

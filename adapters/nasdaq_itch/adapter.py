@@ -3,7 +3,10 @@
 from typing import NamedTuple
 
 from adapters.nasdaq_itch.normalise import normalise_nb, normalise_own_nb
+from adapters.nasdaq_itch.source import SoupSource
+from adapters.nasdaq_itch.stream import read_stream_nb
 from feedhandler.core.api import Venue, compile_venue
+from feedhandler.core.source import FeedSource
 from protocols.binaryfile.kernels import LENGTH_BYTES
 from protocols.glimpse.loader import SnapshotLoader
 from protocols.itch50.spec import LENGTHS
@@ -24,7 +27,14 @@ class Adapter(NamedTuple):
     @staticmethod
     def venue() -> Venue:
         """Functions that the engine calls, compiled."""
-        return compile_venue(parse_packet_nb, normalise_nb, request_nb, normalise_own_nb)
+        return compile_venue(
+            parse_packet_nb, normalise_nb, request_nb, normalise_own_nb, read_stream_nb
+        )
+
+    @staticmethod
+    def soup_source(username: str, password: str, session: str) -> FeedSource:
+        """Our side of a feed over SoupBinTCP."""
+        return SoupSource(username, password, session)
 
     @staticmethod
     def session_bytes(session: str) -> bytes:

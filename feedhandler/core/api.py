@@ -45,6 +45,61 @@ class Packet(IntEnum):
     MALFORMED = 4
 
 
+class Reason(IntEnum):
+    """Why a connection ended."""
+
+    NONE = 0
+    ASKED = 1
+    CLOSED = 2
+    """The peer closed it."""
+    FAILED = 3
+    """By an error of the system, whose number is in words[StreamWord.ERROR]."""
+    ENDED = 4
+    """The session is over; nothing more will come."""
+    GARBAGE = 5
+    """Bytes that are no message of the protocol."""
+    TOO_LONG = 6
+    """A message that does not fit the memory for it."""
+    NUMBERS = 7
+    """The peer's numbers went back, or a message had none."""
+
+
+class StreamWord(IntEnum):
+    """Words of a stream that `read_stream` shares with the engine; the venue's own begin at
+    OWN_WORDS.
+    """
+
+    SEQ = 0
+    """Number of the next message for the engine."""
+    SIZE = 1
+    """PACKET, END: bytes in `out`."""
+    TOLD_AT = 2
+    TOLD_END = 3
+    FAULT = 4
+    """BROKEN: the Reason."""
+    HEARD = 5
+    """Whole messages of the peer so far, of any kind."""
+    GAPS = 6
+    DOUBT = 7
+    ERROR = 8
+    OUTCOME = 9
+    """What the last `read_stream` found, a Read."""
+
+
+class Read(IntEnum):
+    """What `read_stream` found."""
+
+    NEED = 0
+    """More bytes are needed. Only now may the bytes behind `at` be moved."""
+    PACKET = 1
+    """A packet is in `out`."""
+    TOLD = 2
+    """buf[words[TOLD_AT] : words[TOLD_END]] is for the control plane."""
+    END = 3
+    """As PACKET: the one that ends the session."""
+    BROKEN = 4
+
+
 class Venue(NamedTuple):
     """The compiled functions through which the engine understands one venue's bytes."""
 
@@ -52,6 +107,7 @@ class Venue(NamedTuple):
     normalise: Any
     write_request: Any
     normalise_own: Any
+    read_stream: Any
 
 
 class Sender(NamedTuple):
@@ -67,6 +123,9 @@ class Sender(NamedTuple):
 
 STATE_WORDS, OUT_WORDS = calls.STATE_WORDS, calls.OUT_WORDS
 """Lengths of `state` and `out`."""
+
+OWN_WORDS = 16
+"""Words of a stream that mean the same for every venue, see `StreamWord`; its own come behind."""
 
 _FAULT_LINE = re.compile(r"During: .* \((\d+)\)|^File \".*\", line (\d+):", re.MULTILINE)
 
@@ -97,6 +156,10 @@ buf[blocks[0]] to buf[blocks[count - 1]] are about an instrument i with owned[i 
 places among the blocks go to offsets[0], offsets[1] and so on, their rows to ticks[slots[0]] and so
 on. A message that names no instrument is about instrument 0."""
 
+READ_STREAM = types.int64(_BYTES, types.int64, types.int64, _I64S, _BYTES)
+"""(buf, at, stop, words, out) -> bytes of buf[at:stop], what a TCP connection brought, that are
+done with. words[StreamWord.OUTCOME] says what was found, a Read. A packet is written to out[10:],
+behind the session, which stands there already; it is one that `parse_packet` reads."""
 
 SEND_SIGNAL = types.int64(_SIGNALS, types.int64, types.int64, _I64_ROWS, _BYTE_ROWS, _BYTES)
 """(signals, index, symbol, words, texts, scratch) -> when the last of it had left, ns since the
@@ -121,15 +184,35 @@ class StageError(Exception):
     """
 
 
+@kernel
+def _read_nothing_nb(
+    buf: Any,  # noqa: ARG001
+    at: int,  # noqa: ARG001
+    stop: int,  # noqa: ARG001
+    words: Any,
+    out: Any,  # noqa: ARG001
+) -> int:
+    """No stream is ever read."""
+    words[StreamWord.OUTCOME] = Read.NEED
+    return 0
+
+
 def compile_venue(
-    parse_packet: Any, normalise: Any, write_request: Any, normalise_own: Any
+    parse_packet: Any,
+    normalise: Any,
+    write_request: Any,
+    normalise_own: Any,
+    read_stream: Any = None,
 ) -> Venue:
-    """The four functions of an adapter, compiled to their signatures."""
+    """The functions of an adapter, compiled to their signatures; without `read_stream` its feed
+    comes in datagrams only.
+    """
     return Venue(
         calls.compile_function(parse_packet, PARSE_PACKET),
         calls.compile_function(normalise, NORMALISE),
         calls.compile_function(write_request, WRITE_REQUEST),
         calls.compile_function(normalise_own, NORMALISE_OWN),
+        calls.compile_function(read_stream or _read_nothing_nb, READ_STREAM),
     )
 
 

@@ -62,6 +62,8 @@ class Count(IntEnum):
     STAGE_RESULTS_REFUSED = 87  # breakers, patterns
     SNAPSHOT_DROPPED = 89  # as SnapshotFault, from UNKNOWN_TYPE on
     SHARD_WAITS = 95
+    STREAM_BYTES = 96
+    STREAM_MESSAGES = 97
 
 
 class SnapshotFault(IntEnum):
@@ -76,7 +78,7 @@ class SnapshotFault(IntEnum):
     CAPACITY = 6
 
 
-COUNT_ROWS = Count.SHARD_WAITS + 1
+COUNT_ROWS = Count.STREAM_MESSAGES + 1
 
 
 class Histogram(IntEnum):

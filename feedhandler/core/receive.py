@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.api import Packet, Sender, Venue
+from feedhandler.core.api import Packet, Reason, Sender, StreamWord, Venue
 from feedhandler.core.atomics import load_acquire, spin_pause, store_release
 from feedhandler.core.book.queue import best_levels_nb
 from feedhandler.core.broadcast import broadcast_close_nb
@@ -70,6 +70,17 @@ from feedhandler.core.sequence import (
 from feedhandler.core.snapshot import MAX_JUMP, Snapshot, load_snapshot_nb
 from feedhandler.core.stages import drain_lanes_nb, has_ticks_nb
 from feedhandler.core.states import State
+from feedhandler.core.stream import (
+    Link,
+    Place,
+    Shared,
+    Stream,
+    fill_stream_nb,
+    has_stream_nb,
+    lose_link_nb,
+    no_stream,
+    read_packet_nb,
+)
 from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 
@@ -108,9 +119,10 @@ class Idle(IntEnum):
 @by_reference
 class Receiver(NamedTuple):
     """Sockets of a channel and the memory that they receive into; fd -1 where there is no such
-    line.
+    line. A feed over TCP comes in `stream` instead, as line A.
     """
 
+    stream: Stream
     fds: NDArray[np.int32]
     batch: DatagramBatch
     headers_at: int
@@ -125,9 +137,11 @@ class Receiver(NamedTuple):
     drained: NDArray[np.int64]
 
 
-def allocate_receiver(fds: tuple[int, int, int], session: bytes, slot_bytes: int) -> Receiver:
-    """Receiver for lines A, B and recovery; `session` as it stands in the packets, zeros to take
-    the first one seen.
+def allocate_receiver(
+    fds: tuple[int, int, int], session: bytes, slot_bytes: int, stream: Stream | None = None
+) -> Receiver:
+    """Receiver for lines A, B and recovery, or for a stream; `session` as it stands in the packets,
+    zeros to take the first one seen.
     """
     batch = allocate_batch(LINES * BATCH, slot_bytes)
     pollfds = zeros(LINES, POLLFD)
@@ -140,6 +154,7 @@ def allocate_receiver(fds: tuple[int, int, int], session: bytes, slot_bytes: int
     known = zeros(len(session), np.uint8)
     known[:] = np.frombuffer(session, np.uint8)
     return Receiver(
+        stream=stream or no_stream(),
         fds=np.array(fds, np.int32),
         batch=batch,
         headers_at=batch.headers.ctypes.data,
@@ -464,6 +479,55 @@ def receive_line_nb(shard: Shard, rx: Receiver, venue: Venue, line: int) -> int:
 
 
 @kernel
+def _receive_open_stream_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
+    """Read and sequence up to BATCH packets of the connection; how many."""
+    stream = rx.stream
+    now_ns = clock_ns(CLOCK_MONOTONIC)
+    if stream.places[Place.IS_IDLE]:
+        reason = fill_stream_nb(stream, clock_ns(CLOCK_REALTIME))
+        if reason != Reason.NONE:
+            lose_link_nb(stream, np.int64(reason))
+            return 0
+    count_nb(shard, Count.STREAM_BYTES, stream.places[Place.NEW_BYTES])
+    stream.places[Place.NEW_BYTES] = 0
+    heard = stream.words[StreamWord.HEARD]
+    gaps = stream.words[StreamWord.GAPS]
+    done = 0
+    while done < BATCH and stream.shared[Shared.LINK] == Link.OPEN:
+        size = read_packet_nb(stream, venue, now_ns)
+        if size == 0:
+            break
+        packet = shard.packet[0]
+        packet["line"] = 0
+        packet["ts_rx_ns"] = stream.places[Place.RX_NS]
+        packet["size"] = size
+        take_packet_nb(shard, rx, venue, stream.out, np.int64(0), now_ns)
+        done += 1
+    count_nb(shard, Count.STREAM_MESSAGES, stream.words[StreamWord.HEARD] - heard)
+    count_nb(shard, Count.GAPS, stream.words[StreamWord.GAPS] - gaps)
+    return done
+
+
+@outline_kernel
+def receive_stream_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
+    """A round with the feed's TCP connection; packets handled."""
+    stream = rx.stream
+    work = 0
+    fd = np.int64(-1)
+    if load_acquire(stream.shared, Shared.LINK) == Link.OPEN:
+        if load_acquire(stream.shared, Shared.ASKED):
+            lose_link_nb(stream, np.int64(Reason.ASKED))
+        else:
+            fd = stream.places[Place.FD]
+            work = _receive_open_stream_nb(shard, rx, venue)
+    # What to sleep on; a connection that was given back may be closed at once.
+    rx.pollfds[0]["fd"] = fd if stream.shared[Shared.LINK] == Link.OPEN else -1
+    suspect = shard.channel[0]["suspect"] or load_acquire(stream.shared, Shared.DOUBT) > 0
+    shard.counts[Count.BOOKS_SUSPECT, 0] = suspect
+    return work
+
+
+@kernel
 def beat_nb(shard: Shard, row: int) -> int:
     """Note that an agent makes a round; the time for timers, ns of CLOCK_MONOTONIC."""
     now_ns = clock_ns(CLOCK_MONOTONIC)
@@ -479,6 +543,8 @@ def poll_once_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
     for line in range(LINES):
         if rx.fds[line] >= 0:
             work += receive_line_nb(shard, rx, venue, line)
+    if has_stream_nb(rx.stream):
+        work += receive_stream_nb(shard, rx, venue)
     now_ns = beat_nb(shard, Count.RX_HEARTBEAT_NS)
     _follow_snapshot_nb(shard, rx, venue, now_ns)
     drained = drain_window_nb(shard, venue, now_ns)

@@ -30,8 +30,8 @@ from feedhandler.core.receive import (
 )
 from feedhandler.core.recording import record_nb
 from feedhandler.core.states import State
-from feedhandler.server.assemble import engine_count, prepare
-from feedhandler.server.config import ServerConfig
+from feedhandler.server.assemble import engine_count, make_source, prepare
+from feedhandler.server.config import Endpoint, ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.engines import Engines
 from feedhandler.server.errors import ExitCode, UserError, bind_error
@@ -42,6 +42,7 @@ from feedhandler.server.metrics import GcPauseMeter, MetricsPage
 from feedhandler.server.net import open_line, open_requester
 from feedhandler.server.ownership import own_counter_file
 from feedhandler.server.snapshots import SnapshotService, read_control_nb, write_control_nb
+from feedhandler.server.streams import StreamFeed
 from feedhandler.server.tables import (
     CONTROL_FIRST,
     OMS_ROWS,
@@ -113,6 +114,7 @@ class Server:
         prepared = prepare(config, tables)
         self._adapter = prepared.adapter
         self._sockets: list[socket.socket] = []
+        self._stream: StreamFeed | None = None
         self._engines = Engines(config.engine, prepared, self._open_feed())
         self._metrics = _OmsMetrics(self.counters)
         sources = [stage.name for stage in (*config.patterns, *config.breakers)]
@@ -149,6 +151,12 @@ class Server:
 
     def _open_feed(self) -> Receiver:
         feed, engine = self._config.feed, self._config.engine
+        session = self._adapter.session_bytes(feed.session)
+        if feed.connection is not None:
+            self._stream = self._make_stream(feed.connection)
+            return allocate_receiver(
+                (-1, -1, -1), session, engine.packet_bytes, self._stream.stream
+            )
         fds = [-1, -1, -1]
         for i, (name, line) in enumerate((("line_a", feed.line_a), ("line_b", feed.line_b))):
             if line is None:
@@ -168,17 +176,26 @@ class Server:
             sock = open_requester(feed.rerequest, feed.receive_buffer_bytes)
             self._sockets.append(sock)
             fds[2] = sock.fileno()
-        session = self._adapter.session_bytes(feed.session)
         return allocate_receiver((fds[0], fds[1], fds[2]), session, engine.packet_bytes)
+
+    def _make_stream(self, endpoint: Endpoint) -> StreamFeed:
+        feed, engine = self._config.feed, self._config.engine
+        source = make_source(self._config, self._adapter)
+        stream = StreamFeed(source, endpoint, engine.packet_bytes, feed.receive_buffer_bytes)
+        stream.on_connect = lambda: self._count_control(ControlCount.FEED_CONNECTS)
+        stream.on_loss = lambda: self._count_control(ControlCount.FEED_LOSSES)
+        return stream
+
+    def _count_control(self, row: ControlCount) -> None:
+        self.counters.values[CONTROL_FIRST + row, 0] += 1
 
     def _make_snapshots(self) -> SnapshotService | None:
         glimpse = self._config.feed.glimpse
         if glimpse is None:
             return None
-        row = CONTROL_FIRST + ControlCount.SNAPSHOT_FAILURES
 
         def on_failure() -> None:
-            self.counters.values[row, 0] += 1
+            self._count_control(ControlCount.SNAPSHOT_FAILURES)
 
         loader = self._adapter.snapshot_loader
         return SnapshotService(self._engines.sequencer, loader, glimpse, on_failure)
@@ -188,7 +205,7 @@ class Server:
         return symbol_text(int(row["symbol"]), instrument)
 
     def _on_http_reject(self, _reason: str) -> None:
-        self.counters.values[CONTROL_FIRST + ControlCount.HTTP_REJECTED, 0] += 1
+        self._count_control(ControlCount.HTTP_REJECTED)
 
     # -- health -----------------------------------------------------------------------------------
 
@@ -200,7 +217,8 @@ class Server:
 
     def _readyz(self) -> Response:
         counts = self._engines.sequencer.counts
-        ready = self._engines.is_ready() and not self._stop.is_set()
+        in_doubt = self._stream is not None and self._stream.books_in_doubt > 0
+        ready = self._engines.is_ready() and not in_doubt and not self._stop.is_set()
         parts = {
             "feed": State(int(counts[Count.STATE, 0])).name,
             "books_suspect": bool(self.counters.value("books_suspect")),
@@ -262,6 +280,8 @@ class Server:
         self._hiccup.start()
         self._gc.start()
         self._engines.start(self._oms.sender())
+        if self._stream is not None:
+            self._stream.start()
         self._log.info(
             "started",
             version=__version__,
@@ -309,6 +329,8 @@ class Server:
         started_ns = time.monotonic_ns()
         if self._snapshots is not None:
             await self._snapshots.stop()
+        if self._stream is not None:
+            await self._stream.stop()
         self._engines.stop()
         await asyncio.to_thread(self._engines.join)
         await self._oms.stop(self._config.drain_s)

@@ -31,6 +31,7 @@ from feedhandler.core.events import Kind
 from feedhandler.core.latency import HISTOGRAM_WORDS
 from feedhandler.core.lines import zeros
 from feedhandler.core.receive import PACKETS_A_ROUND, Idle
+from feedhandler.core.source import FeedSource
 from feedhandler.server.config import (
     BudgetConfig,
     EngineConfig,
@@ -44,6 +45,7 @@ from feedhandler.server.errors import ConfigError, OsLimitError
 from feedhandler.server.memory import reserve_memory
 from feedhandler.server.placing import check_placing
 from feedhandler.server.warmup import compiling_alone
+from protocols.moldudp64.spec import HEADER_BYTES
 
 ADAPTER_GROUP = "feedhandler.adapters"
 _NS_PER_US = 1_000
@@ -84,6 +86,7 @@ def prepare(config: ServerConfig, tables: Sequence[Tables] | None = None) -> Pre
     check_writable(config.report_file)
     adapter = find_adapter(config.feed.adapter)
     check_pool(config.engine, adapter.block_bytes_min)
+    check_source(config, adapter)
     check_placing(config.engine)
     sequencer, *shards = build_engines(config, tables)
     reserve_memory([sequencer, *shards])
@@ -108,6 +111,44 @@ def check_pool(engine: EngineConfig, block_bytes_min: int) -> None:
             f" the first is worked on; set ticks = {1 << (needed - 1).bit_length()},"
             " or lower packet_bytes"
         )
+
+
+def check_source(config: ServerConfig, adapter: Any) -> None:
+    """ConfigError when the adapter does not read what the feed comes in, or its packets would not
+    fit.
+    """
+    feed, engine = config.feed, config.engine
+    for name, reader in (("soup", "nasdaq_itch"), ("fix", "fix_md")):
+        if getattr(feed, name) is not None and not hasattr(adapter, f"{name}_source"):
+            raise ConfigError(
+                f"feed.{name}: the adapter {feed.adapter!r} does not read such a feed; set"
+                f" adapter = {reader!r} in [feed]"
+            )
+    least = HEADER_BYTES + adapter.block_bytes_min
+    if feed.connection is not None and engine.packet_bytes < least:
+        raise ConfigError(
+            f"engine: packet_bytes = {engine.packet_bytes} holds no message; set {least} or more"
+        )
+
+
+def make_source(config: ServerConfig, adapter: Any) -> FeedSource:
+    """Our side of a feed over TCP."""
+    feed, engine = config.feed, config.engine
+    if feed.soup is not None:
+        soup: FeedSource = adapter.soup_source(feed.soup.username, feed.soup.password, feed.session)
+        return soup
+    if feed.fix is None:
+        raise ValueError("the feed comes in datagrams")
+    session: FeedSource = adapter.fix_source(
+        feed.fix.sender_comp_id,
+        feed.fix.target_comp_id,
+        feed.fix.symbols,
+        feed.fix.heartbeat_s,
+        engine.instruments,
+        engine.orders,
+        feed.session,
+    )
+    return session
 
 
 def find_adapter(name: str) -> Any:

@@ -71,11 +71,43 @@ class GlimpseConfig(Endpoint, frozen=True):
     timeout_s: Positive = 10
 
 
-class FeedConfig(_Table, frozen=True):
-    """One feed: its venue, lines, and what helps after a loss."""
+class SoupConfig(Endpoint, frozen=True):
+    """A feed over SoupBinTCP, whose login has 6 characters for a name and 10 for a password."""
 
-    line_a: LineConfig
+    username: Annotated[str, Meta(max_length=6, pattern="^[0-9A-Za-z]*$")] = ""
+    password: Annotated[str, Meta(max_length=10, pattern="^[0-9A-Za-z]*$")] = ""
+
+
+_FixText = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[!-~]+$")]
+
+
+class FixConfig(Endpoint, frozen=True, kw_only=True):
+    """A feed of FIX 4.4 market data: whose session it is, and what is subscribed to."""
+
+    sender_comp_id: _FixText
+    target_comp_id: _FixText
+    symbols: Annotated[tuple[_FixText, ...], Meta(min_length=1)] = ("*",)
+    heartbeat_s: Annotated[int, Meta(ge=1, le=3_600)] = 10
+
+    def __post_init__(self) -> None:
+        """Refuse what no exchange could make sense of."""
+        super().__post_init__()
+        name, count = Counter(self.symbols).most_common(1)[0]
+        if count > 1:
+            raise ValueError(f"symbols: {name!r} is named {count} times; name it once")
+        if "*" in self.symbols and len(self.symbols) > 1:
+            raise ValueError("symbols: '*' means all of them; name nothing besides")
+
+
+class FeedConfig(_Table, frozen=True):
+    """One feed: its venue, where it comes from (lines, or one TCP connection), and what helps after
+    a loss.
+    """
+
+    line_a: LineConfig | None = None
     line_b: LineConfig | None = None
+    soup: SoupConfig | None = None
+    fix: FixConfig | None = None
     name: str = "itch"
     adapter: str = "nasdaq_itch"
     session: Annotated[str, Meta(max_length=10, pattern="^[ -~]*$")] = ""
@@ -89,6 +121,26 @@ class FeedConfig(_Table, frozen=True):
     snapshot_above: Positive = 50_000
     stale_after_ms: Positive = 1_500
     receive_buffer_bytes: Annotated[int, Meta(ge=1, le=(1 << 30) - 1)] = 67_108_864
+
+    def __post_init__(self) -> None:
+        """Refuse a feed from nowhere, or from two places."""
+        given = [name for name in ("line_a", "soup", "fix") if getattr(self, name) is not None]
+        if not given:
+            raise ValueError("no source; add [feed.line_a], [feed.soup] or [feed.fix]")
+        if len(given) > 1:
+            both = " and ".join(f"[feed.{name}]" for name in given)
+            raise ValueError(f"{both}: a feed comes from one of them; remove the other")
+        if self.line_a is None:
+            for name in ("line_b", "rerequest", "glimpse"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{name}: only a feed with [feed.line_a] has one; remove [feed.{name}]"
+                    )
+
+    @property
+    def connection(self) -> Endpoint | None:
+        """Where to connect to, of a feed over TCP."""
+        return self.soup or self.fix
 
 
 class EngineConfig(_Table, frozen=True):

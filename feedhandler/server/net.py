@@ -1,6 +1,4 @@
-"""UDP sockets as the engine wants them: kernel timestamps, a large receive buffer, multicast
-joined.
-"""
+"""Sockets as the engine wants them: kernel timestamps, a large receive buffer, multicast joined."""
 
 import errno
 import ipaddress
@@ -62,6 +60,11 @@ def open_requester(endpoint: Endpoint, buffer_bytes: int) -> socket.socket:
 def _prepare(sock: socket.socket, buffer_bytes: int) -> int:
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    return set_receive_buffer(sock, buffer_bytes)
+
+
+def set_receive_buffer(sock: socket.socket, buffer_bytes: int) -> int:
+    """Ask for a receive buffer; the bytes that were granted."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, buffer_bytes)
     except OSError as error:

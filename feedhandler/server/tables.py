@@ -36,6 +36,8 @@ class ControlCount(IntEnum):
     FIX_REJECTS = 10
     FIX_GARBLED = 11
     EXECUTION_REPORTS = 12
+    FEED_CONNECTS = 13
+    FEED_LOSSES = 14
 
 
 class ControlHistogram(IntEnum):
@@ -90,6 +92,12 @@ _PLAIN: dict[Count, tuple[str, str, str]] = {
     Count.GAPS_UNRECOVERED: ("gap_unrecovered", "", "Gaps that nothing could fill"),
     Count.REQUESTS: ("rerequests_sent", "", "Re-requests sent"),
     Count.SNAPSHOTS: ("snapshots_loaded", "", "Snapshots loaded into the books"),
+    Count.STREAM_BYTES: ("stream_received", "bytes", "Bytes of a feed over TCP"),
+    Count.STREAM_MESSAGES: (
+        "stream_messages",
+        "",
+        "Messages of a feed over TCP, those of the session itself included",
+    ),
 }
 
 _GAUGES: dict[Count, tuple[str, str, str]] = {
@@ -155,6 +163,8 @@ _CONTROL: dict[ControlCount, tuple[str, str]] = {
     ControlCount.FIX_REJECTS: ("fix_rejects", "Rejects sent or received"),
     ControlCount.FIX_GARBLED: ("fix_garbled", "Runs of bytes of a session that are no message"),
     ControlCount.EXECUTION_REPORTS: ("execution_reports", "ExecutionReports received"),
+    ControlCount.FEED_CONNECTS: ("feed_connects", "Logins to a feed over TCP that were accepted"),
+    ControlCount.FEED_LOSSES: ("feed_losses", "Connections of a feed over TCP that were lost"),
 }
 
 

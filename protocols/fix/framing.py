@@ -65,6 +65,12 @@ class Framer:
             self._start = 0
         self._buffer += data
 
+    def take_unread(self) -> bytes:
+        """What is behind the last frame, for another reader; nothing is buffered then."""
+        unread = bytes(self._buffer[self._start :])
+        self.clear()
+        return unread
+
     def clear(self) -> None:
         """Forget what is buffered (a new connection); the counters stay."""
         self._buffer.clear()

@@ -319,6 +319,10 @@ class Client(_Session):
             self._received_at_ns = now_ns
         return data
 
+    def heard(self, now_ns: int) -> None:
+        """The caller read whole packets of the server himself (`hand_over`), the last one then."""
+        self._received_at_ns = max(self._received_at_ns, now_ns)
+
     def _handle_packet(self, packet: bytes) -> None:
         packet_type, payload = packet[0], packet[spec.TYPE_BYTES :]
         if packet_type == spec.DEBUG:

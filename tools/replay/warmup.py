@@ -81,6 +81,7 @@ def format_steps() -> list[tuple[str, Callable[[], None]]]:
 
     def fix() -> None:
         FIX_MD.venue()
+        FIX_MD.fix_source("A", "B", ("*",), 1, 1, 1, "").disconnected()
         reading = allocate_reading(_FIX_BODY_BYTES)
         words = np.zeros(2, np.int64)
         read_headers_nb(buf, reading.decoder, 0, SESSION_VIEW.table(), words, words)
