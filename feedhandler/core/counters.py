@@ -205,9 +205,12 @@ class CounterFile:
             raise KeyError(f"{self.path}: no counter or histogram {name}({shown})") from None
 
     def value(self, name: str, /, **labels: str) -> int:
-        """Present value of a counter or gauge, all parts together."""
-        row = self.row(name, **labels)
-        return _together([int(part.values[row, 0]) for part in self.parts], self.counter_specs[row])
+        """Present value of a counter or gauge, all parts together; and of all rows together that
+        have these labels and others, where there is none with these alone.
+        """
+        rows = self._rows_with(name, labels)
+        values = [int(part.values[row, 0]) for row in rows for part in self.parts]
+        return _together(values, self.counter_specs[rows[0]])
 
     def totals(self) -> NDArray[np.int64]:
         """Present value of every counter and gauge, all parts together: i64[counters]."""
@@ -220,10 +223,23 @@ class CounterFile:
         return totals
 
     def histogram(self, name: str, /, **labels: str) -> Histogram:
-        """A histogram: the live row of a file of one part, else a copy of all parts together."""
-        row = self.row(name, **labels)
-        found: Histogram = self.histograms[row]
-        return found if len(self.parts) == 1 else merged([p.histograms[row] for p in self.parts])
+        """A histogram: the live row of a file of one part, else a copy of all parts together; and
+        of all rows together as `value` has it.
+        """
+        rows = self._rows_with(name, labels)
+        found = [part.histograms[row] for row in rows for part in self.parts]
+        return found[0] if len(found) == 1 else merged(found)
+
+    def _rows_with(self, name: str, labels: Mapping[str, str]) -> list[int]:
+        """The row of these labels, or those that have others besides; KeyError if none."""
+        wanted = frozenset(labels.items())
+        if (name, wanted) not in self._rows:
+            found = [
+                row for (each, has), row in self._rows.items() if each == name and wanted <= has
+            ]
+            if found:
+                return found
+        return [self.row(name, **labels)]
 
     def histogram_totals(self) -> NDArray[np.int64]:
         """A copy of every histogram, all parts together: i64[histograms, HISTOGRAM_WORDS]."""

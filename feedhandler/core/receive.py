@@ -412,7 +412,8 @@ def advance_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
     elif step == Step.GIVE_UP:
         skip_hole_nb(shard, rx)
     state = channel["state"]
-    is_good = (state == State.LIVE or state == State.ENDED) and not channel["suspect"]
+    is_sound = not channel["suspect"] and load_acquire(rx.stream.shared, Shared.DOUBT) == 0
+    is_good = (state == State.LIVE or state == State.ENDED) and is_sound
     show_feed_nb(shard.quotes, shard.settings[Setting.FEED], np.int64(is_good))
     shard.counts[Count.STATE, 0] = state
     shard.counts[Count.GAP_OPEN, 0] = channel["next_seq"] < channel["highest_seq"]

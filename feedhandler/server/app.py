@@ -5,50 +5,44 @@ drain.
 import asyncio
 import os
 import signal
-import socket
 import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import structlog
 import uvloop
 from msgspec import structs
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from feedhandler import __version__
-from feedhandler.core.book.views import books_digest
 from feedhandler.core.counters import CounterFile, default_counter_path
-from feedhandler.core.counts import COUNT_ROWS, HISTOGRAM_ROWS, Count, Histogram
+from feedhandler.core.counts import COUNT_ROWS, HISTOGRAM_ROWS
 from feedhandler.core.engine import Control, Watch
-from feedhandler.core.events import symbol_text
+from feedhandler.core.events import FEED_SHIFT
 from feedhandler.core.latency import summary
-from feedhandler.core.receive import (
-    Receiver,
-    allocate_receiver,
-)
 from feedhandler.core.recording import record_nb
 from feedhandler.core.states import State
-from feedhandler.server.assemble import engine_count, make_source, prepare
-from feedhandler.server.config import Endpoint, ServerConfig
+from feedhandler.server.assemble import configs_by_feed, engine_count, prepare
+from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
-from feedhandler.server.engines import Engines
 from feedhandler.server.errors import ExitCode, UserError, bind_error
+from feedhandler.server.feeds import Feed, totals_of_feed
 from feedhandler.server.hiccup import HiccupMeter
 from feedhandler.server.http import Handler, HttpServer, Response
 from feedhandler.server.logs import configure_logging
 from feedhandler.server.metrics import GcPauseMeter, MetricsPage
-from feedhandler.server.net import open_line, open_requester
 from feedhandler.server.ownership import own_counter_file
-from feedhandler.server.snapshots import SnapshotService, read_control_nb, write_control_nb
-from feedhandler.server.streams import StreamFeed
+from feedhandler.server.quotes import QuotePage
+from feedhandler.server.snapshots import read_control_nb, write_control_nb
 from feedhandler.server.tables import (
     CONTROL_FIRST,
     OMS_ROWS,
     ControlCount,
     ControlHistogram,
     counter_specs,
+    feed_first_row,
+    feed_tables,
     histogram_specs,
 )
 from feedhandler.server.warmup import warm_up
@@ -102,35 +96,40 @@ class Server:
                 config.feed.name,
                 [breaker.name for breaker in config.breakers],
                 [pattern.name for pattern in config.patterns],
+                [feed.name for feed in config.feeds],
             ),
-            histogram_specs(),
+            histogram_specs([config.feed.name, *(feed.name for feed in config.feeds)]),
             start_time_ns=time.time_ns(),
             parts=engine_count(config.engine),
         )
-        tables = [
-            (part.values[:COUNT_ROWS], part.histograms[:HISTOGRAM_ROWS])
-            for part in self.counters.parts
+        configs = configs_by_feed(config)
+        self._tables = [
+            [feed_tables(part, number) for part in self.counters.parts]
+            for number in range(len(configs))
         ]
-        prepared = prepare(config, tables)
-        self._adapter = prepared.adapter
-        self._sockets: list[socket.socket] = []
-        self._stream: StreamFeed | None = None
-        self._engines = Engines(config.engine, prepared, self._open_feed())
+        self._feeds: list[Feed] = []
+        for number, prepared in enumerate(prepare(config, self._tables)):
+            signal_fd = self._feeds[0].engines.signal_fd if self._feeds else None
+            self._feeds.append(
+                Feed(number, configs[number], prepared, self._count_control, signal_fd)
+            )
+        self._engines = self._feeds[0].engines
         self._metrics = _OmsMetrics(self.counters)
         sources = [stage.name for stage in (*config.patterns, *config.breakers)]
         oms = config.oms
-        if self._engines.is_sharded:
+        rings = [shard.signals for feed in self._feeds for shard in feed.engines.shards]
+        if len(rings) > 1:
             # An outlet has room for one thread that sends.
             oms = structs.replace(oms, send_from="loop")
         self._oms = OmsServer(
             oms,
             self._symbol_of,
             sources,
-            [shard.signals for shard in self._engines.shards],
+            rings,
             self._engines.signal_fd,
             self._metrics,
         )
-        self._snapshots = self._make_snapshots()
+        self._quotes = QuotePage(self._engines.sequencer.quotes, [f.name for f in self._feeds])
         self._page = MetricsPage(self.counters)
         self._book_turn = asyncio.Lock()
         routes: dict[str, Handler] = {
@@ -138,6 +137,7 @@ class Server:
             "/livez": self._livez,
             "/readyz": self._readyz,
             "/book": self._book,
+            "/bbo": lambda: (200, _JSON, self._quotes.render()),
         }
         self._http = HttpServer(
             config.metrics.address, config.metrics.port, routes, self._on_http_reject
@@ -149,60 +149,13 @@ class Server:
 
     # -- parts ------------------------------------------------------------------------------------
 
-    def _open_feed(self) -> Receiver:
-        feed, engine = self._config.feed, self._config.engine
-        session = self._adapter.session_bytes(feed.session)
-        if feed.connection is not None:
-            self._stream = self._make_stream(feed.connection)
-            return allocate_receiver(
-                (-1, -1, -1), session, engine.packet_bytes, self._stream.stream
-            )
-        fds = [-1, -1, -1]
-        for i, (name, line) in enumerate((("line_a", feed.line_a), ("line_b", feed.line_b))):
-            if line is None:
-                continue
-            sock, granted_bytes = open_line(line, feed.receive_buffer_bytes, name)
-            self._sockets.append(sock)
-            fds[i] = sock.fileno()
-            self._log.info(
-                "line_open",
-                line=name,
-                address=line.address,
-                port=line.port,
-                receive_buffer_bytes=granted_bytes,
-                asked_bytes=feed.receive_buffer_bytes,
-            )
-        if feed.rerequest is not None:
-            sock = open_requester(feed.rerequest, feed.receive_buffer_bytes)
-            self._sockets.append(sock)
-            fds[2] = sock.fileno()
-        return allocate_receiver((fds[0], fds[1], fds[2]), session, engine.packet_bytes)
-
-    def _make_stream(self, endpoint: Endpoint) -> StreamFeed:
-        feed, engine = self._config.feed, self._config.engine
-        source = make_source(self._config, self._adapter)
-        stream = StreamFeed(source, endpoint, engine.packet_bytes, feed.receive_buffer_bytes)
-        stream.on_connect = lambda: self._count_control(ControlCount.FEED_CONNECTS)
-        stream.on_loss = lambda: self._count_control(ControlCount.FEED_LOSSES)
-        return stream
-
     def _count_control(self, row: ControlCount) -> None:
         self.counters.values[CONTROL_FIRST + row, 0] += 1
 
-    def _make_snapshots(self) -> SnapshotService | None:
-        glimpse = self._config.feed.glimpse
-        if glimpse is None:
-            return None
-
-        def on_failure() -> None:
-            self._count_control(ControlCount.SNAPSHOT_FAILURES)
-
-        loader = self._adapter.snapshot_loader
-        return SnapshotService(self._engines.sequencer, loader, glimpse, on_failure)
-
     def _symbol_of(self, instrument: int) -> str:
-        row = self._engines.owner_of(instrument).instruments[instrument]
-        return symbol_text(int(row["symbol"]), instrument)
+        """Name of an instrument as a signal has it, its feed's number above its own."""
+        feed = self._feeds[instrument >> FEED_SHIFT]
+        return feed.symbol_of(instrument & ((1 << FEED_SHIFT) - 1))
 
     def _on_http_reject(self, _reason: str) -> None:
         self._count_control(ControlCount.HTTP_REJECTED)
@@ -210,21 +163,29 @@ class Server:
     # -- health -----------------------------------------------------------------------------------
 
     def _livez(self) -> Response:
-        ages = self._engines.ages_ns()
-        alive = self._engines.broken is None and all(age < _LIVE_WITHIN_NS for age in ages.values())
+        ages: dict[str, int] = {}
+        for feed in self._feeds:
+            prefix = f"{feed.name} " if len(self._feeds) > 1 else ""
+            ages |= {prefix + name: age for name, age in feed.engines.ages_ns().items()}
+        alive = self._broken is None and all(age < _LIVE_WITHIN_NS for age in ages.values())
         body = msgspec.json.encode({"alive": alive, "agent_age_ns": ages})
         return (200 if alive else 503, _JSON, body)
 
     def _readyz(self) -> Response:
-        counts = self._engines.sequencer.counts
-        in_doubt = self._stream is not None and self._stream.books_in_doubt > 0
-        ready = self._engines.is_ready() and not in_doubt and not self._stop.is_set()
+        ready = all(feed.is_ready() for feed in self._feeds) and not self._stop.is_set()
+        states = {feed.name: feed.state.name for feed in self._feeds}
         parts = {
-            "feed": State(int(counts[Count.STATE, 0])).name,
+            "feed": self._feeds[0].state.name,
+            **({"feeds": states} if len(states) > 1 else {}),
             "books_suspect": bool(self.counters.value("books_suspect")),
             "oms_sessions": {item.target_comp_id: item.state for item in self._oms.statuses()},
         }
         return (200 if ready else 503, _JSON, msgspec.json.encode({"ready": ready, **parts}))
+
+    @property
+    def _broken(self) -> BaseException | None:
+        """What ended a thread of any feed before its time."""
+        return next((f.engines.broken for f in self._feeds if f.engines.broken is not None), None)
 
     async def _book(self) -> Response:
         """Top of the busiest instrument's book (or of the configured one), as the receiving thread
@@ -275,13 +236,11 @@ class Server:
             raise bind_error(error, "oms", oms.address, oms.port) from None
         self._engines.shards[0].signal_count[0] = self._oms.last_signal_id
         await self._http.start()
-        if self._snapshots is not None:
-            loop.add_reader(self._engines.control_fd, self._on_control)
         self._hiccup.start()
         self._gc.start()
-        self._engines.start(self._oms.sender())
-        if self._stream is not None:
-            self._stream.start()
+        sender = self._oms.sender()
+        for feed in self._feeds:
+            feed.start(sender)
         self._log.info(
             "started",
             version=__version__,
@@ -300,77 +259,63 @@ class Server:
         """SIGHUP asks many a daemon to read its configuration again; here it must not end one."""
         self._log.warning("reload_refused", remedy="restart to read the configuration again")
 
-    def _on_control(self) -> None:
-        os.eventfd_read(self._engines.control_fd)
-        if self._snapshots is not None:
-            self._snapshots.on_wanted()
-
     async def _watch(self) -> None:
-        """Log the channel's state whenever a look at it finds another one: what comes and goes
+        """Log each channel's state whenever a look at it finds another one: what comes and goes
         between two looks is in the counters only.
         """
-        last = -1
         while True:
-            counts = self._engines.sequencer.counts
-            state = int(counts[Count.STATE, 0])
-            if state != last:
-                self._log.info(
-                    "channel_state",
-                    channel=self._config.feed.name,
-                    state=State(state).name,
-                    next_seq=int(counts[Count.NEXT_SEQ, 0]),
-                )
-                last = state
+            for feed in self._feeds:
+                feed.log_state()
             await asyncio.sleep(_WATCH_S)
 
     async def _drain(self) -> int:
         """Stop receiving, finish every tick, hand every signal over, log out; then report."""
         self._log.info("draining")
         started_ns = time.monotonic_ns()
-        if self._snapshots is not None:
-            await self._snapshots.stop()
-        if self._stream is not None:
-            await self._stream.stop()
-        self._engines.stop()
-        await asyncio.to_thread(self._engines.join)
+        await asyncio.gather(*(feed.stop() for feed in self._feeds))
         await self._oms.stop(self._config.drain_s)
         await self._http.stop()
         self._hiccup.stop()
         self._gc.stop()
-        for sock in self._sockets:
-            sock.close()
+        for feed in self._feeds:
+            feed.close()
         self._write_report()
         took_ms = (time.monotonic_ns() - started_ns) // 1_000_000
         self._log.info("stopped", drain_ms=took_ms)
-        if self._engines.broken is not None:
-            raise self._engines.broken
+        if self._broken is not None:
+            raise self._broken
         return ExitCode.OK
 
     def report(self) -> dict[str, Any]:
         """What the server has done, for whoever compares it with the truth. After its end."""
         totals = self.counters.totals()
-        counts = {row.name.lower(): int(totals[row]) for row in Count}
         histograms = self.counters.histogram_totals()
-        shards = self._engines.shards
-        types = np.sum([shard.types for shard in shards], axis=0)
-        return {
-            "counts": counts,
-            "types": {chr(code): int(types[code]) for code in types.nonzero()[0]},
-            "shard_messages": [int(shard.types.sum()) for shard in shards],
+        feeds = [
+            feed.report(self._counts_of(feed.number), totals_of_feed(self._tables[feed.number]))
+            for feed in self._feeds
+        ]
+        report = {
+            **feeds[0],
             "signals_published": self._oms.published_count,
             "last_signal_id": self._oms.last_signal_id,
             "oms": self._metrics.counts,
             "control": {row.name.lower(): int(totals[CONTROL_FIRST + row]) for row in ControlCount},
-            "latency_ns": summary(histograms[Histogram.LATENCY]),
-            "signal_ready_ns": summary(histograms[Histogram.SIGNAL_READY]),
             "signal_latency_ns": summary(
                 histograms[HISTOGRAM_ROWS + ControlHistogram.WIRE_TO_SIGNAL]
             ),
             "hiccup_ns": summary(histograms[HISTOGRAM_ROWS + ControlHistogram.HICCUP]),
             "gc_pause_ns": summary(histograms[HISTOGRAM_ROWS + ControlHistogram.GC_PAUSE]),
-            "orders_live": counts["orders_live"],
-            "books_digest": books_digest(*(shard.book for shard in shards)),
         }
+        if len(feeds) > 1:
+            names = [feed.name for feed in self._feeds]
+            report["feeds"] = dict(zip(names, feeds, strict=True))
+            report["quotes"] = self._quotes.differences()
+        return report
+
+    def _counts_of(self, number: int) -> list[int]:
+        """Counters of one feed, its engines together."""
+        first = feed_first_row(number)
+        return [int(value) for value in self.counters.totals()[first : first + COUNT_ROWS]]
 
     def _write_report(self) -> None:
         if not self._config.report_file:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from feedhandler.core.analytics import Rule
@@ -30,6 +31,7 @@ from feedhandler.core.engine import (
 from feedhandler.core.events import Kind
 from feedhandler.core.latency import HISTOGRAM_WORDS
 from feedhandler.core.lines import zeros
+from feedhandler.core.quotes import allocate_quotes
 from feedhandler.core.receive import PACKETS_A_ROUND, Idle
 from feedhandler.core.source import FeedSource
 from feedhandler.server.config import (
@@ -79,23 +81,44 @@ class Stages(NamedTuple):
     sender: Sender
 
 
-def prepare(config: ServerConfig, tables: Sequence[Tables] | None = None) -> Prepared:
+def configs_by_feed(config: ServerConfig) -> list[ServerConfig]:
+    """The configuration for each feed: as if it were the only one."""
+    return [structs.replace(config, feed=feed, feeds=()) for feed in (config.feed, *config.feeds)]
+
+
+def prepare(
+    config: ServerConfig, tables: Sequence[Sequence[Tables]] | None = None
+) -> list[Prepared]:
     """What `serve` needs before it opens anything, and what `check-config` makes to find faults:
-    both fail here in the same words. `tables` are those of the counter file, for each engine.
+    both fail here in the same words. An entry for each feed; `tables` are those of the counter
+    file, for each feed and engine.
     """
     check_writable(config.report_file)
-    adapter = find_adapter(config.feed.adapter)
-    check_pool(config.engine, adapter.block_bytes_min)
-    check_source(config, adapter)
     check_placing(config.engine)
-    sequencer, *shards = build_engines(config, tables)
-    reserve_memory([sequencer, *shards])
-    shards = shards or [sequencer]
+    configs = configs_by_feed(config)
+    quotes = allocate_quotes(config.engine.instruments, len(configs) if config.feeds else 0)
+    engines: list[list[Shard]] = []
+    adapters = []
+    for number, each in enumerate(configs):
+        adapter = find_adapter(each.feed.adapter)
+        check_pool(each.engine, adapter.block_bytes_min)
+        check_source(each, adapter)
+        made = build_engines(each, tables[number] if tables else None)
+        for shard in made:
+            shard.settings[Setting.FEED] = number
+        engines.append([shard._replace(quotes=quotes) for shard in made])
+        adapters.append(adapter)
+    reserve_memory([shard for made in engines for shard in made])
     with compiling_alone():
-        stages = build_stages(shards[0], config.breakers, config.patterns)
-        for shard in shards[1:]:
-            copy_params(shards[0], shard)
-        return Prepared(sequencer, tuple(shards), stages, adapter, adapter.venue())
+        # Books of an engine are those of its shards, or its own.
+        shards = [made[1:] or made for made in engines]
+        stages = build_stages(shards[0][0], config.breakers, config.patterns)
+        for shard in (shard for made in shards for shard in made):
+            copy_params(shards[0][0], shard)
+        return [
+            Prepared(made[0], tuple(own), stages, adapter, adapter.venue())
+            for made, own, adapter in zip(engines, shards, adapters, strict=True)
+        ]
 
 
 def check_pool(engine: EngineConfig, block_bytes_min: int) -> None:

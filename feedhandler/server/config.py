@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from feedhandler.core.counts import FUNCTIONS_MAX
-from feedhandler.core.limits import SHARDS_MAX
+from feedhandler.core.limits import FEEDS_MAX, SHARDS_MAX
 from oms_out.config import OmsConfig, check_ipv4
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -239,6 +239,7 @@ class ServerConfig(_Table, frozen=True):
 
     feed: FeedConfig
     oms: OmsConfig
+    feeds: Annotated[tuple[FeedConfig, ...], Meta(max_length=FEEDS_MAX - 1)] = ()
     engine: EngineConfig = EngineConfig()
     budgets: BudgetConfig = BudgetConfig()
     priority: PriorityConfig = PriorityConfig()
@@ -251,8 +252,12 @@ class ServerConfig(_Table, frozen=True):
     drain_s: Positive = 4
 
     def __post_init__(self) -> None:
-        """Refuse a name that two functions share: counters and signals carry it."""
-        for title, stages in (("breakers", self.breakers), ("patterns", self.patterns)):
+        """Refuse a name that two feeds or functions share: counters and signals carry it."""
+        for title, stages in (
+            ("feeds", (self.feed, *self.feeds)),
+            ("breakers", self.breakers),
+            ("patterns", self.patterns),
+        ):
             name, count = max(
                 Counter(stage.name for stage in stages).items(),
                 key=lambda item: item[1],

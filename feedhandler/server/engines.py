@@ -45,11 +45,15 @@ Duty = tuple[str, Callable[[], Any]]
 class Engines:
     """`sequencer` has the channel, and of one shard all else; `shards` have the books."""
 
-    def __init__(self, config: EngineConfig, prepared: Prepared, rx: Receiver) -> None:
-        """`rx` has the sockets of the feed; an eventfd for each purpose is opened."""
+    def __init__(
+        self, config: EngineConfig, prepared: Prepared, rx: Receiver, signal_fd: int | None = None
+    ) -> None:
+        """`rx` has the sockets of the feed; an eventfd for each purpose is opened, but for signals
+        where `signal_fd` is given.
+        """
         self.sequencer = prepared.sequencer
         self.shards = prepared.shards
-        self.signal_fd = os.eventfd(0, os.EFD_NONBLOCK)
+        self.signal_fd = os.eventfd(0, os.EFD_NONBLOCK) if signal_fd is None else signal_fd
         self.control_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self._config = config
         self._prepared = prepared

@@ -4,8 +4,13 @@
 
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import TypeVar
 
-from feedhandler.core.counters import CounterSpec, HistogramSpec
+import numpy as np
+from msgspec import structs
+from numpy.typing import NDArray
+
+from feedhandler.core.counters import CounterSpec, HistogramSpec, Part
 from feedhandler.core.counts import (
     COUNT_ROWS,
     FUNCTIONS_MAX,
@@ -219,9 +224,52 @@ _BY_PART: tuple[tuple[str, str, str, dict[int, str]], ...] = (
 
 
 def counter_specs(
+    channel: str, breakers: Sequence[str], patterns: Sequence[str], others: Sequence[str] = ()
+) -> list[CounterSpec]:
+    """Specification of every counter row: those of the first feed's engines, the control plane's,
+    and those of the other feeds. Where there are `others`, each row of an engine has the name of
+    its feed for a label.
+    """
+    specs = _specs_of_feed(channel, breakers, patterns)
+    if not others:
+        return specs
+    first = [_of_channel(spec, channel) for spec in specs[:COUNT_ROWS]]
+    for other in others:
+        rows = _specs_of_feed(other, breakers, patterns)[:COUNT_ROWS]
+        specs += [_of_channel(spec, other) for spec in rows]
+    return first + specs[COUNT_ROWS:]
+
+
+Spec = TypeVar("Spec", CounterSpec, HistogramSpec)
+
+
+def _of_channel(spec: Spec, channel: str) -> Spec:
+    """The same row with the feed's name among its labels."""
+    if any(key == "channel" for key, _ in spec.labels):
+        return spec
+    return structs.replace(spec, labels=(*spec.labels, ("channel", channel)))
+
+
+def feed_first_row(feed: int) -> int:
+    """Where the counters of feed number `feed` begin."""
+    return COUNT_ROWS + len(ControlCount) + (feed - 1) * COUNT_ROWS if feed else 0
+
+
+def feed_tables(part: Part, feed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Counters and histograms of one engine of feed number `feed` in a part of the file."""
+    first, first_histogram = feed_first_row(feed), 0
+    if feed > 0:
+        first_histogram = HISTOGRAM_ROWS + len(ControlHistogram) + (feed - 1) * HISTOGRAM_ROWS
+    return (
+        part.values[first : first + COUNT_ROWS],
+        part.histograms[first_histogram : first_histogram + HISTOGRAM_ROWS],
+    )
+
+
+def _specs_of_feed(
     channel: str, breakers: Sequence[str], patterns: Sequence[str]
 ) -> list[CounterSpec]:
-    """Specification of every counter row, the shard's first."""
+    """Rows of one feed's engines, then those of the control plane."""
     at_channel = (("channel", channel),)
     specs: dict[int, CounterSpec] = {}
 
@@ -279,8 +327,19 @@ def counter_specs(
     return [specs[row] for row in range(COUNT_ROWS + len(ControlCount))]
 
 
-def histogram_specs() -> list[HistogramSpec]:
-    """Specification of every histogram row."""
+def histogram_specs(channels: Sequence[str] = ()) -> list[HistogramSpec]:
+    """Specification of every histogram row; of several feeds, whose names are `channels`, as the
+    counters.
+    """
+    specs = _histograms_of_feed()
+    for number, channel in enumerate(channels if len(channels) > 1 else ()):
+        rows = [_of_channel(spec, channel) for spec in _histograms_of_feed()[:HISTOGRAM_ROWS]]
+        specs = rows + specs[HISTOGRAM_ROWS:] if number == 0 else specs + rows
+    return specs
+
+
+def _histograms_of_feed() -> list[HistogramSpec]:
+    """Rows of one feed's engines, then those of the control plane."""
     stages = {
         Histogram.STAGE_RECEIVE: "receive",
         Histogram.STAGE_BOOK: "book",

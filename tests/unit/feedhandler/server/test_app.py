@@ -141,8 +141,8 @@ async def running(config: ServerConfig) -> AsyncIterator[Running]:
 
 def close(server: Server) -> None:
     """Let go of what a server that did not start has opened."""
-    for sock in server._sockets:
-        sock.close()
+    for feed in server._feeds:
+        feed.close()
 
 
 async def test_a_server_without_a_feed_lives_but_is_not_ready(tmp_path: Path):

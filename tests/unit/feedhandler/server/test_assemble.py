@@ -117,7 +117,7 @@ def test_ticks_of_the_inline_topology_are_enough_for_any_round():
 
 def test_everything_is_prepared_or_refused_in_the_same_words(tmp_path: Path):
     config = server_config()
-    prepared = prepare(config)
+    (prepared,) = prepare(config)
     assert prepared.adapter is ADAPTER
     assert isinstance(prepared.venue, Venue)
     faults = (
@@ -160,7 +160,7 @@ def test_one_shard_is_an_engine_of_its_own():
     assert engine_count(SMALL) == 1
     assert shard.settings[Setting.FEEDS] == 0
     assert shard.settings[Setting.SHARDS] == 1
-    prepared = prepare(server_config())
+    (prepared,) = prepare(server_config())
     assert len(prepared.shards) == 1
     assert prepared.shards[0] is prepared.sequencer
 
@@ -168,7 +168,7 @@ def test_one_shard_is_an_engine_of_its_own():
 def test_several_shards_share_what_a_sequencer_hands_on_and_nothing_else():
     engine = structs.replace(SMALL, shards=3, shard_ring=8)
     config = structs.replace(server_config(engine), patterns=(pattern(PATTERN, **IMBALANCE),))
-    prepared = prepare(config)
+    (prepared,) = prepare(config)
     sequencer, shards = prepared.sequencer, prepared.shards
     assert engine_count(engine) == 1 + len(shards) == 4
     assert sequencer.settings[Setting.FEEDS] == 1
@@ -179,6 +179,7 @@ def test_several_shards_share_what_a_sequencer_hands_on_and_nothing_else():
     assert sequencer.snapshot.shape == (128,)
     shared = {"broadcast." + name for name in ("cursors", "entries", "kinds", "nexts", "fds")}
     shared |= {"broadcast.payload", "snapshot"}
+    shared |= {"quotes." + name for name in ("keys", "cells", "states", "meta")}
     own: set[int] = set()
     for number, shard in enumerate(shards):
         assert shard.settings[Setting.FEEDS] == 0

@@ -17,7 +17,7 @@ from tests.unit.feedhandler.server.test_assemble import SMALL, server_config
 def make(shards: int, topology: str = "inline") -> Engines:
     config = server_config(structs.replace(SMALL, shards=shards, topology=topology))
     rx = allocate_receiver((-1, -1, -1), bytes(10), 64)
-    return Engines(config.engine, prepare(config), rx)
+    return Engines(config.engine, prepare(config)[0], rx)
 
 
 @pytest.fixture(params=[1, 3])

@@ -1,0 +1,79 @@
+"""The page of best prices over all feeds, and where feeds did not agree."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from feedhandler.core.events import symbol_text
+from feedhandler.core.quotes import (
+    CELL_WORDS,
+    Best,
+    Cell,
+    Quotes,
+    cell_at_nb,
+    consolidate_nb,
+    read_cell_nb,
+)
+
+
+class QuotePage:
+    """Reads a table of best prices; `names` are those of the feeds."""
+
+    def __init__(self, quotes: Quotes, names: list[str]) -> None:
+        """Compile or load what reads it."""
+        self._quotes = quotes
+        self._names = names
+        self._cell = np.zeros(CELL_WORDS, np.int64)
+        self._best = np.zeros(len(Best), np.int64)
+        if self._is_kept:
+            consolidate_nb(quotes, 0, self._cell, self._best)
+
+    @property
+    def _is_kept(self) -> bool:
+        return int(self._quotes.meta[0]) > 0
+
+    def render(self) -> bytes:
+        """The consolidated best bid and offer of every symbol, in 1e-9, as JSON."""
+        rows = [self._row(int(place)) for place in np.flatnonzero(self._quotes.keys)]
+        rows.sort(key=lambda row: str(row["symbol"]))
+        return msgspec.json.encode({"feeds": self._names, "quotes": rows})
+
+    def _row(self, place: int) -> dict[str, Any]:
+        consolidate_nb(self._quotes, place, self._cell, self._best)
+        best = dict(zip((word.name.lower() for word in Best), self._best.tolist(), strict=True))
+        bid, ask = best["bid_e9"], best["ask_e9"]
+        state = ""
+        if best["bid_qty"] > 0 and best["ask_qty"] > 0 and bid >= ask:
+            state = "crossed" if bid > ask else "locked"
+        return {
+            "symbol": self._symbol(place),
+            **{name: best[name] for name in ("bid_e9", "bid_qty", "ask_e9", "ask_qty")},
+            "bid_feeds": self._feeds(best["bid_feeds"]),
+            "ask_feeds": self._feeds(best["ask_feeds"]),
+            "state": state,
+            "ts_rx_ns": best["ts_rx_ns"],
+        }
+
+    def differences(self) -> dict[str, Any]:
+        """How many symbols there are, how often their best prices changed on each feed, and the
+        symbols whose best prices were not the same on all feeds after every event.
+        """
+        places = np.flatnonzero(self._quotes.keys)
+        changes = dict.fromkeys(self._names, 0)
+        different: list[str] = []
+        for place in map(int, places):
+            histories = []
+            for number, name in enumerate(self._names):
+                read_cell_nb(self._quotes, int(cell_at_nb(self._quotes, place, number)), self._cell)
+                histories.append(int(self._cell[Cell.HISTORY]))
+                changes[name] += histories[-1] >> 32
+            if len(set(histories)) > 1:
+                different.append(self._symbol(place))
+        return {"symbols": len(places), "changes": changes, "different": sorted(different)}
+
+    def _symbol(self, place: int) -> str:
+        return symbol_text(int(self._quotes.keys[place]), place)
+
+    def _feeds(self, bits: int) -> list[str]:
+        return [name for number, name in enumerate(self._names) if (bits >> number) & 1]
