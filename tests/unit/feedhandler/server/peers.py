@@ -108,6 +108,7 @@ class FixExchange(_Listener):
         self.heard: list[FixMessage] = []
         self.refuses = False
         self.is_silent = False
+        """Nothing is answered, until the next connection."""
         self.seq = 1
         self._request = b""
         self._writer: asyncio.StreamWriter | None = None
@@ -137,7 +138,7 @@ class FixExchange(_Listener):
         self._writer.close()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writer, self.seq = writer, 1
+        self._writer, self.seq, self.is_silent = writer, 1, False
         framer = Framer()
         while data := await reader.read(_READ_BYTES):
             framer.feed(data)
