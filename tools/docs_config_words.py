@@ -29,11 +29,14 @@ SERVER_WORDS: Words = {
         "drain_s": "how long OMS sessions may take to log out on SIGTERM",
     },
     "FeedConfig": {
-        "line_a": "first line",
+        "line_a": "first line of MoldUDP64; of this, `soup` and `fix` exactly one is given",
         "line_b": "second line with the same packets",
+        "soup": "the feed comes over SoupBinTCP instead",
+        "fix": "the feed is a session of FIX 4.4 market data; `adapter` is `fix_md`",
         "name": "label `channel` of the metrics",
         "adapter": "the venue, an entry point of the group `feedhandler.adapters`",
-        "session": "session of the packets, others are refused; empty: the first one seen",
+        "session": "session of the packets, or of the SoupBinTCP login, others are refused; empty:"
+        " the first one seen",
         "rerequest": "server that sends packets again",
         "glimpse": "server that sends snapshots of the books",
         "reorder_us": "how long a hole may be filled by the other line before it is asked for",
@@ -49,6 +52,21 @@ SERVER_WORDS: Words = {
         "port": "UDP port",
         "address": "address to listen on; a multicast group is joined",
         "interface": "address of the interface on which the group is joined",
+    },
+    "SoupConfig": {
+        "port": "TCP port",
+        "address": "its address",
+        "username": "for the login",
+        "password": "for the login",
+    },
+    "FixConfig": {
+        "port": "TCP port",
+        "address": "its address",
+        "sender_comp_id": "our CompID",
+        "target_comp_id": "the exchange's CompID",
+        "symbols": 'what is subscribed to, or `["*"]` where the exchange takes that for all of'
+        " them",
+        "heartbeat_s": "interval that our Logon asks for",
     },
     "Endpoint": {"port": "UDP port", "address": "its address"},
     "GlimpseConfig": {

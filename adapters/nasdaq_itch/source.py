@@ -6,6 +6,7 @@ of the message that it wants next.
 """
 
 from collections import deque
+from typing import NamedTuple
 
 from adapters.nasdaq_itch.stream import BUFFER_BYTES, stream_words
 from feedhandler.core.api import StreamWord
@@ -25,6 +26,10 @@ from protocols.soupbintcp.spec import REJECT_NOT_AUTHORISED
 _NS_PER_MS = 1_000_000
 
 
+class Nothing(NamedTuple):
+    """No memory but the words of the stream."""
+
+
 class SoupSource:
     """A `feedhandler.core.source.FeedSource`."""
 
@@ -33,6 +38,7 @@ class SoupSource:
     def __init__(self, username: str, password: str, session: str) -> None:
         """`session` "" for the server's current one at the first login."""
         self.words = stream_words()
+        self.memory = Nothing()
         self.session = session
         self.reason = ""
         self._names = (username, password)

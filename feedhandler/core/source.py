@@ -8,7 +8,7 @@ I/O, and the memory that `read_stream` works on.
 Times `now_ns` are of one steady clock.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ class FeedSource(Protocol):
 
     words: NDArray[np.int64]
     """For `Stream.words`."""
+    memory: Any
+    """A tuple of all arrays besides that the source works with."""
     buffer_bytes: int
     """Room for what is received."""
     session: str

@@ -87,7 +87,7 @@ class FixConfig(Endpoint, frozen=True, kw_only=True):
     sender_comp_id: _FixText
     target_comp_id: _FixText
     symbols: Annotated[tuple[_FixText, ...], Meta(min_length=1)] = ("*",)
-    heartbeat_s: Annotated[int, Meta(ge=1, le=3_600)] = 10
+    heartbeat_s: Annotated[int, Meta(ge=1, le=3_600)] = 1
 
     def __post_init__(self) -> None:
         """Refuse what no exchange could make sense of."""

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.engine import Shard
-from feedhandler.core.receive import Receiver
 from feedhandler.server.errors import OsLimitError
 
 _PAGE_BYTES = 4096
@@ -17,9 +16,9 @@ _MIB = 1 << 20
 _LARGEST_NAMED = 3
 
 
-def blocks(owner: Shard | Receiver) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Name and array of everything that a shard or receiver has allocated, `book.words` for a
-    nested one.
+def blocks(owner: Any) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Name and array of everything that a shard, a receiver or any other tuple of arrays has
+    allocated, `book.words` for a nested one.
     """
     yield from _named_arrays("", owner)
 

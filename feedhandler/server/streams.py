@@ -216,7 +216,8 @@ class StreamFeed:
         finally:
             await self._take_back()
             source.disconnected()
-            write_control_nb(self.stream.shared, Shared.DOUBT, source.words[StreamWord.DOUBT])
+            if not self._is_stopping:
+                write_control_nb(self.stream.shared, Shared.DOUBT, source.words[StreamWord.DOUBT])
             sock.close()
         return source.reason or reason or self._reason()
 

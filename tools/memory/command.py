@@ -13,12 +13,13 @@ from rich.table import Table
 
 from feedhandler.core.limits import SHARDS_MAX
 from feedhandler.core.receive import allocate_receiver
-from feedhandler.server.assemble import build_engines, find_adapter
+from feedhandler.core.stream import Stream, allocate_stream
+from feedhandler.server.assemble import build_engines, find_adapter, make_source
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ExitCode, UserError
 from feedhandler.server.memory import available_bytes_now, blocks, blocks_once
-from tools.memory.words import ENGINE, RECEIVER, SEQUENCER, SHARD, Why
+from tools.memory.words import ENGINE, FIX_FEED, RECEIVER, SEQUENCER, SHARD, Why
 from tools.replay.player import Player
 
 app = App(name="memory", help="Show every block of memory that a server takes, and why.")
@@ -117,13 +118,31 @@ def rows_of(config: ServerConfig) -> Iterator[Row]:
     for place, name, array in blocks_once(engines):
         found[place][name] = array.nbytes
     session = find_adapter(config.feed.adapter).session_bytes(config.feed.session)
-    receiver = allocate_receiver((-1, -1, -1), session, config.engine.packet_bytes)
+    stream, feed_sizes = _stream_of(config)
+    receiver = allocate_receiver((-1, -1, -1), session, config.engine.packet_bytes, stream)
     titles.append("receiver")
     words.append(RECEIVER)
     found.append({name: array.nbytes for name, array in blocks(receiver)})
+    if feed_sizes:
+        titles.append("feed")
+        words.append(FIX_FEED)
+        found.append(feed_sizes)
     for part, sizes, reasons in zip(titles, found, words, strict=True):
         yield from sorted(_named(part, sizes, reasons), key=lambda row: -row.size_bytes)
     yield from _besides(config)
+
+
+def _stream_of(config: ServerConfig) -> tuple[Stream | None, dict[str, int]]:
+    """The stream of a feed over TCP, and the sizes of what its source has besides."""
+    if config.feed.connection is None:
+        return None, {}
+    source = make_source(config, find_adapter(config.feed.adapter))
+    stream = allocate_stream(source.buffer_bytes, config.engine.packet_bytes, source.words)
+    sizes: dict[str, int] = {}
+    for name, array in blocks(source.memory):
+        part = name.partition(".")[0]
+        sizes[part] = sizes.get(part, 0) + array.nbytes
+    return stream, sizes
 
 
 def rows_of_shards(config: ServerConfig, shards: int) -> Iterator[Row]:

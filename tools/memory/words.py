@@ -118,6 +118,13 @@ SHARD: Mapping[str, Why] = {
 """The same of each of those shards: what is the sequencer's is as small as can be."""
 
 RECEIVER: Mapping[str, Why] = {
+    "stream.buf": Why("bytes of a TCP connection that are not read yet", "the adapter"),
+    "stream.out": Why("the packet that is made of them", "engine.packet_bytes"),
+    "stream.told": Why("messages of the session for the event loop"),
+    "stream.shared": Why("words shared with the event loop"),
+    "stream.places": Why("where reading stands"),
+    "stream.words": Why("the venue's state of the stream"),
+    "stream.wakeup": Why("the word that wakes the event loop"),
     "fds": Why("sockets of the lines"),
     "batch.payload": Why("16 datagrams of each line", "engine.packet_bytes"),
     "batch.control": Why("the kernel's receive stamp of each"),
@@ -132,4 +139,12 @@ RECEIVER: Mapping[str, Why] = {
     "wakeup": Why("the word that wakes it"),
     "drained": Why("what a wake-up reads"),
 }
-"""Blocks of the receiver."""
+"""Blocks of the receiver; those of a stream are next to nothing without one."""
+
+FIX_FEED: Mapping[str, Why] = {
+    "words": Why("state of the stream, and where the rest is"),
+    "feed": Why("symbols, and live orders of feeds that name them", "engine.instruments"),
+    "reading": Why("messages taken apart: fields, and rows of entries"),
+    "room": Why("records of a message that are not in packets yet"),
+}
+"""Blocks of a feed of FIX market data, each with all that lies in it."""

@@ -27,6 +27,8 @@ DEFAULTS = {
     "feed.name": "itch",
     "feed.adapter": "nasdaq_itch",
     "feed.session": "",
+    "feed.soup": None,
+    "feed.fix": None,
     "feed.rerequest": None,
     "feed.glimpse": None,
     "feed.reorder_us": 1_000,
@@ -106,7 +108,7 @@ def test_a_file_that_names_only_what_it_must_gets_these_defaults(tmp_path: Path)
 
 
 def test_no_key_is_missing_from_the_table_of_defaults():
-    expected = [name for name in keys_of(ServerConfig) if not name.startswith("feed.line_a.")]
+    expected = [name for name in keys_of(ServerConfig) if name != "feed.line_a"]
     assert sorted(expected) == sorted(DEFAULTS)
 
 
@@ -137,6 +139,7 @@ def test_a_line_may_be_a_multicast_group(tmp_path: Path):
 
 
 FEED = "[feed]\nline_a = { port = 1 }\n"
+FIX = "fix = { port = 2, sender_comp_id = 'M', target_comp_id = 'X', symbols = ['A'] }\n"
 STAGE = '[[%s]]\nname = "%s"\nfunction = "m:f"\n'
 
 REFUSED = [
@@ -251,7 +254,26 @@ REFUSED = [
     (FEED + STAGE % ("patterns", "a") + "params = { x = 1.5 }\n", ":6: [patterns[0].params] x: "),
     (FEED + "[fed]\n", "unknown key 'fed', did you mean 'feed'?"),
     (FEED + "[engine]\ntopolgy = 1\n", ":4: [engine] unknown key 'topolgy', did you mean"),
-    ("[feed]\n", ":1: [feed] missing section [feed.line_a]; add it"),
+    ("[feed]\n", ":1: feed: no source; add [feed.line_a], [feed.soup] or [feed.fix]"),
+    (
+        FEED + "soup = { port = 2 }\n",
+        ":1: feed: [feed.line_a] and [feed.soup]: a feed comes from one of them; remove the other",
+    ),
+    (
+        "[feed]\nsoup = { port = 2 }\nglimpse = { port = 3 }\n",
+        ":1: feed: glimpse: only a feed with [feed.line_a] has one; remove [feed.glimpse]",
+    ),
+    ("[feed]\nsoup = { port = 2, username = 'too long' }\n", ":2: [feed.soup] username: "),
+    ("[feed]\nfix = { port = 2 }\n", ":2: [feed.fix] missing key 'sender_comp_id'; add it"),
+    (
+        "[feed]\n" + FIX.replace("]", ", 'A']"),
+        "[feed] fix: symbols: 'A' is named 2 times; name it once",
+    ),
+    (
+        "[feed]\n" + FIX.replace("]", ", '*']"),
+        "[feed] fix: symbols: '*' means all of them; name nothing besides",
+    ),
+    ("[feed]\n" + FIX.replace("'A'", ""), "[feed.fix] symbols: "),
 ]
 
 
