@@ -8,6 +8,7 @@ from tools.exchange.day import NS_PER_S, SESSION_S_MAX, fits_a_day
 from tools.exchange.lines import LineFaults
 from tools.exchange.pace import Pace, allocate_pace
 from tools.exchange.rerequests import PAYLOAD_BYTES_MAX
+from tools.exchange.streams import COMP_ID_BYTES_MAX
 from tools.exchange.symbols import SYMBOLS_MAX
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -17,6 +18,8 @@ Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 DELAY_US_MAX = 1_000_000
 PAYLOAD_BYTES_MIN = 128
 """More than any message takes."""
+CLIENTS_MAX = 64
+"""Of SoupBinTCP, or of FIX."""
 
 
 class Session(Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,6 +135,29 @@ class Glimpse(Struct, frozen=True, forbid_unknown_fields=True):
     clients_max: Annotated[int, Meta(ge=1, le=1024)] = 64
 
 
+class Soup(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the session is served over SoupBinTCP."""
+
+    port: Port = 0
+    address: str = "127.0.0.1"
+    clients_max: Annotated[int, Meta(ge=1, le=CLIENTS_MAX)] = 16
+    username: Annotated[str, Meta(max_length=6)] = ""
+    """Who may log in, without case; "" for anyone."""
+    password: Annotated[str, Meta(max_length=10)] = ""
+
+
+class FixMd(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where FIX 4.4 market data is served."""
+
+    port: Port = 0
+    address: str = "127.0.0.1"
+    clients_max: Annotated[int, Meta(ge=1, le=CLIENTS_MAX)] = 4
+    comp_id: Annotated[
+        str, Meta(min_length=1, max_length=COMP_ID_BYTES_MAX, pattern="^[!-~]+$")
+    ] = "EXCHANGE"
+    """SenderCompID of the exchange; a client may have any."""
+
+
 class ExchangeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. Ports of 0 are chosen by the system and told in the status file."""
 
@@ -141,6 +167,9 @@ class ExchangeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     flow: Flow = Flow()
     rerequest: Rerequest = Rerequest()
     glimpse: Glimpse = Glimpse()
+    soup: Soup | None = None
+    """Not served without this section, and so is the next."""
+    fix_md: FixMd | None = None
     report_file: str = ""
     """JSON, written once at the end; "" for none."""
     status_file: str = ""

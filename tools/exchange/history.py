@@ -20,6 +20,8 @@ from protocols.wire import Bytes, read_u16_nb
 from tools.exchange.flow import emit_next_nb
 from tools.exchange.itch_writer import LENGTH_BYTES, MAX_BLOCK_BYTES
 from tools.exchange.layout import EMITTED, IS_TAPE, TOTAL, Engine
+from tools.exchange.streams import BOOKS, Streams
+from tools.exchange.streams_fix import begin_books_nb, publish_change_nb
 
 
 @by_reference
@@ -65,12 +67,15 @@ def _read_tape_nb(engine: Engine, history: History, last: int) -> None:
 
 
 @outline_kernel
-def extend_history_nb(engine: Engine, history: History, last: int) -> None:
-    """Generate messages up to sequence number `last`, or to the end of the session before it."""
+def extend_history_nb(engine: Engine, history: History, streams: Streams, last: int) -> None:
+    """Generate messages up to sequence number `last`, or to the end of the session before it, and
+    tell those who have its books of each.
+    """
     if engine.state[IS_TAPE] == 1:
         _read_tape_nb(engine, history, last)
         return
     mask = history.offsets.shape[0] - 1
+    begin_books_nb(streams, engine)
     while engine.state[EMITTED] < last:
         at = history.position[0]
         if at + MAX_BLOCK_BYTES > history.data.shape[0]:
@@ -80,6 +85,8 @@ def extend_history_nb(engine: Engine, history: History, last: int) -> None:
             break
         history.offsets[engine.state[EMITTED] & mask] = at
         history.position[0] = at + size
+        if streams.state[BOOKS] > 0:
+            publish_change_nb(streams, engine, history.data, at)
 
 
 @outline_kernel

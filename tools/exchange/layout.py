@@ -3,8 +3,9 @@
     orders   i64[1 + symbols * slots, 8]       one cache line an order; slot 0 means "none"
     members  i32[symbols, slots]               a permutation of the symbol's slots: the first LIVE
                                                of them hold live orders
-    levels   i32[all levels, 2]                first and last order of the queue at each price;
-                                               0 = empty; a symbol's begin at row FIRST_ROW
+    levels   i32[all levels, 4]                first and last order of the queue at each price, 0 =
+                                               empty; shares and orders in it; a symbol's begin at
+                                               row FIRST_ROW
     symbols  i64[symbols, 16]                  best prices, counts, fair value, halt
     state    i64[32]                           clock, counters, random numbers, the aggressive order
                                                that is being matched
@@ -54,6 +55,9 @@ ATTRIBUTION_MASK = (1 << FIRST_REFERENCE_SHIFT) - 1
 # Columns of `levels`.
 FIRST = 0
 LAST = 1
+LEVEL_QUANTITY = 2
+LEVEL_ORDERS = 3
+LEVEL_WORDS = 4
 
 # Columns of `symbols`; the best prices and the counts are indexed by BEST + side and ORDERS + side.
 BASE_TICK = 0
@@ -94,7 +98,18 @@ CLOSING_NS = 17
 """When the closing events are due at the latest, so that they still come before midnight."""
 IS_TAPE = 18
 """1: the messages come from a tape, and nothing is matched."""
+TOUCHED = 24
+"""Levels that were changed since somebody who asks for them set this to 0; the latest of them are
+in the TOUCHED_MAX words from TOUCHED_FIRST on. No message changes more than two."""
+TOUCHED_FIRST = 25
+TOUCHED_MAX = 4
 STATE_WORDS = 32
+
+# A word of TOUCHED_FIRST: symbol, level, side, and 1 when nothing was there before.
+TOUCHED_SYMBOL_SHIFT = 40
+TOUCHED_LEVEL_SHIFT = 8
+TOUCHED_LEVEL_MASK = (1 << (TOUCHED_SYMBOL_SHIFT - TOUCHED_LEVEL_SHIFT)) - 1
+TOUCHED_SIDE_SHIFT = 1
 
 NO_BID = -1
 NO_ASK = 1 << 30
@@ -162,7 +177,7 @@ def allocate_engine(settings: FlowSettings) -> Engine:
     return Engine(
         orders=np.zeros((1 + count * slots, 8), np.int64),
         members=first_slots + np.arange(slots, dtype=np.int32),
-        levels=np.zeros((count * LEVELS, 2), np.int32),
+        levels=np.zeros((count * LEVELS, LEVEL_WORDS), np.int32),
         symbols=symbols,
         state=_first_state(settings, int(random_words[0]), int(step_ns.max())),
         activity=activity_table(count),

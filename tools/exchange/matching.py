@@ -17,6 +17,8 @@ from tools.exchange.layout import (
     FIRST_ROW,
     LAST,
     LEVEL,
+    LEVEL_ORDERS,
+    LEVEL_QUANTITY,
     LIVE,
     MEMBER,
     NEXT,
@@ -29,6 +31,12 @@ from tools.exchange.layout import (
     REFERENCE,
     SELL,
     SIDE,
+    TOUCHED,
+    TOUCHED_FIRST,
+    TOUCHED_LEVEL_SHIFT,
+    TOUCHED_MAX,
+    TOUCHED_SIDE_SHIFT,
+    TOUCHED_SYMBOL_SHIFT,
     Engine,
 )
 
@@ -99,10 +107,27 @@ def replace_order_nb(engine: Engine, symbol: int, slot: int, level: int, quantit
 @outline_kernel
 def reduce_order_nb(engine: Engine, symbol: int, slot: int, quantity: int) -> None:
     """Take `quantity` shares, at most all, from the order; without shares it leaves the book."""
-    left = engine.orders[slot, QUANTITY] - quantity
-    engine.orders[slot, QUANTITY] = left
+    order = engine.orders[slot]
+    left = order[QUANTITY] - quantity
+    order[QUANTITY] = left
+    row = engine.symbols[symbol, FIRST_ROW] + order[LEVEL]
+    engine.levels[row, LEVEL_QUANTITY] -= quantity
     if left == 0:
         remove_order_nb(engine, symbol, slot)
+    else:
+        _touch_nb(engine, symbol, order[LEVEL], order[SIDE], np.int64(0))
+
+
+@kernel
+def _touch_nb(engine: Engine, symbol: int, level: int, side: int, was_empty: int) -> None:
+    """Note that `level` was changed; `was_empty` is 1 when no order was there before."""
+    state = engine.state
+    count = state[TOUCHED]
+    place = (symbol << TOUCHED_SYMBOL_SHIFT) | (level << TOUCHED_LEVEL_SHIFT)
+    state[TOUCHED_FIRST + (count & (TOUCHED_MAX - 1))] = (
+        place | (side << TOUCHED_SIDE_SHIFT) | was_empty
+    )
+    state[TOUCHED] = count + 1
 
 
 @kernel
@@ -121,7 +146,10 @@ def _link_nb(engine: Engine, symbol: int, slot: int, level: int) -> None:
     else:
         engine.orders[last, NEXT] = slot
     engine.levels[row, LAST] = slot
+    engine.levels[row, LEVEL_QUANTITY] += order[QUANTITY]
+    engine.levels[row, LEVEL_ORDERS] += 1
     side = order[SIDE]
+    _touch_nb(engine, symbol, level, side, np.int64(last == 0))
     engine.symbols[symbol, ORDERS + side] += 1
     best = engine.symbols[symbol, BEST + side]
     if (side == BUY and level > best) or (side == SELL and level < best):
@@ -141,7 +169,10 @@ def _unlink_nb(engine: Engine, symbol: int, slot: int) -> None:
         engine.levels[row, LAST] = order[PREVIOUS]
     else:
         engine.orders[order[NEXT], PREVIOUS] = order[PREVIOUS]
+    engine.levels[row, LEVEL_QUANTITY] -= order[QUANTITY]
+    engine.levels[row, LEVEL_ORDERS] -= 1
     side = order[SIDE]
+    _touch_nb(engine, symbol, order[LEVEL], side, np.int64(0))
     engine.symbols[symbol, ORDERS + side] -= 1
     if engine.levels[row, FIRST] == 0 and engine.symbols[symbol, BEST + side] == order[LEVEL]:
         engine.symbols[symbol, BEST + side] = _next_best_nb(engine, symbol, side)

@@ -1,7 +1,7 @@
-"""`exchange run`: sockets, the sender's thread, the GLIMPSE service, status and report.
+"""`exchange run`: sockets, the sender's thread, the TCP services, status and report.
 
-main thread (uvloop)   GLIMPSE, signals, status file        sets STOP, LEAVE, SNAPSHOT_WANTED
-sender thread          `run_slice_nb`, over and over        sets PHASE, SNAPSHOT_TAKEN, figures
+main thread (uvloop)   GLIMPSE, logins, signals, status file   sets STOP, LEAVE, SNAPSHOT_WANTED
+sender thread          `run_slice_nb`, over and over           sets PHASE, SNAPSHOT_TAKEN, figures
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from tools.exchange.day import NS_PER_S
 from tools.exchange.glimpse_server import GlimpseServer
 from tools.exchange.history import allocate_history
 from tools.exchange.layout import FlowSettings, allocate_engine
+from tools.exchange.services import Services, allocate_services
 from tools.exchange.snapshot import allocate_snapshot
 from tools.exchange.tape import Tape, tape_engine, tape_history, truth_so_far
 from tools.exchange.truth import summary
@@ -123,6 +124,7 @@ def allocate_sender(
         rerequests.allocate_rerequests(sockets.rerequest.fileno(), session, history),
         allocate_snapshot(engine),
         config.flow.pace,
+        allocate_services(config, engine),
         *sending.allocate_words(
             _NOT_YET, config.session.heartbeat_ms * 10**6, config.session.payload_bytes
         ),
@@ -143,6 +145,7 @@ class Exchange:
         self.sender = allocate_sender(config, sockets, tape)
         self._tape = tape
         self.glimpse = GlimpseServer(self.sender, config.session.id, config.glimpse.clients_max)
+        self.services = Services(self.sender, config)
         self.faults: list[str] = []
         self.ports = {
             "rerequest": sockets.rerequest.getsockname()[1],
@@ -179,14 +182,17 @@ class Exchange:
                 self.ports["glimpse"] = await self.glimpse.start(place.address, place.port)
             except OSError as error:
                 raise bind_error(error, "glimpse", place.address, place.port) from None
+        await self.services.start()
         status = asyncio.create_task(self._write_status())
         await asyncio.to_thread(sending.load_kernels, self.sender)
         self._thread.start()
         try:
             await self._watch()
         finally:
+            await self.services.stop()
             sending.publish_word_nb(self.sender.control, sending.LEAVE, 1)
             await asyncio.to_thread(self._thread.join)
+            await self.services.close()
             status.cancel()
             if self._tape is None:
                 await self.glimpse.stop()
@@ -239,6 +245,7 @@ class Exchange:
             "lateness_ns_max": int(progress[sending.LATENESS_NS_MAX]),
             "rerequest_port": self.ports["rerequest"],
             "glimpse_port": self.ports["glimpse"],
+            **{f"{name}_port": port for name, port in self.services.ports.items()},
             **self._truth,
         }
 
@@ -253,6 +260,7 @@ class Exchange:
             "line_b": lines.counters_by_name(self.sender.line_b),
             "rerequest": rerequests.counters_by_name(self.sender.rerequests),
             "glimpse": dict(self.glimpse.counters),
+            **self.services.counters(),
             "cpu_seconds": round(time.process_time(), 3),
         }
 

@@ -1,4 +1,5 @@
-"""The sender: generates what is due, puts it on both lines, answers requests, takes snapshots.
+"""The sender: generates what is due, puts it on both lines and all TCP streams, answers requests,
+takes snapshots.
 
 Open loop: message i (from 0) is due when `pace.py` says, however late the ones before it were; what
 is late is sent at once, and how late is recorded. One thread runs `run_slice_nb` over and over; the
@@ -32,6 +33,8 @@ from tools.exchange.lines import (
 from tools.exchange.pace import Pace, due_count_nb, due_ns_nb
 from tools.exchange.rerequests import RerequestServer, serve_rerequests_nb
 from tools.exchange.snapshot import write_snapshot_nb
+from tools.exchange.streams import Streams
+from tools.exchange.streams_kernels import serve_streams_nb
 
 BURST_MESSAGES = 1024
 """Most messages between two looks at the clock, the requests and the flags."""
@@ -93,6 +96,7 @@ class Sender(NamedTuple):
     rerequests: RerequestServer
     snapshot: Bytes
     pace: Pace
+    streams: Streams
     control: NDArray[np.int64]
     settings: NDArray[np.int64]
     progress: NDArray[np.int64]
@@ -129,6 +133,8 @@ def run_slice_nb(sender: Sender, until_ns: int) -> int:
         sent += flush_line_nb(sender.line_a, sender.engine, sender.history, now_ns, start_ns)
         sent += flush_line_nb(sender.line_b, sender.engine, sender.history, now_ns, start_ns)
         sent += serve_rerequests_nb(sender.rerequests, sender.engine, sender.history)
+        ended = load_acquire(control, PHASE) == ENDED
+        serve_streams_nb(sender.streams, sender.engine, sender.history, now_ns, ended)
         if sent > 0:
             work += 1
         if _behind_nb(sender, clock_ns(CLOCK_MONOTONIC)) == 0:
@@ -151,7 +157,7 @@ def _send_due_nb(sender: Sender, now_ns: int, stopping: int) -> int:
     last = min(due, emitted + BURST_MESSAGES)
     if emitted == 0:
         store_release(sender.control, PHASE, RUNNING)
-    extend_history_nb(engine, sender.history, last)
+    extend_history_nb(engine, sender.history, sender.streams, last)
     # Fewer when the session came near midnight, and closed by itself.
     last = min(last, np.int64(engine.state[EMITTED]))
     sequence = emitted + 1

@@ -21,6 +21,7 @@ from tools.exchange.history import (
     packet_slice_nb,
 )
 from tools.exchange.layout import FlowSettings, allocate_engine
+from tools.exchange.streams import allocate_streams
 
 SESSION = "FHTEST"
 SESSION_BYTES = np.frombuffer(SESSION.encode().ljust(10), np.uint8)
@@ -42,6 +43,7 @@ def session_messages() -> list[bytes]:
 
 
 MESSAGES = session_messages()
+NO_STREAMS = allocate_streams(allocate_engine(FLOW), 0, 0)
 
 
 class Bench:
@@ -69,7 +71,7 @@ class Bench:
 
     def send(self, per_packet: int, last: int = FLOW.messages) -> None:
         """Offer all messages, `per_packet` at a time, one packet a millisecond."""
-        extend_history_nb(self.engine, self.history, last)
+        extend_history_nb(self.engine, self.history, NO_STREAMS, last)
         sequence = 1
         while sequence <= last:
             end = min(last, sequence + per_packet - 1)
@@ -200,7 +202,7 @@ def test_a_receiver_that_is_not_there_costs_no_packet_once_it_is():
         bench.receiver.bind(address)
         bench.receiver.setblocking(False)
         for start in range(44, 84, 4):
-            extend_history_nb(bench.engine, bench.history, start)
+            extend_history_nb(bench.engine, bench.history, NO_STREAMS, start)
             count, at, size = packet_slice_nb(bench.history, start - 3, start, 1400)
             lines.offer_packet_nb(bench.line, (start - 3, count, at, size), bench.now_ns)
             bench.flush()
@@ -215,10 +217,10 @@ def test_a_closed_socket_is_counted_as_refused_and_never_loops():
 def test_a_packet_held_for_longer_than_the_history_is_given_up():
     with Bench(delay_ns=MS) as bench:
         bench.history = allocate_history(8)
-        extend_history_nb(bench.engine, bench.history, 4)
+        extend_history_nb(bench.engine, bench.history, NO_STREAMS, 4)
         count, at, size = packet_slice_nb(bench.history, 1, 4, 1400)
         lines.offer_packet_nb(bench.line, (1, count, at, size), 0)
-        extend_history_nb(bench.engine, bench.history, 12)
+        extend_history_nb(bench.engine, bench.history, NO_STREAMS, 12)
         bench.now_ns = MS
         bench.flush()
         assert bench.received() == []
@@ -228,7 +230,7 @@ def test_a_packet_held_for_longer_than_the_history_is_given_up():
 def test_a_history_keeps_the_latest_messages_whole_as_it_wraps():
     engine, history = allocate_engine(FLOW), allocate_history(50)
     for last in range(1, FLOW.messages + 1):
-        extend_history_nb(engine, history, last)
+        extend_history_nb(engine, history, NO_STREAMS, last)
         oldest = oldest_sequence_nb(engine, history)
         assert oldest == max(1, last - 63)
         for sequence in (oldest, (oldest + last) // 2, last):
@@ -239,7 +241,7 @@ def test_a_history_keeps_the_latest_messages_whole_as_it_wraps():
 
 def test_a_packet_holds_the_most_whole_messages_that_fit():
     engine, history = allocate_engine(FLOW), allocate_history(FLOW.messages)
-    extend_history_nb(engine, history, FLOW.messages)
+    extend_history_nb(engine, history, NO_STREAMS, FLOW.messages)
     for limit in (48, 100, 1400):
         count, _, size = packet_slice_nb(history, 100, FLOW.messages, limit)
         sizes = [2 + len(message) for message in MESSAGES[99 : 99 + count + 1]]
