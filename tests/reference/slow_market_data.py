@@ -5,6 +5,7 @@ Messages come without their length, entries go as text with "|" for the separato
 volume 3, MarketDataIncrementalRefresh; TotalView-ITCH 5.0, sections 4.3 to 4.5.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -24,8 +25,11 @@ class Order(NamedTuple):
 
 def price_text(price4: int) -> str:
     """A price with exactly the decimals that it needs."""
-    price = Decimal(price4).scaleb(-4)
-    return f"{price.normalize():f}" if price4 % 10_000 else str(price4 // 10_000)
+    return f"{Decimal(price4).scaleb(-4).normalize():f}"
+
+
+def _price4(fields: Mapping[str, object], name: str) -> int:
+    return int(Decimal(str(fields[name])).scaleb(4))
 
 
 class SlowMarketData:
@@ -58,10 +62,10 @@ class SlowMarketData:
         assert layout is not None
         fields = layout.decode(message)
         if layout.type == "R":
-            self.symbols[int(fields["stock_locate"])] = str(fields["stock"]).strip()
-        reference = int(fields.get("order_reference_number", 0))
+            self.symbols[int(str(fields["stock_locate"])] = str(fields["stock"]).strip()
+        reference = int(str(fields.get("order_reference_number", 0))
         if layout.type == "U":
-            reference = int(fields["original_order_reference_number"])
+            reference = int(str(fields["original_order_reference_number"])
         order = self.orders.get(reference)
         trades = self._trades(layout.type, fields, order)
         touched: list[tuple[str, str, int]] = []
@@ -76,33 +80,33 @@ class SlowMarketData:
         if layout.type in "ECXDU":
             del self.orders[reference]
         if after is not None and layout.type in "AFECXU":
-            new = int(fields["new_order_reference_number"]) if layout.type == "U" else reference
+            new = int(str(fields["new_order_reference_number"]) if layout.type == "U" else reference
             self.orders[new] = after
         return [self._entry(*place, before[place[:2]]) for place in touched], trades
 
-    def _after(self, kind: str, fields, order: Order | None) -> Order | None:
+    def _after(self, kind: str, fields: Mapping[str, object], order: Order | None) -> Order | None:
         """The order as the message leaves it, None when it is gone."""
         if kind in "AF":
             name = str(fields["stock"]).strip()
             side = str(fields["buy_sell_indicator"])
-            return Order(name, side, int(fields["price"]), int(fields["shares"]))
+            return Order(name, side, _price4(fields, "price"), int(str(fields["shares"]))
         if order is None or kind == "D":
             return None
         if kind == "U":
-            return order._replace(price4=int(fields["price"]), shares=int(fields["shares"]))
-        taken = int(fields.get("executed_shares", fields.get("cancelled_shares", 0)))
+            return order._replace(price4=_price4(fields, "price"), shares=int(str(fields["shares"]))
+        taken = int(str(fields.get("executed_shares", fields.get("cancelled_shares", 0)))
         return order._replace(shares=order.shares - taken) if order.shares > taken else None
 
-    def _trades(self, kind: str, fields, order: Order | None) -> list[str]:
+    def _trades(self, kind: str, fields: Mapping[str, object], order: Order | None) -> list[str]:
         if kind == "P":
-            symbol, price4 = str(fields["stock"]).strip(), int(fields["price"])
-            shares = int(fields["shares"])
+            symbol, price4 = str(fields["stock"]).strip(), _price4(fields, "price")
+            shares = int(str(fields["shares"])
         elif kind == "E" and order is not None:
             symbol, price4 = order.symbol, order.price4
-            shares = int(fields["executed_shares"])
+            shares = int(str(fields["executed_shares"])
         elif kind == "C" and order is not None and fields["printable"] == "Y":
-            symbol, price4 = order.symbol, int(fields["execution_price"])
-            shares = int(fields["executed_shares"])
+            symbol, price4 = order.symbol, _price4(fields, "execution_price")
+            shares = int(str(fields["executed_shares"])
         else:
             return []
         return [f"279=0|269=2|55={symbol}|270={price_text(price4)}|271={shares}|"]

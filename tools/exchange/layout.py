@@ -98,18 +98,20 @@ CLOSING_NS = 17
 """When the closing events are due at the latest, so that they still come before midnight."""
 IS_TAPE = 18
 """1: the messages come from a tape, and nothing is matched."""
-TOUCHED = 24
-"""Levels that were changed since somebody who asks for them set this to 0; the latest of them are
-in the TOUCHED_MAX words from TOUCHED_FIRST on. No message changes more than two."""
-TOUCHED_FIRST = 25
-TOUCHED_MAX = 4
+LEFT_LEVEL = 24
+"""The level that an order left last, or has fewer shares at; 0 since somebody who asks set it so.
+No message makes more than one order leave a level, and one enter a level."""
+ENTERED_LEVEL = 25
+"""The same for an order that entered a level."""
 STATE_WORDS = 32
 
-# A word of TOUCHED_FIRST: symbol, level, side, and 1 when nothing was there before.
-TOUCHED_SYMBOL_SHIFT = 40
-TOUCHED_LEVEL_SHIFT = 8
-TOUCHED_LEVEL_MASK = (1 << (TOUCHED_SYMBOL_SHIFT - TOUCHED_LEVEL_SHIFT)) - 1
-TOUCHED_SIDE_SHIFT = 1
+# LEFT_LEVEL and ENTERED_LEVEL: symbol, level, a bit that is set, side, and 1 when the level was
+# empty before.
+CHANGED_SYMBOL_SHIFT = 40
+CHANGED_LEVEL_SHIFT = 3
+CHANGED_LEVEL_MASK = (1 << (CHANGED_SYMBOL_SHIFT - CHANGED_LEVEL_SHIFT)) - 1
+CHANGED_BIT = 1 << 2
+CHANGED_SIDE_SHIFT = 1
 
 NO_BID = -1
 NO_ASK = 1 << 30

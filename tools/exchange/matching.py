@@ -13,9 +13,15 @@ from tools.exchange.layout import (
     ATTRIBUTION,
     BEST,
     BUY,
+    CHANGED_BIT,
+    CHANGED_LEVEL_SHIFT,
+    CHANGED_SIDE_SHIFT,
+    CHANGED_SYMBOL_SHIFT,
+    ENTERED_LEVEL,
     FIRST,
     FIRST_ROW,
     LAST,
+    LEFT_LEVEL,
     LEVEL,
     LEVEL_ORDERS,
     LEVEL_QUANTITY,
@@ -31,12 +37,6 @@ from tools.exchange.layout import (
     REFERENCE,
     SELL,
     SIDE,
-    TOUCHED,
-    TOUCHED_FIRST,
-    TOUCHED_LEVEL_SHIFT,
-    TOUCHED_MAX,
-    TOUCHED_SIDE_SHIFT,
-    TOUCHED_SYMBOL_SHIFT,
     Engine,
 )
 
@@ -115,19 +115,14 @@ def reduce_order_nb(engine: Engine, symbol: int, slot: int, quantity: int) -> No
     if left == 0:
         remove_order_nb(engine, symbol, slot)
     else:
-        _touch_nb(engine, symbol, order[LEVEL], order[SIDE], np.int64(0))
+        engine.state[LEFT_LEVEL] = _changed_nb(symbol, order[LEVEL], order[SIDE])
 
 
 @kernel
-def _touch_nb(engine: Engine, symbol: int, level: int, side: int, was_empty: int) -> None:
-    """Note that `level` was changed; `was_empty` is 1 when no order was there before."""
-    state = engine.state
-    count = state[TOUCHED]
-    place = (symbol << TOUCHED_SYMBOL_SHIFT) | (level << TOUCHED_LEVEL_SHIFT)
-    state[TOUCHED_FIRST + (count & (TOUCHED_MAX - 1))] = (
-        place | (side << TOUCHED_SIDE_SHIFT) | was_empty
-    )
-    state[TOUCHED] = count + 1
+def _changed_nb(symbol: int, level: int, side: int) -> int:
+    """The word that says which level was changed."""
+    place = (symbol << CHANGED_SYMBOL_SHIFT) | (level << CHANGED_LEVEL_SHIFT)
+    return place | CHANGED_BIT | (side << CHANGED_SIDE_SHIFT)
 
 
 @kernel
@@ -149,7 +144,7 @@ def _link_nb(engine: Engine, symbol: int, slot: int, level: int) -> None:
     engine.levels[row, LEVEL_QUANTITY] += order[QUANTITY]
     engine.levels[row, LEVEL_ORDERS] += 1
     side = order[SIDE]
-    _touch_nb(engine, symbol, level, side, np.int64(last == 0))
+    engine.state[ENTERED_LEVEL] = _changed_nb(symbol, level, side) | np.int64(last == 0)
     engine.symbols[symbol, ORDERS + side] += 1
     best = engine.symbols[symbol, BEST + side]
     if (side == BUY and level > best) or (side == SELL and level < best):
@@ -172,7 +167,7 @@ def _unlink_nb(engine: Engine, symbol: int, slot: int) -> None:
     engine.levels[row, LEVEL_QUANTITY] -= order[QUANTITY]
     engine.levels[row, LEVEL_ORDERS] -= 1
     side = order[SIDE]
-    _touch_nb(engine, symbol, order[LEVEL], side, np.int64(0))
+    engine.state[LEFT_LEVEL] = _changed_nb(symbol, order[LEVEL], side)
     engine.symbols[symbol, ORDERS + side] -= 1
     if engine.levels[row, FIRST] == 0 and engine.symbols[symbol, BEST + side] == order[LEVEL]:
         engine.symbols[symbol, BEST + side] = _next_best_nb(engine, symbol, side)

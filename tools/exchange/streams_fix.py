@@ -25,17 +25,17 @@ from tools.exchange.itch_writer import (
 from tools.exchange.layout import (
     BEST,
     BUY,
+    CHANGED_LEVEL_MASK,
+    CHANGED_LEVEL_SHIFT,
+    CHANGED_SIDE_SHIFT,
+    CHANGED_SYMBOL_SHIFT,
+    ENTERED_LEVEL,
     FIRST_ROW,
+    LEFT_LEVEL,
     LEVEL_ORDERS,
     LEVEL_QUANTITY,
     LIVE,
     ORDERS,
-    TOUCHED,
-    TOUCHED_FIRST,
-    TOUCHED_LEVEL_MASK,
-    TOUCHED_LEVEL_SHIFT,
-    TOUCHED_SIDE_SHIFT,
-    TOUCHED_SYMBOL_SHIFT,
     Engine,
 )
 from tools.exchange.streams import (
@@ -180,17 +180,17 @@ def _put_level_nb(engine: Engine, out: Bytes, at: int, symbol: int, level: int) 
 
 
 @outline_kernel
-def _put_change_nb(streams: Streams, engine: Engine, at: int, touched: int) -> int:
-    """The entry of X for a word of TOUCHED_FIRST, at `body[at]`; where the next one goes."""
+def _put_change_nb(streams: Streams, engine: Engine, at: int, changed: int) -> int:
+    """The entry of X for a changed level, as LEFT_LEVEL and ENTERED_LEVEL have it, at `body[at]`; where the next one goes."""
     body = streams.body
-    symbol = touched >> TOUCHED_SYMBOL_SHIFT
-    level = (touched >> TOUCHED_LEVEL_SHIFT) & TOUCHED_LEVEL_MASK
+    symbol = changed >> CHANGED_SYMBOL_SHIFT
+    level = (changed >> CHANGED_LEVEL_SHIFT) & CHANGED_LEVEL_MASK
     orders = engine.levels[engine.symbols[symbol, FIRST_ROW] + level, LEVEL_ORDERS]
-    action = _NEW if touched & 1 else _CHANGE
+    action = _NEW if changed & 1 else _CHANGE
     if orders == 0:
         action = _DELETE
     at = _put_code_nb(body, at, _TAG_279, action)
-    at = _put_code_nb(body, at, _TAG_269, _ZERO + ((touched >> TOUCHED_SIDE_SHIFT) & 1))
+    at = _put_code_nb(body, at, _TAG_269, _ZERO + ((changed >> CHANGED_SIDE_SHIFT) & 1))
     at = _put_row_nb(body, at, streams.symbols, symbol)
     if orders == 0:
         return put_price_nb(body, at, price4_nb(engine, symbol, level))
@@ -210,30 +210,30 @@ def _put_trade_nb(streams: Streams, at: int, symbol: int, price4: int, shares: i
 
 @outline_kernel
 def _encode_change_nb(
-    streams: Streams, engine: Engine, block: Bytes, at: int, symbol: int, count: int
+    streams: Streams, engine: Engine, block: Bytes, at: int, left: int, entered: int
 ) -> None:
     """All entries of the message at block[at] to `body`; the words of `state` say how many."""
     state = streams.state
-    first = engine.state[TOUCHED_FIRST]
     size = np.int64(0)
     entries = np.int64(0)
-    if count > 0:
-        size = np.int64(_put_change_nb(streams, engine, size, first))
+    # A replace may leave and enter one and the same level: that was not empty before.
+    if left != 0 and (left ^ entered) >> CHANGED_SIDE_SHIFT != 0:
+        size = np.int64(_put_change_nb(streams, engine, size, left))
         entries += 1
-    # A replace may have left and entered one and the same level.
-    if count > 1 and (first ^ engine.state[TOUCHED_FIRST + 1]) >> TOUCHED_SIDE_SHIFT != 0:
-        second = engine.state[TOUCHED_FIRST + 1]
-        size = np.int64(_put_change_nb(streams, engine, size, second))
+    if entered != 0:
+        is_same = left != 0 and (left ^ entered) >> CHANGED_SIDE_SHIFT == 0
+        size = np.int64(_put_change_nb(streams, engine, size, left if is_same else entered))
         entries += 1
     state[BOOK_ENTRIES] = entries
     state[BOOK_BYTES] = size
     message_at = at + LENGTH_BYTES
+    symbol = np.int64(read_u16_nb(block, message_at + _LOCATE)) - 1
     kind = block[message_at]
     shares = np.int64(0)
     price4 = np.int64(0)
     if kind == TYPE_EXECUTED:
         shares = read_u32_nb(block, message_at + _E_SHARES)
-        price4 = price4_nb(engine, symbol, (first >> TOUCHED_LEVEL_SHIFT) & TOUCHED_LEVEL_MASK)
+        price4 = price4_nb(engine, symbol, (left >> CHANGED_LEVEL_SHIFT) & CHANGED_LEVEL_MASK)
     elif kind == TYPE_EXECUTED_AT_PRICE and block[message_at + _C_PRINTABLE] == _PRINTABLE:
         shares = read_u32_nb(block, message_at + _C_SHARES)
         price4 = read_u32_nb(block, message_at + _C_PRICE)
@@ -252,14 +252,12 @@ def publish_change_nb(streams: Streams, engine: Engine, block: Bytes, at: int) -
     """Queue what the message at block[at], which was made just now, did to its book, for those who
     have the book. Only while somebody has a subscription.
     """
-    count = engine.state[TOUCHED]
-    engine.state[TOUCHED] = 0
-    if count > 0:
-        symbol = engine.state[TOUCHED_FIRST] >> TOUCHED_SYMBOL_SHIFT
-    elif block[at + LENGTH_BYTES] == TYPE_TRADE:
-        symbol = np.int64(read_u16_nb(block, at + LENGTH_BYTES + _LOCATE)) - 1
-    else:
+    left, entered = engine.state[LEFT_LEVEL], engine.state[ENTERED_LEVEL]
+    engine.state[LEFT_LEVEL] = engine.state[ENTERED_LEVEL] = 0
+    message_at = at + LENGTH_BYTES
+    if left | entered == 0 and block[message_at] != TYPE_TRADE:
         return
+    symbol = np.int64(read_u16_nb(block, message_at + _LOCATE)) - 1
     is_encoded = False
     first_fix = streams.state[FIRST_FIX]
     for fix in range(streams.wanted.shape[0]):
@@ -267,7 +265,7 @@ def publish_change_nb(streams: Streams, engine: Engine, block: Bytes, at: int) -
         if request < 0:
             continue
         if not is_encoded:
-            _encode_change_nb(streams, engine, block, at, symbol, count)
+            _encode_change_nb(streams, engine, block, at, left, entered)
             is_encoded = True
         has_trades = streams.trades[fix, request] != 0
         entries = streams.state[ALL_ENTRIES if has_trades else BOOK_ENTRIES]
@@ -377,7 +375,7 @@ def begin_books_nb(streams: Streams, engine: Engine) -> None:
     if streams.state[BOOKS] > 0:
         stamp_nb(streams)
         # Of what nobody asked for until now.
-        engine.state[TOUCHED] = 0
+        engine.state[LEFT_LEVEL] = engine.state[ENTERED_LEVEL] = 0
 
 
 @outline_kernel
