@@ -12,6 +12,8 @@ from typing import NamedTuple
 from protocols.itch50.spec import BY_TYPE
 
 _SIDES = {"B": "0", "S": "1"}
+_KINDS = "AFECXDUP"
+_REFERENCE = "order_reference_number"
 
 
 class Order(NamedTuple):
@@ -28,6 +30,10 @@ def price_text(price4: int) -> str:
     return f"{Decimal(price4).scaleb(-4).normalize():f}"
 
 
+def _integer(fields: Mapping[str, object], name: str) -> int:
+    return int(str(fields[name]))
+
+
 def _price4(fields: Mapping[str, object], name: str) -> int:
     return int(Decimal(str(fields[name])).scaleb(4))
 
@@ -37,7 +43,6 @@ class SlowMarketData:
 
     def __init__(self) -> None:
         self.orders: dict[int, Order] = {}
-        self.symbols: dict[int, str] = {}
 
     def levels(self, symbol: str, side: str) -> dict[int, tuple[int, int]]:
         """Shares and orders by price4, best first."""
@@ -58,62 +63,58 @@ class SlowMarketData:
 
     def take(self, message: bytes) -> tuple[list[str], list[str]]:
         """The entries of X that the message makes: of the book, and of the trade."""
-        layout = BY_TYPE.get(chr(message[0]))
-        assert layout is not None
-        fields = layout.decode(message)
-        if layout.type == "R":
-            self.symbols[int(str(fields["stock_locate"])] = str(fields["stock"]).strip()
-        reference = int(str(fields.get("order_reference_number", 0))
-        if layout.type == "U":
-            reference = int(str(fields["original_order_reference_number"])
+        kind = chr(message[0])
+        fields = BY_TYPE[kind].decode(message)
+        if kind not in _KINDS:
+            return [], []
+        reference, following = 0, 0
+        if kind != "P":
+            old = "original_order_reference_number" if kind == "U" else _REFERENCE
+            reference = _integer(fields, old)
+            following = _integer(fields, "new_order_reference_number" if kind == "U" else old)
         order = self.orders.get(reference)
-        trades = self._trades(layout.type, fields, order)
-        touched: list[tuple[str, str, int]] = []
-        before: dict[tuple[str, str], dict[int, tuple[int, int]]] = {}
-        after = self._after(layout.type, fields, order)
-        for each in (order, after):
-            if each is not None and layout.type in "AFECXDU":
-                place = (each.symbol, each.side, each.price4)
-                before.setdefault(place[:2], self.levels(*place[:2]))
-                if place not in touched:
-                    touched.append(place)
-        if layout.type in "ECXDU":
-            del self.orders[reference]
-        if after is not None and layout.type in "AFECXU":
-            new = int(str(fields["new_order_reference_number"]) if layout.type == "U" else reference
-            self.orders[new] = after
-        return [self._entry(*place, before[place[:2]]) for place in touched], trades
+        trades = self._trades(kind, fields, order)
+        after = self._after(kind, fields, order)
+        places = [(each.symbol, each.side, each.price4) for each in (order, after) if each]
+        before = [self.levels(symbol, side) for symbol, side, _ in places]
+        self.orders.pop(reference, None)
+        if after is not None:
+            self.orders[following] = after
+        entries = map(self._entry, places, before)
+        return list(dict.fromkeys(entries)), trades
 
     def _after(self, kind: str, fields: Mapping[str, object], order: Order | None) -> Order | None:
         """The order as the message leaves it, None when it is gone."""
+        if kind == "P":
+            return None
         if kind in "AF":
             name = str(fields["stock"]).strip()
             side = str(fields["buy_sell_indicator"])
-            return Order(name, side, _price4(fields, "price"), int(str(fields["shares"]))
+            return Order(name, side, _price4(fields, "price"), _integer(fields, "shares"))
         if order is None or kind == "D":
             return None
         if kind == "U":
-            return order._replace(price4=_price4(fields, "price"), shares=int(str(fields["shares"]))
-        taken = int(str(fields.get("executed_shares", fields.get("cancelled_shares", 0)))
+            price4, shares = _price4(fields, "price"), _integer(fields, "shares")
+            return order._replace(price4=price4, shares=shares)
+        taken = _integer(fields, "cancelled_shares" if kind == "X" else "executed_shares")
         return order._replace(shares=order.shares - taken) if order.shares > taken else None
 
     def _trades(self, kind: str, fields: Mapping[str, object], order: Order | None) -> list[str]:
         if kind == "P":
             symbol, price4 = str(fields["stock"]).strip(), _price4(fields, "price")
-            shares = int(str(fields["shares"])
+            shares = _integer(fields, "shares")
         elif kind == "E" and order is not None:
             symbol, price4 = order.symbol, order.price4
-            shares = int(str(fields["executed_shares"])
+            shares = _integer(fields, "executed_shares")
         elif kind == "C" and order is not None and fields["printable"] == "Y":
             symbol, price4 = order.symbol, _price4(fields, "execution_price")
-            shares = int(str(fields["executed_shares"])
+            shares = _integer(fields, "executed_shares")
         else:
             return []
         return [f"279=0|269=2|55={symbol}|270={price_text(price4)}|271={shares}|"]
 
-    def _entry(
-        self, symbol: str, side: str, price4: int, before: dict[int, tuple[int, int]]
-    ) -> str:
+    def _entry(self, at: tuple[str, str, int], before: dict[int, tuple[int, int]]) -> str:
+        symbol, side, price4 = at
         now = self.levels(symbol, side).get(price4)
         place = f"269={_SIDES[side]}|55={symbol}|270={price_text(price4)}|"
         if now is None:

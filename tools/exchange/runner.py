@@ -176,16 +176,18 @@ class Exchange:
 
         `faults` then says which of its files are not what they should be.
         """
+        await self.services.start()
         place = self._config.glimpse
         if self._tape is None:
             try:
                 self.ports["glimpse"] = await self.glimpse.start(place.address, place.port)
             except OSError as error:
+                await self.services.close()
                 raise bind_error(error, "glimpse", place.address, place.port) from None
-        await self.services.start()
         status = asyncio.create_task(self._write_status())
         await asyncio.to_thread(sending.load_kernels, self.sender)
         self._thread.start()
+        await self.services.serve()
         try:
             await self._watch()
         finally:

@@ -25,10 +25,11 @@ def allocate_services(config: ExchangeConfig, engine: Engine) -> Streams:
 
 
 class Services:
-    """The streams of a run; `ports` by their names, once they listen."""
+    """The streams of a run; `ports` by their names."""
 
     def __init__(self, sender: sending.Sender, config: ExchangeConfig) -> None:
         self.ports: dict[str, int] = {}
+        self.is_serving = False
         self._sender = sender
         self._servers: dict[str, tuple[StreamServer, str, int]] = {}
         if (soup := config.soup) is not None:
@@ -39,12 +40,19 @@ class Services:
             self._servers["fix_md"] = (server, fix_md.address, fix_md.port)
 
     async def start(self) -> None:
-        """Listen; UserError when a port cannot be had."""
+        """Take the ports; UserError when one cannot be had, and then none is held."""
         for name, (server, address, port) in self._servers.items():
             try:
                 self.ports[name] = await server.start(address, port)
             except OSError as error:
+                await self.close()
                 raise bind_error(error, name, address, port) from None
+
+    async def serve(self) -> None:
+        """Listen; the sender's thread runs."""
+        for server, _, _ in self._servers.values():
+            await server.serve()
+        self.is_serving = True
 
     async def stop(self) -> None:
         """Let the clients go, while the sender's thread still runs."""

@@ -25,8 +25,8 @@ QUEUED_BYTES_MAX = 4 << 20
 _MAIL_COST_BYTES = 256
 
 COUNTER_NAMES = ("clients_connected", "clients_refused", "clients_dropped", "logins_rejected")
-"""Counters that the main thread keeps of each service. Refused: more than may be connected, or no descriptor left;
-dropped: broke the protocol, was silent, or did not take its last bytes.
+"""Counters that the main thread keeps of each service. Refused: more than may be connected, or no
+descriptor left; dropped: broke the protocol, was silent, or did not take its last bytes.
 """
 
 
@@ -61,25 +61,34 @@ class StreamServer:
         self._timer: asyncio.Task[None] | None = None
 
     async def start(self, address: str, port: int) -> int:
-        """Listen; returns the port. OSError when it cannot be had."""
+        """Take the port, which is returned; OSError when it cannot be had."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: self._make_client(self), address, port)
-        self._timer = asyncio.create_task(self._run_timers())
+        self._server = await loop.create_server(
+            lambda: self._make_client(self), address, port, start_serving=False
+        )
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
-    async def stop(self) -> None:
-        """Take no more clients, and let those that are here go, while the sender's thread runs."""
+    async def serve(self) -> None:
+        """Listen: the sender's thread runs, so that nobody waits for it."""
         if self._server is not None:
-            self._server.close()
+            await self._server.start_serving()
+        self._timer = asyncio.create_task(self._run_timers())
+
+    async def stop(self) -> None:
+        """Let the clients go, while the sender's thread runs."""
         for client in list(self.clients):
             client.end()
         deadline = time.monotonic() + LEAVE_LIMIT_S / 4
-        while self.clients and time.monotonic() < deadline:
+        while self.clients and time.monotonic() < deadline:  # noqa: ASYNC110 - a kernel lets go
             await asyncio.sleep(POLL_S)
 
     async def close(self) -> None:
-        """Close what is left; the sender's thread has ended."""
+        """Take no more clients, and close what is left: the sender's thread has ended, or never
+        began.
+        """
+        if self._server is not None:
+            self._server.close()
         if self._timer is not None:
             self._timer.cancel()
             with contextlib.suppress(asyncio.CancelledError):

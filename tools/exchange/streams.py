@@ -143,10 +143,11 @@ MESSAGES_SENT, BYTES_SENT, SNAPSHOTS_SENT, CLIENTS_LATE, CLIENTS_BROKEN = range(
 
 @by_reference
 class Streams(NamedTuple):
-    """Shapes, with c clients, f of them of FIX, and s symbols: words i64[c * CLIENT_WORDS], counters
-    i64[2, n], mail_words i64[c * MAIL_SLOTS * MAIL_WORDS], mail u8[c * MAIL_SLOTS * MAIL_BYTES],
-    texts u8[f, n], requests u8[f * REQUESTS_MAX, n], symbols u8[s, n] (a row begins with the number
-    of its bytes), wanted i8[f, s], trades u8[f, REQUESTS_MAX].
+    """Shapes, with c clients, f of them of FIX, and s symbols: words i64[c * CLIENT_WORDS],
+    counters i64[2, n], mail_words i64[c * MAIL_SLOTS * MAIL_WORDS],
+    mail u8[c * MAIL_SLOTS * MAIL_BYTES], texts u8[f, n], requests u8[f * REQUESTS_MAX, n],
+    symbols u8[s, n] (a row begins with the number of its bytes), wanted i8[f, s],
+    trades u8[f, REQUESTS_MAX].
 
     texts: `49=us|56=client|52=`; requests: `262=id|`; symbols: `55=symbol|`. wanted: 0, or the
     request and one more, below zero until the snapshot has been sent.

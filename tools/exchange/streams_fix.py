@@ -14,7 +14,7 @@ from protocols.digits import write_padded_nb
 from protocols.fix.kernels_write import write_trailer_nb, write_utc_timestamp_nb
 from protocols.itch50.spec import BY_TYPE
 from protocols.jit import kernel, outline_kernel
-from protocols.wire import Bytes, read_u16_nb, read_u32_nb, write_u16_nb, write_u32_nb
+from protocols.wire import Bytes, read_u16_nb, read_u32_nb, write_u32_nb
 from tools.exchange.flow import price4_nb
 from tools.exchange.itch_writer import (
     LENGTH_BYTES,
@@ -181,7 +181,9 @@ def _put_level_nb(engine: Engine, out: Bytes, at: int, symbol: int, level: int) 
 
 @outline_kernel
 def _put_change_nb(streams: Streams, engine: Engine, at: int, changed: int) -> int:
-    """The entry of X for a changed level, as LEFT_LEVEL and ENTERED_LEVEL have it, at `body[at]`; where the next one goes."""
+    """The entry of X for a changed level, as LEFT_LEVEL and ENTERED_LEVEL have it, at `body[at]`;
+    where the next one goes.
+    """
     body = streams.body
     symbol = changed >> CHANGED_SYMBOL_SHIFT
     level = (changed >> CHANGED_LEVEL_SHIFT) & CHANGED_LEVEL_MASK

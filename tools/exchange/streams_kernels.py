@@ -37,7 +37,6 @@ from tools.exchange.streams import (
     IS_STREAMING,
     LAST_SENT_NS,
     LATE,
-    LEAVE,
     LEFT,
     MAIL_A,
     MAIL_B,
@@ -53,7 +52,6 @@ from tools.exchange.streams import (
     OUT_BYTES,
     POSTED,
     RAW,
-    SERVE,
     SOUP,
     START,
     SUBSCRIBE,
@@ -98,7 +96,8 @@ def serve_streams_nb(
         base = client * CLIENT_WORDS
         want = load_acquire(streams.words, base + WANT)
         has = streams.words[base + HAS]
-        if has == FREE and want == SERVE:
+        if has == FREE and want != FREE:
+            # Also one that was aborted already: it is let go in the next round.
             _begin_nb(streams, client, now_ns)
         elif has == GONE and want == FREE:
             store_release(streams.words, base + HAS, _NOTHING)

@@ -9,9 +9,9 @@ import numpy as np
 from tools.exchange import streams as layout
 from tools.exchange.history import allocate_history, extend_history_nb
 from tools.exchange.layout import EMITTED, TOTAL, Engine, FlowSettings, allocate_engine
+from tools.exchange.stream_server import Mail
 from tools.exchange.streams import Streams, allocate_streams
 from tools.exchange.streams_kernels import serve_streams_nb
-from tools.exchange.stream_server import Mail
 
 IDENTITY = b"49=EXCHANGE\x0156=ME\x0152="
 
@@ -95,9 +95,7 @@ class Bench:
 
     def serve(self) -> int:
         ended = bool(self.engine.state[EMITTED] == self.engine.state[TOTAL])
-        return int(
-            serve_streams_nb(self.streams, self.engine, self.history, self.now_ns, ended)
-        )
+        return int(serve_streams_nb(self.streams, self.engine, self.history, self.now_ns, ended))
 
     def advance(self, messages: int) -> list[bytes]:
         """Make some messages; what they are."""
