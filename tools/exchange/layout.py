@@ -105,12 +105,9 @@ ENTERED_LEVEL = 25
 """The same for an order that entered a level."""
 STATE_WORDS = 32
 
-# LEFT_LEVEL and ENTERED_LEVEL: symbol, level, a bit that is set, side, and 1 when the level was
+# LEFT_LEVEL and ENTERED_LEVEL: the row of `levels` and one more, side, and 1 when the level was
 # empty before.
-CHANGED_SYMBOL_SHIFT = 40
-CHANGED_LEVEL_SHIFT = 3
-CHANGED_LEVEL_MASK = (1 << (CHANGED_SYMBOL_SHIFT - CHANGED_LEVEL_SHIFT)) - 1
-CHANGED_BIT = 1 << 2
+CHANGED_ROW_SHIFT = 2
 CHANGED_SIDE_SHIFT = 1
 
 NO_BID = -1

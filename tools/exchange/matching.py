@@ -13,10 +13,8 @@ from tools.exchange.layout import (
     ATTRIBUTION,
     BEST,
     BUY,
-    CHANGED_BIT,
-    CHANGED_LEVEL_SHIFT,
+    CHANGED_ROW_SHIFT,
     CHANGED_SIDE_SHIFT,
-    CHANGED_SYMBOL_SHIFT,
     ENTERED_LEVEL,
     FIRST,
     FIRST_ROW,
@@ -115,14 +113,13 @@ def reduce_order_nb(engine: Engine, symbol: int, slot: int, quantity: int) -> No
     if left == 0:
         remove_order_nb(engine, symbol, slot)
     else:
-        engine.state[LEFT_LEVEL] = _changed_nb(symbol, order[LEVEL], order[SIDE])
+        engine.state[LEFT_LEVEL] = _changed_nb(row, order[SIDE])
 
 
 @kernel
-def _changed_nb(symbol: int, level: int, side: int) -> int:
+def _changed_nb(row: int, side: int) -> int:
     """The word that says which level was changed."""
-    place = (symbol << CHANGED_SYMBOL_SHIFT) | (level << CHANGED_LEVEL_SHIFT)
-    return place | CHANGED_BIT | (side << CHANGED_SIDE_SHIFT)
+    return ((row + 1) << CHANGED_ROW_SHIFT) | (side << CHANGED_SIDE_SHIFT)
 
 
 @kernel
@@ -144,7 +141,7 @@ def _link_nb(engine: Engine, symbol: int, slot: int, level: int) -> None:
     engine.levels[row, LEVEL_QUANTITY] += order[QUANTITY]
     engine.levels[row, LEVEL_ORDERS] += 1
     side = order[SIDE]
-    engine.state[ENTERED_LEVEL] = _changed_nb(symbol, level, side) | np.int64(last == 0)
+    engine.state[ENTERED_LEVEL] = _changed_nb(row, side) | np.int64(last == 0)
     engine.symbols[symbol, ORDERS + side] += 1
     best = engine.symbols[symbol, BEST + side]
     if (side == BUY and level > best) or (side == SELL and level < best):
@@ -167,7 +164,7 @@ def _unlink_nb(engine: Engine, symbol: int, slot: int) -> None:
     engine.levels[row, LEVEL_QUANTITY] -= order[QUANTITY]
     engine.levels[row, LEVEL_ORDERS] -= 1
     side = order[SIDE]
-    engine.state[LEFT_LEVEL] = _changed_nb(symbol, order[LEVEL], side)
+    engine.state[LEFT_LEVEL] = _changed_nb(row, side)
     engine.symbols[symbol, ORDERS + side] -= 1
     if engine.levels[row, FIRST] == 0 and engine.symbols[symbol, BEST + side] == order[LEVEL]:
         engine.symbols[symbol, BEST + side] = _next_best_nb(engine, symbol, side)

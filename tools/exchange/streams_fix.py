@@ -25,10 +25,8 @@ from tools.exchange.itch_writer import (
 from tools.exchange.layout import (
     BEST,
     BUY,
-    CHANGED_LEVEL_MASK,
-    CHANGED_LEVEL_SHIFT,
+    CHANGED_ROW_SHIFT,
     CHANGED_SIDE_SHIFT,
-    CHANGED_SYMBOL_SHIFT,
     ENTERED_LEVEL,
     FIRST_ROW,
     LEFT_LEVEL,
@@ -179,14 +177,19 @@ def _put_level_nb(engine: Engine, out: Bytes, at: int, symbol: int, level: int) 
     return _put_integer_nb(out, at, _TAG_346, np.int64(engine.levels[row, LEVEL_ORDERS]))
 
 
+@kernel
+def _level_of_nb(engine: Engine, symbol: int, changed: int) -> int:
+    """The level of LEFT_LEVEL or ENTERED_LEVEL."""
+    return (changed >> CHANGED_ROW_SHIFT) - 1 - engine.symbols[symbol, FIRST_ROW]
+
+
 @outline_kernel
-def _put_change_nb(streams: Streams, engine: Engine, at: int, changed: int) -> int:
+def _put_change_nb(streams: Streams, engine: Engine, at: int, symbol: int, changed: int) -> int:
     """The entry of X for a changed level, as LEFT_LEVEL and ENTERED_LEVEL have it, at `body[at]`;
     where the next one goes.
     """
     body = streams.body
-    symbol = changed >> CHANGED_SYMBOL_SHIFT
-    level = (changed >> CHANGED_LEVEL_SHIFT) & CHANGED_LEVEL_MASK
+    level = _level_of_nb(engine, symbol, changed)
     orders = engine.levels[engine.symbols[symbol, FIRST_ROW] + level, LEVEL_ORDERS]
     action = _NEW if changed & 1 else _CHANGE
     if orders == 0:
@@ -216,26 +219,27 @@ def _encode_change_nb(
 ) -> None:
     """All entries of the message at block[at] to `body`; the words of `state` say how many."""
     state = streams.state
+    message_at = at + LENGTH_BYTES
+    symbol = np.int64(read_u16_nb(block, message_at + _LOCATE)) - 1
     size = np.int64(0)
     entries = np.int64(0)
     # A replace may leave and enter one and the same level: that was not empty before.
     if left != 0 and (left ^ entered) >> CHANGED_SIDE_SHIFT != 0:
-        size = np.int64(_put_change_nb(streams, engine, size, left))
+        size = np.int64(_put_change_nb(streams, engine, size, symbol, left))
         entries += 1
     if entered != 0:
         is_same = left != 0 and (left ^ entered) >> CHANGED_SIDE_SHIFT == 0
-        size = np.int64(_put_change_nb(streams, engine, size, left if is_same else entered))
+        changed = left if is_same else entered
+        size = np.int64(_put_change_nb(streams, engine, size, symbol, changed))
         entries += 1
     state[BOOK_ENTRIES] = entries
     state[BOOK_BYTES] = size
-    message_at = at + LENGTH_BYTES
-    symbol = np.int64(read_u16_nb(block, message_at + _LOCATE)) - 1
     kind = block[message_at]
     shares = np.int64(0)
     price4 = np.int64(0)
     if kind == TYPE_EXECUTED:
         shares = read_u32_nb(block, message_at + _E_SHARES)
-        price4 = price4_nb(engine, symbol, (left >> CHANGED_LEVEL_SHIFT) & CHANGED_LEVEL_MASK)
+        price4 = price4_nb(engine, symbol, _level_of_nb(engine, symbol, left))
     elif kind == TYPE_EXECUTED_AT_PRICE and block[message_at + _C_PRINTABLE] == _PRINTABLE:
         shares = read_u32_nb(block, message_at + _C_SHARES)
         price4 = read_u32_nb(block, message_at + _C_PRICE)
