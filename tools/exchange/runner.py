@@ -187,8 +187,8 @@ class Exchange:
         status = asyncio.create_task(self._write_status())
         await asyncio.to_thread(sending.load_kernels, self.sender)
         self._thread.start()
-        await self.services.serve()
         try:
+            await self.services.serve()
             await self._watch()
         finally:
             await self.services.stop()

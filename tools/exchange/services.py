@@ -49,9 +49,12 @@ class Services:
                 raise bind_error(error, name, address, port) from None
 
     async def serve(self) -> None:
-        """Listen; the sender's thread runs."""
-        for server, _, _ in self._servers.values():
-            await server.serve()
+        """Listen; the sender's thread runs. UserError when a port is no longer to be had."""
+        for name, (server, address, port) in self._servers.items():
+            try:
+                await server.serve()
+            except OSError as error:
+                raise bind_error(error, name, address, port) from None
         self.is_serving = True
 
     async def stop(self) -> None:

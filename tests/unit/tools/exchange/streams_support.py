@@ -70,9 +70,10 @@ class Bench:
     """An engine with its history and streams; `now_ns` is the clock of the rounds."""
 
     def __init__(
-        self, flow: FlowSettings, soup: int = 0, fix: int = 0, kept: int = 1 << 14
+        self, made_of: FlowSettings | Engine, soup: int = 0, fix: int = 0, kept: int = 1 << 14
     ) -> None:
-        self.engine: Engine = allocate_engine(flow)
+        is_engine = isinstance(made_of, Engine)
+        self.engine: Engine = made_of if is_engine else allocate_engine(made_of)
         self.history = allocate_history(kept)
         self.streams: Streams = allocate_streams(self.engine, soup, fix)
         for row in self.streams.texts:

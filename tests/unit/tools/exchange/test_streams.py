@@ -1,12 +1,14 @@
 """The kernels of the TCP streams, round by round over socket pairs."""
 
 import socket
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from protocols.fix.framing import Framer
 from protocols.fix.message import FixMessage, decode
+from protocols.kernel_cache import JIT_ENABLED
 from protocols.soupbintcp.events import SequencedData, SessionEnded
 from protocols.soupbintcp.session import Client
 from tests.reference.slow_market_data import SlowMarketData
@@ -14,8 +16,13 @@ from tests.unit.adapters.fix_md.support import Converter
 from tests.unit.tools.exchange.streams_support import Bench, Peer
 from tools.exchange import streams as layout
 from tools.exchange.layout import FlowSettings
+from tools.exchange.market.day import emit_market_nb
+from tools.exchange.market.layout import allocate_market
+from tools.exchange.market.profiles import load_profiles
+from tools.exchange.market.rules import first_due_nb
+from tools.exchange.market.scenario import Scenario
 from tools.exchange.stream_server import Mail
-from tools.exchange.streams_fix import put_price_nb
+from tools.exchange.streams_fix import publish_change_nb, put_price_nb
 
 FLOW = FlowSettings(3, 4, messages=2500, orders_per_symbol=12)
 ALL = [0, 1, 2, 3]
@@ -83,6 +90,30 @@ def test_every_message_makes_the_entries_of_the_slow_twin_and_a_reader_has_the_s
         for price4, (shares, _) in slow.levels(name, code).items()
     }
     assert {place: quantity for place, quantity in stated.items() if quantity} == held
+
+
+@pytest.mark.skipif(not JIT_ENABLED, reason="a market's kernels take too long interpreted")
+@pytest.mark.usefixtures("market_kernels")
+def test_a_market_has_the_entries_of_the_slow_twin_too():
+    scenario = Scenario(symbols=4, messages=20_000, orders_per_symbol=15)
+    market = allocate_market(scenario, load_profiles(4), 5)
+    first_due_nb(market)
+    slow, block = SlowMarketData(), np.zeros(64, np.uint8)
+    seen: Counter[str] = Counter()
+    with Bench(market.engine, fix=1) as bench:
+        peer = logged_on(bench, trades=1)
+        peer.read()
+        for _ in range(6_000):
+            size = emit_market_nb(market, block, 0)
+            publish_change_nb(bench.streams, bench.engine, block, 0)
+            book, trade = slow.take(block[2:size].tobytes())
+            got = bench.streams.out[: peer.word(layout.TAIL)].tobytes()
+            assert [entries(frame) for frame in frames(got)] == (
+                [book + trade] if book or trade else []
+            )
+            peer.set_word(layout.TAIL, 0)
+            seen[chr(block[2])] += 1
+    assert min(seen[kind] for kind in "ADUEXP") > 10
 
 
 def test_numbers_comp_ids_and_request_stand_in_each_message():
