@@ -158,6 +158,8 @@ EXCHANGE_WORDS: Words = {
         "flow": "what is sent, and how fast",
         "rerequest": "re-request server",
         "glimpse": "snapshot server",
+        "soup": "the session over SoupBinTCP; not served without this section",
+        "fix_md": "FIX 4.4 market data; not served without this section",
         "report_file": "JSON, written at the end; empty: none",
         "status_file": "JSON, replaced about four times a second; empty: none",
     },
@@ -203,6 +205,19 @@ EXCHANGE_WORDS: Words = {
         "port": f"TCP; {_PORT}, told in the status file",
         "address": "address to listen on",
         "clients_max": "connections at a time",
+    },
+    "Soup": {
+        "port": f"TCP; {_PORT}, told in the status file",
+        "address": "address to listen on",
+        "clients_max": "connections at a time",
+        "username": "who may log in, without case; empty: anyone",
+        "password": "of that user, without case",
+    },
+    "FixMd": {
+        "port": f"TCP; {_PORT}, told in the status file",
+        "address": "address to listen on",
+        "clients_max": "connections at a time",
+        "comp_id": "SenderCompID of the exchange; a client may have any",
     },
 }
 

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from protocols.kernel_cache import JIT_ENABLED
 from tests.reference.exchange_checker import blocks, check
+from tests.unit.tools.exchange.support import recount_levels
 from tools.exchange.flow import generate_nb
-from tools.exchange.layout import FlowSettings, allocate_engine
+from tools.exchange.layout import LEVEL_QUANTITY, FlowSettings, allocate_engine
 from tools.exchange.truth import summary
 
 MESSAGES = 4000 if JIT_ENABLED else 600
@@ -65,3 +66,18 @@ def test_the_shortest_sessions_have_exactly_their_messages_and_a_proper_end(
     checker = check(blocks(data))
     assert truth["messages"] == checker.types.total() == messages
     assert checker.events[-3:] == ["M", "E", "C"]
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    symbols=st.integers(1, 6),
+    orders_per_symbol=st.integers(4, 40),
+    messages=st.integers(20, MESSAGES),
+)
+def test_levels_hold_the_shares_and_orders_that_a_recount_finds(
+    seed: int, symbols: int, orders_per_symbol: int, messages: int
+):
+    engine = allocate_engine(FlowSettings(seed, symbols, orders_per_symbol=orders_per_symbol))
+    generate_nb(engine, np.zeros(1 << 18, np.uint8), messages)
+    np.testing.assert_array_equal(engine.levels[:, LEVEL_QUANTITY:], recount_levels(engine))

@@ -9,6 +9,7 @@ from tools.exchange.lines import LineFaults
 from tools.exchange.market.scenario import Clock, clock_ns_of
 from tools.exchange.pace import Pace, allocate_clock_pace, allocate_pace
 from tools.exchange.rerequests import PAYLOAD_BYTES_MAX
+from tools.exchange.streams import COMP_ID_BYTES_MAX
 from tools.exchange.symbols import SYMBOLS_MAX
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -20,6 +21,8 @@ Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 DELAY_US_MAX = 1_000_000
 PAYLOAD_BYTES_MIN = 128
 """More than any message takes."""
+CLIENTS_MAX = 64
+"""Of SoupBinTCP, or of FIX."""
 
 
 class Session(Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,6 +170,29 @@ class OrderEntry(Struct, frozen=True, forbid_unknown_fields=True):
     """Orders of clients that are live at a time."""
 
 
+class Soup(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the session is served over SoupBinTCP."""
+
+    port: Port = 0
+    address: str = "127.0.0.1"
+    clients_max: Annotated[int, Meta(ge=1, le=CLIENTS_MAX)] = 16
+    username: Annotated[str, Meta(max_length=6)] = ""
+    """Who may log in, without case; "" for anyone."""
+    password: Annotated[str, Meta(max_length=10)] = ""
+
+
+class FixMd(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where FIX 4.4 market data is served."""
+
+    port: Port = 0
+    address: str = "127.0.0.1"
+    clients_max: Annotated[int, Meta(ge=1, le=CLIENTS_MAX)] = 4
+    comp_id: Annotated[
+        str, Meta(min_length=1, max_length=COMP_ID_BYTES_MAX, pattern="^[!-~]+$")
+    ] = "EXCHANGE"
+    """SenderCompID of the exchange; a client may have any."""
+
+
 class ExchangeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. Ports of 0 are chosen by the system and told in the status file."""
 
@@ -178,6 +204,9 @@ class ExchangeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     glimpse: Glimpse = Glimpse()
     scenario: Day = Day()
     order_entry: OrderEntry | None = None
+    soup: Soup | None = None
+    """Not served without this section, and so is the next."""
+    fix_md: FixMd | None = None
     report_file: str = ""
     """JSON, written once at the end; "" for none."""
     status_file: str = ""

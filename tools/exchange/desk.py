@@ -70,6 +70,8 @@ from tools.exchange.matching import (
     reduce_order_nb,
     replace_order_nb,
 )
+from tools.exchange.streams import BOOKS, Streams
+from tools.exchange.streams_fix import begin_books_nb, publish_change_nb
 
 COMMANDS = 1 << 14
 COMMANDS_A_ROUND = 64
@@ -162,6 +164,7 @@ class Desk(NamedTuple):
     descriptor that tells of reports, -1: none; `lost` i64[1] reports that found the ring full.
     """
 
+    streams: Streams
     commands: Ring
     reports: Ring
     filled: NDArray[np.int64]
@@ -171,10 +174,13 @@ class Desk(NamedTuple):
     lost: NDArray[np.int64]
 
 
-def allocate_desk(orders: int, messages: int) -> Desk:
-    """A desk for `orders` tokens; `messages` is a power of two, 1 where nobody takes orders."""
+def allocate_desk(orders: int, messages: int, streams: Streams) -> Desk:
+    """A desk for `orders` tokens; `messages` is a power of two, 1 where nobody takes orders. What
+    orders do to the books is told to `streams`.
+    """
     rows = COMMANDS if orders else 2
     return Desk(
+        streams=streams,
         commands=allocate_ring(rows, COMMAND),
         reports=allocate_ring(4 * rows, REPORT),
         filled=np.zeros(max(orders, 1), np.int64),
@@ -243,7 +249,7 @@ def tell_fill_nb(desk: Desk, engine: Engine) -> None:
 
 
 @kernel
-def _count_block_nb(engine: Engine, history: History, at: int, size: int) -> None:
+def _count_block_nb(desk: Desk, engine: Engine, history: History, at: int, size: int) -> None:
     """A message of the desk is the next one of the feed."""
     engine.type_counts[history.data[at + LENGTH_BYTES]] += 1
     engine.state[EMITTED] += 1
@@ -251,6 +257,8 @@ def _count_block_nb(engine: Engine, history: History, at: int, size: int) -> Non
         # The flow has as many as it would have had.
         engine.state[TOTAL] += 1
     keep_block_nb(engine, history, at, size)
+    if desk.streams.state[BOOKS] > 0:
+        publish_change_nb(desk.streams, engine, history.data, at)
 
 
 @kernel
@@ -273,7 +281,7 @@ def _take_nb(
         reference = engine.orders[slot, REFERENCE]
         ts_ns = engine.state[CLOCK_NS]
         size = itch.write_executed_nb(history.data, at, symbol + 1, ts_ns, reference, shares, match)
-        _count_block_nb(engine, history, at, size)
+        _count_block_nb(desk, engine, history, at, size)
         if engine.state[FILLED_SLOT]:
             tell_fill_nb(desk, engine)
         left -= shares
@@ -289,14 +297,16 @@ def _take_nb(
 
 @kernel
 def _stand_nb(
-    engine: Engine, history: History, token: int, order: tuple[int, int, int, int]
+    desk: Desk, engine: Engine, history: History, token: int, order: tuple[int, int, int, int]
 ) -> None:
     """Put an order, (symbol, side, level, shares), into the book, and say so by A."""
     symbol, side, level, shares = order
     slot = first_own_slot_nb(engine) + token
     enter_own_order_nb(engine, symbol, slot, (side, level, shares))
     at = room_nb(history)
-    _count_block_nb(engine, history, at, write_order_nb(engine, history.data, at, symbol, slot))
+    _count_block_nb(
+        desk, engine, history, at, write_order_nb(engine, history.data, at, symbol, slot)
+    )
 
 
 @kernel
@@ -353,7 +363,7 @@ def _enter_nb(desk: Desk, engine: Engine, history: History, row: NDArray[np.void
     if left == 0:
         return
     if command["rests"] == IN_FORCE:
-        _stand_nb(engine, history, token, (symbol, side, level, left))
+        _stand_nb(desk, engine, history, token, (symbol, side, level, left))
         return
     what = (nothing, request, left, price4, nothing, nothing)
     _report_nb(desk, engine, np.int64(Report.CANCELLED), token, what)
@@ -374,7 +384,7 @@ def _cancel_nb(desk: Desk, engine: Engine, history: History, row: NDArray[np.voi
     shares = order[QUANTITY]
     at = room_nb(history)
     size = delete_order_nb(engine, history.data, at, order[MEMBER], slot)
-    _count_block_nb(engine, history, at, size)
+    _count_block_nb(desk, engine, history, at, size)
     seq = np.int64(engine.state[EMITTED])
     price4 = price4_nb(engine, order[MEMBER], order[LEVEL])
     _report_nb(
@@ -403,18 +413,20 @@ def _change_nb(
         size = itch.write_cancel_nb(
             history.data, at, symbol + 1, engine.state[CLOCK_NS], reference, taken
         )
-        _count_block_nb(engine, history, at, size)
+        _count_block_nb(desk, engine, history, at, size)
         return shares
     if not _is_reached_nb(engine, symbol, side, level):
         replace_order_nb(engine, symbol, slot, level, shares)
         size = write_replaced_nb(engine, history.data, at, symbol, (slot, reference))
-        _count_block_nb(engine, history, at, size)
+        _count_block_nb(desk, engine, history, at, size)
         return shares
-    _count_block_nb(engine, history, at, delete_order_nb(engine, history.data, at, symbol, slot))
+    _count_block_nb(
+        desk, engine, history, at, delete_order_nb(engine, history.data, at, symbol, slot)
+    )
     engine.orders[slot, QUANTITY] = shares
     left = _take_nb(desk, engine, history, token, (symbol, side, level, shares))
     if left > 0:
-        _stand_nb(engine, history, token, (symbol, side, level, left))
+        _stand_nb(desk, engine, history, token, (symbol, side, level, left))
     return left
 
 
@@ -453,6 +465,8 @@ def take_commands_nb(desk: Desk, engine: Engine, history: History) -> int:
     crowded = 2 * ring_size_nb(desk.reports) > desk.reports.cells.shape[0]
     if engine.state[SWEEP_QUANTITY] > 0 or crowded:
         count = np.int64(0)
+    if count > 0:
+        begin_books_nb(desk.streams, engine)
     for _ in range(count):
         head = commands.cursors[HEAD]
         place = head & (commands.cells.shape[0] - 1)

@@ -4,8 +4,9 @@
                                                last ones, `own`, are for orders of clients
     members  i32[symbols, slots]               a permutation of the symbol's slots: the first LIVE
                                                of them hold live orders
-    levels   i32[all levels, 2]                first and last order of the queue at each price;
-                                               0 = empty; a symbol's begin at row FIRST_ROW
+    levels   i32[all levels, 4]                first and last order of the queue at each price, 0 =
+                                               empty; shares and orders in it; a symbol's begin at
+                                               row FIRST_ROW
     symbols  i64[symbols, 16]                  best prices, counts, fair value, halt
     state    i64[32]                           clock, counters, random numbers, the aggressive order
                                                that is being matched
@@ -55,6 +56,9 @@ ATTRIBUTION_MASK = (1 << FIRST_REFERENCE_SHIFT) - 1
 # Columns of `levels`.
 FIRST = 0
 LAST = 1
+LEVEL_QUANTITY = 2
+LEVEL_ORDERS = 3
+LEVEL_WORDS = 4
 
 # Columns of `symbols`; the best prices and the counts are indexed by BEST + side and ORDERS + side.
 BASE_TICK = 0
@@ -100,7 +104,17 @@ FILLED_SLOT = 19
 sets it to 0 before the next message.
 """
 FILLED_SHARES = 20
+LEFT_LEVEL = 24
+"""The level that an order left last, or has fewer shares at; 0 since somebody who asks set it so.
+No message makes more than one order leave a level, and one enter a level."""
+ENTERED_LEVEL = 25
+"""The same for an order that entered a level."""
 STATE_WORDS = 32
+
+# LEFT_LEVEL and ENTERED_LEVEL: the row of `levels` and one more, side, and 1 when the level was
+# empty before.
+CHANGED_ROW_SHIFT = 2
+CHANGED_SIDE_SHIFT = 1
 
 NO_BID = -1
 NO_ASK = 1 << 30
@@ -168,7 +182,7 @@ def allocate_engine(settings: FlowSettings, own_orders: int = 0) -> Engine:
     return Engine(
         orders=np.zeros((1 + count * slots + own_orders, 8), np.int64),
         members=first_slots + np.arange(slots, dtype=np.int32),
-        levels=np.zeros((count * LEVELS, 2), np.int32),
+        levels=np.zeros((count * LEVELS, LEVEL_WORDS), np.int32),
         symbols=symbols,
         state=_first_state(settings, int(random_words[0]), int(step_ns.max())),
         activity=activity_table(count),

@@ -13,10 +13,16 @@ from tools.exchange.layout import (
     ATTRIBUTION,
     BEST,
     BUY,
+    CHANGED_ROW_SHIFT,
+    CHANGED_SIDE_SHIFT,
+    ENTERED_LEVEL,
     FIRST,
     FIRST_ROW,
     LAST,
+    LEFT_LEVEL,
     LEVEL,
+    LEVEL_ORDERS,
+    LEVEL_QUANTITY,
     LIVE,
     MEMBER,
     NEXT,
@@ -126,10 +132,21 @@ def replace_order_nb(engine: Engine, symbol: int, slot: int, level: int, quantit
 @outline_kernel
 def reduce_order_nb(engine: Engine, symbol: int, slot: int, quantity: int) -> None:
     """Take `quantity` shares, at most all, from the order; without shares it leaves the book."""
-    left = engine.orders[slot, QUANTITY] - quantity
-    engine.orders[slot, QUANTITY] = left
+    order = engine.orders[slot]
+    left = order[QUANTITY] - quantity
+    order[QUANTITY] = left
+    row = engine.symbols[symbol, FIRST_ROW] + order[LEVEL]
+    engine.levels[row, LEVEL_QUANTITY] -= quantity
     if left == 0:
         remove_order_nb(engine, symbol, slot)
+    else:
+        engine.state[LEFT_LEVEL] = _changed_nb(row, order[SIDE])
+
+
+@kernel
+def _changed_nb(row: int, side: int) -> int:
+    """The word that says which level was changed."""
+    return ((row + 1) << CHANGED_ROW_SHIFT) | (side << CHANGED_SIDE_SHIFT)
 
 
 @kernel
@@ -148,7 +165,10 @@ def _link_nb(engine: Engine, symbol: int, slot: int, level: int) -> None:
     else:
         engine.orders[last, NEXT] = slot
     engine.levels[row, LAST] = slot
+    engine.levels[row, LEVEL_QUANTITY] += order[QUANTITY]
+    engine.levels[row, LEVEL_ORDERS] += 1
     side = order[SIDE]
+    engine.state[ENTERED_LEVEL] = _changed_nb(row, side) | np.int64(last == 0)
     engine.symbols[symbol, ORDERS + side] += 1
     best = engine.symbols[symbol, BEST + side]
     if (side == BUY and level > best) or (side == SELL and level < best):
@@ -168,7 +188,10 @@ def _unlink_nb(engine: Engine, symbol: int, slot: int) -> None:
         engine.levels[row, LAST] = order[PREVIOUS]
     else:
         engine.orders[order[NEXT], PREVIOUS] = order[PREVIOUS]
+    engine.levels[row, LEVEL_QUANTITY] -= order[QUANTITY]
+    engine.levels[row, LEVEL_ORDERS] -= 1
     side = order[SIDE]
+    engine.state[LEFT_LEVEL] = _changed_nb(row, side)
     engine.symbols[symbol, ORDERS + side] -= 1
     if engine.levels[row, FIRST] == 0 and engine.symbols[symbol, BEST + side] == order[LEVEL]:
         engine.symbols[symbol, BEST + side] = _next_best_nb(engine, symbol, side)

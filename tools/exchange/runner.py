@@ -1,7 +1,7 @@
-"""`exchange run`: sockets, the sender's thread, the GLIMPSE service, status and report.
+"""`exchange run`: sockets, the sender's thread, the TCP services, status and report.
 
-main thread (uvloop)   GLIMPSE, signals, status file        sets STOP, LEAVE, SNAPSHOT_WANTED
-sender thread          `run_slice_nb`, over and over        sets PHASE, SNAPSHOT_TAKEN, figures
+main thread (uvloop)   GLIMPSE, logins, signals, status file   sets STOP, LEAVE, SNAPSHOT_WANTED
+sender thread          `run_slice_nb`, over and over           sets PHASE, SNAPSHOT_TAKEN, figures
 """
 
 import asyncio
@@ -36,6 +36,7 @@ from tools.exchange.market.layout import Market
 from tools.exchange.market.scenario import Scenario
 from tools.exchange.market.truth import market_truth
 from tools.exchange.order_entry import OrderDesk
+from tools.exchange.services import Services, allocate_services
 from tools.exchange.snapshot import allocate_snapshot
 from tools.exchange.tape import Tape, tape_engine, tape_history, truth_so_far
 from tools.exchange.truth import summary
@@ -129,9 +130,10 @@ def allocate_sender(
         engine = allocate_engine(flow_settings(config), own_orders)
     session = np.frombuffer(config.session.id.encode().ljust(SESSION_BYTES), np.uint8).copy()
     seed = config.flow.seed
+    streams = allocate_services(config, engine)
     return sending.Sender(
         market,
-        allocate_desk(own_orders, len(history.offsets) if own_orders else 1),
+        allocate_desk(own_orders, len(history.offsets) if own_orders else 1, streams),
         engine,
         history,
         lines.allocate_line(
@@ -143,6 +145,7 @@ def allocate_sender(
         rerequests.allocate_rerequests(sockets.rerequest.fileno(), session, history),
         allocate_snapshot(engine),
         pace,
+        streams,
         *sending.allocate_words(
             _NOT_YET, config.session.heartbeat_ms * 10**6, config.session.payload_bytes
         ),
@@ -165,6 +168,7 @@ class Exchange:
         self._tape = tape
         self._scenario = scenario
         self.glimpse = GlimpseServer(self.sender, config.session.id, config.glimpse.clients_max)
+        self.services = Services(self.sender, config)
         self.faults: list[str] = []
         self.ports = {
             "rerequest": sockets.rerequest.getsockname()[1],
@@ -199,21 +203,26 @@ class Exchange:
 
         `faults` then says which of its files are not what they should be.
         """
+        await self.services.start()
         place = self._config.glimpse
         if self._tape is None:
             try:
                 self.ports["glimpse"] = await self.glimpse.start(place.address, place.port)
             except OSError as error:
+                await self.services.close()
                 raise bind_error(error, "glimpse", place.address, place.port) from None
         self._open_order_entry()
         status = asyncio.create_task(self._write_status())
         await asyncio.to_thread(sending.load_kernels, self.sender)
         self._thread.start()
         try:
+            await self.services.serve()
             await self._watch()
         finally:
+            await self.services.stop()
             sending.publish_word_nb(self.sender.control, sending.LEAVE, 1)
             await asyncio.to_thread(self._thread.join)
+            await self.services.close()
             status.cancel()
             if self._orders is not None:
                 await self._orders.stop()
@@ -277,6 +286,7 @@ class Exchange:
             "lateness_ns": int(progress[sending.LATENESS_NS]),
             "lateness_ns_max": int(progress[sending.LATENESS_NS_MAX]),
             **{f"{name}_port": port for name, port in self.ports.items()},
+            **{f"{name}_port": port for name, port in self.services.ports.items()},
             **self._truth,
         }
 
@@ -291,6 +301,7 @@ class Exchange:
             "line_b": lines.counters_by_name(self.sender.line_b),
             "rerequest": rerequests.counters_by_name(self.sender.rerequests),
             "glimpse": dict(self.glimpse.counters),
+            **self.services.counters(),
             "cpu_seconds": round(time.process_time(), 3),
             **({} if self._orders is None else {"order_entry": self._orders.report()}),
         }

@@ -1,4 +1,5 @@
-"""The sender: generates what is due, puts it on both lines, answers requests, takes snapshots.
+"""The sender: generates what is due, puts it on both lines and all TCP streams, answers requests,
+takes snapshots.
 
 Open loop: message i (from 0) is due when `pace.py` says, however late the ones before it were; what
 is late is sent at once, and how late is recorded. One thread runs `run_slice_nb` over and over; the
@@ -41,6 +42,8 @@ from tools.exchange.pace import (
 from tools.exchange.rerequests import RerequestServer, serve_rerequests_nb
 from tools.exchange.snapshot import write_snapshot_nb
 from tools.exchange.source import clock_of_next_nb, extend_history_nb, finish_session_nb
+from tools.exchange.streams import Streams
+from tools.exchange.streams_kernels import serve_streams_nb
 
 BURST_MESSAGES = 1024
 """Most messages between two looks at the clock, the requests and the flags."""
@@ -108,6 +111,7 @@ class Sender(NamedTuple):
     rerequests: RerequestServer
     snapshot: Bytes
     pace: Pace
+    streams: Streams
     control: NDArray[np.int64]
     settings: NDArray[np.int64]
     progress: NDArray[np.int64]
@@ -146,6 +150,8 @@ def run_slice_nb(sender: Sender, until_ns: int) -> int:
         sent += flush_line_nb(sender.line_a, sender.engine, sender.history, now_ns, start_ns)
         sent += flush_line_nb(sender.line_b, sender.engine, sender.history, now_ns, start_ns)
         sent += serve_rerequests_nb(sender.rerequests, sender.engine, sender.history)
+        ended = load_acquire(control, PHASE) == ENDED
+        serve_streams_nb(sender.streams, sender.engine, sender.history, now_ns, ended)
         if sent > 0:
             work += 1
         if _behind_nb(sender, clock_ns(CLOCK_MONOTONIC)) == 0:

@@ -15,6 +15,8 @@ from tools.exchange.itch_writer import LENGTH_BYTES
 from tools.exchange.layout import CLOCK_NS, EMITTED, FILLED_SLOT, IS_TAPE, TOTAL, Engine
 from tools.exchange.market.day import emit_market_nb, end_early_nb, next_clock_nb
 from tools.exchange.market.layout import Market
+from tools.exchange.streams import BOOKS
+from tools.exchange.streams_fix import begin_books_nb, publish_change_nb
 
 
 @kernel
@@ -37,12 +39,15 @@ def extend_history_nb(
     market: Market | None, desk: Desk, engine: Engine, history: History, ahead: tuple[int, int]
 ) -> None:
     """Make messages up to a sequence number, or to the end of the session before it, or, of a
-    market, until the next one is due later by its clock: `ahead` is (number, clock).
+    market, until the next one is due later by its clock: `ahead` is (number, clock). Who has the
+    books is told of each.
     """
     last, until_ns = ahead
     if engine.state[IS_TAPE] == 1:
         _read_tape_nb(engine, history, last)
         return
+    streams = desk.streams
+    begin_books_nb(streams, engine)
     while engine.state[EMITTED] < last:
         at = room_nb(history)
         if market is None:
@@ -52,6 +57,8 @@ def extend_history_nb(
         if size == 0:
             break
         keep_block_nb(engine, history, at, size)
+        if streams.state[BOOKS] > 0:
+            publish_change_nb(streams, engine, history.data, at)
         if engine.state[FILLED_SLOT]:
             tell_fill_nb(desk, engine)
 

@@ -35,6 +35,7 @@ from tools.exchange.layout import (
     FIRST_ROW,
     HALTED,
     LEVEL_COUNT,
+    LEVEL_WORDS,
     NEXT_MATCH,
     NEXT_REFERENCE,
     NO_ASK,
@@ -325,7 +326,7 @@ def _engine(scenario: Scenario, profiles: Sequence[Profile], seed: int, own_orde
     return Engine(
         orders=np.zeros((1 + count * slots + own_orders, 8), np.int64),
         members=first_slots + np.arange(slots, dtype=np.int32),
-        levels=np.zeros((rows, 2), np.int32),
+        levels=np.zeros((rows, LEVEL_WORDS), np.int32),
         symbols=symbols,
         state=state,
         activity=share_table([profile.volume_share for profile in profiles]),

@@ -6,10 +6,13 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from protocols.moldudp64.codec import decode_packet
 from tools.exchange.config import ExchangeConfig, Flow, Line, Session
+from tools.exchange.layout import FIRST_ROW, LEVEL, QUANTITY, Engine
 from tools.exchange.market.scenario import Scenario
 from tools.exchange.runner import Exchange, open_sockets
 from tools.exchange.tape import Tape
@@ -98,3 +101,13 @@ async def until(condition: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.01)
     pytest.fail("the awaited condition did not come true")
+
+
+def recount_levels(engine: Engine) -> NDArray[np.int64]:
+    """Shares and orders of every level, (levels, 2), from the live orders."""
+    slots = np.flatnonzero(engine.orders[:, QUANTITY])
+    orders = engine.orders[slots]
+    rows = engine.symbols[(slots - 1) // engine.members.shape[1], FIRST_ROW] + orders[:, LEVEL]
+    found = np.zeros((len(engine.levels), 2), np.int64)
+    np.add.at(found, rows, np.stack([orders[:, QUANTITY], np.ones(len(slots), np.int64)], axis=1))
+    return found

@@ -23,13 +23,14 @@ from tools.exchange.history import (
 )
 from tools.exchange.layout import Engine, FlowSettings, allocate_engine
 from tools.exchange.source import extend_history_nb
+from tools.exchange.streams import allocate_streams
 
 SESSION = "FHTEST"
 SESSION_BYTES = np.frombuffer(SESSION.encode().ljust(10), np.uint8)
 FLOW = FlowSettings(5, 2, messages=600, orders_per_symbol=10)
 MS = 1_000_000
 BATCH = 64
-DESK = allocate_desk(0, 1)
+DESK = allocate_desk(0, 1, allocate_streams(allocate_engine(FLOW), 0, 0))
 README = (Path(lines.__file__).parent / "README.md").read_text(encoding="utf-8")
 
 

@@ -12,9 +12,11 @@ import pytest
 from protocols.itch50.spec import BY_TYPE
 from protocols.kernel_cache import JIT_ENABLED
 from tests.reference.exchange_checker import blocks
+from tests.unit.tools.exchange.support import recount_levels
 from tools.exchange.checker import check_file
 from tools.exchange.day import NS_PER_S
 from tools.exchange.generate import generate_day
+from tools.exchange.layout import LEVEL_QUANTITY
 from tools.exchange.market.day import generate_market_nb
 from tools.exchange.market.layout import Market, allocate_market
 from tools.exchange.market.profiles import load_profiles
@@ -51,6 +53,14 @@ def test_the_same_seed_gives_the_same_bytes_in_batches_of_any_size():
     assert session(SMALL, limit=7) == whole
     assert session(SMALL, room=60) == whole
     assert session(SMALL, seed=2) != whole
+
+
+def test_levels_hold_the_shares_and_orders_that_a_recount_finds():
+    market = begun(SMALL, 3)
+    buffer = np.zeros(1 << 18, np.uint8)
+    while generate_market_nb(market, buffer, 1_000)[0]:
+        levels = market.engine.levels[:, LEVEL_QUANTITY:]
+        np.testing.assert_array_equal(levels, recount_levels(market.engine))
 
 
 def test_no_machine_makes_other_bytes():
