@@ -84,6 +84,10 @@ _WITHDRAWN = 28
 """Of 64 quotes that the fair value left behind."""
 _MOVED = 35
 """Those that are replaced by better ones; the others are taken."""
+_MARGIN = 4
+"""A quote may lose this part of its distance from the fair value before it is corrected: if it
+might lose all, the middle of a wide spread would move too late, and too little.
+"""
 _REACTION_NS = np.int64(30_000)
 """It takes one to two times that to see a quote corrected and to correct the next one."""
 _WIDE_LEVELS = 2
@@ -167,19 +171,21 @@ def expire_nb(market: Market, out: Bytes, at: int, slot: int, reference: int) ->
 
 @kernel
 def _correct_nb(market: Market, out: Bytes, at: int, symbol: int, now: tuple[int, int]) -> int:
-    """Withdraw, move or take the best quote if the fair value is beyond it; 0 when it is not. `now`
-    is (fair level, halted); nobody takes in a halt.
+    """Withdraw or move the best quote if the fair value has come too near to it, or take it if that
+    is beyond it; 0 when it has not. `now` is (fair level, halted); nobody takes in a halt.
     """
     fair, halted = now
     engine = market.engine
     bid = best_level_nb(engine, symbol, BUY)
     ask = best_level_nb(engine, symbol, SELL)
-    if bid <= fair and ask > fair:
+    away = market.own[symbol, HALF_SPREAD] - 1
+    kept = away - away // _MARGIN
+    if bid <= fair - kept and ask > fair + kept:
         return np.int64(0)
-    side = BUY if ask <= fair else SELL
+    side = BUY if ask <= fair + kept else SELL
     best = ask if side == BUY else bid
     choice = random_nb(engine.state, RANDOM) & 63
-    if halted:
+    if halted or (ask > fair if side == BUY else bid <= fair):
         choice %= _WITHDRAWN + _MOVED
     slot = first_order_nb(engine, symbol, best)
     if choice < _WITHDRAWN:
