@@ -91,6 +91,12 @@ EVENTS_LOST = 9
 """Provoked events that found the heap full."""
 REGULAR = 10
 """1 in market hours."""
+LOOKED = 11
+"""Symbol whose quotes are looked at next."""
+LOOKS = 13
+"""How many are looked at in a step of the factors, in 2**-16."""
+LOOKS_DUE = 14
+"""How many more it should have been so far."""
 FACTOR_STEP = 12
 """Standard deviation of a step of a factor, in 2**-40."""
 WORDS = 32
@@ -155,8 +161,11 @@ _WINDOW_MIN = 2_048
 _SLOTS_A_TARGET = 4
 _SLOTS_SPARE = 64
 _CROSS_SPARE = 1 << 16
-_MESSAGES_AN_EVENT = 2.15
-"""Messages that an event of the flow leads to, deletes of its orders included: measured."""
+_LOOKS_A_SECOND_MAX = 128
+_MESSAGES_AN_EVENT = 2.3
+"""Messages that an event of the flow leads to, deletes of its orders and quotes that are corrected
+included: measured.
+"""
 _ADDS_AN_EVENT = 0.70
 
 
@@ -231,6 +240,8 @@ def allocate_market(scenario: Scenario, profiles: Sequence[Profile], seed: int) 
     words = np.zeros(WORDS, np.int64)
     provoked = scenario.provoked_percent / 100
     words[BACKGROUND_NS] = round(regular_s * NS_PER_S / (events * (1 - provoked)))
+    looks_a_s = min(_LOOKS_A_SECOND_MAX, count, events / regular_s)
+    words[LOOKS] = round(looks_a_s / STEPS_A_SECOND * tables.ONE_16)
     words[FACTOR_STEP] = round(_FACTOR_DAY / _STEPS_A_DAY**0.5 * _ONE_LOG)
     heap = zeros((len(engine.orders) * 2 + HEAP_SPARE, 2))
     heap[:, 0] = NEVER
