@@ -27,7 +27,7 @@ from tools.exchange.truth import summary
 _BUFFER_BYTES = 4 << 20
 _BATCH_MESSAGES = 1 << 20
 _END = bytes(2)
-_IN_FILE_ALONE = ("happened", "cross_orders")
+_IN_FILE_ALONE = ("happened", "cross_orders", "asked")
 Fill = Callable[[NDArray[np.uint8]], tuple[int, int]]
 """Writes the next messages into a buffer: how many, and how many bytes."""
 _COMPRESSION = 1
@@ -59,8 +59,8 @@ def generate_file(settings: FlowSettings, path: Path) -> dict[str, Any]:
 
 
 def generate_day(scenario: Scenario, seed: int, path: Path) -> dict[str, Any]:
-    """Write a day of a market to `path`, as `generate_file` does; `happened` and `cross_orders` are
-    in the file beside it alone.
+    """Write a day of a market to `path`, as `generate_file` does; `happened`,
+    `cross_orders` and `asked` are in the file beside it alone.
 
     UserError for a scope or a file of symbols that there is not; OSError from the disk.
     """
@@ -74,7 +74,7 @@ def generate_day(scenario: Scenario, seed: int, path: Path) -> dict[str, Any]:
     truth = _write(
         path,
         lambda out: generate_market_nb(market, out, _BATCH_MESSAGES),
-        lambda: market_truth(market, scenario, seed),
+        lambda: market_truth(market, scenario, profiles, seed),
     )
     return {name: value for name, value in truth.items() if name not in _IN_FILE_ALONE}
 
