@@ -25,6 +25,8 @@ _PAIRS_INSIDE, _SYMBOLS_INSIDE = 0.9, 0.95
 TICKS_A_MINUTE = 3.0
 """A symbol that moves by fewer is coarse: rounding alone scatters its correlations by a hundredth.
 """
+ASKED_ROWS = 10
+"""Of the table."""
 _SERIES = 8
 _TICK = 0.01
 _SOURCE = "the scenario"
@@ -83,7 +85,7 @@ def measure_asked(asked: Asked, symbols: list[Symbol]) -> Measured:
     for row, symbol in enumerate(symbols):
         known[row] = _known_minutes(symbol)
         returns[row] = np.diff(symbol.logs[_edges()]) * known[row]
-    places = np.flatnonzero(known.sum(axis=1) >= _MINUTES_MIN)
+    places = np.flatnonzero((known.sum(axis=1) >= _MINUTES_MIN) & returns.any(axis=1))
     returns, known = returns[places], known[places]
     # A day's variance is spread over its minutes as that of all symbols is.
     sizes = returns**2 / np.maximum((returns**2).sum(axis=1, keepdims=True), 1e-30)
@@ -93,16 +95,14 @@ def measure_asked(asked: Asked, symbols: list[Symbol]) -> Measured:
     found = (returns**2).sum(axis=1)
     shares = known * profile / profile.sum()
     whole = np.array([_without_rounding(*each) for each in zip(found, ticks, shares, strict=True)])
-    locates = np.array([symbols[place].locate - 1 for place in places])
+    locates = np.array([symbols[place].locate - 1 for place in places], np.int64)
     wanted = asked.volatilities_percent[locates] / 100 / np.sqrt(252)
     # Both symbols' minutes: what they have of the day's variance is that of neither alone.
     both = known * profile @ known.T / profile.sum()
     errors = returns @ returns.T / both / np.sqrt(np.outer(whole, whole))
     rows = asked.rows[locates]
     errors -= asked.matrix[np.ix_(rows, rows)]
-    return Measured(
-        places, np.sqrt(whole) / wanted, errors, np.sqrt(whole / MINUTES) / ticks
-    )
+    return Measured(places, np.sqrt(whole) / wanted, errors, np.sqrt(whole / MINUTES) / ticks)
 
 
 def _edges() -> NDArray[np.int64]:
@@ -114,7 +114,7 @@ def _known_minutes(symbol: Symbol) -> Floats:
     """1 for each minute in which the symbol traded throughout, and had both sides at its edges."""
     traded = symbol.trading.reshape(MINUTES, 60).all(axis=1)
     sided = symbol.two_sided[_edges()]
-    known: Floats = (traded & sided[1:] & sided[:-1]).astype(np.float64)
+    known = np.array(traded & sided[1:] & sided[:-1], np.float64)
     # The return of the minute after a halt began in it.
     known[1:] *= traded[:-1]
     return known
@@ -176,7 +176,7 @@ def describe(asked: Asked, symbols: list[Symbol], measured: Measured) -> dict[st
     """
     names = [asked.names[symbol.locate - 1] for symbol in symbols]
     chosen = [names[place] for place in measured.places]
-    locates = np.array([symbols[place].locate - 1 for place in measured.places])
+    locates = np.array([symbols[place].locate - 1 for place in measured.places], np.int64)
     told: dict[str, Any] = {
         "left_out": sorted(set(names) - set(chosen)),
         "coarse": [
@@ -192,7 +192,8 @@ def describe(asked: Asked, symbols: list[Symbol], measured: Measured) -> dict[st
     away = np.abs(measured.volatilities - 1)
     told["worst_symbol"] = [chosen[away.argmax()], float(measured.volatilities[away.argmax()])]
     fine = measured.ticks >= TICKS_A_MINUTE
-    for name, some in (("worst_pair", errors), ("worst_fine_pair", errors * fine[rows] * fine[columns])):
+    both_fine = fine[rows] & fine[columns]
+    for name, some in (("worst_pair", errors), ("worst_fine_pair", errors * both_fine)):
         worst = np.abs(some).argmax()
         told[name] = [chosen[rows[worst]], chosen[columns[worst]], float(some[worst])]
     matrix_rows = asked.rows[locates]

@@ -33,10 +33,11 @@ class Samples(NamedTuple):
 
     Shapes:  locates i64[symbols]; columns i32[LOCATES], -1 for symbols that have none;
              bids, asks i32[SECONDS, symbols]: best prices at the end of each second in 1e-4, 0:
-             none; trading u8[SECONDS, symbols], 1: it trades then; bid_shares, ask_shares i32[SECONDS, symbols]: what stands there;
-             counts i64[SECONDS, symbols, 3]: orders added, removed without a trade, trades;
-             trades i64[n, 4]: ts_ns, column, price4, shares with the sign of who took; size i64[1],
-             how many they are; cursor i64[2], seconds that are over and place in the file.
+             none; trading u8[SECONDS, symbols], 1 where it trades then; bid_shares, ask_shares
+             i32[SECONDS, symbols]: what stands there; counts i64[SECONDS, symbols, 3]: orders
+             added, removed without a trade, trades; trades i64[n, 4]: ts_ns, column, price4, shares
+             with the sign of who took; size i64[1], how many they are; cursor i64[2], seconds that
+             are over and place in the file.
     """
 
     locates: NDArray[np.int64]

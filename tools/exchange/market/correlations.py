@@ -166,9 +166,7 @@ def _check(where: str, names: list[str], matrix: Floats, *, is_of_sectors: bool)
         pair = f"{names[row]!r} with {names[column]!r}"
         entry, back = matrix[row, column], matrix[column, row]
         if not abs(entry - back) <= _SAME:
-            raise ValueError(
-                f"{where}: not symmetric: {pair} is {entry:g}, the other way {back:g}"
-            )
+            raise ValueError(f"{where}: not symmetric: {pair} is {entry:g}, the other way {back:g}")
         if not abs(entry) <= 1:
             raise ValueError(f"{where}: {pair} is {entry:g}, not -1 to 1")
     values, vectors = np.linalg.eigh(matrix)

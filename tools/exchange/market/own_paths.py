@@ -96,7 +96,8 @@ def make_own_paths(
     for start in range(0, count, block):
         part = slice(start, min(start + block, count))
         minutes[:, part], kept[part] = _make_block(
-            random.standard_normal((MINUTES, block))[:, : part.stop - start] * spread[:, np.newaxis],
+            random.standard_normal((MINUTES, block))[:, : part.stop - start]
+            * spread[:, np.newaxis],
             _jumps_by_minute(jumps, part),
             factors,
             own[part],

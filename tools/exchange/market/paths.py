@@ -84,9 +84,7 @@ class FactorMoves(NamedTuple):
     minutes: NDArray[np.float64]
 
 
-def make_factor_moves(
-    scale: NDArray[np.int64], mix: NDArray[np.float64], seed: int
-) -> FactorMoves:
+def make_factor_moves(scale: NDArray[np.int64], mix: NDArray[np.float64], seed: int) -> FactorMoves:
     """Factors that are `mix`, f64[factors, n], times n independent numbers, such that over the day
     the returns of a minute have the variance that was asked for in each of those, and no
     correlation: a single day of independent numbers would be off by a tenth.
