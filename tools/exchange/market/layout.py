@@ -162,9 +162,12 @@ _SLOTS_A_TARGET = 4
 _SLOTS_SPARE = 64
 _CROSS_SPARE = 1 << 16
 _LOOKS_A_SECOND_MAX = 128
-_MESSAGES_AN_EVENT = 2.3
-"""Messages that an event of the flow leads to, deletes of its orders and quotes that are corrected
-included: measured.
+_MESSAGES_AN_EVENT = 2.15
+"""Messages that an event of the flow leads to, deletes of its orders included: measured."""
+_CORRECTIONS = 17_500
+_HALF_CORRECTIONS = 15_000
+"""Messages that correct quotes of a symbol on a day of any number of events, and the number of
+events that has half of those: measured.
 """
 _ADDS_AN_EVENT = 0.70
 
@@ -227,7 +230,7 @@ def allocate_market(scenario: Scenario, profiles: Sequence[Profile], seed: int) 
     engine = _engine(scenario, profiles, seed)
     own = np.zeros((count, OWN_WORDS), np.int64)
     shares = sum(profile.volume_share for profile in profiles)
-    events = scenario.messages / _MESSAGES_AN_EVENT
+    events = _events(scenario.messages, count)
     regular_s = CLOSE_S - OPEN_S
     own[:, FIRST_FACTOR] = 1 + structure.first
     own[:, NEXT_JUMP] = own_paths.first_jumps
@@ -293,6 +296,15 @@ _FACTOR_PERCENT = 20.0
 """A year's volatility of each factor before a symbol's loading."""
 _FACTOR_DAY = _FACTOR_PERCENT / 100 / _DAYS_A_YEAR**0.5
 """A day's."""
+
+
+def _events(messages: int, symbols: int) -> float:
+    """Events of the flow that lead to so many messages."""
+    most, half = _CORRECTIONS * symbols, _HALF_CORRECTIONS * symbols
+    # messages = events * _MESSAGES_AN_EVENT + most * events / (events + half)
+    middle = (_MESSAGES_AN_EVENT * half + most - messages) / 2
+    root: float = (middle**2 + _MESSAGES_AN_EVENT * messages * half) ** 0.5
+    return (root - middle) / _MESSAGES_AN_EVENT
 
 
 def _with_index(structure: Structure, betas: NDArray[np.float64]) -> NDArray[np.float64]:
