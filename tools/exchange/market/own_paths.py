@@ -16,7 +16,6 @@ from tools.exchange.market.correlations import root_of
 from tools.exchange.market.paths import (
     FIRST_STEP,
     MINUTES,
-    STEPS,
     STEPS_A_MINUTE,
     STEPS_A_SECOND,
     regular_scale,
@@ -37,6 +36,10 @@ of each one's variance.
 """
 _JUMPS_MAX = 0.8
 """Share of the own variance that jumps have at most: larger ones are made smaller."""
+_JUMP_STEPS = STEPS_A_MINUTE - 5 * STEPS_A_SECOND
+"""Of a minute, in which jumps come: quotes need a second to follow, and a jump that they follow in
+two minutes has half of its variance.
+"""
 
 Floats = NDArray[np.float64]
 
@@ -131,7 +134,8 @@ def _within(profile: Floats, room: Floats) -> Floats:
 def _make_jumps(random: np.random.Generator, scenario: Scenario, sizes: Floats) -> _Jumps:
     counts = random.poisson(scenario.jumps_per_day, len(sizes))
     symbols = np.repeat(np.arange(len(sizes)), counts)
-    steps = random.integers(0, STEPS, len(symbols))
+    minutes, inside = random.integers(0, (MINUTES, _JUMP_STEPS), (len(symbols), 2)).T
+    steps = minutes * STEPS_A_MINUTE + inside
     order = np.lexsort((steps, symbols))
     numbers = random.standard_normal(len(symbols)) * scenario.jump_percent / 100
     of_own = np.divide(1, sizes, out=np.zeros_like(sizes), where=sizes > 0)
