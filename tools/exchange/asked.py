@@ -112,7 +112,7 @@ def _edges() -> NDArray[np.int64]:
 
 def _known_minutes(symbol: Symbol) -> Floats:
     """1 for each minute in which the symbol traded throughout, and had both sides at its edges."""
-    traded = symbol.trading.reshape(MINUTES, 60).all(axis=1)
+    traded = symbol.trading.reshape(MINUTES, 60).min(axis=1)
     sided = symbol.two_sided[_edges()]
     known = np.array(traded & sided[1:] & sided[:-1], np.float64)
     # The return of the minute after a halt began in it.
