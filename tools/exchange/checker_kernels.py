@@ -225,10 +225,16 @@ def _is_live_nb(session: Session, reference: int, locate: int) -> int:
 
 
 @kernel
+def trades_nb(session: Session, locate: int) -> bool:
+    """Whether the symbol is neither halted nor out."""
+    symbol = session.symbols[locate]
+    return symbol[_STATUS] == _TRADING and symbol[_OUTAGE] == 0
+
+
+@kernel
 def _trade_nb(session: Session, locate: int, match: int) -> None:
     """A trade in continuous trading, with a number of its own."""
-    symbol = session.symbols[locate]
-    if symbol[_STATUS] != _TRADING or symbol[_OUTAGE]:
+    if not trades_nb(session, locate):
         _breaks_nb(session, Rule.HALTED)
     _match_nb(session, match)
 

@@ -47,10 +47,12 @@ from tools.exchange.layout import (
     EMITTED,
     FILLED_SHARES,
     FILLED_SLOT,
+    FIRST_ROW,
     HALTED,
     IS_TAPE,
     LEVEL,
     LEVEL_COUNT,
+    LEVEL_QUANTITY,
     MEMBER,
     NEXT_MATCH,
     QUANTITY,
@@ -76,7 +78,8 @@ from tools.exchange.streams_fix import begin_books_nb, publish_change_nb
 COMMANDS = 1 << 14
 COMMANDS_A_ROUND = 64
 """Taken before the flow goes on."""
-SHARES_MAX = 1_000_000_000
+SHARES_MAX = 1_000_000
+_LEVEL_SHARES_MAX = (1 << 31) - 1
 
 
 class Command(IntEnum):
@@ -114,6 +117,8 @@ class Reason(IntEnum):
     """The session is over, or nothing is matched in it."""
     TOO_LATE = 5
     """The order is not live any more."""
+    FULL = 6
+    """The price level holds no more shares."""
 
 
 IMMEDIATE, IN_FORCE = 0, 1
@@ -322,7 +327,7 @@ def _level_nb(engine: Engine, symbol: int, side: int, price4: int) -> int:
 
 
 @kernel
-def _refusal_nb(engine: Engine, symbol: int, level: int) -> int:
+def _refusal_nb(engine: Engine, symbol: int, level: int, shares: int) -> int:
     """Why an order of that symbol and level cannot be entered now; NONE when it can."""
     state = engine.state
     if state[IS_TAPE] or state[EMITTED] + CLOSING_COUNT >= state[TOTAL]:
@@ -331,7 +336,11 @@ def _refusal_nb(engine: Engine, symbol: int, level: int) -> int:
         return np.int64(Reason.SYMBOL)
     if engine.symbols[symbol, HALTED]:
         return np.int64(Reason.HALTED)
-    return np.int64(Reason.PRICE if level < 0 else Reason.NONE)
+    if level < 0:
+        return np.int64(Reason.PRICE)
+    row = engine.symbols[symbol, FIRST_ROW] + level
+    is_full = engine.levels[row, LEVEL_QUANTITY] + shares > _LEVEL_SHARES_MAX
+    return np.int64(Reason.FULL if is_full else Reason.NONE)
 
 
 @outline_kernel
@@ -347,7 +356,7 @@ def _enter_nb(desk: Desk, engine: Engine, history: History, row: NDArray[np.void
     price4, quantity = np.int64(command["price4"]), np.int64(command["quantity"])
     known = 0 <= symbol < engine.symbols.shape[0]
     level = _level_nb(engine, symbol, side, price4) if known else np.int64(-1)
-    reason = _refusal_nb(engine, symbol, level)
+    reason = _refusal_nb(engine, symbol, level, quantity)
     nothing = np.int64(0)
     if reason != Reason.NONE:
         what = (reason, request, quantity, price4, nothing, nothing)
@@ -440,7 +449,7 @@ def _replace_nb(desk: Desk, engine: Engine, history: History, row: NDArray[np.vo
     symbol = np.int64(order[MEMBER])
     nothing = np.int64(0)
     level = _level_nb(engine, symbol, np.int64(order[SIDE]), price4)
-    reason = _refusal_nb(engine, symbol, level)
+    reason = _refusal_nb(engine, symbol, level, quantity)
     if order[QUANTITY] == 0 or quantity <= desk.filled[token]:
         reason = np.int64(Reason.TOO_LATE)
     if reason != Reason.NONE:

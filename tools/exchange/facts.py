@@ -65,7 +65,8 @@ class Symbol(NamedTuple):
     """One symbol in market hours.
 
     Shapes:  logs f64[SECONDS], logarithm of the middle price; spreads_ticks f64[n], where there is
-             one; touch_shares f64[n]; counts i64[SECONDS, 3]; trades i64[m, 4].
+             one; touch_shares f64[n]; counts i64[SECONDS, 3]; trades i64[m, 4]; two_sided,
+             trading bool[SECONDS]: whether there are both best prices, and it is not halted.
     """
 
     logs: Floats
@@ -73,6 +74,9 @@ class Symbol(NamedTuple):
     touch_shares: Floats
     counts: NDArray[np.int64]
     trades: NDArray[np.int64]
+    two_sided: NDArray[np.bool_]
+    trading: NDArray[np.bool_]
+    locate: int
 
     def returns(self, seconds: int) -> Floats:
         """Logarithmic returns over so many seconds."""
@@ -112,7 +116,9 @@ def _symbol(samples: Samples, column: int, trades: NDArray[np.int64]) -> Symbol:
     filled[:first] = filled[first]
     shares = (samples.bid_shares[:, column] + samples.ask_shares[:, column])[two_sided] / 2
     spreads = (asks - bids)[two_sided] / 100
-    return Symbol(np.log(filled), spreads, shares, samples.counts[:, column], trades)
+    trading = samples.trading[:, column] > 0
+    counts, locate = samples.counts[:, column], int(samples.locates[column])
+    return Symbol(np.log(filled), spreads, shares, counts, trades, two_sided, trading, locate)
 
 
 def kurtosis(values: Floats) -> float:
@@ -178,7 +184,8 @@ def _linear(symbol: Symbol) -> float:
     return float(np.mean([autocorrelation(returns, lag) for lag in range(1, 11)]))
 
 
-def _u_shape(symbol: Symbol) -> float:
+def orders_u_shape(symbol: Symbol) -> float:
+    """Orders in the first and the last half hour, by those in the one at noon."""
     counts = symbol.counts[:, ADDED].reshape(-1, _HALF_HOUR).sum(axis=1)
     return float((counts[0] + counts[-1]) / 2 / counts[len(counts) // 2])
 
@@ -226,7 +233,7 @@ FACTS = (
         "Jain and Joh, Journal of Financial and Quantitative Analysis 23 (1988)",
         1.5,
         8,
-        _u_shape,
+        orders_u_shape,
     ),
     Fact(
         "autocorrelation of trades' sides, lags 5 to 20",

@@ -4,7 +4,7 @@ BinaryFILE: a u16 length and the message, one after the other; a length of zero 
 """
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +18,7 @@ from tools.exchange.flow import generate_nb
 from tools.exchange.layout import CLOSING_COUNT, FlowSettings, allocate_engine
 from tools.exchange.market.day import generate_market_nb
 from tools.exchange.market.layout import Market, allocate_market
-from tools.exchange.market.profiles import DEFAULT_FILE, load_profiles
+from tools.exchange.market.profiles import DEFAULT_FILE, Profile, load_profiles
 from tools.exchange.market.rules import first_due_nb
 from tools.exchange.market.scenario import Scenario
 from tools.exchange.market.truth import market_truth
@@ -27,7 +27,7 @@ from tools.exchange.truth import summary
 _BUFFER_BYTES = 4 << 20
 _BATCH_MESSAGES = 1 << 20
 _END = bytes(2)
-_IN_FILE_ALONE = ("happened", "cross_orders")
+_IN_FILE_ALONE = ("happened", "cross_orders", "asked")
 Fill = Callable[[NDArray[np.uint8]], tuple[int, int]]
 """Writes the next messages into a buffer: how many, and how many bytes."""
 _COMPRESSION = 1
@@ -59,26 +59,33 @@ def generate_file(settings: FlowSettings, path: Path) -> dict[str, Any]:
 
 
 def generate_day(scenario: Scenario, seed: int, path: Path) -> dict[str, Any]:
-    """Write a day of a market to `path`, as `generate_file` does; `happened` and `cross_orders` are
-    in the file beside it alone.
+    """Write a day of a market to `path`, as `generate_file` does; `happened`,
+    `cross_orders` and `asked` are in the file beside it alone.
 
     UserError for a scope or a file of symbols that there is not; OSError from the disk.
     """
-    market = make_market(scenario, seed)
+    profiles = profiles_of(scenario)
+    market = make_market(scenario, profiles, seed)
     truth = _write(
         path,
         lambda out: generate_market_nb(market, out, _BATCH_MESSAGES),
-        lambda: market_truth(market, scenario, seed),
+        lambda: market_truth(market, scenario, profiles, seed),
     )
     return {name: value for name, value in truth.items() if name not in _IN_FILE_ALONE}
 
 
-def make_market(scenario: Scenario, seed: int, own_orders: int = 0) -> Market:
-    """A market before its first message, with room for `own_orders` orders of clients. UserError
-    for a scope or a file of symbols that there is not.
-    """
+def profiles_of(scenario: Scenario) -> list[Profile]:
+    """The symbols of a scenario; UserError for a file of them that there is not."""
     file = Path(scenario.symbols_file) if scenario.symbols_file else DEFAULT_FILE
-    profiles = load_profiles(scenario.symbols, file)
+    return load_profiles(scenario.symbols, file)
+
+
+def make_market(
+    scenario: Scenario, profiles: Sequence[Profile], seed: int, own_orders: int = 0
+) -> Market:
+    """A market before its first message, with room for `own_orders` orders of clients. UserError
+    for a scope that there is not.
+    """
     try:
         market = allocate_market(scenario, profiles, seed, own_orders)
     except ValueError as error:

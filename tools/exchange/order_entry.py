@@ -71,6 +71,7 @@ _TEXTS = {
     Reason.HALTED: "the symbol is not traded now",
     Reason.PRICE: "the price is no whole number of cents, or too far from the market",
     Reason.CLOSED: "the session is over, or comes from a tape",
+    Reason.FULL: "this price level holds no more shares",
     Reason.TOO_LATE: "the order is not live any more, or has executed as much already",
 }
 

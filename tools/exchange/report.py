@@ -9,6 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.server.errors import ExitCode, UserError
+from tools.exchange.asked import (
+    TICKS_A_MINUTE,
+    Measured,
+    asked_findings,
+    describe,
+    load_asked,
+    measure_asked,
+)
 from tools.exchange.facts import (
     Finding,
     Floats,
@@ -39,20 +47,28 @@ _STYLE = (
 
 
 def report_file(path: Path, page: Path) -> dict[str, Any]:
-    """Measure the session in `path` and write a page about it to `page`; what was found.
+    """Measure the session in `path` and write a page about it to `page`; what was found. Where the
+    truth beside it tells what was asked for, it is held against that too.
 
     UserError when one cannot be read or the other cannot be written.
     """
     symbols = symbols_of(read_samples(path))
     findings = measure(symbols)
+    told: dict[str, Any] = {}
+    asked, measured = load_asked(path), None
+    if asked is not None:
+        measured = measure_asked(asked, symbols)
+        findings += asked_findings(asked, symbols, measured)
+        told = {"asked": describe(asked, symbols, measured)}
     try:
-        page.write_text(_page(path.name, symbols, findings), encoding="utf-8")
+        page.write_text(_page(path.name, symbols, findings, measured), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{page}: {error.strerror}", ExitCode.CANNOT_WRITE) from None
     return {
         "symbols": len(symbols),
         "facts": [finding._asdict() | {"holds": finding.holds} for finding in findings],
         "facts_that_hold": sum(finding.holds for finding in findings),
+        **told,
     }
 
 
@@ -69,7 +85,9 @@ def _number(value: float) -> str:
     return "any" if value >= 1e9 else f"{value:g}"
 
 
-def _page(name: str, symbols: list[Symbol], findings: list[Finding]) -> str:
+def _page(
+    name: str, symbols: list[Symbol], findings: list[Finding], measured: Measured | None
+) -> str:
     size = max(1, len(symbols) // 5)
     liquid, illiquid = symbols[:size], symbols[-size:]
     title = f"Session {html.escape(name)}"
@@ -83,6 +101,7 @@ def _page(name: str, symbols: list[Symbol], findings: list[Finding]) -> str:
             _sides(liquid),
             _signature(liquid, illiquid),
             _correlations(symbols),
+            _asked(measured) if measured is not None else "",
         )
     )
     return (
@@ -204,3 +223,20 @@ def _correlations(symbols: list[Symbol]) -> str:
     x, y = histogram(values, 40, -0.2, 1.0)
     series = [Series("pairs", x, y)]
     return line_plot("Correlations of 60 s returns", "correlation", series, steps=True)
+
+
+def _asked(measured: Measured) -> str:
+    """How far pairs are from the correlation that was asked for."""
+    count = len(measured.places)
+    if count < 2:
+        return ""
+    rows, columns = np.triu_indices(count, 1)
+    errors = measured.errors[rows, columns]
+    is_fine = (measured.ticks >= TICKS_A_MINUTE)[rows] & (measured.ticks >= TICKS_A_MINUTE)[columns]
+    series = []
+    for name, some in (("all pairs", errors), ("both move 3 ticks a minute", errors[is_fine])):
+        if len(some):
+            x, y = histogram(some, 41, -0.1025, 0.1025)
+            series.append(Series(name, x, y))
+    title = "Correlations of 60 s returns, less what was asked"
+    return line_plot(title, "correlation", series, steps=True)

@@ -28,7 +28,7 @@ from tools.exchange import sender as sending
 from tools.exchange.config import ExchangeConfig, Line
 from tools.exchange.day import NS_PER_S
 from tools.exchange.desk import allocate_desk
-from tools.exchange.generate import make_market
+from tools.exchange.generate import make_market, profiles_of
 from tools.exchange.glimpse_server import GlimpseServer
 from tools.exchange.history import allocate_history
 from tools.exchange.layout import FlowSettings, allocate_engine
@@ -51,6 +51,8 @@ WAIT_LIMIT_S = 1.2
 """Time for the closing messages to be made, and again for what the lines hold back to leave."""
 ENDS_S = 0.25
 _NOT_YET = 1 << 62
+_LONG = ("cross_orders", "asked")
+"""What of a market's truth the report leaves out."""
 _PR_SET_TIMERSLACK = 29
 _TIMER_SLACK_NS = 1_000
 _SEND_BUFFER_BYTES = 4 << 20
@@ -123,7 +125,7 @@ def allocate_sender(
     if tape is not None:
         engine, history = tape_engine(tape), tape_history(tape)
     elif scenario is not None:
-        market = make_market(scenario, config.flow.seed, own_orders)
+        market = make_market(scenario, profiles_of(scenario), config.flow.seed, own_orders)
         engine = market.engine
         pace = config.scenario.pace if config.scenario.speed else pace
     else:
@@ -329,8 +331,9 @@ class Exchange:
             return truth_so_far(self._tape, engine)
         if market is None or self._scenario is None:
             return summary(engine)
-        truth = market_truth(market, self._scenario, self._config.flow.seed)
-        return {name: value for name, value in truth.items() if name != "cross_orders"}
+        scenario = self._scenario
+        truth = market_truth(market, scenario, profiles_of(scenario), self._config.flow.seed)
+        return {name: value for name, value in truth.items() if name not in _LONG}
 
     async def _sleep_or_stop(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -16,6 +16,7 @@ from tools.exchange.checker_kernels import (
     level_row_nb,
     message_nb,
     number_nb,
+    trades_nb,
 )
 from tools.exchange.day import NS_PER_S, OPEN_NS
 
@@ -32,16 +33,18 @@ class Samples(NamedTuple):
 
     Shapes:  locates i64[symbols]; columns i32[LOCATES], -1 for symbols that have none;
              bids, asks i32[SECONDS, symbols]: best prices at the end of each second in 1e-4, 0:
-             none; bid_shares, ask_shares i32[SECONDS, symbols]: what stands there;
-             counts i64[SECONDS, symbols, 3]: orders added, removed without a trade, trades;
-             trades i64[n, 4]: ts_ns, column, price4, shares with the sign of who took; size i64[1],
-             how many they are; cursor i64[2], seconds that are over and place in the file.
+             none; trading u8[SECONDS, symbols], 1 where it trades then; bid_shares, ask_shares
+             i32[SECONDS, symbols]: what stands there; counts i64[SECONDS, symbols, 3]: orders
+             added, removed without a trade, trades; trades i64[n, 4]: ts_ns, column, price4, shares
+             with the sign of who took; size i64[1], how many they are; cursor i64[2], seconds that
+             are over and place in the file.
     """
 
     locates: NDArray[np.int64]
     columns: NDArray[np.int32]
     bids: NDArray[np.int32]
     asks: NDArray[np.int32]
+    trading: NDArray[np.uint8]
     bid_shares: NDArray[np.int32]
     ask_shares: NDArray[np.int32]
     counts: NDArray[np.int64]
@@ -60,6 +63,7 @@ def allocate_samples(locates: NDArray[np.int64], trades: int) -> Samples:
         columns,
         bids,
         asks,
+        np.zeros((SECONDS, len(locates)), np.uint8),
         bid_shares,
         ask_shares,
         counts=np.zeros((SECONDS, len(locates), _KINDS), np.int64),
@@ -76,6 +80,7 @@ def _close_second_nb(session: Session, samples: Samples) -> None:
     for i in range(samples.locates.shape[0]):
         locate = samples.locates[i]
         bid, ask = session.symbols[locate, BEST_BID], session.symbols[locate, BEST_ASK]
+        samples.trading[second, i] = trades_nb(session, locate)
         if bid > 0:
             samples.bids[second, i] = bid
             samples.bid_shares[second, i] = session.levels[level_row_nb(session, 2 * locate, bid)]

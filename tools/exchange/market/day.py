@@ -46,6 +46,7 @@ from tools.exchange.market.heap import (
     PLACE_MASK,
     PROVOKED,
     REACTION,
+    REQUOTE,
     SECOND_DUE,
     SHOCK_DUE,
     STEP_DUE,
@@ -73,7 +74,7 @@ from tools.exchange.market.layout import (
     STUFFED_REFERENCE,
     Market,
 )
-from tools.exchange.market.orders import event_nb, expire_nb
+from tools.exchange.market.orders import event_nb, expire_nb, look_nb, requote_nb
 from tools.exchange.market.prices import move_factors_nb
 from tools.exchange.market.rules import (
     ACTION_SHIFT,
@@ -95,7 +96,7 @@ from tools.exchange.rng import random_nb
 _NOTHING = np.int64(0)
 _ONE = np.int64(1)
 _MILLION = 1_000_000
-_OF_ORDERS = (EXPIRY, PROVOKED, REACTION, BACKGROUND, BURST)
+_OF_ORDERS = (EXPIRY, PROVOKED, REACTION, REQUOTE, BACKGROUND, BURST)
 """What ends with system hours."""
 _STUFFING = np.int64(KINDS.index("stuffing"))
 _STUFFED_SHARES = np.int64(100)
@@ -192,6 +193,8 @@ def _due_nb(market: Market, out: Bytes, at: int) -> int:
         return expire_nb(market, out, at, place, rest)
     if kind in (PROVOKED, REACTION):
         return _event_nb(market, out, at, place, np.int64(kind == PROVOKED))
+    if kind == REQUOTE:
+        return requote_nb(market, out, at, place)
     if kind == BACKGROUND:
         return _background_nb(market, out, at)
     return _rare_nb(market, out, at, kind, place)
@@ -240,6 +243,8 @@ def _rare_nb(market: Market, out: Bytes, at: int, kind: int, place: int) -> int:
     if kind == STEP_DUE:
         move_factors_nb(market)
         drift_nb(market)
+        if market.words[REGULAR]:
+            look_nb(market)
         push_nb(market, now_ns + STEP_NS, word_nb(STEP_DUE, _NOTHING, _NOTHING))
         return _NOTHING
     if kind == SECOND_DUE:

@@ -35,6 +35,8 @@ REACTION = np.int64(11)
 """An event of a symbol once more, after a quote of it was corrected."""
 BURST = np.int64(10)
 """One more event of the shock with that number."""
+REQUOTE = np.int64(12)
+"""Somebody corrects a quote of a symbol."""
 
 KIND_MASK = 0xFF
 KIND_BITS = 8

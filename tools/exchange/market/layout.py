@@ -2,8 +2,9 @@
 
     heap      i64[n, 2]              what is due: time, and a word of kind, symbol and more (`heap`)
     own       i64[symbols, 24]       a symbol's part of the price, its rates, its state
-    factors   i64[1 + sectors, 3]    the market and each sector: logarithm of its price, size of a
-                                     step, what shocks moved all of its symbols by
+    factors   i64[1 + n]             logarithm of the index, and of each factor of `correlations`
+    loadings  i64[symbols, n]        of a symbol on its factors, in 2**-16
+    shifts    i64[1 + sectors]       what shocks moved the market by, and each sector
     runs      i64[symbols, RUNS, 2]  intentions that orders come from: side, orders left
     auctions  i64[2, symbols, AUCTION, 3], auction_sizes i64[2, symbols]
                                      orders for the opening cross (and those after halts), and for
@@ -13,8 +14,8 @@
     cross_orders i64[n, 4]           orders of the crosses that were made: match number, side,
                                      price4 (-1: any), shares
 
-A fair value is exp(own part + beta * market + beta * sector + both shifts), all in units of 2**-40,
-times the first price. All arithmetic is of integers, so that every machine makes the same bytes.
+A fair value is exp(own part + loadings * factors + both shifts), all in units of 2**-40, times the
+first price. All arithmetic is of integers, so that every machine makes the same bytes.
 One thread owns it.
 """
 
@@ -51,6 +52,8 @@ from tools.exchange.layout import (
     Engine,
 )
 from tools.exchange.market import tables
+from tools.exchange.market.correlations import Structure, structure_of
+from tools.exchange.market.own_paths import OwnPaths, make_own_paths
 from tools.exchange.market.paths import STEPS_A_SECOND, make_factor_moves, make_paths
 from tools.exchange.market.profiles import Profile
 from tools.exchange.market.scenario import CLOSE_S, OPEN_S, START_S, Event, Scenario
@@ -89,29 +92,27 @@ EVENTS_LOST = 9
 """Provoked events that found the heap full."""
 REGULAR = 10
 """1 in market hours."""
-CHANCE_OF_JUMP = 12
-"""In a step, out of 2**32."""
-JUMP = 13
-"""Standard deviation of a jump, in 2**-40."""
-MEAN_BETA = 14
-"""Of all symbols, in 2**-16."""
 ENDING = 16
 """1: the day ends with the next messages."""
+LOOKED = 11
+"""Symbol whose quotes are looked at next."""
+LOOKS = 13
+"""How many are looked at in a step of the factors, in 2**-16."""
+LOOKS_DUE = 14
+"""How many more it should have been so far."""
+FACTOR_STEP = 12
+"""Standard deviation of a step of a factor, in 2**-40."""
 WORDS = 32
-
-# Columns of `factors`.
-FACTOR = 0
-FACTOR_STEP = 1
-SHIFT = 2
 
 # Columns of `own`.
 PART = 0
 SEEN = 1
 """Steps that `PART` has made."""
 STEP_SIZE = 2
-BETA_MARKET = 3
-BETA_SECTOR = 4
-"""In 2**-16 both."""
+FIRST_FACTOR = 3
+"""Row of `factors` that its loadings begin with."""
+LEFT = 4
+"""What its own part has still to move by in the minute."""
 SECTOR = 5
 FIRST_PRICE = 6
 """In 1/256 ticks."""
@@ -134,6 +135,8 @@ SHOCK = 15
 """1 + the shock that a new symbol waits for, 0: none."""
 WATCHED_S = 16
 """Second in which its price was last held against the band."""
+NEXT_JUMP = 17
+"""Row of `own_paths.jumps`."""
 OWN_WORDS = 24
 
 # Columns of `shocks`.
@@ -153,8 +156,6 @@ KINDS = ("jump", "drift", "activity", "stuffing", "news", "outage", "ipo", "list
 
 _DAYS_A_YEAR = 252
 _STEPS_A_DAY = (CLOSE_S - OPEN_S) * (NS_PER_S // STEP_NS)
-_OWN_MIN = 0.2
-"""Part of a symbol's own variance that is left to its walk, however large its jumps are."""
 _ONE_LOG = 1 << tables.LOG_BITS
 _BAND_TIER_1 = (tables.ONE_16 * 5) // 100
 _BAND_TIER_2 = (tables.ONE_16 * 10) // 100
@@ -163,8 +164,14 @@ _WINDOW_MIN = 2_048
 _SLOTS_A_TARGET = 4
 _SLOTS_SPARE = 64
 _CROSS_SPARE = 1 << 16
+_LOOKS_A_SECOND_MAX = 128
 _MESSAGES_AN_EVENT = 2.15
 """Messages that an event of the flow leads to, deletes of its orders included: measured."""
+_CORRECTIONS = 17_500
+_HALF_CORRECTIONS = 15_000
+"""Messages that correct quotes of a symbol on a day of any number of events, and the number of
+events that has half of those: measured.
+"""
 _ADDS_AN_EVENT = 0.70
 
 
@@ -191,8 +198,12 @@ class Market(NamedTuple):
     heap: NDArray[np.int64]
     own: NDArray[np.int64]
     factors: NDArray[np.int64]
-    moves: NDArray[np.int32]
-    """i32[steps of market hours, 1 + sectors]: what each factor's step is, see `paths`."""
+    loadings: NDArray[np.int64]
+    shifts: NDArray[np.int64]
+    steps: NDArray[np.int32]
+    seconds: NDArray[np.int32]
+    """i32[STEPS, factors] and i32[SECONDS, factors]: what each factor's step is: `paths`."""
+    own_paths: OwnPaths
     scale: NDArray[np.int64]
     activity: NDArray[np.int64]
     runs: NDArray[np.int64]
@@ -210,41 +221,55 @@ def allocate_market(
     scenario: Scenario, profiles: Sequence[Profile], seed: int, own_orders: int = 0
 ) -> Market:
     """A market before its first message, with room for `own_orders` orders of clients. ValueError
-    names a scope that there is not.
+    names a scope that there is not, or what is wrong in a matrix of correlations.
     """
     names = list(dict.fromkeys(profile.sector for profile in profiles))
     count = len(profiles)
+    structure = structure_of(scenario, profiles)
     paths = make_paths(scenario, seed)
+    betas = np.array([each.volatility_percent for each in profiles]) / _FACTOR_PERCENT
+    moves = make_factor_moves(paths.scale, _with_index(structure, betas), seed)
+    own_paths = make_own_paths(
+        scenario, paths.scale, moves.minutes, structure.own, betas * _FACTOR_DAY, seed
+    )
     engine = _engine(scenario, profiles, seed, own_orders)
     own = np.zeros((count, OWN_WORDS), np.int64)
     shares = sum(profile.volume_share for profile in profiles)
-    events = scenario.messages / _MESSAGES_AN_EVENT
+    events = _events(scenario.messages, count)
     regular_s = CLOSE_S - OPEN_S
+    own[:, FIRST_FACTOR] = 1 + structure.first
+    own[:, NEXT_JUMP] = own_paths.first_jumps
+    own[:, STEP_SIZE] = np.rint(own_paths.sizes / _STEPS_A_DAY**0.5 * _ONE_LOG)
     for row, profile in zip(own, profiles, strict=True):
-        _fill(row, profile, scenario, names)
+        _fill(row, profile, names)
         adds_a_s = _ADDS_AN_EVENT * events * profile.volume_share / shares / regular_s
         row[LIFETIME_NS] = round(scenario.orders_per_symbol / adds_a_s * NS_PER_S)
     own[:_TIER_1_SYMBOLS, BAND] = _BAND_TIER_1
     words = np.zeros(WORDS, np.int64)
     provoked = scenario.provoked_percent / 100
     words[BACKGROUND_NS] = round(regular_s * NS_PER_S / (events * (1 - provoked)))
-    steps = regular_s * NS_PER_S // STEP_NS
-    words[CHANCE_OF_JUMP] = round(scenario.jumps_per_day / steps * (1 << 32))
-    words[JUMP] = round(scenario.jump_percent / 100 * _ONE_LOG)
+    looks_a_s = min(_LOOKS_A_SECOND_MAX, count, events / regular_s)
+    words[LOOKS] = round(looks_a_s / STEPS_A_SECOND * tables.ONE_16)
+    words[FACTOR_STEP] = round(_FACTOR_DAY / _STEPS_A_DAY**0.5 * _ONE_LOG)
     heap = zeros((len(engine.orders) * 2 + HEAP_SPARE, 2))
     heap[:, 0] = NEVER
     shocks = _shocks(scenario.event, profiles, names)
     for index, row in enumerate(shocks):
         if KINDS[row[SHOCK_KIND]] in ("ipo", "listing"):
             own[-1 - row[SHOCK_SCOPE], SHOCK] = 1 + index
-    words[MEAN_BETA] = int(own[:, BETA_MARKET].mean())
     return Market(
         engine=engine,
         words=words,
         heap=heap,
         own=own,
-        factors=_factors(len(names)),
-        moves=make_factor_moves(paths.scale, 1 + len(names), seed),
+        factors=np.zeros(1 + len(structure.mix), np.int64),
+        loadings=np.rint(structure.loadings * betas[:, np.newaxis] * tables.ONE_16).astype(
+            np.int64
+        ),
+        shifts=np.zeros(1 + len(names), np.int64),
+        steps=moves.steps,
+        seconds=moves.seconds,
+        own_paths=own_paths,
         scale=paths.scale,
         activity=paths.activity,
         runs=np.zeros((count, RUNS, 2), np.int64),
@@ -272,31 +297,32 @@ def _draws(scenario: Scenario) -> Draws:
     )
 
 
-def _step_size(variance: float) -> int:
-    """Standard deviation of a step in 2**-40, of a day's variance."""
-    return round((variance / _STEPS_A_DAY) ** 0.5 * _ONE_LOG)
-
-
 _FACTOR_PERCENT = 20.0
-"""A year's volatility of each factor before a symbol's beta."""
+"""A year's volatility of each factor before a symbol's loading."""
+_FACTOR_DAY = _FACTOR_PERCENT / 100 / _DAYS_A_YEAR**0.5
+"""A day's."""
 
 
-def _factors(sectors: int) -> NDArray[np.int64]:
-    factors = np.zeros((1 + sectors, 3), np.int64)
-    factors[:, FACTOR_STEP] = _step_size((_FACTOR_PERCENT / 100) ** 2 / _DAYS_A_YEAR)
-    return factors
+def _events(messages: int, symbols: int) -> float:
+    """Events of the flow that lead to so many messages."""
+    most, half = _CORRECTIONS * symbols, _HALF_CORRECTIONS * symbols
+    # messages = events * _MESSAGES_AN_EVENT + most * events / (events + half)
+    middle = (_MESSAGES_AN_EVENT * half + most - messages) / 2
+    root: float = (middle**2 + _MESSAGES_AN_EVENT * messages * half) ** 0.5
+    return (root - middle) / _MESSAGES_AN_EVENT
 
 
-def _fill(row: NDArray[np.int64], profile: Profile, scenario: Scenario, sectors: list[str]) -> None:
-    market = scenario.market_correlation
-    sector = scenario.sector_correlation - market
-    of_factor = profile.volatility_percent / _FACTOR_PERCENT * tables.ONE_16
-    day = (profile.volatility_percent / 100) ** 2 / _DAYS_A_YEAR
-    own = (1 - market - sector) * day
-    jumps = scenario.jumps_per_day * (scenario.jump_percent / 100) ** 2
-    row[STEP_SIZE] = _step_size(max(own - jumps, _OWN_MIN * own))
-    row[BETA_MARKET] = round(of_factor * market**0.5)
-    row[BETA_SECTOR] = round(of_factor * sector**0.5)
+def _with_index(structure: Structure, betas: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The factors' mixture, and before it that of the index: the mean of what symbols have of
+    them.
+    """
+    weights = np.zeros(len(structure.mix))
+    for place in range(structure.loadings.shape[1]):
+        np.add.at(weights, structure.first + place, structure.loadings[:, place] * betas)
+    return np.vstack((weights / len(betas) @ structure.mix, structure.mix))
+
+
+def _fill(row: NDArray[np.int64], profile: Profile, sectors: list[str]) -> None:
     row[SECTOR] = sectors.index(profile.sector)
     row[FIRST_PRICE] = profile.price_ticks << 8
     row[HALF_SPREAD] = max(1, profile.spread_ticks // 2)

@@ -47,16 +47,27 @@ from tools.exchange.layout import (
     TARGET_LIVE,
     TICKER,
 )
-from tools.exchange.market.heap import EXPIRY, PROVOKED, REACTION, REST_MASK, push_nb, word_nb
+from tools.exchange.market.heap import (
+    EXPIRY,
+    PROVOKED,
+    REACTION,
+    REQUOTE,
+    REST_MASK,
+    push_nb,
+    word_nb,
+)
 from tools.exchange.market.layout import (
     HALF_SPREAD,
     LIFETIME_NS,
+    LOOKED,
+    LOOKS,
+    LOOKS_DUE,
     REGULAR,
     RUNS,
     Market,
 )
 from tools.exchange.market.prices import fair_level_nb
-from tools.exchange.market.tables import ENTRIES, Table
+from tools.exchange.market.tables import ENTRIES, ONE_16, Table
 from tools.exchange.matching import (
     best_level_nb,
     enter_order_nb,
@@ -85,9 +96,13 @@ _WITHDRAWN = 28
 """Of 64 quotes that the fair value left behind."""
 _MOVED = 35
 """Those that are replaced by better ones; the others are taken."""
+_MARGIN = 8
+"""A quote may lose this part of its distance from the fair value before it is corrected: if it
+might lose all, the middle of a wide spread would move too late, and too little.
+"""
 _REACTION_NS = np.int64(30_000)
 """It takes one to two times that to see a quote corrected and to correct the next one."""
-_WIDE_LEVELS = 2
+_WIDE_LEVELS = 1
 """A best price that is so much further from the fair value than usual asks for a better one.
 """
 _FLAGS = b"BSAN"
@@ -125,8 +140,7 @@ def event_nb(market: Market, out: Bytes, at: int, symbol: int, is_first: int) ->
         provoke_nb(market, symbol)
     size = _correct_nb(market, out, at, symbol, (fair, halted))
     if size > 0:
-        late_ns = _REACTION_NS + random_nb(engine.state, RANDOM) % _REACTION_NS
-        push_nb(market, engine.state[CLOCK_NS] + late_ns, word_nb(REACTION, symbol, _NOTHING))
+        _react_nb(market, symbol, REACTION)
         return size
     if has_free_slot_nb(engine, symbol) == 0:
         return delete_order_nb(engine, out, at, symbol, _random_slot_nb(market, symbol))
@@ -167,25 +181,86 @@ def expire_nb(market: Market, out: Bytes, at: int, slot: int, reference: int) ->
 
 
 @kernel
+def _kept_nb(market: Market, symbol: int) -> int:
+    """Levels from the fair value to the nearest quote that need not be corrected."""
+    away = market.own[symbol, HALF_SPREAD] - 1
+    return away - away // _MARGIN
+
+
+@outline_kernel
+def look_nb(market: Market) -> None:
+    """Look at the quotes of the next symbols in turn, and have them corrected if the fair value has
+    moved: those of a quiet symbol would wait for its next event otherwise.
+    """
+    engine, words = market.engine, market.words
+    count = engine.symbols.shape[0]
+    words[LOOKS_DUE] += words[LOOKS]
+    while words[LOOKS_DUE] >= ONE_16:
+        words[LOOKS_DUE] -= ONE_16
+        symbol = words[LOOKED]
+        words[LOOKED] = symbol + 1 if symbol + 1 < count else 0
+        if engine.symbols[symbol, HALTED]:
+            continue
+        fair = fair_level_nb(market, symbol)
+        kept = _kept_nb(market, symbol)
+        bid = best_level_nb(engine, symbol, BUY)
+        ask = best_level_nb(engine, symbol, SELL)
+        is_left = bid > fair - kept or ask <= fair + kept
+        is_wide = _is_wide_nb(market, symbol, BUY, fair) or _is_wide_nb(market, symbol, SELL, fair)
+        if is_left or is_wide:
+            _react_nb(market, symbol, REQUOTE)
+
+
+@outline_kernel
+def requote_nb(market: Market, out: Bytes, at: int, symbol: int) -> int:
+    """Correct a quote that the fair value has come too near to, or bring one nearer that it has
+    gone too far from, and go on while there is one; 0 when there is none.
+    """
+    engine = market.engine
+    fair = fair_level_nb(market, symbol)
+    size = _correct_nb(market, out, at, symbol, (fair, engine.symbols[symbol, HALTED]))
+    if size == 0:
+        side = BUY if _is_wide_nb(market, symbol, BUY, fair) else SELL
+        best = best_level_nb(engine, symbol, side)
+        if best in (NO_BID, NO_ASK) or not _is_wide_nb(market, symbol, side, fair):
+            return _NOTHING
+        slot = first_order_nb(engine, symbol, best)
+        if is_own_nb(engine, slot):
+            return _NOTHING
+        size = _move_nb(market, out, at, symbol, (slot, fair))
+    _react_nb(market, symbol, REQUOTE)
+    return size
+
+
+@kernel
+def _react_nb(market: Market, symbol: int, kind: int) -> None:
+    """Something more in the symbol, as soon as what is there has been seen."""
+    late_ns = _REACTION_NS + random_nb(market.engine.state, RANDOM) % _REACTION_NS
+    push_nb(market, market.engine.state[CLOCK_NS] + late_ns, word_nb(kind, symbol, _NOTHING))
+
+
+@kernel
 def _correct_nb(market: Market, out: Bytes, at: int, symbol: int, now: tuple[int, int]) -> int:
-    """Withdraw, move or take the best quote if the fair value is beyond it; 0 when it is not. `now`
-    is (fair level, halted); nobody takes in a halt.
+    """Withdraw or move the best quote if the fair value has come too near to it, or take it if that
+    is beyond it; 0 when it has not. `now` is (fair level, halted); nobody takes in a halt.
     """
     fair, halted = now
     engine = market.engine
     bid = best_level_nb(engine, symbol, BUY)
     ask = best_level_nb(engine, symbol, SELL)
-    if bid <= fair and ask > fair:
+    kept = _kept_nb(market, symbol)
+    if bid <= fair - kept and ask > fair + kept:
         return np.int64(0)
-    side = BUY if ask <= fair else SELL
+    side = BUY if ask <= fair + kept else SELL
     best = ask if side == BUY else bid
     choice = random_nb(engine.state, RANDOM) & 63
-    if halted:
+    cannot_take = halted or (ask > fair if side == BUY else bid <= fair)
+    if cannot_take:
         choice %= _WITHDRAWN + _MOVED
     slot = first_order_nb(engine, symbol, best)
     if is_own_nb(engine, slot):
-        # Whose it is does not react, so it is taken; in a halt it stays.
-        if halted:
+        # Whose it is does not react, so it is taken or stays.
+        if cannot_take:
             return np.int64(0)
         choice = np.int64(_WITHDRAWN + _MOVED)
     if choice < _WITHDRAWN:
@@ -196,18 +271,25 @@ def _correct_nb(market: Market, out: Bytes, at: int, symbol: int, now: tuple[int
 
 
 @kernel
+def _is_wide_nb(market: Market, symbol: int, side: int, fair: int) -> bool:
+    """Whether the best price of a side is so far away that it attracts better ones (Biais, Hillion
+    and Spatt, "An empirical analysis of the limit order book", Journal of Finance 50 (1995)).
+    """
+    away = market.own[symbol, HALF_SPREAD] - 1
+    best = best_level_nb(market.engine, symbol, side)
+    gap = fair - best if side == BUY else best - fair - 1
+    return gap > away + away // _MARGIN + _WIDE_LEVELS
+
+
+@kernel
 def _place_nb(market: Market, symbol: int, side: int, fair: int) -> int:
     """A level for a new order: at the best place or, by a power law, behind it. It crosses
     nothing.
     """
     engine = market.engine
     away = market.own[symbol, HALF_SPREAD] - 1
-    best = best_level_nb(engine, symbol, side)
-    gap = fair - best if side == BUY else best - fair - 1
     behind = (_draw_nb(market, market.draws.distances) * (1 + away)) // 2
-    if gap > away + _WIDE_LEVELS and random_nb(engine.state, RANDOM) & 1:
-        # A wide spread attracts orders that narrow it (Biais, Hillion and Spatt, "An empirical
-        # analysis of the limit order book", Journal of Finance 50 (1995)).
+    if _is_wide_nb(market, symbol, side, fair) and random_nb(engine.state, RANDOM) & 1:
         behind = np.int64(0)
     if side == BUY:
         level = min(fair - away - behind, best_level_nb(engine, symbol, SELL) - 1)
@@ -235,6 +317,8 @@ def _add_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> int:
     engine = market.engine
     draw = random_nb(engine.state, RANDOM)
     side = draw & 1
+    if _is_wide_nb(market, symbol, 1 - side, fair) and not _is_wide_nb(market, symbol, side, fair):
+        side = 1 - side
     attribution = ATTRIBUTIONS[(draw >> 1) & 7] if (draw >> 4) & 31 == 0 else 0
     level = _place_nb(market, symbol, side, fair)
     quantity = _draw_nb(market, market.draws.sizes)

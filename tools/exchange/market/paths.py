@@ -35,10 +35,12 @@ _MIDDLE = slice((CLOSE_S - OPEN_S - _SHAPE_S) // 2, (CLOSE_S - OPEN_S + _SHAPE_S
 
 
 STEPS_A_SECOND = 10
+STEPS_A_MINUTE = 60 * STEPS_A_SECOND
 FIRST_STEP = (OPEN_S - START_S) * STEPS_A_SECOND
-"""Of market hours, in which factors have a path that was made before."""
+"""Of market hours, in which paths are made before."""
+STEPS = (CLOSE_S - OPEN_S) * STEPS_A_SECOND
+MINUTES = STEPS // STEPS_A_MINUTE
 _FACTOR_STREAM = 0x666163
-_MINUTE = 60 * STEPS_A_SECOND
 
 
 class Paths(NamedTuple):
@@ -69,21 +71,47 @@ def make_paths(scenario: Scenario, seed: int) -> Paths:
     return Paths(_in_16(np.sqrt(variance)), _in_16(activity))
 
 
-def make_factor_moves(scale: NDArray[np.int64], factors: int, seed: int) -> NDArray[np.int32]:
-    """Normal numbers in ONE_16 for each step of market hours, i32[steps, factors], such that over
-    the day the returns of a minute have the variance that was asked for in every factor, and no
-    correlation between factors: a single day of independent numbers would be off by a tenth.
+class FactorMoves(NamedTuple):
+    """Steps of the factors, as normal numbers in ONE_16.
+
+    Shapes:  steps i32[STEPS, factors], in market hours; seconds i32[SECONDS, factors], of whole
+             seconds, outside of them; minutes f64[MINUTES, n], what the n independent numbers
+             behind the factors move by in the minutes of market hours: orthonormal columns.
+    """
+
+    steps: NDArray[np.int32]
+    seconds: NDArray[np.int32]
+    minutes: NDArray[np.float64]
+
+
+def make_factor_moves(scale: NDArray[np.int64], mix: NDArray[np.float64], seed: int) -> FactorMoves:
+    """Factors that are `mix`, f64[factors, n], times n independent numbers, such that over the day
+    the returns of a minute have the variance that was asked for in each of those, and no
+    correlation: a single day of independent numbers would be off by a tenth.
     """
     random = np.random.Generator(np.random.PCG64([seed, _FACTOR_STREAM]))
-    steps = (CLOSE_S - OPEN_S) * STEPS_A_SECOND
-    numbers = random.standard_normal((steps, factors))
-    sizes = np.repeat(scale[_REGULAR] / ONE_16, STEPS_A_SECOND)
-    minutes = (numbers * sizes[:, np.newaxis]).reshape(-1, _MINUTE, factors).sum(axis=1)
-    found = minutes.T @ minutes / (sizes**2).sum()
-    # Cholesky: numbers that are mixed by the inverse have the unit matrix instead of `found`.
-    mixed = np.linalg.solve(np.linalg.cholesky(found), numbers.T).T
-    moves: NDArray[np.int32] = np.rint(mixed * ONE_16).astype(np.int32)
-    return moves
+    numbers = random.standard_normal((STEPS, mix.shape[1]))
+    sizes = np.repeat(regular_scale(scale), STEPS_A_SECOND)
+    minutes = (numbers * sizes[:, np.newaxis]).reshape(MINUTES, STEPS_A_MINUTE, -1).sum(axis=1)
+    minutes /= np.sqrt((sizes**2).sum())
+    # Cholesky: numbers that are mixed by the inverse have the unit matrix instead.
+    unmixed = np.linalg.inv(np.linalg.cholesky(minutes.T @ minutes)).T
+    outside = random.standard_normal((SECONDS, mix.shape[1])) * np.sqrt(STEPS_A_SECOND)
+    return FactorMoves(
+        _moves_in_16(numbers @ (unmixed @ mix.T)),
+        _moves_in_16(outside @ mix.T),
+        minutes @ unmixed,
+    )
+
+
+def regular_scale(scale: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The scale of each second of market hours, as a number: f64[STEPS / 10]."""
+    return scale[_REGULAR] / ONE_16
+
+
+def _moves_in_16(values: NDArray[np.float64]) -> NDArray[np.int32]:
+    rounded: NDArray[np.int32] = np.rint(values * ONE_16).astype(np.int32)
+    return rounded
 
 
 def _u_shape(ratio: float) -> NDArray[np.float64]:

@@ -8,52 +8,46 @@ from numpy.typing import NDArray
 from protocols.jit import kernel, outline_kernel
 from tools.exchange.layout import BASE_TICK, LEVEL_COUNT, RANDOM
 from tools.exchange.market.layout import (
-    BETA_MARKET,
-    BETA_SECTOR,
-    CHANCE_OF_JUMP,
-    FACTOR,
     FACTOR_STEP,
+    FIRST_FACTOR,
     FIRST_PRICE,
-    JUMP,
+    LEFT,
+    NEXT_JUMP,
     PART,
     SECTOR,
     SEEN,
-    SHIFT,
     STEP,
     STEP_SIZE,
     Market,
 )
-from tools.exchange.market.paths import FIRST_STEP, STEPS_A_SECOND
+from tools.exchange.market.own_paths import MINUTE_BITS
+from tools.exchange.market.paths import FIRST_STEP, STEPS, STEPS_A_MINUTE, STEPS_A_SECOND
 from tools.exchange.market.tables import ENTRIES, EXP_BITS, EXP_STEP_BITS, EXP_STEPS, LOG_BITS
 from tools.exchange.rng import random_nb
 
 _MASK = ENTRIES - 1
 _ROOT_OF_STEPS = round(STEPS_A_SECOND**0.5 * (1 << 16))
-_ENTRY_BITS = 12
 _LIMIT = (9 << LOG_BITS) // 10
 """Logarithm that no price goes beyond: 0.9."""
 _EDGE = 64
 """Levels that a fair value keeps from the ends of its symbol's window."""
 
 
-@kernel
-def normal_nb(market: Market) -> int:
-    """A number of the normal law, in 2**-16."""
-    return market.draws.normal[random_nb(market.engine.state, RANDOM) & _MASK]
-
-
 @outline_kernel
 def move_factors_nb(market: Market) -> None:
-    """One more step of the market and of every sector."""
-    step = market.words[STEP]
-    scale = market.scale[min(step // STEPS_A_SECOND, market.scale.shape[0] - 1)]
+    """One more step of the factors; outside of market hours they move once a second."""
+    words = market.words
+    step = words[STEP]
+    words[STEP] = step + 1
+    second = min(step // STEPS_A_SECOND, market.scale.shape[0] - 1)
     made = step - FIRST_STEP
-    is_made = 0 <= made < market.moves.shape[0]
+    is_made = 0 <= made < STEPS
+    if not is_made and step % STEPS_A_SECOND:
+        return
+    moves = market.steps[made] if is_made else market.seconds[second]
+    size = (words[FACTOR_STEP] * market.scale[second]) >> 16
     for factor in range(market.factors.shape[0]):
-        size = (market.factors[factor, FACTOR_STEP] * scale) >> 16
-        move = np.int64(market.moves[made, factor]) if is_made else normal_nb(market)
-        market.factors[factor, FACTOR] += (size * move) >> 16
-    market.words[STEP] = step + 1
+        market.factors[factor] += (size * moves[factor]) >> 16
 
 
 @outline_kernel
@@ -66,27 +60,46 @@ def catch_up_nb(market: Market, symbol: int) -> None:
         # A whole second at once where all of it is due: ten normal numbers are one of ten times the
         # variance, and a quiet symbol has many seconds to make up for.
         many = step % STEPS_A_SECOND == 0 and step + STEPS_A_SECOND <= last
-        own[PART] += _own_move_nb(market, own, step, many)
+        if FIRST_STEP <= step < FIRST_STEP + STEPS:
+            own[PART] += _bridge_nb(market, symbol, step - FIRST_STEP, many)
+        else:
+            own[PART] += _free_move_nb(market, own, step, many)
         step += STEPS_A_SECOND if many else 1
     own[SEEN] = last
+    jumps = market.own_paths.jumps
+    while jumps[own[NEXT_JUMP], 0] < last:
+        own[PART] += jumps[own[NEXT_JUMP], 1]
+        own[NEXT_JUMP] += 1
 
 
 @kernel
-def _own_move_nb(market: Market, own: NDArray[np.int64], step: int, many: int) -> int:
-    """What a symbol's own part moves by in a step, or in the second that begins with it."""
-    draw = random_nb(market.engine.state, RANDOM)
+def _bridge_nb(market: Market, symbol: int, made: int, many: int) -> int:
+    """What a symbol's own part moves by in a step of market hours, or in the second that begins
+    with it, on its way to where it is at the end of the minute.
+    """
+    own, paths = market.own[symbol], market.own_paths
+    if made % STEPS_A_MINUTE == 0:
+        own[LEFT] = np.int64(paths.minutes[symbol, made // STEPS_A_MINUTE]) << MINUTE_BITS
+    bridge = paths.seconds[made // STEPS_A_SECOND] if many else paths.steps[made]
+    noise = (own[STEP_SIZE] * bridge[1] >> 16) * _normal_nb(market)
+    move = (own[LEFT] * bridge[0] + noise) >> 16
+    own[LEFT] -= move
+    return move
+
+
+@kernel
+def _free_move_nb(market: Market, own: NDArray[np.int64], step: int, many: int) -> int:
+    """The same outside of market hours, on its way to nowhere."""
     size = (own[STEP_SIZE] * market.scale[step // STEPS_A_SECOND]) >> 16
-    chance = market.words[CHANCE_OF_JUMP]
     if many:
         size = (size * _ROOT_OF_STEPS) >> 16
-        chance *= STEPS_A_SECOND
-    move = (size * market.draws.normal[draw & _MASK]) >> 16
-    # The bits above choose a few steps, of which a second number chooses again.
-    if (draw >> _ENTRY_BITS) & _MASK == 0:
-        again = random_nb(market.engine.state, RANDOM)
-        if again >> _ENTRY_BITS < chance:
-            move += (market.words[JUMP] * normal_nb(market)) >> 16
-    return move
+    return (size * _normal_nb(market)) >> 16
+
+
+@kernel
+def _normal_nb(market: Market) -> int:
+    """A number of the normal law, in 2**-16."""
+    return market.draws.normal[random_nb(market.engine.state, RANDOM) & _MASK]
 
 
 @kernel
@@ -106,10 +119,10 @@ def fair_value_nb(market: Market, symbol: int) -> int:
     """Fair value in 1/256 ticks, as of the last step."""
     catch_up_nb(market, symbol)
     own = market.own[symbol]
-    shared = market.factors[0]
-    sector = market.factors[1 + own[SECTOR]]
-    common = own[BETA_MARKET] * (shared[FACTOR] >> 8) + own[BETA_SECTOR] * (sector[FACTOR] >> 8)
-    logarithm = own[PART] + (common >> 8) + shared[SHIFT] + sector[SHIFT]
+    common = np.int64(0)
+    for place in range(market.loadings.shape[1]):
+        common += market.loadings[symbol, place] * (market.factors[own[FIRST_FACTOR] + place] >> 8)
+    logarithm = own[PART] + (common >> 8) + market.shifts[0] + market.shifts[1 + own[SECTOR]]
     return (own[FIRST_PRICE] * power_nb(market, logarithm)) >> EXP_BITS
 
 
@@ -124,7 +137,7 @@ def fair_level_nb(market: Market, symbol: int) -> int:
 def shock_nb(market: Market, scope: int, size: int) -> None:
     """Move the fair values of a scope (SHOCK_SCOPE) by a logarithm."""
     if scope >= 0:
-        market.factors[scope, SHIFT] += size
+        market.shifts[scope] += size
     else:
         symbol = np.int64(-1 - scope)
         catch_up_nb(market, symbol)

@@ -63,18 +63,15 @@ from tools.exchange.market.layout import (
     AUCTION,
     BAND,
     BREACHED,
-    FACTOR,
     FIRST_PRICE,
     KINDS,
     LIST,
     LIST_AT,
     LOG_LOST,
     LOG_SIZE,
-    MEAN_BETA,
     PHASE,
     REFERENCE_LEVEL,
     REGULAR,
-    SHIFT,
     SHOCK,
     SHOCK_BACK,
     SHOCK_KIND,
@@ -494,12 +491,10 @@ def watch_nb(market: Market, symbol: int) -> None:
 def _breach_nb(market: Market, out: Bytes, at: int) -> int:
     """W when the whole market has lost enough, and then a halt of all; 0 otherwise."""
     words = market.words
-    shared = market.factors[0]
-    logarithm = ((shared[FACTOR] >> 8) * words[MEAN_BETA] >> 8) + shared[SHIFT]
     level = words[BREACHED]
     if level == len(_DECLINES):
         return _NOTHING
-    left = power_nb(market, logarithm)
+    left = power_nb(market, market.factors[0] + market.shifts[0])
     if left * 100 > (100 - np.int64(_DECLINES[level])) << EXP_BITS:
         return _NOTHING
     words[BREACHED] = level + 1

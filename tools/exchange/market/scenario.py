@@ -82,6 +82,13 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     """Correlation of two symbols of different sectors."""
     sector_correlation: Annotated[float, Meta(ge=0, le=0.98)] = 0.40
     """Correlation of two symbols of one sector."""
+    correlation: dict[str, tuple[float, ...]] = {}
+    """Instead of those two a matrix: a row by the name of a sector, or of a symbol, the columns in
+    the order of the rows.
+    """
+    correlation_file: str = ""
+    """The same as CSV, with a row of names above and one before. Relative to the scenario's file.
+    """
     volatility_of_volatility: Annotated[float, Meta(ge=0, le=1.5)] = 1.0
     """Standard deviation of the logarithm of variance over the day."""
     u_shape: Annotated[float, Meta(ge=1, le=10)] = 3.0
@@ -102,6 +109,8 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
                 f"sector_correlation {self.sector_correlation} is below market_correlation"
                 f" {self.market_correlation}: symbols of one sector share the market too"
             )
+        if self.correlation and self.correlation_file:
+            raise ValueError("correlation_file and [correlation]: a matrix comes from one of them")
 
 
 def clock_ns_of(text: str) -> int:
@@ -132,8 +141,8 @@ def _load(name: str, above: tuple[str, ...]) -> Scenario:
             ExitCode.USAGE,
         )
     scenario = load_config(path, Scenario)
-    if scenario.symbols_file:
-        beside = path.parent / scenario.symbols_file
-        scenario = msgspec.structs.replace(scenario, symbols_file=str(beside))
+    files = {name: getattr(scenario, name) for name in ("symbols_file", "correlation_file")}
+    beside = {name: str(path.parent / file) for name, file in files.items() if file}
+    scenario = msgspec.structs.replace(scenario, **beside)
     included = [event for each in scenario.include for event in _load(each, (*above, name)).event]
     return msgspec.structs.replace(scenario, event=(*included, *scenario.event), include=())

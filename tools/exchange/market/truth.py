@@ -2,6 +2,7 @@
 it what a detector found can be scored.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,7 +10,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from tools.exchange.layout import TICKER
+from tools.exchange.market.correlations import structure_of
 from tools.exchange.market.layout import CROSS_ORDERS, EVENTS_LOST, LOG_LOST, LOG_SIZE, Market
+from tools.exchange.market.profiles import Profile
 from tools.exchange.market.rules import LOG_NAMES
 from tools.exchange.market.scenario import Scenario
 from tools.exchange.truth import summary
@@ -20,8 +23,10 @@ _CROSS = LOG_NAMES.index("cross")
 _BREACH = LOG_NAMES.index("breach")
 
 
-def market_truth(market: Market, scenario: Scenario, seed: int) -> dict[str, Any]:
-    """As `truth.summary`, and title, seed and day, `happened` in the order of time, and
+def market_truth(
+    market: Market, scenario: Scenario, profiles: Sequence[Profile], seed: int
+) -> dict[str, Any]:
+    """As `truth.summary`, and title, seed and day, `asked`, `happened` in the order of time, and
     `cross_orders`: match number, side (0 buys), price4 (-1: any) and shares of each.
     """
     orders = market.cross_orders[: market.words[CROSS_ORDERS]]
@@ -34,6 +39,21 @@ def market_truth(market: Market, scenario: Scenario, seed: int) -> dict[str, Any
         "rows_lost": int(market.words[LOG_LOST]),
         "events_lost": int(market.words[EVENTS_LOST]),
         "cross_orders": orders.tolist(),
+        "asked": _asked(scenario, profiles),
+    }
+
+
+def _asked(scenario: Scenario, profiles: Sequence[Profile]) -> dict[str, Any]:
+    """What the tape is to show, apart from what the scenario's events do to it."""
+    structure = structure_of(scenario, profiles)
+    return {
+        "u_shape": scenario.u_shape,
+        "symbols": [[each.symbol, each.sector, each.volatility_percent] for each in profiles],
+        "correlation": {
+            "names": structure.names,
+            "matrix": structure.matrix.tolist(),
+            "rows": structure.rows.tolist(),
+        },
     }
 
 

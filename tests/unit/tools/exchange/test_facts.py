@@ -12,6 +12,7 @@ import pytest
 from feedhandler.server.errors import UserError
 from protocols.kernel_cache import JIT_ENABLED
 from tests.reference.exchange_checker import blocks
+from tools.exchange.asked import ASKED_ROWS, asked_findings, load_asked, measure_asked
 from tools.exchange.facts import (
     FACTS,
     Symbol,
@@ -24,7 +25,6 @@ from tools.exchange.facts import (
     volatility_percent,
 )
 from tools.exchange.generate import generate_day
-from tools.exchange.market.profiles import load_profiles
 from tools.exchange.market.scenario import Scenario
 from tools.exchange.plots import Series, histogram, line_plot
 from tools.exchange.report import format_finding, report_file
@@ -36,7 +36,9 @@ compiled = pytest.mark.skipif(not JIT_ENABLED, reason="a day takes too long inte
 def symbol(logs: np.ndarray) -> Symbol:
     """One whose price is all that counts."""
     none = np.zeros((0, 4), np.int64)
-    return Symbol(logs, np.ones(1), np.ones(1), np.zeros((SECONDS, 3), np.int64), none)
+    always = np.ones(SECONDS, np.bool_)
+    counts = np.zeros((SECONDS, 3), np.int64)
+    return Symbol(logs, np.ones(1), np.ones(1), counts, none, always, always, 1)
 
 
 def test_moments_and_memory_are_those_of_known_series():
@@ -82,6 +84,7 @@ def test_samples_hold_what_the_messages_say(tmp_path: Path):
     assert (samples.bids < samples.asks)[two_sided].all()
     assert (samples.bid_shares[samples.bids > 0] > 0).all()
     assert (samples.ask_shares[samples.asks > 0] > 0).all()
+    assert samples.trading.all()
 
 
 @compiled
@@ -89,20 +92,20 @@ def test_samples_hold_what_the_messages_say(tmp_path: Path):
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_normal_day_has_the_facts_the_volatility_and_the_correlation(seed: int, tmp_path: Path):
     path = tmp_path / "day.bin"
-    scenario = Scenario(symbols=20, messages=4_000_000)
-    generate_day(scenario, seed, path)
+    generate_day(Scenario(symbols=30, messages=3_500_000), seed, path)
     symbols = symbols_of(read_samples(path))
     assert [finding for finding in measure(symbols) if not finding.holds] == []
-    profiles = load_profiles(20)
-    ratios = [
-        volatility_percent(each, 60) / profile.volatility_percent
-        for each, profile in zip(
-            symbols, sorted(profiles, key=lambda p: -p.volume_share), strict=True
-        )
-    ]
-    assert abs(np.mean(ratios) - 1) < 0.1
-    found = correlation(symbols)
-    assert abs(found[np.triu_indices(20, 1)].mean() - scenario.market_correlation) < 0.06
+    asked = load_asked(path)
+    assert asked is not None
+    measured = measure_asked(asked, symbols)
+    findings = asked_findings(asked, symbols, measured)
+    # Quotes of a smaller day are later, so that of each symbol and each pair less is asked.
+    failed = {finding.name for finding in findings if not finding.holds}
+    assert failed <= {"symbols within 5 % of it", "pairs within 0.03 of it"}
+    assert np.abs(measured.volatilities - 1).max() < 0.1
+    errors = np.abs(measured.errors[np.triu_indices(30, 1)])
+    assert errors.max() < 0.15
+    assert (errors < 0.03).mean() > 0.8
 
 
 @compiled
@@ -111,14 +114,15 @@ def test_the_report_has_every_fact_and_whole_plots(tmp_path: Path):
     path, page = tmp_path / "day.bin", tmp_path / "day.html"
     generate_day(Scenario(symbols=5, messages=100_000), 1, path)
     found: dict[str, Any] = report_file(path, page)
-    assert len(found["facts"]) == 2 * len(FACTS)
+    assert len(found["facts"]) == 2 * len(FACTS) + ASKED_ROWS
+    assert {"worst_symbol", "worst_pair", "in_sectors"} <= set(found["asked"])
     assert msgspec.json.encode(found)
     text = page.read_text()
     for fact in found["facts"]:
         assert html.escape(fact["name"]) in text
         assert fact["group"] in format_finding(fact)
     plots = text.split("<svg")[1:]
-    assert len(plots) == 8
+    assert len(plots) == 9
     for plot in plots:
         ET.fromstring("<svg" + plot.split("</svg>")[0] + "</svg>")
 
