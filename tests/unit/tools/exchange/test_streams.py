@@ -17,7 +17,7 @@ from tests.unit.tools.exchange.streams_support import Bench, Peer
 from tools.exchange import streams as layout
 from tools.exchange.layout import FlowSettings
 from tools.exchange.market.day import emit_market_nb
-from tools.exchange.market.layout import allocate_market
+from tools.exchange.market.layout import NEVER, allocate_market
 from tools.exchange.market.profiles import load_profiles
 from tools.exchange.market.rules import first_due_nb
 from tools.exchange.market.scenario import Scenario
@@ -104,7 +104,7 @@ def test_a_market_has_the_entries_of_the_slow_twin_too():
         peer = logged_on(bench, trades=1)
         peer.read()
         for _ in range(6_000):
-            size = emit_market_nb(market, block, 0)
+            size = emit_market_nb(market, block, 0, NEVER)
             publish_change_nb(bench.streams, bench.engine, block, 0)
             book, trade = slow.take(block[2:size].tobytes())
             got = bench.streams.out[: peer.word(layout.TAIL)].tobytes()
