@@ -201,7 +201,7 @@ def fill_stream_nb(stream: Stream, wall_ns: int) -> int:
 def copy_down_nb(buf: NDArray[np.uint8], at: int, stop: int) -> None:
     """buf[at:stop] to the front; in pieces that do not overlap what they are copied to."""
     to = np.int64(0)
-    while at < stop:
+    while to < at < stop:
         size = min(at - to, stop - at)
         copy_bytes_nb(buf, to, buf, at, size)
         to += size

@@ -118,7 +118,7 @@ SHARD: Mapping[str, Why] = {
 """The same of each of those shards: what is the sequencer's is as small as can be."""
 
 RECEIVER: Mapping[str, Why] = {
-    "stream.buf": Why("bytes of a TCP connection that are not read yet", "the adapter"),
+    "stream.buf": Why("bytes of a TCP connection that are not read yet", "feed.adapter"),
     "stream.out": Why("the packet that is made of them", "engine.packet_bytes"),
     "stream.told": Why("messages of the session for the event loop"),
     "stream.shared": Why("words shared with the event loop"),

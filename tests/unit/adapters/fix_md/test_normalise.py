@@ -73,4 +73,4 @@ def test_adapter_names_itself_and_its_session():
     assert (ADAPTER.name, ADAPTER.block_bytes_min) == ("fix_md", RECORD_BYTES + 2)
     assert ADAPTER.session_bytes("FIX") == b"FIX       "
     assert ADAPTER.session_bytes("") == bytes(10)
-    assert len(ADAPTER.venue()) == 4
+    assert len(ADAPTER.venue()) == 5

@@ -91,7 +91,8 @@ class SoupExchange(_Listener):
                 return
             if not data:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(reader.read(_READ_BYTES), 0.02)
+                    if not await asyncio.wait_for(reader.read(_READ_BYTES), 0.02):
+                        return
                 server.handle_timer(time.monotonic_ns())
 
 

@@ -20,6 +20,7 @@ from feedhandler.server.assemble import (
     build_shard,
     build_stages,
     check_pool,
+    check_source,
     engine_count,
     find_adapter,
     prepare,
@@ -31,10 +32,12 @@ from feedhandler.server.config import (
     Endpoint,
     EngineConfig,
     FeedConfig,
+    FixConfig,
     GlimpseConfig,
     LineConfig,
     PriorityConfig,
     ServerConfig,
+    SoupConfig,
     StageConfig,
 )
 from feedhandler.server.errors import ConfigError, ExitCode, OsLimitError, UserError
@@ -54,6 +57,7 @@ SMALL = EngineConfig(
     signal_ring=2,
 )
 LINE = LineConfig(port=0)
+FIX = FixConfig(port=0, sender_comp_id="ME", target_comp_id="EXCH")
 IMBALANCE = {"imbalance_bps": 7, "window_ns": 8, "cooldown_ns": 9, "order_qty": 10}
 PATTERN = "feedhandler.core.patterns:imbalance_with_trade"
 
@@ -113,6 +117,24 @@ def test_ticks_of_the_inline_topology_are_enough_for_any_round():
         assert f"set ticks = {enough}," in str(caught.value)
         check_pool(EngineConfig(packet_bytes=packet_bytes, ticks=enough), 14)
         check_pool(EngineConfig(packet_bytes=packet_bytes, topology="pipelined"), 14)
+
+
+@pytest.mark.parametrize(
+    ("feed", "packet_bytes", "reason"),
+    [
+        (FeedConfig(fix=FIX), 2_048, "feed.fix: the adapter 'nasdaq_itch' does not read such"),
+        (FeedConfig(soup=SoupConfig(port=0), adapter="fix_md"), 2_048, "adapter = 'nasdaq_itch'"),
+        (FeedConfig(fix=FIX, adapter="fix_md"), 70, "packet_bytes = 70 holds no message; set 71"),
+    ],
+)
+def test_a_connection_that_the_adapter_does_not_read_is_refused(
+    feed: FeedConfig, packet_bytes: int, reason: str
+):
+    config = structs.replace(
+        server_config(), feed=feed, engine=EngineConfig(packet_bytes=packet_bytes)
+    )
+    with pytest.raises(ConfigError, match=reason):
+        check_source(config, find_adapter(feed.adapter))
 
 
 def test_everything_is_prepared_or_refused_in_the_same_words(tmp_path: Path):

@@ -10,11 +10,11 @@ import pytest
 
 from feedhandler.core.receive import allocate_receiver
 from feedhandler.server.assemble import build_engines, build_shard, scratch_tables
-from feedhandler.server.config import ServerConfig
+from feedhandler.server.config import FeedConfig, FixConfig, ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.memory import blocks, reserve_memory
 from tools.memory.command import memory, rows_of, totals
-from tools.memory.words import ENGINE, RECEIVER
+from tools.memory.words import ENGINE, FIX_FEED, RECEIVER
 
 EXAMPLE = Path(__file__).resolve().parents[4] / "examples" / "server.toml"
 
@@ -103,6 +103,15 @@ def test_a_server_of_several_shards_shows_each_with_what_is_its_own(made: Made):
     assert reserve_memory(build_engines(config)) == taken
     receiver = sum(made.receiver_sizes.values())
     assert totals(rows)["taken_at_start_bytes"] == taken + receiver
+
+
+def test_a_feed_of_fix_shows_what_it_takes_besides(made: Made):
+    fix = FixConfig(port=1, sender_comp_id="ME", target_comp_id="EXCH")
+    config = msgspec.structs.replace(made.config, feed=FeedConfig(fix=fix, adapter="fix_md"))
+    rows = list(rows_of(config))
+    assert {row.name for row in rows if row.part == "feed"} == FIX_FEED.keys()
+    (buffer,) = [row for row in rows if row.name == "stream.buf"]
+    assert buffer.size_bytes > 1 << 20
 
 
 def test_people_get_a_table_with_the_largest_first(capsys: pytest.CaptureFixture[str]):
