@@ -14,7 +14,8 @@ _STAGE = "`module:name`, or `path/file.py:name` from where the server is started
 
 SERVER_WORDS: Words = {
     "ServerConfig": {
-        "feed": "the feed",
+        "feed": "the feed, or the first one",
+        "feeds": "more feeds, each as `[feed]` with a name of its own; at most 7",
         "oms": "FIX acceptor for OMS clients",
         "engine": "threads and memory",
         "budgets": "time that a stage may take for one tick",
@@ -160,6 +161,8 @@ EXCHANGE_WORDS: Words = {
         "glimpse": "snapshot server",
         "soup": "the session over SoupBinTCP; not served without this section",
         "fix_md": "FIX 4.4 market data; not served without this section",
+        "scenario": "a day of a market instead of the steady flow",
+        "order_entry": "orders of clients over FIX 4.4; not served without this section",
         "report_file": "JSON, written at the end; empty: none",
         "status_file": "JSON, replaced about four times a second; empty: none",
     },
@@ -212,6 +215,19 @@ EXCHANGE_WORDS: Words = {
         "clients_max": "connections at a time",
         "username": "who may log in, without case; empty: anyone",
         "password": "of that user, without case",
+    },
+    "Day": {
+        "name": "one of `exchange scenarios`, or a file that ends in .toml; empty: no scenario",
+        "speed": "time of the market by time of the clock; 0: messages at the rate of `[flow]`",
+        "start": "time of the market at the start: what was before is sent at once",
+        "messages": "about so many in the day; 0: as the scenario says",
+    },
+    "OrderEntry": {
+        "port": f"TCP; {_PORT}, told in the status file",
+        "address": "address to listen on",
+        "comp_id": "the exchange's; a client may have any",
+        "clients_max": "clients, by their CompID",
+        "orders_max": "orders of clients that are live at a time",
     },
     "FixMd": {
         "port": f"TCP; {_PORT}, told in the status file",

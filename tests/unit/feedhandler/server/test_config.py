@@ -70,6 +70,7 @@ DEFAULTS = {
     "metrics.port": 9_464,
     "metrics.address": "127.0.0.1",
     "breakers": (),
+    "feeds": (),
     "patterns": (),
     "counters_file": "",
     "watch_symbol": "",
