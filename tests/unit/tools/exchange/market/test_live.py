@@ -29,7 +29,7 @@ SCENARIO = msgspec.structs.replace(
     load_scenario("flash-crash"), messages=20_000, symbols=10, orders_per_symbol=20
 )
 TROUBLE = msgspec.structs.replace(
-    load_scenario("feed-trouble"), messages=150_000, symbols=10, orders_per_symbol=20
+    load_scenario("feed-trouble"), event=(), messages=150_000, symbols=10, orders_per_symbol=20
 )
 SESSION = Session(heartbeat_ms=50, end_linger_s=0.1)
 
