@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from tools.exchange.day import NS_PER_S, SESSION_S_MAX, fits_a_day
-from tools.exchange.lines import LineFaults
+from tools.exchange.lines import DELAY_US_MAX, LineFaults
 from tools.exchange.market.scenario import Clock, clock_ns_of
 from tools.exchange.pace import Pace, allocate_clock_pace, allocate_pace
 from tools.exchange.rerequests import PAYLOAD_BYTES_MAX
@@ -18,7 +18,6 @@ HISTORY_MESSAGES_MIN = 4096
 SPEED_MAX = 100_000
 """At this a day takes 0.6 s."""
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
-DELAY_US_MAX = 1_000_000
 PAYLOAD_BYTES_MIN = 128
 """More than any message takes."""
 CLIENTS_MAX = 64

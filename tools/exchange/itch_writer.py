@@ -52,7 +52,7 @@ _LENGTH_B = np.int64(BY_TYPE["B"].length)
 
 _LOCATE = BY_TYPE["A"].offset("stock_locate")
 _TRACKING = BY_TYPE["A"].offset("tracking_number")
-_TIMESTAMP = BY_TYPE["A"].offset("timestamp")
+TIMESTAMP = BY_TYPE["A"].offset("timestamp")
 _S_CODE = BY_TYPE["S"].offset("event_code")
 _STOCK = BY_TYPE["R"].offset("stock")
 _R_CATEGORY = BY_TYPE["R"].offset("market_category")
@@ -122,7 +122,7 @@ def header_nb(out: Bytes, at: int, kind: int, length: int, locate: int, ts_ns: i
     out[message_at] = kind
     write_u16_nb(out, message_at + _LOCATE, locate)
     write_u16_nb(out, message_at + _TRACKING, _NOTHING)
-    write_u48_nb(out, message_at + _TIMESTAMP, ts_ns)
+    write_u48_nb(out, message_at + TIMESTAMP, ts_ns)
     return message_at
 
 

@@ -1,13 +1,17 @@
 """A line: MoldUDP64 packets with the faults that the configuration asks for, and the count of each.
 
-    offered ──loss──► gone                                     counted DROPPED
+    offered ──a window cuts──► gone                            counted CUT
+       │ loss ──► gone                                         counted DROPPED
        │ duplicate: twice; reorder: waits for the next packet and goes behind it
        ▼
     pending (first in, first out, each with the time when it may leave: now + delay)
        ▼
     cut? ──► gone (counted CUT)     else sendmmsg
 
-Heartbeats and ends of session take the same way from `pending` on. One thread owns a line.
+Heartbeats and ends of session are never lost, doubled or held, and go the rest of the way too.
+
+Windows make a fault worse for some time of the session's own clock, which is the stamp of a
+packet's first message: so they take the same messages at any speed. One thread owns a line.
 """
 
 from typing import NamedTuple
@@ -31,8 +35,10 @@ from tools.exchange.rng import CHANCE_ONE, happens_nb, seed_state
 
 _NO_BODY = np.int64(0)
 _ONE = np.int64(1)
+_FOREVER_NS = 1 << 62
 BATCH_PACKETS = 64
 PENDING_PACKETS = 1 << 16
+DELAY_US_MAX = 1_000_000
 HELD_NS_MAX = 20_000_000
 """A packet that waits to be overtaken waits no longer than this when nothing follows it."""
 
@@ -42,9 +48,18 @@ LOSS = 1
 DUPLICATE = 2
 REORDER = 3
 DELAY_NS = 4
-DATA_AT = 5
+CUT = 5
+DATA_AT = 6
 """Address of the history's bytes."""
 _SETTING_WORDS = 8
+
+# Columns of `windows`: which of the words LOSS to CUT of `settings` is `VALUE` at least, from when
+# until when.
+WORD = 0
+FROM_NS = 1
+UNTIL_NS = 2
+VALUE = 3
+WINDOW_WORDS = 4
 
 # Words of `state`.
 RANDOM = 0
@@ -55,6 +70,9 @@ HELD = 4
 HELD_UNTIL_NS = 5
 ENDS_OFFERED = 6
 """Ends of session that were offered."""
+STEADY_FROM_NS = 7
+STEADY_UNTIL_NS = 8
+"""No window begins or ends between them: `faults` is right for that time."""
 _STATE_WORDS = 16
 
 # Columns of `pending` and words of `held`: one packet.
@@ -110,7 +128,7 @@ Refused by the system, out of those sent; expired: held back for longer than the
 
 class LineFaults(NamedTuple):
     """What a line does to its packets; chances from 0 to 1, cuts as (first ns, ns past the last)
-    after the session's first message is due.
+    after the session's first message is due, windows as rows of `Line.windows`.
     """
 
     loss: float = 0.0
@@ -118,6 +136,7 @@ class LineFaults(NamedTuple):
     reorder: float = 0.0
     delay_ns: int = 0
     cuts_ns: tuple[tuple[int, int], ...] = ()
+    windows: tuple[tuple[int, int, int, int], ...] = ()
 
 
 @by_reference
@@ -125,7 +144,10 @@ class Line(NamedTuple):
     """All memory of a line; see the top of this file."""
 
     settings: NDArray[np.int64]
+    faults: NDArray[np.int64]
+    """`settings` with what the windows make of them now."""
     cuts_ns: NDArray[np.int64]
+    windows: NDArray[np.int64]
     state: NDArray[np.int64]
     counters: NDArray[np.int64]
     pending: NDArray[np.int64]
@@ -153,7 +175,9 @@ def allocate_line(
     state[RANDOM] = seed_state(*random_stream)
     return Line(
         settings,
+        settings.copy(),
         np.array(faults.cuts_ns, np.int64).reshape(-1, 2),
+        np.array(faults.windows, np.int64).reshape(-1, WINDOW_WORDS),
         state,
         np.zeros(len(COUNTER_NAMES), np.int64),
         np.zeros((PENDING_PACKETS, _PACKET_WORDS), np.int64),
@@ -169,19 +193,28 @@ def counters_by_name(line: Line) -> dict[str, int]:
 
 
 @kernel
-def offer_packet_nb(line: Line, packet: tuple[int, int, int, int], now_ns: int) -> None:
-    """Send the packet (sequence, messages, offset, bytes), or do what the line's faults say."""
+def offer_packet_nb(
+    line: Line, packet: tuple[int, int, int, int], now_ns: int, session_ns: int
+) -> None:
+    """Send the packet (sequence, messages, offset, bytes) of the time `session_ns` of the session's
+    clock, or do what the line's faults say.
+    """
     count = packet[1]
     line.state[LAST_OFFERED_NS] = now_ns
-    if happens_nb(line.state, RANDOM, line.settings[LOSS]) == 1:
+    _follow_windows_nb(line, session_ns)
+    if line.faults[CUT] > 0:
+        line.counters[PACKETS_CUT] += 1
+        line.counters[MESSAGES_CUT] += count
+        return
+    if happens_nb(line.state, RANDOM, line.faults[LOSS]) == 1:
         line.counters[PACKETS_DROPPED] += 1
         line.counters[MESSAGES_DROPPED] += count
         return
-    copies = 1 + happens_nb(line.state, RANDOM, line.settings[DUPLICATE])
+    copies = 1 + happens_nb(line.state, RANDOM, line.faults[DUPLICATE])
     if copies > 1:
         line.counters[PACKETS_DUPLICATED] += 1
         line.counters[MESSAGES_DUPLICATED] += count
-    if line.state[HELD] == 0 and happens_nb(line.state, RANDOM, line.settings[REORDER]) == 1:
+    if line.state[HELD] == 0 and happens_nb(line.state, RANDOM, line.faults[REORDER]) == 1:
         _copy_packet_nb(line.held, packet, now_ns)
         line.state[HELD] = copies
         line.state[HELD_UNTIL_NS] = now_ns + HELD_NS_MAX
@@ -194,10 +227,42 @@ def offer_packet_nb(line: Line, packet: tuple[int, int, int, int], now_ns: int) 
 
 
 @kernel
-def offer_notice_nb(line: Line, sequence: int, count: int, now_ns: int) -> None:
+def offer_notice_nb(line: Line, sequence: int, count: int, now_ns: int, session_ns: int) -> None:
     """Send a heartbeat (count 0) or an end of session (0xFFFF): `sequence` comes next."""
     line.state[LAST_OFFERED_NS] = now_ns
+    _follow_windows_nb(line, session_ns)
+    if line.faults[CUT] > 0:
+        line.counters[PACKETS_CUT] += 1
+        return
     _put_pending_nb(line, (sequence, count, _NO_BODY, _NO_BODY), now_ns, _ONE)
+
+
+@kernel
+def _follow_windows_nb(line: Line, session_ns: int) -> None:
+    """Bring `faults` to the time `session_ns` of the session's clock."""
+    # Both ways: a heartbeat's time may be ahead of the next message's stamp.
+    if not line.state[STEADY_FROM_NS] <= session_ns < line.state[STEADY_UNTIL_NS]:
+        _take_windows_nb(line, session_ns)
+
+
+@outline_kernel
+def _take_windows_nb(line: Line, session_ns: int) -> None:
+    """Fill `faults`, and note for how long it holds."""
+    steady_from_ns, steady_until_ns = np.int64(-_FOREVER_NS), np.int64(_FOREVER_NS)
+    for word in range(LOSS, CUT + 1):
+        line.faults[word] = line.settings[word]
+    for i in range(line.windows.shape[0]):
+        window = line.windows[i]
+        for column in range(FROM_NS, UNTIL_NS + 1):
+            if window[column] <= session_ns:
+                steady_from_ns = max(steady_from_ns, window[column])
+            else:
+                steady_until_ns = min(steady_until_ns, window[column])
+        if window[FROM_NS] <= session_ns < window[UNTIL_NS]:
+            word = window[WORD]
+            line.faults[word] = max(line.faults[word], window[VALUE])
+    line.state[STEADY_FROM_NS] = steady_from_ns
+    line.state[STEADY_UNTIL_NS] = steady_until_ns
 
 
 @outline_kernel
@@ -301,7 +366,7 @@ def _put_pending_nb(
 ) -> None:
     """Queue the packet, twice when doubled; when the queue is full its oldest is given up."""
     mask = line.pending.shape[0] - 1
-    delay_ns = line.settings[DELAY_NS]
+    delay_ns = line.faults[DELAY_NS]
     for _ in range(copies):
         if line.state[NEWEST] - line.state[OLDEST] > mask:
             # Only a long delay at a high rate comes here; it is counted, as any fault.

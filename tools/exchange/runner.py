@@ -34,6 +34,7 @@ from tools.exchange.history import allocate_history
 from tools.exchange.layout import FlowSettings, allocate_engine
 from tools.exchange.market.layout import Market
 from tools.exchange.market.scenario import Scenario
+from tools.exchange.market.trouble import windows_of
 from tools.exchange.market.truth import market_truth
 from tools.exchange.order_entry import OrderDesk
 from tools.exchange.services import Services, allocate_services
@@ -133,17 +134,15 @@ def allocate_sender(
     session = np.frombuffer(config.session.id.encode().ljust(SESSION_BYTES), np.uint8).copy()
     seed = config.flow.seed
     streams = allocate_services(config, engine)
+    faults_a = config.line_a.faults()._replace(windows=windows_of(scenario, "a"))
+    faults_b = config.line_b.faults()._replace(windows=windows_of(scenario, "b"))
     return sending.Sender(
         market,
         allocate_desk(own_orders, len(history.offsets) if own_orders else 1, streams),
         engine,
         history,
-        lines.allocate_line(
-            sockets.line_a.fileno(), session, history, config.line_a.faults(), (seed, 1)
-        ),
-        lines.allocate_line(
-            sockets.line_b.fileno(), session, history, config.line_b.faults(), (seed, 2)
-        ),
+        lines.allocate_line(sockets.line_a.fileno(), session, history, faults_a, (seed, 1)),
+        lines.allocate_line(sockets.line_b.fileno(), session, history, faults_b, (seed, 2)),
         rerequests.allocate_rerequests(sockets.rerequest.fileno(), session, history),
         allocate_snapshot(engine),
         pace,

@@ -17,10 +17,11 @@ from feedhandler.core.libc import CLOCK_MONOTONIC, clock_ns, usleep
 from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 from protocols.moldudp64.kernels import END_OF_SESSION, HEARTBEAT
-from protocols.wire import Bytes
+from protocols.wire import Bytes, read_u48_nb
 from tools.exchange.desk import Desk, note_sent_nb, take_commands_nb, tell_main_nb
 from tools.exchange.history import History, packet_slice_nb
-from tools.exchange.layout import EMITTED, TOTAL, Engine
+from tools.exchange.itch_writer import LENGTH_BYTES, TIMESTAMP
+from tools.exchange.layout import CLOCK_NS, EMITTED, TOTAL, Engine
 from tools.exchange.lines import (
     ENDS_OFFERED,
     Line,
@@ -218,8 +219,10 @@ def _offer_nb(sender: Sender, sequence: int, last: int, now_ns: int) -> None:
     payload_bytes = sender.settings[PAYLOAD_BYTES]
     while sequence <= last:
         count, offset, size = packet_slice_nb(sender.history, sequence, last, payload_bytes)
-        offer_packet_nb(sender.line_a, (sequence, count, offset, size), now_ns)
-        offer_packet_nb(sender.line_b, (sequence, count, offset, size), now_ns)
+        # The first message's stamp, and not the engine's clock, which is at the burst's end.
+        session_ns = read_u48_nb(sender.history.data, offset + LENGTH_BYTES + TIMESTAMP)
+        offer_packet_nb(sender.line_a, (sequence, count, offset, size), now_ns, session_ns)
+        offer_packet_nb(sender.line_b, (sequence, count, offset, size), now_ns, session_ns)
         sequence += count
 
 
@@ -242,12 +245,19 @@ def _heartbeats_nb(sender: Sender, now_ns: int) -> None:
     """Heartbeats on an idle line; ends of session once it has ended, the first at once."""
     interval_ns = sender.settings[HEARTBEAT_NS]
     ended = load_acquire(sender.control, PHASE) == ENDED
-    _notice_nb(sender.line_a, sender.engine, now_ns, interval_ns, ended)
-    _notice_nb(sender.line_b, sender.engine, now_ns, interval_ns, ended)
+    _notice_nb(sender, sender.line_a, now_ns, interval_ns, ended)
+    _notice_nb(sender, sender.line_b, now_ns, interval_ns, ended)
 
 
 @kernel
-def _notice_nb(line: Line, engine: Engine, now_ns: int, interval_ns: int, ended: bool) -> None:
+def _session_ns_nb(sender: Sender, now_ns: int) -> int:
+    """What the session's clock says when no message does: as the pace has it, where it is one."""
+    elapsed_ns = max(now_ns - sender.settings[START_NS], np.int64(0))
+    return max(np.int64(sender.engine.state[CLOCK_NS]), clock_at_nb(sender.pace, elapsed_ns))
+
+
+@kernel
+def _notice_nb(sender: Sender, line: Line, now_ns: int, interval_ns: int, ended: bool) -> None:
     """The heartbeat or end of session of one line, when it is time for it."""
     if ended and line.state[ENDS_OFFERED] < END_REPEATS:
         # The first end goes out at once, the next few soon: a receiver may have lost one.
@@ -255,7 +265,8 @@ def _notice_nb(line: Line, engine: Engine, now_ns: int, interval_ns: int, ended:
     if notice_due_nb(line, now_ns, interval_ns) == 1:
         line.state[ENDS_OFFERED] += 1 if ended else 0
         count = _END_OF_SESSION if ended else _HEARTBEAT
-        offer_notice_nb(line, engine.state[EMITTED] + 1, count, now_ns)
+        session_ns = _session_ns_nb(sender, now_ns)
+        offer_notice_nb(line, sender.engine.state[EMITTED] + 1, count, now_ns, session_ns)
 
 
 @kernel

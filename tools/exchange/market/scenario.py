@@ -1,7 +1,7 @@
 """A scenario: a trading day and what happens on it, as a TOML file. Those that come with the
 exchange are in the folder `scenarios`, and are named by their file's name without the ending.
 
-`include` names scenarios whose events are added, so that they can be put together.
+`include` names scenarios whose events and trouble are added, so that they can be put together.
 """
 
 from datetime import date
@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ExitCode, UserError
 from tools.exchange.day import NS_PER_S
+from tools.exchange.lines import DELAY_US_MAX
 from tools.exchange.symbols import SYMBOLS_MAX
 
 FOLDER = Path(__file__).with_name("scenarios")
@@ -65,6 +66,48 @@ class Event(Struct, frozen=True, forbid_unknown_fields=True):
         return clock_ns_of(self.at)
 
 
+class Trouble(Struct, frozen=True, forbid_unknown_fields=True):
+    """One spell of trouble of the two lines that carry the feed. Messages are what they are, and
+    how they come is not.
+
+    loss, duplicate, reorder  a packet is lost, comes twice, or behind the next one, by `chance`
+    delay                     a packet leaves `delay_us` of real time late
+    cut                       nothing comes, heartbeats neither
+    """
+
+    kind: Literal["loss", "duplicate", "reorder", "delay", "cut"]
+    line: Literal["a", "b", "both"]
+    at: Clock
+    duration_s: Annotated[float, Meta(gt=0, le=86_400)]
+    """Of the market's time."""
+    chance: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    delay_us: Annotated[int, Meta(ge=0, le=DELAY_US_MAX)] = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a kind without its key, or with another's."""
+        needed = {"delay": "delay_us", "cut": ""}.get(self.kind, "chance")
+        for key in ("chance", "delay_us"):
+            given = getattr(self, key) > 0
+            if given != (key == needed):
+                wrong = f"{key} says nothing there" if given else f"{key} above 0 is needed"
+                raise ValueError(f"trouble of the kind {self.kind} at {self.at}: {wrong}")
+
+    @property
+    def at_ns(self) -> int:
+        """`at` in nanoseconds since midnight."""
+        return clock_ns_of(self.at)
+
+    @property
+    def until_ns(self) -> int:
+        """Its end, likewise."""
+        return self.at_ns + round(self.duration_s * NS_PER_S)
+
+    @property
+    def value(self) -> float:
+        """The chance, or the delay in us; 1 of a cut."""
+        return {"delay": self.delay_us, "cut": 1}.get(self.kind, self.chance)
+
+
 class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     """A day. Shares of variance are of an average symbol's."""
 
@@ -100,6 +143,8 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     jump_percent: Annotated[float, Meta(ge=0, le=20)] = 0.3
     """Their standard deviation."""
     event: tuple[Event, ...] = ()
+    trouble: tuple[Trouble, ...] = ()
+    """Of the lines of `exchange run`."""
     include: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -126,7 +171,7 @@ def scenario_names() -> list[str]:
 
 
 def load_scenario(name: str) -> Scenario:
-    """The scenario of that name or file, with the events of those that it includes."""
+    """The scenario of that name or file, with the events and trouble of those that it includes."""
     return _load(name, ())
 
 
@@ -144,5 +189,10 @@ def _load(name: str, above: tuple[str, ...]) -> Scenario:
     files = {name: getattr(scenario, name) for name in ("symbols_file", "correlation_file")}
     beside = {name: str(path.parent / file) for name, file in files.items() if file}
     scenario = msgspec.structs.replace(scenario, **beside)
-    included = [event for each in scenario.include for event in _load(each, (*above, name)).event]
-    return msgspec.structs.replace(scenario, event=(*included, *scenario.event), include=())
+    parts = [*(_load(each, (*above, name)) for each in scenario.include), scenario]
+    return msgspec.structs.replace(
+        scenario,
+        event=tuple(event for part in parts for event in part.event),
+        trouble=tuple(trouble for part in parts for trouble in part.trouble),
+        include=(),
+    )

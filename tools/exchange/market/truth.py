@@ -4,17 +4,19 @@ it what a detector found can be scored.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from tools.exchange.layout import TICKER
+from tools.exchange.layout import CLOCK_NS, TICKER
 from tools.exchange.market.correlations import structure_of
 from tools.exchange.market.layout import CROSS_ORDERS, EVENTS_LOST, LOG_LOST, LOG_SIZE, Market
 from tools.exchange.market.profiles import Profile
 from tools.exchange.market.rules import LOG_NAMES
 from tools.exchange.market.scenario import Scenario
+from tools.exchange.market.trouble import told_troubles
 from tools.exchange.truth import summary
 
 ZONE = ZoneInfo("America/New_York")
@@ -30,12 +32,15 @@ def market_truth(
     `cross_orders`: match number, side (0 buys), price4 (-1: any) and shares of each.
     """
     orders = market.cross_orders[: market.words[CROSS_ORDERS]]
+    rows = [_row(market, scenario, row) for row in market.log[: market.words[LOG_SIZE]]]
+    troubles = told_troubles(scenario, int(market.engine.state[CLOCK_NS]))
+    rows += [{**told, "utc": utc_of(scenario, told["ts_ns"])} for told in troubles]
     return {
         **summary(market.engine),
         "title": scenario.title,
         "seed": seed,
         "day": scenario.day.isoformat(),
-        "happened": [_row(market, scenario, row) for row in market.log[: market.words[LOG_SIZE]]],
+        "happened": sorted(rows, key=itemgetter("ts_ns")),
         "rows_lost": int(market.words[LOG_LOST]),
         "events_lost": int(market.words[EVENTS_LOST]),
         "cross_orders": orders.tolist(),

@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocols.moldudp64.codec import Packet, Request, decode_packet, encode_request
 from protocols.moldudp64.spec import END_OF_SESSION
@@ -22,6 +24,7 @@ from tools.exchange.history import (
     packet_slice_nb,
 )
 from tools.exchange.layout import Engine, FlowSettings, allocate_engine
+from tools.exchange.rng import CHANCE_ONE
 from tools.exchange.source import extend_history_nb
 from tools.exchange.streams import allocate_streams
 
@@ -83,10 +86,17 @@ class Bench:
         while sequence <= last:
             end = min(last, sequence + per_packet - 1)
             count, at, size = packet_slice_nb(self.history, sequence, end, 1400)
-            lines.offer_packet_nb(self.line, (sequence, count, at, size), self.now_ns)
+            self.offer((sequence, count, at, size))
             self.flush()
             sequence += count
             self.now_ns += MS
+
+    def offer(self, packet: tuple[int, int, int, int]) -> None:
+        """Offer a packet; the session's clock is the line's."""
+        lines.offer_packet_nb(self.line, packet, self.now_ns, self.now_ns)
+
+    def notice(self, sequence: int, count: int) -> None:
+        lines.offer_notice_nb(self.line, sequence, count, self.now_ns, self.now_ns)
 
     def flush(self) -> None:
         lines.flush_line_nb(self.line, self.engine, self.history, self.now_ns, 0)
@@ -181,19 +191,88 @@ def test_nothing_leaves_a_line_that_is_cut():
         assert bench.counters["packets_cut"] == 11
         assert bench.counters["messages_cut"] == 44
         bench.now_ns = 15 * MS
-        lines.offer_notice_nb(bench.line, 1, 0, bench.now_ns)
+        bench.notice(1, 0)
         bench.flush()
         assert bench.received() == []
+
+
+def test_a_window_is_open_for_its_time_and_the_configured_fault_outside():
+    window = (lines.LOSS, 30 * MS, 80 * MS, CHANCE_ONE)
+    with Bench(windows=(window,), duplicate=0.999999) as bench:
+        bench.send(4)
+        packets, counters = bench.received(), bench.counters
+    assert counters["packets_dropped"] == 50
+    missing = set(range(1, len(MESSAGES), 4)) - {one.sequence for one in packets}
+    assert missing == set(range(121, 321, 4))
+    assert counters["packets_duplicated"] == 100
+
+
+def test_in_a_window_packets_come_twice_or_late_or_behind_the_next():
+    windows = (
+        (lines.DUPLICATE, 0, 20 * MS, CHANCE_ONE),
+        (lines.REORDER, 40 * MS, 60 * MS, CHANCE_ONE),
+        (lines.DELAY_NS, 100 * MS, 110 * MS, 5 * MS),
+    )
+    with Bench(windows=windows) as bench:
+        bench.send(4)
+        packets, counters = [one.sequence for one in bench.received()], bench.counters
+    made = list(range(1, len(MESSAGES), 4))
+    doubled = [sequence for sequence in made[:20] for _ in range(2)]
+    swapped = [sequence for at in range(40, 60, 2) for sequence in (made[at + 1], made[at])]
+    assert packets == [*doubled, *made[20:40], *swapped, *made[60:]]
+    assert counters["packets_duplicated"] == 20
+    assert counters["packets_reordered"] == 10
+    assert counters["packets_delayed"] == 10
+
+
+def test_a_window_that_cuts_takes_heartbeats_too():
+    with Bench(windows=((lines.CUT, 10 * MS, 20 * MS, 1),), duplicate=0.999999) as bench:
+        bench.send(4, last=80)
+        assert {one.sequence for one in bench.received()} == set(range(1, 41, 4))
+        assert bench.counters["packets_duplicated"] == bench.counters["packets_cut"] == 10
+        assert bench.counters["messages_cut"] == 40
+        bench.now_ns = 19 * MS
+        bench.notice(81, 0)
+        bench.now_ns = 20 * MS
+        bench.notice(81, 0)
+        bench.flush()
+        assert bench.received() == [Packet(SESSION, 81)]
+        assert bench.counters["packets_cut"] == 11
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(lines.LOSS, lines.CUT),
+            st.integers(0, 20),
+            st.integers(1, 20),
+            st.integers(1, 9),
+        ).map(lambda row: (row[0], row[1], row[1] + row[2], row[3])),
+        max_size=5,
+    ),
+    st.lists(st.integers(0, 45), min_size=1, max_size=30),
+)
+def test_at_any_time_a_fault_is_the_largest_of_its_open_windows(
+    windows: list[tuple[int, int, int, int]], times: list[int]
+):
+    faults = lines.LineFaults(delay_ns=4, windows=tuple(windows))
+    line = lines.allocate_line(-1, SESSION_BYTES, allocate_history(8), faults, (9, 1))
+    for time_ns in times:
+        lines.offer_notice_nb(line, 1, 0, 0, time_ns)
+        for word in range(lines.LOSS, lines.CUT + 1):
+            values = [row[3] for row in windows if row[0] == word and row[1] <= time_ns < row[2]]
+            usual = 4 if word == lines.DELAY_NS else 0
+            assert line.faults[word] == max([usual, *values])
 
 
 def test_heartbeats_and_ends_of_session_say_what_comes_next():
     with Bench() as bench:
         assert lines.notice_due_nb(bench.line, 999, 1000) == 0
         assert lines.notice_due_nb(bench.line, 1000, 1000) == 1
-        lines.offer_notice_nb(bench.line, 17, 0, 1000)
-        lines.offer_notice_nb(bench.line, 18, END_OF_SESSION, 1000)
-        assert lines.notice_due_nb(bench.line, 1999, 1000) == 0
         bench.now_ns = 1000
+        bench.notice(17, 0)
+        bench.notice(18, END_OF_SESSION)
+        assert lines.notice_due_nb(bench.line, 1999, 1000) == 0
         bench.flush()
         assert bench.received() == [Packet(SESSION, 17), Packet(SESSION, 18, ended=True)]
         counters = bench.counters
@@ -211,7 +290,7 @@ def test_a_receiver_that_is_not_there_costs_no_packet_once_it_is():
         for start in range(44, 84, 4):
             extend(bench.engine, bench.history, start)
             count, at, size = packet_slice_nb(bench.history, start - 3, start, 1400)
-            lines.offer_packet_nb(bench.line, (start - 3, count, at, size), bench.now_ns)
+            bench.offer((start - 3, count, at, size))
             bench.flush()
         assert [packet.sequence for packet in bench.received()] == list(range(41, 81, 4))
 
@@ -226,7 +305,7 @@ def test_a_packet_held_for_longer_than_the_history_is_given_up():
         bench.history = allocate_history(8)
         extend(bench.engine, bench.history, 4)
         count, at, size = packet_slice_nb(bench.history, 1, 4, 1400)
-        lines.offer_packet_nb(bench.line, (1, count, at, size), 0)
+        bench.offer((1, count, at, size))
         extend(bench.engine, bench.history, 12)
         bench.now_ns = MS
         bench.flush()
@@ -344,7 +423,7 @@ def test_every_packet_and_double_is_counted_once_as_the_readme_says():
         bench.send(3)
         made = FLOW.messages // 3
         for count in (0, END_OF_SESSION):
-            lines.offer_notice_nb(bench.line, FLOW.messages + 1, count, bench.now_ns)
+            bench.notice(FLOW.messages + 1, count)
             made += 1
         # In a cut, so that a notice is cut too.
         bench.line.cuts_ns[0] = (bench.now_ns + 3 * MS, bench.now_ns + 4 * MS)

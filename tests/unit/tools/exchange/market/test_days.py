@@ -86,6 +86,12 @@ def test_each_scenario_keeps_the_rules_and_tells_what_it_planted(name: str, tmp_
         (event.at_ns, event.kind, event.scope) for event in scenario.event if event.kind != "gap"
     )
     assert sorted((row["ts_ns"], row["kind"], row["scope"]) for row in planted) == expected
+    troubles = [row for row in truth["happened"] if row["what"] == "trouble"]
+    assert [(row["ts_ns"], row["kind"], row["line"]) for row in troubles] == [
+        (trouble.at_ns, trouble.kind, trouble.line) for trouble in scenario.trouble
+    ]
+    times = [row["ts_ns"] for row in truth["happened"]]
+    assert times == sorted(times)
 
 
 def test_all_types_occur_where_a_day_has_them(tmp_path: Path):

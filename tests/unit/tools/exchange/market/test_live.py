@@ -1,19 +1,25 @@
 """A day that is made while it is sent: the same messages, when the market's clock says so."""
 
 import asyncio
+import socket
 import time
+from collections.abc import Iterable
+from itertools import groupby, pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from protocols.kernel_cache import JIT_ENABLED
-from tests.unit.tools.exchange.support import Receiver, reached, run_with
+from protocols.moldudp64.codec import Packet, Request, decode_packet, encode_request
+from tests.unit.tools.exchange.support import Receiver, reached, run_with, until
 from tools.exchange import sender as sending
 from tools.exchange.checker import check_file
 from tools.exchange.config import Day, ExchangeConfig, Flow, Session
 from tools.exchange.generate import generate_day
-from tools.exchange.market.scenario import load_scenario
+from tools.exchange.layout import CLOCK_NS
+from tools.exchange.market.scenario import clock_ns_of, load_scenario
 from tools.exchange.runner import Exchange
 from tools.exchange.warmup import warm_up_live_market
 
@@ -21,6 +27,9 @@ pytestmark = pytest.mark.skipif(not JIT_ENABLED, reason="the interpreter cannot 
 
 SCENARIO = msgspec.structs.replace(
     load_scenario("flash-crash"), messages=20_000, symbols=10, orders_per_symbol=20
+)
+TROUBLE = msgspec.structs.replace(
+    load_scenario("feed-trouble"), event=(), messages=150_000, symbols=10, orders_per_symbol=20
 )
 SESSION = Session(heartbeat_ms=50, end_linger_s=0.1)
 
@@ -76,3 +85,74 @@ async def test_the_markets_clock_decides_when_and_a_stop_closes_the_day(tmp_path
     path.write_bytes(sent + bytes(2))
     assert check_file(path)["broken"] == []
     assert [sent[-12 - 14 * back + 11 :][:1] for back in (2, 1, 0)] == [b"M", b"E", b"C"]
+
+
+def stamp_of(packet: Packet) -> int:
+    """The time of its first message, 0 of a heartbeat."""
+    return int.from_bytes(packet.messages[0][5:11], "big") if packet.messages else 0
+
+
+def is_in(stamp_ns: int, windows: list[dict[str, Any]]) -> bool:
+    return any(row["ts_ns"] <= stamp_ns < row["until_ns"] for row in windows)
+
+
+def asked_again(exchange: Exchange, numbers: Iterable[int]) -> dict[int, bytes]:
+    """Those messages from the server for requests, by runs of numbers."""
+    found: dict[int, bytes] = {}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as requester:
+        requester.settimeout(2)
+        requester.connect(("127.0.0.1", exchange.ports["rerequest"]))
+        for _, run in groupby(enumerate(sorted(numbers)), lambda each: each[1] - each[0]):
+            run_numbers = [number for _, number in run]
+            sequence = run_numbers[0]
+            while sequence <= run_numbers[-1]:
+                count = run_numbers[-1] + 1 - sequence
+                requester.send(encode_request(Request("FH00000001", sequence, count)))
+                packet = decode_packet(requester.recv(2048))
+                assert packet.sequence == sequence
+                found |= dict(enumerate(packet.messages, sequence))
+                sequence += len(packet.messages)
+    return found
+
+
+@pytest.mark.alone
+async def test_the_lines_have_their_trouble_when_the_scenario_says_and_nothing_is_lost_for_good():
+    async def visit(exchange: Exchange) -> tuple[set[int], dict[int, bytes]]:
+        state = exchange.sender.engine.state
+        await until(lambda: state[CLOCK_NS] > clock_ns_of("10:19:00"))
+        last = int(exchange.sender.progress[sending.SENT])
+        await asyncio.sleep(0.05)
+        receiver.drain()
+        came = receiver.messages(0).keys() | receiver.messages(1).keys()
+        missing = set(range(1, last + 1)) - came
+        found = await asyncio.to_thread(asked_again, exchange, missing)
+        exchange.stop()
+        return missing, found
+
+    with Receiver() as receiver:
+        config = config_of(receiver, speed=1_000, start="10:00:00")
+        report, (missing, found) = await run_with(config, receiver, visit, scenario=TROUBLE)
+    troubles = [row for row in report["happened"] if row["what"] == "trouble"]
+    assert len(troubles) == len(TROUBLE.trouble)
+    assert missing
+    assert found.keys() == missing
+    cut_of_both = [row for row in troubles if (row["kind"], row["line"]) == ("cut", "both")]
+    assert any(is_in(int.from_bytes(one[5:11], "big"), cut_of_both) for one in found.values())
+    a, b = report["line_a"], report["line_b"]
+    assert a["messages_dropped"] > b["messages_dropped"] > 0
+    assert a["messages_cut"] > b["messages_cut"] > 0
+    assert min(a["packets_duplicated"], b["packets_duplicated"]) > 0
+    assert b["packets_reordered"] > a["packets_reordered"] == 0
+    assert a["packets_delayed"] == b["packets_delayed"] == 0
+    for index, line in enumerate("ab"):
+        windows = {
+            kind: [row for row in troubles if row["kind"] == kind and row["line"] in {line, "both"}]
+            for kind in ("cut", "duplicate", "reorder")
+        }
+        packets = [packet for packet in receiver.packets[index] if packet.messages]
+        assert not any(is_in(stamp_of(packet), windows["cut"]) for packet in packets)
+        for one, two in pairwise(packets):
+            if one.sequence == two.sequence:
+                assert is_in(stamp_of(one), windows["duplicate"])
+            elif one.sequence > two.sequence:
+                assert is_in(stamp_of(two), windows["reorder"])

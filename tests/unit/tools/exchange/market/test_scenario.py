@@ -1,11 +1,14 @@
 """Scenarios: those that come with the exchange, and how files are put together."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from feedhandler.server.errors import ConfigError, UserError
+from tools.exchange import lines
 from tools.exchange.day import NS_PER_S
 from tools.exchange.market.layout import allocate_market
 from tools.exchange.market.profiles import load_profiles
@@ -15,6 +18,8 @@ from tools.exchange.market.scenario import (
     load_scenario,
     scenario_names,
 )
+from tools.exchange.market.trouble import told_troubles, windows_of
+from tools.exchange.rng import CHANCE_ONE
 
 
 @pytest.mark.parametrize("name", scenario_names())
@@ -33,6 +38,78 @@ def test_a_scenario_has_the_events_of_those_that_it_includes(tmp_path: Path):
     )
     times = [event.at for event in load_scenario(str(own)).event]
     assert times == ["11:00:00", "11:15:00", "11:15:00", "12:00:00"]
+
+
+def test_it_has_their_trouble_too(tmp_path: Path):
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'include = ["feed-trouble"]\n[[trouble]]\nkind = "delay"\nline = "b"\nat = "11:00:00.5"\n'
+        "duration_s = 2.5\ndelay_us = 300\n"
+    )
+    scenario = load_scenario(str(path))
+    assert len(scenario.event) == len(load_scenario("normal-day").event)
+    kinds = [each.kind for each in scenario.trouble]
+    assert kinds == ["loss", "loss", "reorder", "duplicate", "cut", "cut", "delay"]
+    half_past_ns = clock_ns_of("11:00:00.5")
+    window = (lines.DELAY_NS, half_past_ns, half_past_ns + 2_500_000_000, 300_000)
+    assert windows_of(scenario, "b")[-1] == window
+    assert [row[0] for row in windows_of(scenario, "a")] == [
+        lines.LOSS,
+        lines.LOSS,
+        lines.DUPLICATE,
+        lines.CUT,
+        lines.CUT,
+    ]
+    assert windows_of(scenario, "a")[0][3] == int(0.3 * CHANCE_ONE)
+    assert windows_of(None, "a") == ()
+
+
+def test_the_truth_tells_the_trouble_that_had_begun():
+    scenario = load_scenario("feed-trouble")
+    begun_ns = clock_ns_of("10:04:00")
+    assert told_troubles(scenario, begun_ns - 1) == [
+        {
+            "ts_ns": clock_ns_of("10:01:00"),
+            "what": "trouble",
+            "kind": "loss",
+            "line": "a",
+            "until_ns": clock_ns_of("10:02:00"),
+            "value": 0.3,
+        }
+    ]
+    assert [row["line"] for row in told_troubles(scenario, begun_ns)] == ["a", "both"]
+    assert len(told_troubles(scenario, scenario.trouble[-1].at_ns)) == len(scenario.trouble)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"kind": "lost"}, "lost"),
+        ({"kind": "session_roll"}, "session_roll"),
+        ({"line": "c"}, "'c'"),
+        ({"at": "9:30"}, "at"),
+        ({"chance": 1}, "chance"),
+        ({"chance": 0}, "trouble of the kind loss at 10:00:00: chance above 0 is needed"),
+        ({"delay_us": 5}, "kind loss at 10:00:00: delay_us says nothing there"),
+        ({"kind": "cut"}, "kind cut at 10:00:00: chance says nothing there"),
+        ({"kind": "delay", "chance": 0}, "kind delay at 10:00:00: delay_us above 0 is needed"),
+        ({"duration_s": 0}, "duration_s"),
+        ({"durations": 5}, "durations"),
+    ],
+)
+def test_what_is_wrong_in_trouble_is_told_in_one_line(
+    tmp_path: Path, changes: dict[str, Any], wrong: str
+):
+    usual = {"kind": "loss", "line": "a", "at": "10:00:00", "duration_s": 60, "chance": 0.3}
+    path = tmp_path / "own.toml"
+    rows = (f"{key} = {json.dumps(value)}\n" for key, value in {**usual, **changes}.items())
+    path.write_text("[[trouble]]\n" + "".join(rows))
+    with pytest.raises(ConfigError) as caught:
+        load_scenario(str(path))
+    told = str(caught.value)
+    assert wrong in told
+    assert str(path) in told
+    assert "\n" not in told
 
 
 def test_a_scenario_that_includes_itself_is_refused(tmp_path: Path):
