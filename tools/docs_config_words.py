@@ -117,7 +117,8 @@ SERVER_WORDS: Words = {
         "snapshot_bytes": "room for a snapshot's messages",
         "signal_ring": "signals that may wait for the publisher; a power of two",
         "shard_ring": "packets that may wait for the slowest of several shards; a power of two",
-        "receiver_cpu": "CPU of the thread that receives, of the only one with `inline`; -1: any",
+        "receiver_cpu": "CPU of the thread that receives, of the only one with `inline`; -1: any."
+        " Threads of further feeds are bound to none",
         "worker_cpu": "CPU of the worker's thread, of the first one of several shards, whose "
         "others have the next CPUs; -1: any",
         "realtime_priority": 'of the engine\'s threads in SCHED_FIFO, with `idle = "backoff"` '

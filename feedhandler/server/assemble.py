@@ -82,8 +82,12 @@ class Stages(NamedTuple):
 
 
 def configs_by_feed(config: ServerConfig) -> list[ServerConfig]:
-    """The configuration for each feed: as if it were the only one."""
-    return [structs.replace(config, feed=feed, feeds=()) for feed in (config.feed, *config.feeds)]
+    """The configuration for each feed: as if it were the only one. Threads of those behind the
+    first are bound to no CPU.
+    """
+    loose = structs.replace(config.engine, receiver_cpu=-1, worker_cpu=-1)
+    others = [structs.replace(config, feed=feed, feeds=(), engine=loose) for feed in config.feeds]
+    return [structs.replace(config, feeds=()), *others]
 
 
 def prepare(
@@ -95,19 +99,13 @@ def prepare(
     """
     check_writable(config.report_file)
     check_placing(config.engine)
-    configs = configs_by_feed(config)
-    quotes = allocate_quotes(config.engine.instruments, len(configs) if config.feeds else 0)
-    engines: list[list[Shard]] = []
     adapters = []
-    for number, each in enumerate(configs):
+    for each in configs_by_feed(config):
         adapter = find_adapter(each.feed.adapter)
         check_pool(each.engine, adapter.block_bytes_min)
         check_source(each, adapter)
-        made = build_engines(each, tables[number] if tables else None)
-        for shard in made:
-            shard.settings[Setting.FEED] = number
-        engines.append([shard._replace(quotes=quotes) for shard in made])
         adapters.append(adapter)
+    engines = build_feeds(config, tables)
     reserve_memory([shard for made in engines for shard in made])
     with compiling_alone():
         # Books of an engine are those of its shards, or its own.
@@ -119,6 +117,23 @@ def prepare(
             Prepared(made[0], tuple(own), stages, adapter, adapter.venue())
             for made, own, adapter in zip(engines, shards, adapters, strict=True)
         ]
+
+
+def build_feeds(
+    config: ServerConfig, tables: Sequence[Sequence[Tables]] | None = None
+) -> list[list[Shard]]:
+    """The engines of each feed, as `build_engines` makes them, with one table of best prices for
+    all.
+    """
+    configs = configs_by_feed(config)
+    quotes = allocate_quotes(config.engine.instruments, len(configs) if config.feeds else 0)
+    engines: list[list[Shard]] = []
+    for number, each in enumerate(configs):
+        made = build_engines(each, tables[number] if tables else None)
+        for shard in made:
+            shard.settings[Setting.FEED] = number
+        engines.append([shard._replace(quotes=quotes) for shard in made])
+    return engines
 
 
 def check_pool(engine: EngineConfig, block_bytes_min: int) -> None:

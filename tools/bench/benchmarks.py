@@ -100,6 +100,36 @@ def exchange_generate(workload: Workload) -> Run:
     return lambda: timed(settings.messages, partial(generate, allocate_engine(settings)))
 
 
+_PRODUCERS = 2
+
+
+def exchange_producers(workload: Workload) -> Run:
+    """Two producers at once, each with a session of its own: a message of either."""
+    settings = FlowSettings(_SEED, messages=max(workload.messages // 5, 10_000))
+    buffers = [np.zeros(_GENERATE_BUFFER_BYTES, np.uint8) for _ in range(_PRODUCERS)]
+
+    def produce(engine: Any, buffer: NDArray[np.uint8]) -> None:
+        while generate_nb(engine, buffer, settings.messages)[0]:
+            pass
+
+    def run() -> Timing:
+        threads = [
+            threading.Thread(target=produce, args=(allocate_engine(settings), buffer))
+            for buffer in buffers
+        ]
+
+        def produce_all() -> None:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        return timed(_PRODUCERS * settings.messages, produce_all)
+
+    produce(allocate_engine(settings._replace(messages=10)), buffers[0])
+    return run
+
+
 def _day(workload: Workload) -> tuple[int, Market]:
     messages = max(workload.messages // 5, 10_000)
     scenario = msgspec.structs.replace(load_scenario("normal-day"), messages=messages)
@@ -298,6 +328,7 @@ BENCHMARKS = (
     Benchmark("replay_stages", "message, with breaker and pattern", replay_with_stages),
     Benchmark("replay_nautilus", "tick to a strategy", peer("nautilus", ticks_file), is_peer=True),
     Benchmark("exchange_generate", "message made and matched", exchange_generate),
+    Benchmark("exchange_producers", "the same, two producers", exchange_producers),
     Benchmark("exchange_day", "message of a market's day", exchange_day),
     Benchmark("exchange_day_single", "the same, one a call", exchange_day_single),
     Benchmark("ring_one_thread", "push and pop", ring_one_thread),

@@ -17,6 +17,7 @@ _COMPILED_ELSEWHERE = {
     "exchange_day",
     "exchange_day_single",
     "exchange_generate",
+    "exchange_producers",
     "replay_file",
 }
 """By the exchange and the replay, or by `book_deep`: these need a session of the exchange. A

@@ -11,10 +11,16 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
+from feedhandler.core.engine import Shard
 from feedhandler.core.limits import SHARDS_MAX
 from feedhandler.core.receive import allocate_receiver
 from feedhandler.core.stream import Stream, allocate_stream
-from feedhandler.server.assemble import build_engines, find_adapter, make_source
+from feedhandler.server.assemble import (
+    build_feeds,
+    configs_by_feed,
+    find_adapter,
+    make_source,
+)
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ExitCode, UserError
@@ -109,27 +115,46 @@ def totals(rows: list[Row]) -> dict[str, int]:
 
 def rows_of(config: ServerConfig) -> Iterator[Row]:
     """Every block, the largest first in each part; nothing of it is touched."""
-    engines = build_engines(config)
+    configs = configs_by_feed(config)
+    engines = build_feeds(config)
+    sizes = _sizes_once(engines)
+    for number, each in enumerate(configs):
+        prefix = f"{each.feed.name} " if len(configs) > 1 else ""
+        yield from _rows_of_feed(each, prefix, sizes[number])
+    for each in configs:
+        yield from _sockets_of(each)
+    yield from _sessions_of(config)
+
+
+def _sizes_once(engines: list[list[Shard]]) -> list[list[dict[str, int]]]:
+    """Size of each block, by feed, engine and name; one that several have is the first one's."""
+    found: list[list[dict[str, int]]] = [[{} for _ in made] for made in engines]
+    owners = [(feed, place) for feed, made in enumerate(engines) for place in range(len(made))]
+    for owner, name, array in blocks_once([shard for made in engines for shard in made]):
+        feed, place = owners[owner]
+        found[feed][place][name] = array.nbytes
+    return found
+
+
+def _rows_of_feed(config: ServerConfig, prefix: str, sizes: list[dict[str, int]]) -> Iterator[Row]:
+    """Blocks of one feed's engines, and of what receives for it."""
     titles = ["engine"]
-    if len(engines) > 1:
-        titles = ["sequencer", *(f"shard {number}" for number in range(len(engines) - 1))]
-    words = [ENGINE] if len(engines) == 1 else [SEQUENCER, *[SHARD] * (len(engines) - 1)]
-    found: list[dict[str, int]] = [{} for _ in engines]
-    for place, name, array in blocks_once(engines):
-        found[place][name] = array.nbytes
+    if len(sizes) > 1:
+        titles = ["sequencer", *(f"shard {number}" for number in range(len(sizes) - 1))]
+    words = [ENGINE] if len(sizes) == 1 else [SEQUENCER, *[SHARD] * (len(sizes) - 1)]
     session = find_adapter(config.feed.adapter).session_bytes(config.feed.session)
     stream, feed_sizes = _stream_of(config)
     receiver = allocate_receiver((-1, -1, -1), session, config.engine.packet_bytes, stream)
     titles.append("receiver")
     words.append(RECEIVER)
-    found.append({name: array.nbytes for name, array in blocks(receiver)})
+    found = [*sizes, {name: array.nbytes for name, array in blocks(receiver)}]
     if feed_sizes:
         titles.append("feed")
         words.append(FIX_FEED)
         found.append(feed_sizes)
-    for part, sizes, reasons in zip(titles, found, words, strict=True):
-        yield from sorted(_named(part, sizes, reasons), key=lambda row: -row.size_bytes)
-    yield from _besides(config)
+    for part, each, reasons in zip(titles, found, words, strict=True):
+        named = _named(prefix + part, each, reasons)
+        yield from sorted(named, key=lambda row: -row.size_bytes)
 
 
 def _stream_of(config: ServerConfig) -> tuple[Stream | None, dict[str, int]]:
@@ -161,9 +186,9 @@ def _named(part: str, sizes: Mapping[str, int], words: Mapping[str, Why]) -> Ite
         yield Row(part, name, size_bytes, words[name].words, words[name].key)
 
 
-def _besides(config: ServerConfig) -> Iterator[Row]:
-    """What lies in the system's memory, and what sessions may come to."""
-    feed, oms = config.feed, config.oms
+def _sockets_of(config: ServerConfig) -> Iterator[Row]:
+    """What lies in the system's memory, of one feed."""
+    feed = config.feed
     sockets = 1 + (feed.line_b is not None) + (feed.rerequest is not None)
     yield Row(
         "sockets",
@@ -172,6 +197,11 @@ def _besides(config: ServerConfig) -> Iterator[Row]:
         "datagrams that wait for the receiver",
         "feed.receive_buffer_bytes",
     )
+
+
+def _sessions_of(config: ServerConfig) -> Iterator[Row]:
+    """What sessions may come to."""
+    oms = config.oms
     yield Row(
         "sessions",
         f"{len(oms.allowed)} queues",

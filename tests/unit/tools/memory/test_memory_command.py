@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from feedhandler.core.receive import allocate_receiver
-from feedhandler.server.assemble import build_engines, build_shard, scratch_tables
+from feedhandler.server.assemble import build_feeds, build_shard, scratch_tables
 from feedhandler.server.config import FeedConfig, FixConfig, ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.memory import blocks, reserve_memory
@@ -93,16 +93,32 @@ def test_a_server_of_several_shards_shows_each_with_what_is_its_own(made: Made):
     parts = dict.fromkeys(row.part for row in rows)
     assert list(parts) == ["sequencer", "shard 0", "shard 1", "receiver", "sockets", "sessions"]
     names = {part: {row.name for row in rows if row.part == part} for part in parts}
-    shared = {name for name in ENGINE if name.startswith("broadcast.")} | {"snapshot"}
+    shared = {name for name in ENGINE if name.startswith(("broadcast.", "quotes."))} | {"snapshot"}
     assert names["sequencer"] == ENGINE.keys()
     assert names["shard 0"] == names["shard 1"] == ENGINE.keys() - shared
     sizes = {row.name: row for row in rows if row.part == "sequencer"}
     assert sizes["broadcast.payload"].size_bytes == 16 * engine.packet_bytes
     assert sizes["broadcast.payload"].key == "engine.shard_ring, engine.packet_bytes"
     taken = sum(row.size_bytes for row in rows if row.part in list(parts)[:3])
-    assert reserve_memory(build_engines(config)) == taken
+    assert reserve_memory(build_feeds(config)[0]) == taken
     receiver = sum(made.receiver_sizes.values())
     assert totals(rows)["taken_at_start_bytes"] == taken + receiver
+
+
+def test_several_feeds_are_shown_with_their_names_and_one_table_of_best_prices(made: Made):
+    small = {"orders": 64, "level_blocks": 64, "level_arena": 1_024, "window_packets": 64}
+    engine = msgspec.structs.replace(made.config.engine, **small, snapshot_bytes=64)
+    other = msgspec.structs.replace(made.config.feed, name="other")
+    config = msgspec.structs.replace(made.config, engine=engine, feeds=(other,))
+    rows = list(rows_of(config))
+    first = made.config.feed.name
+    parts = [f"{name} {part}" for name in (first, "other") for part in ("engine", "receiver")]
+    assert list(dict.fromkeys(row.part for row in rows)) == [*parts, "sockets", "sessions"]
+    cells = [row for row in rows if row.name == "quotes.cells"]
+    assert [row.part for row in cells] == [f"{first} engine"]
+    # Twice as many places as instruments, a cache line for each feed.
+    assert cells[0].size_bytes == 2 * engine.instruments * 2 * 64
+    assert len([row for row in rows if row.part == "sockets"]) == 2
 
 
 def test_a_feed_of_fix_shows_what_it_takes_besides(made: Made):
