@@ -30,7 +30,6 @@ _HASH_MASK = 0xFFFFFFFF
 _HASH_START = 0x811C9DC5
 _CHANGE = 1 << 32
 _ONE = np.int64(1)
-_NOT_NOW = int(Flag.IN_DOUBT | Flag.HALTED)
 _HALTED = int(Flag.HALTED)
 
 
@@ -44,7 +43,8 @@ class Cell(IntEnum):
     ASK_QTY = 4
     TS_RX_NS = 5
     FLAGS = 6
-    """Those of the tick: IN_DOUBT, HALTED."""
+    """HALTED of the tick. Not IN_DOUBT: that is the channel's, and it may be over before the symbol's
+    next tick, see `FeedWord.IS_GOOD`."""
     HISTORY = 7
     """Changes of the best prices in the upper half, in the lower a hash over all of them: the same
     on two feeds that had the same best prices after every event."""
@@ -178,14 +178,14 @@ def publish_quote_nb(
         bid = (np.int64(tick["bid_price_e9"]), np.int64(tick["bid_qty"]))
         ask = (np.int64(tick["ask_price_e9"]), np.int64(tick["ask_qty"]))
         flags = np.int64(tick["flags"])
-        notes = (flags & _NOT_NOW, flags & Flag.BBO_CHANGED)
+        notes = (flags & _HALTED, flags & Flag.BBO_CHANGED)
         at = cell_at_nb(quotes, place - 1, feed)
         _write_cell_nb(quotes, at, (*bid, *ask), np.int64(tick["ts_rx_ns"]), notes)
 
 
 @kernel
 def renew_quote_nb(quotes: Quotes, at: int, quote: tuple[int, int, int, int]) -> None:
-    """The books were replaced as a whole: show (bid, quantity, ask, quantity), and no doubt."""
+    """The books were replaced as a whole: show (bid, quantity, ask, quantity)."""
     flags = quotes.cells[at + Cell.FLAGS] & _HALTED
     _write_cell_nb(quotes, at, quote, quotes.cells[at + Cell.TS_RX_NS], (flags, np.int64(0)))
 
@@ -235,7 +235,7 @@ def consolidate_nb(
     quotes: Quotes, place: int, cell: NDArray[np.int64], best: NDArray[np.int64]
 ) -> None:
     """The best bid and offer of a symbol over all feeds: `Best` to best i64[8]; cell i64[8] is
-    scratch. Feeds that are not good, books in doubt and halted symbols are left out.
+    scratch. Feeds that are not good and halted symbols are left out.
     """
     for word in range(best.shape[0]):
         best[word] = 0

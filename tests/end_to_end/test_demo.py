@@ -68,7 +68,7 @@ def test_two_threads_in_bursts_end_with_the_very_books_of_one():
 
 
 def test_two_shards_end_with_the_very_books_of_one():
-    words = ("--seconds", SECONDS, "--rate", RATE, "--loss", 0.01, "--shards", 2)
+    words = ("--seconds", SECONDS, "--rate", RATE, "--loss", 0.05, "--shards", 2)
     report = run_demo(*words, "--topology", "pipelined")
     assert report["sent"] == report["applied"] == SECONDS * RATE
     assert report["gaps"] > 0

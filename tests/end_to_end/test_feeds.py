@@ -36,10 +36,10 @@ port = {rerequest}
 port = {glimpse}
 [line_a]
 port = {line_a}
-loss = 0.01
+loss = 0.1
 [line_b]
 port = {line_b}
-loss = 0.01
+loss = 0.1
 [soup]
 port = {soup}
 [fix_md]

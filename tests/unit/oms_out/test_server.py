@@ -37,7 +37,7 @@ class RunningClient:
 
     @property
     def link(self) -> Link:
-        link = self.client._link
+        link = self.client.link
         assert link is not None
         return link
 

@@ -83,13 +83,12 @@ def test_the_best_of_all_feeds_is_that_of_a_slow_search(found: dict[int, Quote],
     assert best_of(quotes) == slow_best(good)
 
 
-@pytest.mark.parametrize("flag", [Flag.IN_DOUBT, Flag.HALTED])
-def test_books_in_doubt_and_halted_symbols_are_left_out(flag: Flag):
+def test_halted_symbols_are_left_out():
     quotes = allocate_quotes(4, 2)
     for feed in range(2):
         show_feed_nb(quotes, feed, 1)
     publish(quotes, 0, (5, 1, 9, 1))
-    publish(quotes, 1, (8, 1, 9, 1), Flag.BBO_CHANGED | flag)
+    publish(quotes, 1, (8, 1, 9, 1), Flag.BBO_CHANGED | Flag.HALTED)
     assert best_of(quotes)[:3] == [5, 1, 1]
     publish(quotes, 1, (8, 1, 9, 1), Flag.NONE)
     assert best_of(quotes)[:3] == [8, 1, 2]

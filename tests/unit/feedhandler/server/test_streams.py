@@ -185,7 +185,7 @@ async def test_a_lost_connection_is_made_again_and_the_books_are_sound_then(
     with capture_logs() as logs:
         async with FixExchange(books()) as exchange, running(fix_config(tmp_path, exchange)) as run:
             if how == "silence":
-                stream = run.server._stream
+                stream = run.server._feeds[0]._stream
                 assert stream is not None
                 stream._source._heartbeat_s = 0.1  # type: ignore[attr-defined]
                 stream._source._liveness.heartbeat_s = 0.1  # type: ignore[attr-defined]

@@ -53,6 +53,18 @@ def test_a_message_split_at_any_byte_comes_out_whole():
         assert framer.garbled_count == 0
 
 
+def test_what_is_behind_the_last_frame_can_be_taken_by_another_reader():
+    whole = b"8=FIX.4.4\x019=5\x0135=0\x01"
+    whole += b"10=%03d\x01" % checksum(whole)
+    framer = Framer()
+    framer.feed(whole + whole[:9])
+    assert framer.next_frame() == whole
+    assert framer.take_unread() == whole[:9]
+    assert framer.take_unread() == b""
+    framer.feed(whole)
+    assert frames_of(framer) == [whole]
+
+
 def test_byte_by_byte_gives_the_same_as_at_once():
     data = HEARTBEAT + b"noise" + OTHER + HEARTBEAT[:-3] + OTHER + HEARTBEAT
     whole, framer = split_feed(data, [])

@@ -260,6 +260,18 @@ def test_a_client_that_hands_over_leaves_the_stream_behind_the_login():
     assert client.state is State.CLOSED
 
 
+def test_who_reads_the_stream_himself_tells_when_the_server_was_heard():
+    client = Client(0, hand_over=True)
+    client.login("user", "secret")
+    client.receive(ACCEPTED, 0)
+    client.heard(50)
+    client.heard(20)
+    client.handle_timer(50 + spec.SILENCE_LIMIT_NS - 1)
+    assert client.state is State.OPEN
+    client.handle_timer(50 + spec.SILENCE_LIMIT_NS)
+    assert client.state is State.CLOSED
+
+
 words = st.text("abcXYZ019", max_size=10)
 
 

@@ -31,7 +31,7 @@ def test_server_and_exchange_are_told_of_the_same_ports_and_session(tmp_path: Pa
     assert server.feed.glimpse.port == exchange.glimpse.port == ports["glimpse"]
     assert (server.oms.port, server.metrics.port) == (ports["oms"], ports["metrics"])
     assert server.feed.session == exchange.session.id
-    assert len(set(ports.values())) == len(ports) == 6
+    assert len(set(ports.values())) == len(ports) == 7
 
 
 def test_options_reach_the_one_they_are_meant_for(tmp_path: Path):

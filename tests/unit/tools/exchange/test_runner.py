@@ -33,12 +33,17 @@ from tools.exchange.config import (
 )
 from tools.exchange.runner import Exchange, open_sockets, run_exchange
 
+OPENING_MAX = 100
+"""More than the messages of the opening, with a few symbols."""
+
 pytestmark = pytest.mark.skipif(not JIT_ENABLED, reason="the interpreter cannot keep the pace")
 
 
 async def fetch_snapshot(exchange: Exchange):
     """Log in to GLIMPSE; (messages, number of the next live message)."""
     await reached(exchange, sending.RUNNING)
+    # In the opening a snapshot has states that the messages behind it tell again.
+    await until(lambda: int(exchange.sender.progress[sending.SENT]) > OPENING_MAX)
     reader, writer = await asyncio.open_connection("127.0.0.1", exchange.ports["glimpse"])
     client = soup.Client(time.monotonic_ns())
     client.login("user", "pw")
