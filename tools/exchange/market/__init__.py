@@ -4,5 +4,6 @@ of the matching engine.
 `profiles` instruments · `scenario` what happens on a day · `tables` laws that numbers are drawn
 from · `paths` activity and volatility over the day · `layout` memory · `heap` what is due when ·
 `prices` fair values · `orders` the flow of orders · `auctions` crosses · `rules` phases, halts,
-bands · `day` the next message · `truth` what happened
+bands · `day` the next message · `trouble` of the
+lines · `truth` what happened
 """
