@@ -43,8 +43,8 @@ class Cell(IntEnum):
     ASK_QTY = 4
     TS_RX_NS = 5
     FLAGS = 6
-    """HALTED of the tick. Not IN_DOUBT: that is the channel's, and it may be over before the symbol's
-    next tick, see `FeedWord.IS_GOOD`."""
+    """HALTED of the tick. Not IN_DOUBT, which is the channel's (`FeedWord.IS_GOOD`) and may be over
+    before the symbol's next tick."""
     HISTORY = 7
     """Changes of the best prices in the upper half, in the lower a hash over all of them: the same
     on two feeds that had the same best prices after every event."""
