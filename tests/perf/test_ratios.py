@@ -126,7 +126,7 @@ def hash_of_the_messages(workload: Workload) -> Run:
         (benchmarks.itch_decode_and_book, hash_of_the_file, 1_240),
         (books("200"), hash_of_the_file, 770),
         (benchmarks.replay_file, hash_of_the_file, 1_960),
-        (benchmarks.exchange_generate, hash_of_the_file, 2_000),
+        (benchmarks.exchange_generate, hash_of_the_file, 2_200),
         (benchmarks.histogram_record, plain_additions, 5_170),
         (benchmarks.counter_add, plain_additions, 1_200),
         (benchmarks.ring_one_thread, plain_additions, 5_100),

@@ -53,7 +53,6 @@ from tools.exchange.layout import (
     LEVEL,
     LEVEL_COUNT,
     LEVEL_QUANTITY,
-    MEMBER,
     NEXT_MATCH,
     QUANTITY,
     REFERENCE,
@@ -69,6 +68,7 @@ from tools.exchange.matching import (
     best_level_nb,
     enter_own_order_nb,
     first_own_slot_nb,
+    own_symbol_nb,
     reduce_order_nb,
     replace_order_nb,
 )
@@ -241,7 +241,7 @@ def tell_fill_nb(desk: Desk, engine: Engine) -> None:
     token = slot - first_own_slot_nb(engine)
     desk.filled[token] += shares
     order = engine.orders[slot]
-    price4 = price4_nb(engine, order[MEMBER], order[LEVEL])
+    price4 = price4_nb(engine, own_symbol_nb(engine, slot), order[LEVEL])
     what = (
         np.int64(Reason.NONE),
         np.int64(0),
@@ -392,10 +392,10 @@ def _cancel_nb(desk: Desk, engine: Engine, history: History, row: NDArray[np.voi
         return
     shares = order[QUANTITY]
     at = room_nb(history)
-    size = delete_order_nb(engine, history.data, at, order[MEMBER], slot)
+    size = delete_order_nb(engine, history.data, at, own_symbol_nb(engine, slot), slot)
     _count_block_nb(desk, engine, history, at, size)
     seq = np.int64(engine.state[EMITTED])
-    price4 = price4_nb(engine, order[MEMBER], order[LEVEL])
+    price4 = price4_nb(engine, own_symbol_nb(engine, slot), order[LEVEL])
     _report_nb(
         desk,
         engine,
@@ -413,7 +413,7 @@ def _change_nb(
     level, shares = terms
     slot = first_own_slot_nb(engine) + token
     order = engine.orders[slot]
-    symbol, side = np.int64(order[MEMBER]), np.int64(order[SIDE])
+    symbol, side = own_symbol_nb(engine, slot), np.int64(order[SIDE])
     reference = np.int64(order[REFERENCE])
     at = room_nb(history)
     if level == order[LEVEL] and shares < order[QUANTITY]:
@@ -445,8 +445,9 @@ def _replace_nb(desk: Desk, engine: Engine, history: History, row: NDArray[np.vo
     command = row[0]
     token, request = np.int64(command["token"]), np.int64(command["request"])
     price4, quantity = np.int64(command["price4"]), np.int64(command["quantity"])
-    order = engine.orders[first_own_slot_nb(engine) + token]
-    symbol = np.int64(order[MEMBER])
+    slot = first_own_slot_nb(engine) + token
+    order = engine.orders[slot]
+    symbol = own_symbol_nb(engine, slot)
     nothing = np.int64(0)
     level = _level_nb(engine, symbol, np.int64(order[SIDE]), price4)
     reason = _refusal_nb(engine, symbol, level, quantity)

@@ -65,8 +65,14 @@ def first_own_slot_nb(engine: Engine) -> int:
 
 @kernel
 def is_own_nb(engine: Engine, slot: int) -> bool:
-    """Whether an order is a client's."""
-    return slot >= first_own_slot_nb(engine)
+    """Whether an order is a client's: it has no place among the members."""
+    return engine.orders[slot, MEMBER] < 0
+
+
+@kernel
+def own_symbol_nb(engine: Engine, slot: int) -> int:
+    """The symbol of a client's order."""
+    return -1 - engine.orders[slot, MEMBER]
 
 
 @outline_kernel
@@ -77,8 +83,7 @@ def enter_own_order_nb(engine: Engine, symbol: int, slot: int, terms: tuple[int,
     order[SIDE] = side
     order[QUANTITY] = quantity
     order[ATTRIBUTION] = 0
-    # No place among the members: it says whose book the order is in.
-    order[MEMBER] = symbol
+    order[MEMBER] = -1 - symbol
     _link_nb(engine, symbol, slot, level)
 
 
@@ -107,12 +112,12 @@ def remove_order_nb(engine: Engine, symbol: int, slot: int) -> None:
     """Take the order out of its queue and free its slot, which has no shares then."""
     _unlink_nb(engine, symbol, slot)
     engine.orders[slot, QUANTITY] = 0
-    if is_own_nb(engine, slot):
+    place = engine.orders[slot, MEMBER]
+    if place < 0:
         return
     live = engine.symbols[symbol, LIVE] - 1
     engine.symbols[symbol, LIVE] = live
     # The last live member takes its place, so the live ones stay in front.
-    place = engine.orders[slot, MEMBER]
     moved = engine.members[symbol, live]
     engine.members[symbol, place] = moved
     engine.orders[moved, MEMBER] = place

@@ -36,7 +36,7 @@ def live_orders(engine: Engine) -> NDArray[Any]:
     live = np.arange(slots) < engine.symbols[:, LIVE, np.newaxis]
     own = engine.orders[1 + engine.members.size :]
     own = own[own[:, QUANTITY] > 0]
-    symbol = np.concatenate([np.nonzero(live)[0], own[:, MEMBER]])
+    symbol = np.concatenate([np.nonzero(live)[0], -1 - own[:, MEMBER]])
     orders = np.concatenate([engine.orders[engine.members[live]], own])
     rows = np.zeros(len(orders), DIGEST_ROW)
     rows["locate"] = symbol + 1
