@@ -31,6 +31,7 @@ from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 from tools.exchange import itch_writer as itch
 from tools.exchange.flow import (
+    OPENING_EVENTS,
     delete_order_nb,
     execute_best_nb,
     price4_nb,
@@ -59,6 +60,7 @@ from tools.exchange.layout import (
     SELL,
     SIDE,
     SWEEP_QUANTITY,
+    SYSTEM_EVENTS,
     TICK_PRICE4,
     TOTAL,
     UNLIMITED,
@@ -80,6 +82,7 @@ COMMANDS_A_ROUND = 64
 """Taken before the flow goes on."""
 SHARES_MAX = 1_000_000
 _LEVEL_SHARES_MAX = (1 << 31) - 1
+_MARKET_OPENS = OPENING_EVENTS.index(ord("Q"))
 
 
 class Command(IntEnum):
@@ -114,7 +117,7 @@ class Reason(IntEnum):
     PRICE = 3
     """Not a whole number of cents, or outside of what the book holds."""
     CLOSED = 4
-    """The session is over, or nothing is matched in it."""
+    """Market hours have not begun, the session is over, or nothing is matched in it."""
     TOO_LATE = 5
     """The order is not live any more."""
     FULL = 6
@@ -330,7 +333,9 @@ def _level_nb(engine: Engine, symbol: int, side: int, price4: int) -> int:
 def _refusal_nb(engine: Engine, symbol: int, level: int, shares: int) -> int:
     """Why an order of that symbol and level cannot be entered now; NONE when it can."""
     state = engine.state
-    if state[IS_TAPE] or state[EMITTED] + CLOSING_COUNT >= state[TOTAL]:
+    # The opening of a flow is counted by its messages, so that none may come between.
+    is_open = (state[SYSTEM_EVENTS] >> _MARKET_OPENS) & 1
+    if state[IS_TAPE] or not is_open or state[EMITTED] + CLOSING_COUNT >= state[TOTAL]:
         return np.int64(Reason.CLOSED)
     if not 0 <= symbol < engine.symbols.shape[0]:
         return np.int64(Reason.SYMBOL)

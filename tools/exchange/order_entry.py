@@ -70,7 +70,7 @@ _TEXTS = {
     Reason.SYMBOL: "unknown symbol",
     Reason.HALTED: "the symbol is not traded now",
     Reason.PRICE: "the price is no whole number of cents, or too far from the market",
-    Reason.CLOSED: "the session is over, or comes from a tape",
+    Reason.CLOSED: "market hours have not begun, or the session is over",
     Reason.FULL: "this price level holds no more shares",
     Reason.TOO_LATE: "the order is not live any more, or has executed as much already",
 }

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ async def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it never became so")
 
 
-class _Listener:
+class _Listener(ABC):
     """A server whose connections end with the test."""
 
     def __init__(self) -> None:
@@ -61,8 +62,9 @@ class _Listener:
         finally:
             writer.close()
 
+    @abstractmethod
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        raise NotImplementedError
+        """One connection, from its first byte to its last."""
 
 
 class SoupExchange(_Listener):

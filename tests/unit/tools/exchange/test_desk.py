@@ -160,6 +160,19 @@ def test_what_cannot_be_entered_is_refused_with_its_reason():
     assert reason() == Reason.NONE
 
 
+def test_orders_before_the_opening_is_over_are_refused_and_leave_it_whole():
+    market = Market()
+    terms = {"side": BUY, "rests": IN_FORCE, "price4": market.price4(0, -200), "quantity": 10}
+    for _ in range(12):
+        reports = market.command(Command.NEW, 0, **terms)
+        if reports[0]["reason"] != Reason.CLOSED:
+            break
+        market.flow(1)
+    assert reports[0]["kind"] == Report.NEW
+    events = [raw[-1:] for raw in market.messages() if raw[:1] == b"S"]
+    assert events == [b"O", b"S", b"Q"]
+
+
 def test_a_session_that_closes_takes_no_more_orders():
     market = Market()
     market.flow(FLOW.messages - CLOSING_COUNT)

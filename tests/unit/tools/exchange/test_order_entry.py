@@ -9,7 +9,7 @@ from protocols.fix.message import FixMessage
 from protocols.fix.spec import MsgType, Tag
 from protocols.kernel_cache import JIT_ENABLED
 from tests.reference.exchange_checker import check
-from tests.unit.tools.exchange.support import Receiver, reached, run_with
+from tests.unit.tools.exchange.support import Receiver, reached, run_with, until
 from tests.unit.tools.exchange.trader import (
     Trader,
     executions_of,
@@ -108,8 +108,8 @@ async def with_bench(steps: Callable[["Bench"], Awaitable[None]]) -> None:
     """Run `steps(bench)` on an exchange that stands still behind its first messages."""
 
     async def visit(exchange: Exchange) -> None:
-        await reached(exchange, sending.RUNNING)
-        await asyncio.sleep(0.1)
+        # No order is taken before the opening is over.
+        await until(lambda: int(exchange.sender.progress[sending.SENT]) > 12)
         trader = Trader()
         await trader.connect(exchange.ports["order_entry"])
         try:
@@ -119,7 +119,7 @@ async def with_bench(steps: Callable[["Bench"], Awaitable[None]]) -> None:
             await trader.closed()
 
     with Receiver() as receiver:
-        flow = Flow(symbols=2, rate=20, orders_per_symbol=30, start_delay_ms=0)
+        flow = Flow(symbols=2, rate=40, orders_per_symbol=30, start_delay_ms=0)
         config = receiver.config(flow, SESSION, order_entry=OrderEntry(orders_max=2))
         await run_with(config, receiver, visit)
 
