@@ -44,7 +44,7 @@ from feedhandler.server.config import (
 )
 from feedhandler.server.configfile import check_writable
 from feedhandler.server.errors import ConfigError, OsLimitError
-from feedhandler.server.memory import reserve_memory
+from feedhandler.server.memory import memory_reserved
 from feedhandler.server.placing import check_placing
 from feedhandler.server.warmup import compiling_alone
 from protocols.moldudp64.spec import HEADER_BYTES
@@ -106,8 +106,7 @@ def prepare(
         check_source(each, adapter)
         adapters.append(adapter)
     engines = build_feeds(config, tables)
-    reserve_memory([shard for made in engines for shard in made])
-    with compiling_alone():
+    with memory_reserved([shard for made in engines for shard in made]), compiling_alone():
         # Books of an engine are those of its shards, or its own.
         shards = [made[1:] or made for made in engines]
         stages = build_stages(shards[0][0], config.breakers, config.patterns)

@@ -2,17 +2,26 @@
 every page is touched, so that no message pays for a page fault later.
 """
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from feedhandler.core.atomics import compare_exchange
 from feedhandler.core.engine import Shard
 from feedhandler.server.errors import OsLimitError
+from protocols.jit import outline_kernel
 
 _PAGE_BYTES = 4096
+_WORD_BYTES = 8
 _MIB = 1 << 20
+_STRETCH_BYTES = 8 * _MIB
+"""What one thread touches at a time."""
+_THREADS_MAX = 4
 _LARGEST_NAMED = 3
 
 
@@ -45,9 +54,17 @@ def blocks_once(owners: Sequence[Shard]) -> Iterator[tuple[int, str, NDArray[Any
 
 
 def reserve_memory(shards: Sequence[Shard], available_bytes: int | None = None) -> int:
-    """Touch every page of the shards' memory; how many bytes that is.
+    """Touch every page of the shards' memory, so many bytes; errors as `memory_reserved`."""
+    with memory_reserved(shards, available_bytes) as needed:
+        return needed
 
-    Raises OsLimitError, naming the largest blocks, when the machine has less than that to give.
+
+@contextmanager
+def memory_reserved(shards: Sequence[Shard], available_bytes: int | None = None) -> Iterator[int]:
+    """Touch every page of the shards' memory, so many bytes, while the body runs, which may use it.
+
+    By several threads: a machine that has to get the pages from its host first takes seconds for a
+    GiB with one. Raises OsLimitError, naming the largest blocks, when the machine has less to give.
     """
     sizes = sorted(((each.nbytes, name) for _, name, each in blocks_once(shards)), reverse=True)
     needed = sum(size for size, _name in sizes)
@@ -58,11 +75,32 @@ def reserve_memory(shards: Sequence[Shard], available_bytes: int | None = None) 
             f"engine: {needed // _MIB} MiB are needed and {available // _MIB} MiB are available;"
             f" the largest blocks are {largest}: lower their sizes in [engine]"
         )
+    threads = min(len(os.sched_getaffinity(0)), _THREADS_MAX)
+    with ThreadPoolExecutor(threads, "touch") as pool:
+        touched = [pool.submit(touch_pages_nb, each) for each in _stretches(shards)]
+        yield needed
+        for each in touched:
+            each.result()
+
+
+def _stretches(shards: Sequence[Shard]) -> Iterator[NDArray[np.int64]]:
+    """All memory of the shards in pieces; what is left of a last word is on a page of its piece."""
     for _place, _name, array in blocks_once(shards):
-        pages = array.reshape(-1).view(np.uint8)[::_PAGE_BYTES]
-        # A write of what is there already: reading alone would map the one shared page of zeros.
-        pages |= 0
-    return needed
+        words = array.reshape(-1).view(np.uint8)[: array.nbytes & -_WORD_BYTES].view(np.int64)
+        step = _STRETCH_BYTES // _WORD_BYTES
+        yield from (words[at : at + step] for at in range(0, len(words), step))
+
+
+@outline_kernel
+def touch_pages_nb(words: NDArray[np.int64]) -> None:
+    """Write what is there already to each page of `words`: reading alone would map the one shared
+    page of zeros. Atomic, as the body of `memory_reserved` may write there too.
+    """
+    last = words.shape[0] - 1
+    for i in range(0, last, _PAGE_BYTES // _WORD_BYTES):
+        compare_exchange(words, i, 0, 0)
+    if last >= 0:
+        compare_exchange(words, last, 0, 0)
 
 
 def available_bytes_now() -> int:

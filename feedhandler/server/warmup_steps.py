@@ -27,6 +27,7 @@ from feedhandler.core.ring import ring_take_rows_nb
 from feedhandler.core.stream import no_stream, open_link_nb
 from feedhandler.server.assemble import Stages, build_stages, find_adapter, scratch_tables
 from feedhandler.server.hiccup import measure_hiccups_nb, request_stop_nb
+from feedhandler.server.memory import touch_pages_nb
 from feedhandler.server.snapshots import read_control_nb, write_control_nb
 from oms_out.outlets import warm_up_outlets
 
@@ -67,6 +68,7 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
         write_control_nb(shard.control, Control.SNAPSHOT_BLOCKS, 0)
         read_control_nb(shard.control, Control.SNAPSHOT_BLOCKS)
         open_link_nb(no_stream(), -1, 0, -1, 0, 0)
+        touch_pages_nb(np.zeros(1, np.int64))
 
     def signals_out() -> None:
         warm_up_outlets()
