@@ -37,7 +37,7 @@ SERVER_WORDS: Words = {
         "name": "label `channel` of the metrics",
         "adapter": "the venue, an entry point of the group `feedhandler.adapters`",
         "session": "session of the packets, or of the SoupBinTCP login, others are refused; empty:"
-        " the first one seen",
+        " the first one seen, and over MoldUDP64 those that follow it",
         "rerequest": "server that sends packets again",
         "glimpse": "server that sends snapshots of the books",
         "reorder_us": "how long a hole may be filled by the other line before it is asked for",

@@ -64,6 +64,7 @@ class Count(IntEnum):
     SHARD_WAITS = 95
     STREAM_BYTES = 96
     STREAM_MESSAGES = 97
+    SESSION_CHANGES = 98
 
 
 class SnapshotFault(IntEnum):
@@ -78,7 +79,7 @@ class SnapshotFault(IntEnum):
     CAPACITY = 6
 
 
-COUNT_ROWS = Count.STREAM_MESSAGES + 1
+COUNT_ROWS = Count.SESSION_CHANGES + 1
 
 
 class Histogram(IntEnum):

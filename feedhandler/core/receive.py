@@ -67,6 +67,15 @@ from feedhandler.core.sequence import (
     window_drop_first_nb,
     window_store_nb,
 )
+from feedhandler.core.sessions import (
+    FOLLOWED,
+    Roll,
+    Sessions,
+    allocate_sessions,
+    meet_session_nb,
+    note_asked_nb,
+    snapshot_seq_nb,
+)
 from feedhandler.core.snapshot import MAX_JUMP, Snapshot, load_snapshot_nb
 from feedhandler.core.stages import drain_lanes_nb, has_ticks_nb
 from feedhandler.core.states import State
@@ -128,6 +137,7 @@ class Receiver(NamedTuple):
     headers_at: int
     slot_bytes: int
     session: NDArray[np.uint8]
+    sessions: Sessions
     parsed: NDArray[np.int64]
     hole: NDArray[np.int64]
     line_next: NDArray[np.int64]
@@ -138,10 +148,15 @@ class Receiver(NamedTuple):
 
 
 def allocate_receiver(
-    fds: tuple[int, int, int], session: bytes, slot_bytes: int, stream: Stream | None = None
+    fds: tuple[int, int, int],
+    session: bytes,
+    slot_bytes: int,
+    stream: Stream | None = None,
+    *,
+    follows: bool = False,
 ) -> Receiver:
     """Receiver for lines A, B and recovery, or for a stream; `session` as it stands in the packets,
-    zeros to take the first one seen.
+    zeros to take the first one seen, and those that follow it when it `follows`.
     """
     batch = allocate_batch(LINES * BATCH, slot_bytes)
     pollfds = zeros(LINES, POLLFD)
@@ -160,6 +175,7 @@ def allocate_receiver(
         headers_at=batch.headers.ctypes.data,
         slot_bytes=slot_bytes,
         session=known,
+        sessions=allocate_sessions(len(session), follows=follows),
         parsed=zeros(4),
         hole=zeros(2),
         line_next=zeros(LINES),
@@ -270,11 +286,18 @@ def take_packet_nb(
     count_nb(shard, Count.PACKETS + line, 1)
     session_known = rx.session[0] != 0
     code = venue.parse_packet(buf, at, np.int64(packet["size"]), rx.session, rx.parsed)
+    if code == Packet.WRONG_SESSION and line != RECOVERY:
+        what = (buf, at, now_ns)
+        code = meet_session_nb(shard, rx.sessions, rx.session, rx.parsed, venue, what)
+        if code == FOLLOWED:
+            _note_line_nb(shard, rx, line, rx.parsed[0], rx.parsed[0] + rx.parsed[1])
+            return
     if code >= Packet.WRONG_SESSION:
         wrong = code == Packet.WRONG_SESSION
         count_nb(shard, Count.REJECTED_SESSION if wrong else Count.REJECTED_MALFORMED, 1)
         return
-    seq = rx.parsed[0]
+    seq = rx.parsed[0] + rx.sessions.words[Roll.BASE]
+    rx.parsed[0] = seq
     end = seq + (rx.parsed[1] if code == Packet.DATA else 0)
     channel = shard.channel[0]
     if channel["next_seq"] > 0 and seq - channel["next_seq"] > MAX_JUMP:
@@ -334,7 +357,8 @@ def _send_requests_nb(shard: Shard, rx: Receiver, venue: Venue) -> None:
         if rx.hole[0] >= limit:
             return
         count = min(rx.hole[1] - rx.hole[0], np.int64(channel["request_chunk"]))
-        size = venue.write_request(shard.request, rx.session, rx.hole[0], count)
+        first = rx.hole[0] - rx.sessions.words[Roll.BASE]
+        size = venue.write_request(shard.request, rx.session, first, count)
         send(rx.fds[RECOVERY], shard.request.ctypes.data, size, MSG_DONTWAIT)
         count_nb(shard, Count.REQUESTS, 1)
         channel["request_seq"] = rx.hole[0] + count
@@ -348,7 +372,8 @@ def _take_snapshot_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> 
         channel["held"] = 0
         return
     blocks = load_acquire(shard.control, Control.SNAPSHOT_BLOCKS)
-    next_seq = load_acquire(shard.control, Control.SNAPSHOT_SEQ)
+    told_seq = load_acquire(shard.control, Control.SNAPSHOT_SEQ)
+    next_seq = snapshot_seq_nb(shard, rx.sessions, told_seq)
     helped = load_snapshot_nb(shard, venue, blocks, next_seq) and not channel["suspect"]
     note_snapshot_nb(shard.channel, np.int64(helped), now_ns)
     if helped and next_hole_nb(shard.channel, shard.window, next_seq, rx.hole):
@@ -378,6 +403,7 @@ def _want_snapshot_nb(shard: Shard, rx: Receiver) -> None:
         return
     channel = shard.channel[0]
     channel["told_seq"] = 0
+    note_asked_nb(shard, rx.sessions)
     channel["held"] = channel["next_seq"] >= channel["highest_seq"]
     store_release(shard.control, Control.SNAPSHOT, np.int64(Snapshot.WANTED))
     wake_nb(shard, rx, Setting.CONTROL_FD)

@@ -80,7 +80,9 @@ class Feed:
             sock = open_requester(feed.rerequest, feed.receive_buffer_bytes)
             self._sockets.append(sock)
             fds[2] = sock.fileno()
-        return allocate_receiver((fds[0], fds[1], fds[2]), session, engine.packet_bytes)
+        return allocate_receiver(
+            (fds[0], fds[1], fds[2]), session, engine.packet_bytes, follows=not feed.session
+        )
 
     def _make_stream(self, endpoint: Endpoint) -> StreamFeed:
         feed, engine = self._config.feed, self._config.engine

@@ -103,6 +103,7 @@ _PLAIN: dict[Count, tuple[str, str, str]] = {
         "",
         "Messages of a feed over TCP, those of the session itself included",
     ),
+    Count.SESSION_CHANGES: ("session_changes", "", "Sessions of the feed that followed another"),
 }
 
 _GAUGES: dict[Count, tuple[str, str, str]] = {

@@ -110,7 +110,9 @@ class Engine:
         self.shard = make_shard(capacity, **channel)
         self.shard.settings[Setting.BREAKERS] = len(breakers)
         self.shard.settings[Setting.PATTERNS] = len(patterns)
-        self.rx: Receiver = allocate_receiver(fds, ADAPTER.session_bytes(session), 2_048)
+        self.rx: Receiver = allocate_receiver(
+            fds, ADAPTER.session_bytes(session), 2_048, follows=not session
+        )
         self.venue = ADAPTER.venue()
         self.stages = Stages(
             fill_places(breakers, FUNCTIONS_MAX), fill_places(patterns, FUNCTIONS_MAX), no_sender()
@@ -235,14 +237,14 @@ def packet(seq: int, messages: Sequence[bytes], session: str = SESSION) -> bytes
     return encode_packet(Packet(session, seq, tuple(messages)))
 
 
-def heartbeat(seq: int) -> bytes:
+def heartbeat(seq: int, session: str = SESSION) -> bytes:
     """A packet that only says which message comes next."""
-    return packet(seq, [])
+    return packet(seq, [], session)
 
 
-def end_of_session(seq: int) -> bytes:
+def end_of_session(seq: int, session: str = SESSION) -> bytes:
     """The packet after the last message."""
-    return encode_packet(Packet(SESSION, seq, ended=True))
+    return encode_packet(Packet(session, seq, ended=True))
 
 
 def header(locate: int, ts_ns: int) -> dict[str, Any]:
