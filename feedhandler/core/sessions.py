@@ -127,7 +127,7 @@ def _is_same_nb(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> int:
 
 @kernel
 def _place_left_nb(sessions: Sessions) -> int:
-    """Where the session of the packet in hand stands among those that were left; -1 when nowhere."""
+    """Where the packet's session stands among those that were left; -1 when nowhere."""
     for place in range(LEFT_MAX):
         if _is_same_nb(sessions.left[place], sessions.other):
             return place
@@ -152,9 +152,7 @@ def _give_up_nb(shard: Shard) -> None:
 
 
 @kernel
-def _enter_nb(
-    shard: Shard, sessions: Sessions, present: NDArray[np.uint8], now_ns: int
-) -> None:
+def _enter_nb(shard: Shard, sessions: Sessions, present: NDArray[np.uint8], now_ns: int) -> None:
     """The session of the packet in hand is the present one from now on."""
     channel = shard.channel[0]
     place = sessions.words[Roll.LEFT] % LEFT_MAX

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 from protocols.moldudp64.kernels import END_OF_SESSION, HEADER_BYTES
-from protocols.wire import Bytes
 from tools.exchange.datagrams import (
     PacketBatch,
     allocate_packets,
@@ -32,6 +31,7 @@ from tools.exchange.datagrams import (
 from tools.exchange.history import History, oldest_sequence_nb
 from tools.exchange.layout import Engine
 from tools.exchange.rng import CHANCE_ONE, happens_nb, seed_state
+from tools.exchange.sessions import Sessions, own_number_nb, place_of_nb
 
 _NO_BODY = np.int64(0)
 _ONE = np.int64(1)
@@ -152,13 +152,13 @@ class Line(NamedTuple):
     counters: NDArray[np.int64]
     pending: NDArray[np.int64]
     held: NDArray[np.int64]
-    session: Bytes
+    sessions: Sessions
     packets: PacketBatch
 
 
 def allocate_line(
     descriptor: int,
-    session: Bytes,
+    sessions: Sessions,
     history: History,
     faults: LineFaults,
     random_stream: tuple[int, int],
@@ -182,7 +182,7 @@ def allocate_line(
         np.zeros(len(COUNTER_NAMES), np.int64),
         np.zeros((PENDING_PACKETS, _PACKET_WORDS), np.int64),
         np.zeros(_PACKET_WORDS, np.int64),
-        session,
+        sessions,
         allocate_packets(BATCH_PACKETS),
     )
 
@@ -295,7 +295,10 @@ def flush_line_nb(line: Line, engine: Engine, history: History, now_ns: int, sta
             line.counters[PACKETS_EXPIRED] += 1
             continue
         body = (line.settings[DATA_AT] + line.pending[row, OFFSET], size)
-        put_packet_nb(line.packets, filled, line.session, (sequence, count), body)
+        # The end of a session is told with the number of the message that is not in it any more.
+        place = place_of_nb(line.sessions, sequence - (count == END_OF_SESSION))
+        header = (own_number_nb(line.sessions, place, sequence), count)
+        put_packet_nb(line.packets, filled, line.sessions.ids[place], header, body)
         _count_sent_nb(line, count, size)
         filled += 1
         if filled == BATCH_PACKETS:

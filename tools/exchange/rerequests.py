@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from feedhandler.core.libc import MSG_DONTWAIT, DatagramBatch, allocate_batch, recvmmsg
 from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
-from protocols.moldudp64.kernels import check_request_nb
-from protocols.moldudp64.spec import RequestCheck
-from protocols.wire import Bytes
+from protocols.moldudp64.kernels import check_request_nb, session_matches_nb
+from protocols.moldudp64.spec import SESSION_BYTES, RequestCheck
 from tools.exchange.datagrams import (
     SOCKADDR_BYTES,
     PacketBatch,
@@ -24,6 +23,7 @@ from tools.exchange.datagrams import (
 )
 from tools.exchange.history import History, oldest_sequence_nb, packet_slice_nb
 from tools.exchange.layout import EMITTED, Engine
+from tools.exchange.sessions import PRESENT, Sessions
 
 BATCH_REQUESTS = 32
 PAYLOAD_BYTES_MAX = 1400
@@ -54,13 +54,13 @@ class RerequestServer(NamedTuple):
 
     settings: NDArray[np.int64]
     counters: NDArray[np.int64]
-    session: Bytes
+    sessions: Sessions
     requests: DatagramBatch
     requests_at: NDArray[np.int64]
     answers: PacketBatch
 
 
-def allocate_rerequests(descriptor: int, session: Bytes, history: History) -> RerequestServer:
+def allocate_rerequests(descriptor: int, sessions: Sessions, history: History) -> RerequestServer:
     """A server on the bound UDP socket `descriptor`, which does not block."""
     requests = allocate_batch(BATCH_REQUESTS, _SLOT_BYTES)
     answers = allocate_packets(BATCH_REQUESTS, addressed=True)
@@ -71,7 +71,7 @@ def allocate_rerequests(descriptor: int, session: Bytes, history: History) -> Re
     return RerequestServer(
         np.array([descriptor, history.data.ctypes.data], np.int64),
         np.zeros(len(COUNTER_NAMES), np.int64),
-        session,
+        sessions,
         requests,
         np.array([requests.headers.ctypes.data], np.int64),
         answers,
@@ -104,23 +104,41 @@ def serve_rerequests_nb(server: RerequestServer, engine: Engine, history: Histor
 
 
 @kernel
+def _place_asked_nb(server: RerequestServer, at: int, size: int) -> int:
+    """Which session the request at `at` asks for; the present one when it names none of them."""
+    present = np.int64(server.sessions.state[PRESENT])
+    if size >= SESSION_BYTES:
+        for place in range(present, -1, -1):
+            if session_matches_nb(server.requests.payload, at, server.sessions.ids[place]):
+                return np.int64(place)
+    return present
+
+
+@kernel
 def _answer_nb(
     server: RerequestServer, engine: Engine, history: History, index: int, answer: int
 ) -> int:
     """Fill answer number `answer` for request `index`; 1, or 0 when there is no answer to it."""
     at = index * _SLOT_BYTES
     size = np.int64(server.requests.headers[index]["size"])
-    oldest = oldest_sequence_nb(engine, history)
-    sequence, count, check = check_request_nb(
-        server.requests.payload, at, size, server.session, oldest, engine.state[EMITTED] + 1
+    sessions = server.sessions
+    place = _place_asked_nb(server, at, size)
+    before = sessions.firsts[place] - 1
+    following = engine.state[EMITTED] + 1 - before
+    if place < sessions.state[PRESENT]:
+        following = sessions.firsts[place + 1] - before
+    oldest = max(oldest_sequence_nb(engine, history) - before, np.int64(1))
+    own_number, count, check = check_request_nb(
+        server.requests.payload, at, size, sessions.ids[place], oldest, following
     )
     if check != _OK:
         server.counters[_FIRST_REFUSAL + check] += 1
         return 0
+    sequence = own_number + before
     last = sequence + count - 1
     messages, offset, body_bytes = packet_slice_nb(history, sequence, last, PAYLOAD_BYTES_MAX)
     body = (server.settings[1] + offset, body_bytes)
-    put_packet_nb(server.answers, answer, server.session, (sequence, messages), body)
+    put_packet_nb(server.answers, answer, sessions.ids[place], (own_number, messages), body)
     for i in range(SOCKADDR_BYTES):
         byte = server.answers.addresses[index * SOCKADDR_BYTES + i]
         server.answers.addresses[answer * SOCKADDR_BYTES + i] = byte

@@ -19,10 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from feedhandler.server.errors import bind_error, send_error
-from protocols.moldudp64.spec import SESSION_BYTES
+from feedhandler.server.errors import ExitCode, UserError, bind_error, send_error
 from tools.exchange import lines, rerequests
 from tools.exchange import sender as sending
 from tools.exchange.config import ExchangeConfig, Line
@@ -34,10 +32,11 @@ from tools.exchange.history import allocate_history
 from tools.exchange.layout import FlowSettings, allocate_engine
 from tools.exchange.market.layout import Market
 from tools.exchange.market.scenario import Scenario
-from tools.exchange.market.trouble import windows_of
+from tools.exchange.market.trouble import rolls_of, windows_of
 from tools.exchange.market.truth import market_truth
 from tools.exchange.order_entry import OrderDesk
 from tools.exchange.services import Services, allocate_services
+from tools.exchange.sessions import allocate_sessions, told_sessions
 from tools.exchange.snapshot import allocate_snapshot
 from tools.exchange.tape import Tape, tape_engine, tape_history, truth_so_far
 from tools.exchange.truth import summary
@@ -131,7 +130,10 @@ def allocate_sender(
         pace = config.scenario.pace if config.scenario.speed else pace
     else:
         engine = allocate_engine(flow_settings(config), own_orders)
-    session = np.frombuffer(config.session.id.encode().ljust(SESSION_BYTES), np.uint8).copy()
+    try:
+        sessions = allocate_sessions(config.session.id, rolls_of(scenario))
+    except ValueError as error:
+        raise UserError(str(error), ExitCode.CONFIG) from None
     seed = config.flow.seed
     streams = allocate_services(config, engine)
     faults_a = config.line_a.faults()._replace(windows=windows_of(scenario, "a"))
@@ -141,9 +143,10 @@ def allocate_sender(
         allocate_desk(own_orders, len(history.offsets) if own_orders else 1, streams),
         engine,
         history,
-        lines.allocate_line(sockets.line_a.fileno(), session, history, faults_a, (seed, 1)),
-        lines.allocate_line(sockets.line_b.fileno(), session, history, faults_b, (seed, 2)),
-        rerequests.allocate_rerequests(sockets.rerequest.fileno(), session, history),
+        sessions,
+        lines.allocate_line(sockets.line_a.fileno(), sessions, history, faults_a, (seed, 1)),
+        lines.allocate_line(sockets.line_b.fileno(), sessions, history, faults_b, (seed, 2)),
+        rerequests.allocate_rerequests(sockets.rerequest.fileno(), sessions, history),
         allocate_snapshot(engine),
         pace,
         streams,
@@ -296,6 +299,7 @@ class Exchange:
         progress = self.sender.progress
         return {
             **self.status(),
+            "sessions": told_sessions(self.sender.sessions, int(progress[sending.SENT])),
             "late_messages": int(progress[sending.LATE_MESSAGES]),
             "seconds": round(self._elapsed_ns() / NS_PER_S, 3),
             "line_a": lines.counters_by_name(self.sender.line_a),

@@ -41,6 +41,15 @@ from tools.exchange.pace import (
     elapsed_at_nb,
 )
 from tools.exchange.rerequests import RerequestServer, serve_rerequests_nb
+from tools.exchange.sessions import (
+    ENDS_AT_NS,
+    ENDS_LEFT,
+    PRESENT,
+    Sessions,
+    begin_session_nb,
+    last_of_session_nb,
+    own_number_nb,
+)
 from tools.exchange.snapshot import write_snapshot_nb
 from tools.exchange.source import clock_of_next_nb, extend_history_nb, finish_session_nb
 from tools.exchange.streams import Streams
@@ -107,6 +116,7 @@ class Sender(NamedTuple):
     desk: Desk
     engine: Engine
     history: History
+    sessions: Sessions
     line_a: Line
     line_b: Line
     rerequests: RerequestServer
@@ -218,12 +228,32 @@ def _offer_nb(sender: Sender, sequence: int, last: int, now_ns: int) -> None:
     note_sent_nb(sender.desk, sequence, last, now_ns)
     payload_bytes = sender.settings[PAYLOAD_BYTES]
     while sequence <= last:
-        count, offset, size = packet_slice_nb(sender.history, sequence, last, payload_bytes)
+        upto = last_of_session_nb(sender.sessions, sender.history, sequence, last)
+        if upto < sequence:
+            _roll_nb(sender, sequence, now_ns)
+            continue
+        count, offset, size = packet_slice_nb(sender.history, sequence, upto, payload_bytes)
         # The first message's stamp, and not the engine's clock, which is at the burst's end.
         session_ns = read_u48_nb(sender.history.data, offset + LENGTH_BYTES + TIMESTAMP)
         offer_packet_nb(sender.line_a, (sequence, count, offset, size), now_ns, session_ns)
         offer_packet_nb(sender.line_b, (sequence, count, offset, size), now_ns, session_ns)
         sequence += count
+
+
+@outline_kernel
+def _roll_nb(sender: Sender, sequence: int, now_ns: int) -> None:
+    """Message `sequence` begins another session, behind the end of the present one."""
+    begin_session_nb(sender.sessions, sequence, END_REPEATS - 1, now_ns + END_INTERVAL_NS)
+    _tell_end_nb(sender, now_ns)
+
+
+@kernel
+def _tell_end_nb(sender: Sender, now_ns: int) -> None:
+    """Tell on both lines that the session before the present one is over."""
+    sequence = sender.sessions.firsts[sender.sessions.state[PRESENT]]
+    session_ns = _session_ns_nb(sender, now_ns)
+    offer_notice_nb(sender.line_a, sequence, _END_OF_SESSION, now_ns, session_ns)
+    offer_notice_nb(sender.line_b, sequence, _END_OF_SESSION, now_ns, session_ns)
 
 
 @kernel
@@ -245,6 +275,11 @@ def _heartbeats_nb(sender: Sender, now_ns: int) -> None:
     """Heartbeats on an idle line; ends of session once it has ended, the first at once."""
     interval_ns = sender.settings[HEARTBEAT_NS]
     ended = load_acquire(sender.control, PHASE) == ENDED
+    state = sender.sessions.state
+    if state[ENDS_LEFT] > 0 and now_ns >= state[ENDS_AT_NS]:
+        state[ENDS_LEFT] -= 1
+        state[ENDS_AT_NS] = now_ns + END_INTERVAL_NS
+        _tell_end_nb(sender, now_ns)
     _notice_nb(sender, sender.line_a, now_ns, interval_ns, ended)
     _notice_nb(sender, sender.line_b, now_ns, interval_ns, ended)
 
@@ -274,7 +309,10 @@ def _take_snapshot_nb(sender: Sender) -> None:
     """Take the snapshot that was asked for and publish it."""
     wanted = load_acquire(sender.control, SNAPSHOT_WANTED)
     messages, size = write_snapshot_nb(sender.engine, sender.snapshot)
-    sender.progress[SNAPSHOT_NEXT_SEQUENCE] = sender.engine.state[EMITTED] + 1
+    # Between two bursts all that was made is offered, so that the present session has it.
+    present = np.int64(sender.sessions.state[PRESENT])
+    following = own_number_nb(sender.sessions, present, sender.engine.state[EMITTED] + 1)
+    sender.progress[SNAPSHOT_NEXT_SEQUENCE] = following
     sender.progress[SNAPSHOT_MESSAGES] = messages
     sender.progress[SNAPSHOT_BYTES] = size
     store_release(sender.control, SNAPSHOT_TAKEN, wanted)

@@ -66,6 +66,15 @@ class Event(Struct, frozen=True, forbid_unknown_fields=True):
         return clock_ns_of(self.at)
 
 
+_KEYS = {
+    "delay": {"line", "duration_s", "delay_us"},
+    "cut": {"line", "duration_s"},
+    "session_roll": set[str](),
+}
+"""What a kind of trouble needs besides its time, where that is not a chance on a line for a while.
+"""
+
+
 class Trouble(Struct, frozen=True, forbid_unknown_fields=True):
     """One spell of trouble of the two lines that carry the feed. Messages are what they are, and
     how they come is not.
@@ -73,23 +82,26 @@ class Trouble(Struct, frozen=True, forbid_unknown_fields=True):
     loss, duplicate, reorder  a packet is lost, comes twice, or behind the next one, by `chance`
     delay                     a packet leaves `delay_us` of real time late
     cut                       nothing comes, heartbeats neither
+    session_roll              the session ends on both lines, and another one begins, which numbers
+                              from 1
     """
 
-    kind: Literal["loss", "duplicate", "reorder", "delay", "cut"]
-    line: Literal["a", "b", "both"]
+    kind: Literal["loss", "duplicate", "reorder", "delay", "cut", "session_roll"]
     at: Clock
-    duration_s: Annotated[float, Meta(gt=0, le=86_400)]
+    line: Literal["", "a", "b", "both"] = ""
+    duration_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
     """Of the market's time."""
     chance: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     delay_us: Annotated[int, Meta(ge=0, le=DELAY_US_MAX)] = 0
 
     def __post_init__(self) -> None:
-        """Refuse a kind without its key, or with another's."""
-        needed = {"delay": "delay_us", "cut": ""}.get(self.kind, "chance")
-        for key in ("chance", "delay_us"):
-            given = getattr(self, key) > 0
-            if given != (key == needed):
-                wrong = f"{key} says nothing there" if given else f"{key} above 0 is needed"
+        """Refuse a kind without its keys, or with another's."""
+        needed = _KEYS.get(self.kind, {"line", "duration_s", "chance"})
+        for key in ("line", "duration_s", "chance", "delay_us"):
+            given = bool(getattr(self, key))
+            if given != (key in needed):
+                lacking = f"{key} is needed" + ("" if key == "line" else ", above 0")
+                wrong = f"{key} says nothing there" if given else lacking
                 raise ValueError(f"trouble of the kind {self.kind} at {self.at}: {wrong}")
 
     @property
@@ -104,8 +116,9 @@ class Trouble(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def value(self) -> float:
-        """The chance, or the delay in us; 1 of a cut."""
-        return {"delay": self.delay_us, "cut": 1}.get(self.kind, self.chance)
+        """The chance, or the delay in us; 1 of a cut or a roll."""
+        ones = {"cut": 1, "session_roll": 1}
+        return {"delay": self.delay_us, **ones}.get(self.kind, self.chance)
 
 
 class Scenario(Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,6 +17,12 @@ def windows_of(scenario: Scenario | None, line: str) -> tuple[tuple[int, int, in
     return tuple(_window(each) for each in troubles if each.line in {line, "both"})
 
 
+def rolls_of(scenario: Scenario | None) -> tuple[int, ...]:
+    """When sessions begin that follow the first one, in ns since midnight, ascending."""
+    troubles = () if scenario is None else scenario.trouble
+    return tuple(sorted({each.at_ns for each in troubles if each.kind == "session_roll"}))
+
+
 def _window(trouble: Trouble) -> tuple[int, int, int, int]:
     value = int(trouble.value * _UNITS.get(trouble.kind, CHANCE_ONE))
     return _WORDS[trouble.kind], trouble.at_ns, trouble.until_ns, value

@@ -25,11 +25,13 @@ from tools.exchange.history import (
 )
 from tools.exchange.layout import Engine, FlowSettings, allocate_engine
 from tools.exchange.rng import CHANCE_ONE
+from tools.exchange.sessions import allocate_sessions
 from tools.exchange.source import extend_history_nb
 from tools.exchange.streams import allocate_streams
 
 SESSION = "FHTEST"
 SESSION_BYTES = np.frombuffer(SESSION.encode().ljust(10), np.uint8)
+SESSIONS = allocate_sessions(SESSION)
 FLOW = FlowSettings(5, 2, messages=600, orders_per_symbol=10)
 MS = 1_000_000
 BATCH = 64
@@ -68,7 +70,7 @@ class Bench:
         self.engine = allocate_engine(FLOW)
         self.history = allocate_history(FLOW.messages)
         self.line = lines.allocate_line(
-            self.sender.fileno(), SESSION_BYTES, self.history, lines.LineFaults(**faults), (9, 1)
+            self.sender.fileno(), SESSIONS, self.history, lines.LineFaults(**faults), (9, 1)
         )
         self.now_ns = 0
 
@@ -256,7 +258,7 @@ def test_at_any_time_a_fault_is_the_largest_of_its_open_windows(
     windows: list[tuple[int, int, int, int]], times: list[int]
 ):
     faults = lines.LineFaults(delay_ns=4, windows=tuple(windows))
-    line = lines.allocate_line(-1, SESSION_BYTES, allocate_history(8), faults, (9, 1))
+    line = lines.allocate_line(-1, SESSIONS, allocate_history(8), faults, (9, 1))
     for time_ns in times:
         lines.offer_notice_nb(line, 1, 0, 0, time_ns)
         for word in range(lines.LOSS, lines.CUT + 1):
@@ -352,9 +354,7 @@ class TestRerequests:
             served.bind(("127.0.0.1", 0))
             served.setblocking(False)
             bench.address = served.getsockname()
-            bench.server = rerequests.allocate_rerequests(
-                served.fileno(), SESSION_BYTES, bench.history
-            )
+            bench.server = rerequests.allocate_rerequests(served.fileno(), SESSIONS, bench.history)
             yield bench
             served.close()
 

@@ -49,7 +49,7 @@ def test_it_has_their_trouble_too(tmp_path: Path):
     scenario = load_scenario(str(path))
     assert len(scenario.event) == len(load_scenario("normal-day").event)
     kinds = [each.kind for each in scenario.trouble]
-    assert kinds == ["loss", "loss", "reorder", "duplicate", "cut", "cut", "delay"]
+    assert kinds == ["loss", "loss", "reorder", "duplicate", "cut", "session_roll", "cut", "delay"]
     half_past_ns = clock_ns_of("11:00:00.5")
     window = (lines.DELAY_NS, half_past_ns, half_past_ns + 2_500_000_000, 300_000)
     assert windows_of(scenario, "b")[-1] == window
@@ -85,14 +85,15 @@ def test_the_truth_tells_the_trouble_that_had_begun():
     ("changes", "wrong"),
     [
         ({"kind": "lost"}, "lost"),
-        ({"kind": "session_roll"}, "session_roll"),
+        ({"kind": "session_roll"}, "kind session_roll at 10:00:00: line says nothing there"),
+        ({"line": ""}, "trouble of the kind loss at 10:00:00: line is needed"),
         ({"line": "c"}, "'c'"),
         ({"at": "9:30"}, "at"),
         ({"chance": 1}, "chance"),
-        ({"chance": 0}, "trouble of the kind loss at 10:00:00: chance above 0 is needed"),
+        ({"chance": 0}, "trouble of the kind loss at 10:00:00: chance is needed, above 0"),
         ({"delay_us": 5}, "kind loss at 10:00:00: delay_us says nothing there"),
         ({"kind": "cut"}, "kind cut at 10:00:00: chance says nothing there"),
-        ({"kind": "delay", "chance": 0}, "kind delay at 10:00:00: delay_us above 0 is needed"),
+        ({"kind": "delay", "chance": 0}, "kind delay at 10:00:00: delay_us is needed, above 0"),
         ({"duration_s": 0}, "duration_s"),
         ({"durations": 5}, "durations"),
     ],

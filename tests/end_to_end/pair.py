@@ -1,0 +1,74 @@
+"""An exchange and a server, each a process of its own."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tools.demo.setup import free_ports
+
+
+class Pair:
+    """An exchange that waits, and the server that takes its session."""
+
+    def __init__(
+        self, folder: Path, ports: Sequence[str], texts: tuple[str, str], *more: str, **words: Any
+    ) -> None:
+        """`ports` are the names of the ports that the texts of both configurations, exchange and
+        server, have places for, `words` what else they have; `more` is for the exchange.
+        """
+        words |= {"folder": folder, **dict(zip(ports, free_ports(len(ports)), strict=True))}
+        self.folder, self.metrics_port = folder, words["metrics"]
+        for name, text in zip(("exchange", "server"), texts, strict=True):
+            (folder / f"{name}.toml").write_text(text.format(**words))
+        self.exchange = self._start("exchange", "tools.exchange", "run", "--wait", *more)
+        self.until((folder / "status.json").exists)
+        self.server = self._start("server", "feedhandler.server", "serve")
+
+    def _start(self, name: str, module: str, *words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", module, *words, "--config", f"{self.folder}/{name}.toml"]
+        with (self.folder / f"{name}.log").open("wb") as log:
+            return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+
+    def until(self, holds: Callable[[], bool], within_s: float = 60) -> None:
+        """Wait; the test fails when it does not come true, or a process ends."""
+        deadline_s = time.monotonic() + within_s
+        while not holds():
+            assert time.monotonic() < deadline_s, (self.folder / "server.log").read_text()[-2_000:]
+            assert self.exchange.poll() is None, (self.folder / "exchange.log").read_text()
+            time.sleep(0.05)
+
+    def page(self, path: str) -> dict[str, Any]:
+        """A JSON page of the server, empty while there is none."""
+        try:
+            url = f"http://127.0.0.1:{self.metrics_port}/{path}"
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            return json.load(error)
+        except OSError:
+            return {}
+
+    def end(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Reports of server and exchange."""
+        for process in (self.server, self.exchange):
+            process.terminate()
+            assert process.wait(15) == 0
+        found = [
+            json.loads((self.folder / f"{n}.json").read_text()) for n in ("server", "exchange")
+        ]
+        return found[0], found[1]
+
+    def kill(self) -> None:
+        """End what still runs."""
+        for process in (self.server, self.exchange):
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
