@@ -287,8 +287,8 @@ def take_packet_nb(
     session_known = rx.session[0] != 0
     code = venue.parse_packet(buf, at, np.int64(packet["size"]), rx.session, rx.parsed)
     if code == Packet.WRONG_SESSION and line != RECOVERY:
-        what = (buf, at, now_ns)
-        code = meet_session_nb(shard, rx.sessions, rx.session, rx.parsed, venue, what)
+        told = (buf, at, now_ns)
+        code = meet_session_nb(shard, rx.sessions, rx.session, rx.parsed, venue, told)
         if code == FOLLOWED:
             _note_line_nb(shard, rx, line, rx.parsed[0], rx.parsed[0] + rx.parsed[1])
             return
@@ -309,6 +309,8 @@ def take_packet_nb(
         if channel["next_seq"] == 0:
             channel["next_seq"] = seq
         channel["highest_seq"] = channel["next_seq"]
+        if seq > 1 and channel["can_snapshot"]:
+            mark_suspect_nb(shard)  # orders of an earlier session may live on
     _note_packet_nb(shard, rx, code, end, now_ns)
     if code != Packet.DATA:
         count_nb(shard, Count.HEARTBEATS, 1)

@@ -319,7 +319,8 @@ def _gap_step_nb(channel: NDArray[np.void], now_ns: int) -> int:
         # Requests go on meanwhile, and after the hole was given up nothing is lost by trying.
         row["snapshot_after_ns"] = now_ns + SNAPSHOT_SLOW_PAUSE_NS
         return Step.SNAPSHOT
-    wants_snapshot = hopes and (missing > row["snapshot_above"] or not row["can_request"])
+    is_much = missing > row["snapshot_above"] or row["suspect"]
+    wants_snapshot = hopes and (is_much or not row["can_request"])
     if row["can_request"] and not wants_snapshot:
         if now_ns - row["request_ns"] > row["request_timeout_ns"]:
             row["request_tries"] += 1

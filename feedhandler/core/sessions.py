@@ -106,7 +106,7 @@ def meet_session_nb(
         return np.int64(Packet.WRONG_SESSION)
     if not ended and not silent:
         sessions.words[Roll.OUTDATED] = 1
-        sessions.waiting[:] = sessions.other
+        _copy_nb(sessions.waiting, sessions.other)
         return np.int64(Packet.WRONG_SESSION)
     if not ended:
         _give_up_nb(shard)
@@ -114,6 +114,13 @@ def meet_session_nb(
         mark_suspect_nb(shard)
     _enter_nb(shard, sessions, present, now_ns)
     return np.int64(code)
+
+
+@kernel
+def _copy_nb(to: NDArray[np.uint8], session: NDArray[np.uint8]) -> None:
+    """A loop: an assignment of arrays might allocate."""
+    for i in range(to.shape[0]):
+        to[i] = session[i]
 
 
 @kernel
@@ -156,10 +163,10 @@ def _enter_nb(shard: Shard, sessions: Sessions, present: NDArray[np.uint8], now_
     """The session of the packet in hand is the present one from now on."""
     channel = shard.channel[0]
     place = sessions.words[Roll.LEFT] % LEFT_MAX
-    sessions.left[place, :] = present
+    _copy_nb(sessions.left[place], present)
     sessions.bases[place] = sessions.words[Roll.BASE]
     sessions.words[Roll.LEFT] += 1
-    present[:] = sessions.other
+    _copy_nb(present, sessions.other)
     sessions.waiting[:] = 0
     sessions.words[Roll.BASE] = channel["next_seq"] - 1
     sessions.words[Roll.OUTDATED] = load_acquire(shard.control, Control.SNAPSHOT) != Snapshot.IDLE

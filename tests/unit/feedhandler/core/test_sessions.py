@@ -222,6 +222,21 @@ def test_snapshot_of_the_new_session_counts_from_its_first_message():
     assert (state(engine), applied(engine)) == (State.LIVE, [1, 2, 6])
 
 
+def test_a_session_joined_late_needs_a_snapshot():
+    """Its first messages may stand on orders of a session before it."""
+    engine = Engine(session="", can_snapshot=1, can_request=1, reorder_ns=0, stale_after_ns=1 << 62)
+    engine.take(one(3, SECOND_ID))
+    engine.settle()
+    engine.settle()
+    assert engine.shard.control[Control.SNAPSHOT] == Snapshot.WANTED
+    assert engine.count(Count.REQUESTS) == 0
+    engine.take(packet(4, [delete(9)], SECOND_ID))
+    engine.shard.snapshot[:] = 0
+    snapshot_ready(engine, 5)
+    assert (state(engine), engine.channel["suspect"]) == (State.LIVE, 0)
+    assert engine.count(Count.UNKNOWN_REFERENCE) == 0
+
+
 def test_snapshot_that_was_asked_for_in_the_session_before_is_refused():
     engine = joined(can_snapshot=1, reorder_ns=0, stale_after_ns=1 << 62)
     engine.channel["suspect"] = 1
