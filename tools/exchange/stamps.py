@@ -1,5 +1,5 @@
 """Stamps of messages: what the venue's own clock says, which is wrong for a while where
-`Engine.clock_steps` says so.
+`Engine.clock_steps` says so. A day of a market may have such steps, the steady flow has none.
 
 All that happens goes by the right time, CLOCK_NS of `state`. What the wrong clock says is written
 over it in the finished message, so that nothing else has to know. Stamps never go back: a clock
