@@ -1,5 +1,4 @@
 """The duty cycle of a shard's receiving thread: sockets, sequence, recovery, and its loops.
-
 poll = receive(line A) + receive(line B) + receive(recovery) + drain window + advance state
 
 inline:     poll + drain lanes, on one thread

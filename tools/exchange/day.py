@@ -1,6 +1,7 @@
 """The day of a session, on its own clock."""
 
 NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
 OPEN_NS = (9 * 60 + 30) * 60 * NS_PER_S
 """09:30:00 as nanoseconds since midnight."""
 MIDNIGHT_NS = 24 * 3600 * NS_PER_S

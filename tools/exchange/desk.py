@@ -74,6 +74,7 @@ from tools.exchange.matching import (
     reduce_order_nb,
     replace_order_nb,
 )
+from tools.exchange.stamps import restamp_nb
 from tools.exchange.streams import BOOKS, Streams
 from tools.exchange.streams_fix import begin_books_nb, publish_change_nb
 
@@ -259,6 +260,7 @@ def tell_fill_nb(desk: Desk, engine: Engine) -> None:
 @kernel
 def _count_block_nb(desk: Desk, engine: Engine, history: History, at: int, size: int) -> None:
     """A message of the desk is the next one of the feed."""
+    restamp_nb(engine, history.data, at)
     engine.type_counts[history.data[at + LENGTH_BYTES]] += 1
     engine.state[EMITTED] += 1
     if engine.state[TOTAL] < UNLIMITED:

@@ -58,7 +58,7 @@ _O_OPEN = BY_TYPE["O"].offset("open_eligibility_status")
 _O_LOWEST = BY_TYPE["O"].offset("minimum_allowable_price")
 _O_HIGHEST = BY_TYPE["O"].offset("maximum_allowable_price")
 _O_NEAR = BY_TYPE["O"].offset("near_execution_price")
-_O_NEAR_TIME = BY_TYPE["O"].offset("near_execution_time")
+O_NEAR_TIME = BY_TYPE["O"].offset("near_execution_time")
 _O_LOWER = BY_TYPE["O"].offset("lower_price_range_collar")
 _O_UPPER = BY_TYPE["O"].offset("upper_price_range_collar")
 
@@ -181,7 +181,7 @@ def write_direct_listing_nb(
     write_u32_nb(out, message_at + _O_LOWEST, prices[1])
     write_u32_nb(out, message_at + _O_HIGHEST, prices[2])
     write_u32_nb(out, message_at + _O_NEAR, prices[0])
-    write_u64_nb(out, message_at + _O_NEAR_TIME, ts_ns)
+    write_u64_nb(out, message_at + O_NEAR_TIME, ts_ns)
     write_u32_nb(out, message_at + _O_LOWER, prices[1])
     write_u32_nb(out, message_at + _O_UPPER, prices[2])
     return LENGTH_BYTES + _LENGTH_O

@@ -10,6 +10,7 @@
     symbols  i64[symbols, 16]                  best prices, counts, fair value, halt
     state    i64[32]                           clock, counters, random numbers, the aggressive order
                                                that is being matched
+    clock_steps i64[n, 3]                      when the venue's own clock is wrong: `stamps`
 
 A level belongs to one side at a time, because a book is never crossed. Its number is a tick index:
 price = (BASE_TICK + index) * 0.01. One thread owns all of this.
@@ -111,6 +112,12 @@ ENTERED_LEVEL = 25
 """The same for an order that entered a level."""
 STATE_WORDS = 32
 
+# Columns of `clock_steps`: from when on, until when, and how far it is ahead; none overlap.
+STEP_FROM_NS = 0
+STEP_UNTIL_NS = 1
+STEP_BY_NS = 2
+CLOCK_STEP_WORDS = 3
+
 # LEFT_LEVEL and ENTERED_LEVEL: the row of `levels` and one more, side, and 1 when the level was
 # empty before.
 CHANGED_ROW_SHIFT = 2
@@ -139,6 +146,7 @@ class Engine(NamedTuple):
     activity: NDArray[np.int32]
     step_ns: NDArray[np.int64]
     type_counts: NDArray[np.int64]
+    clock_steps: NDArray[np.int64]
 
 
 class FlowSettings(NamedTuple):
@@ -188,6 +196,7 @@ def allocate_engine(settings: FlowSettings, own_orders: int = 0) -> Engine:
         activity=activity_table(count),
         step_ns=step_ns,
         type_counts=np.zeros(256, np.int64),
+        clock_steps=np.zeros((0, CLOCK_STEP_WORDS), np.int64),
     )
 
 

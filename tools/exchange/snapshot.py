@@ -28,6 +28,7 @@ from tools.exchange.layout import (
     Engine,
 )
 from tools.exchange.matching import first_order_nb
+from tools.exchange.stamps import restamp_nb
 
 _EVENT_COUNT = len(EVENT_CODES)
 _ROOM_PER_MESSAGE = itch.MAX_BLOCK_BYTES + TYPE_BYTES
@@ -40,8 +41,9 @@ def allocate_snapshot(engine: Engine) -> Bytes:
 
 
 @kernel
-def _frame_nb(out: Bytes, at: int) -> int:
+def _frame_nb(engine: Engine, out: Bytes, at: int) -> int:
     """Turn the block that was written at `at + 1` into a sequenced packet at `at`; its bytes."""
+    restamp_nb(engine, out, at + TYPE_BYTES)
     # The block's length sits where the packet's type goes, and counts the message without it.
     message_bytes = read_u16_nb(out, at + TYPE_BYTES)
     write_u16_nb(out, at, message_bytes + TYPE_BYTES)
@@ -61,19 +63,19 @@ def write_snapshot_nb(engine: Engine, out: Bytes) -> tuple[int, int]:
         if (engine.state[SYSTEM_EVENTS] >> event) & 1:
             code = EVENT_CODES[event]
             itch.write_system_event_nb(out, at + TYPE_BYTES, engine.state[CLOCK_NS], code)
-            at += _frame_nb(out, at)
+            at += _frame_nb(engine, out, at)
             messages += 1
     for symbol in range(engine.symbols.shape[0]):
         write_symbol_directory_nb(engine, out, at + TYPE_BYTES, symbol)
-        at += _frame_nb(out, at)
+        at += _frame_nb(engine, out, at)
         messages += 1
     for symbol in range(engine.symbols.shape[0]):
         write_symbol_state_nb(engine, out, at + TYPE_BYTES, symbol)
-        at += _frame_nb(out, at)
+        at += _frame_nb(engine, out, at)
         messages += 1
     for symbol in range(0, engine.symbols.shape[0], SHORT_SALE_EVERY):
         write_symbol_reg_sho_nb(engine, out, at + TYPE_BYTES, symbol)
-        at += _frame_nb(out, at)
+        at += _frame_nb(engine, out, at)
         messages += 1
     for symbol in range(engine.symbols.shape[0]):
         for side in range(2):
@@ -96,7 +98,7 @@ def _write_side_nb(
         slot = first_order_nb(engine, symbol, level)
         while slot != 0:
             write_order_nb(engine, out, at + TYPE_BYTES, symbol, slot)
-            at += _frame_nb(out, at)
+            at += _frame_nb(engine, out, at)
             count += 1
             slot = engine.orders[slot, NEXT]
         level += step

@@ -92,6 +92,7 @@ from tools.exchange.market.rules import (
 from tools.exchange.market.tables import ENTRIES
 from tools.exchange.matching import enter_order_nb, has_free_slot_nb
 from tools.exchange.rng import random_nb
+from tools.exchange.stamps import restamp_nb
 
 _NOTHING = np.int64(0)
 _ONE = np.int64(1)
@@ -155,6 +156,7 @@ def emit_market_nb(market: Market, out: Bytes, at: int, until_ns: int) -> int:
             return _NOTHING
         else:
             size = _due_nb(market, out, at)
+    restamp_nb(engine, out, at)
     engine.type_counts[out[at + itch.LENGTH_BYTES]] += 1
     state[EMITTED] += 1
     return size

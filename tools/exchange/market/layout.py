@@ -57,6 +57,7 @@ from tools.exchange.market.own_paths import OwnPaths, make_own_paths
 from tools.exchange.market.paths import STEPS_A_SECOND, make_factor_moves, make_paths
 from tools.exchange.market.profiles import Profile
 from tools.exchange.market.scenario import CLOSE_S, OPEN_S, START_S, Event, Scenario
+from tools.exchange.market.trouble import clock_steps_of
 from tools.exchange.rng import seed_state
 from tools.exchange.symbols import share_table
 
@@ -358,6 +359,7 @@ def _engine(scenario: Scenario, profiles: Sequence[Profile], seed: int, own_orde
         activity=share_table([profile.volume_share for profile in profiles]),
         step_ns=np.zeros(1, np.int64),
         type_counts=np.zeros(256, np.int64),
+        clock_steps=clock_steps_of(scenario),
     )
 
 

@@ -4,7 +4,8 @@ exchange are in the folder `scenarios`, and are named by their file's name witho
 `include` names scenarios whose events and trouble are added, so that they can be put together.
 """
 
-from datetime import date
+from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,8 +13,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from feedhandler.server.configfile import load_config
-from feedhandler.server.errors import ExitCode, UserError
-from tools.exchange.day import NS_PER_S
+from feedhandler.server.errors import ConfigError, ExitCode, UserError
+from tools.exchange.day import NS_PER_MS, NS_PER_S
 from tools.exchange.lines import DELAY_US_MAX
 from tools.exchange.symbols import SYMBOLS_MAX
 
@@ -26,6 +27,22 @@ each.
 """
 OPENING_NOTICE_S, CLOSING_NOTICE_S = OPEN_S - 120, CLOSE_S - 600
 """From when on imbalances are published: 9:28 and 15:50 (Nasdaq, opening and closing cross)."""
+
+STEP_MS_MAX = 3_600_000
+_KEYS = {
+    "delay": ("line", "duration_s", "delay_us"),
+    "cut": ("line", "duration_s"),
+    "clock_step": ("duration_s", "step_ms"),
+    "session_roll": tuple[str, ...](),
+}
+"""What kinds of trouble need besides their time; those that are not here, a chance on a line."""
+_MISSING = {
+    "duration_s": "duration_s above 0 is needed",
+    "line": 'line is needed: "a", "b" or "both"',
+    "chance": "chance above 0 is needed",
+    "delay_us": "delay_us above 0 is needed",
+    "step_ms": "step_ms above or below 0 is needed",
+}
 
 Percent = Annotated[float, Meta(ge=-60, le=60)]
 Clock = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?$")]
@@ -66,43 +83,43 @@ class Event(Struct, frozen=True, forbid_unknown_fields=True):
         return clock_ns_of(self.at)
 
 
-_KEYS = {
-    "delay": {"line", "duration_s", "delay_us"},
-    "cut": {"line", "duration_s"},
-    "session_roll": set[str](),
-}
-"""What a kind of trouble needs besides its time, where that is not a chance on a line for a while.
-"""
-
-
 class Trouble(Struct, frozen=True, forbid_unknown_fields=True):
     """One spell of trouble of the two lines that carry the feed. Messages are what they are, and
-    how they come is not.
+    how they come is not; or their stamps are wrong.
 
     loss, duplicate, reorder  a packet is lost, comes twice, or behind the next one, by `chance`
     delay                     a packet leaves `delay_us` of real time late
     cut                       nothing comes, heartbeats neither
     session_roll              the session ends on both lines, and another one begins, which numbers
                               from 1
+    clock_step                the venue's own clock is `step_ms` ahead, or behind: `stamps`
     """
 
-    kind: Literal["loss", "duplicate", "reorder", "delay", "cut", "session_roll"]
+    kind: Literal["loss", "duplicate", "reorder", "delay", "cut", "session_roll", "clock_step"]
     at: Clock
-    line: Literal["", "a", "b", "both"] = ""
     duration_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
     """Of the market's time."""
+    line: Literal["a", "b", "both"] | None = None
+    """Of those kinds that are a line's."""
     chance: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     delay_us: Annotated[int, Meta(ge=0, le=DELAY_US_MAX)] = 0
+    step_ms: Annotated[int, Meta(ge=-STEP_MS_MAX, le=STEP_MS_MAX)] = 0
 
     def __post_init__(self) -> None:
-        """Refuse a kind without its keys, or with another's."""
-        needed = _KEYS.get(self.kind, {"line", "duration_s", "chance"})
-        for key in ("line", "duration_s", "chance", "delay_us"):
+        """Refuse a kind without its keys, or with another's, and a clock that stays wrong."""
+        needed = _KEYS.get(self.kind, ("line", "duration_s", "chance"))
+        wrong = ""
+        for key, missing in _MISSING.items():
             given = bool(getattr(self, key))
             if given != (key in needed):
-                lacking = f"{key} is needed" + ("" if key == "line" else ", above 0")
-                wrong = f"{key} says nothing there" if given else lacking
-                raise ValueError(f"trouble of the kind {self.kind} at {self.at}: {wrong}")
+                wrong = f"{key} says nothing there" if given else missing
+        if self.kind == "clock_step" and self.settled_ns > END_S * NS_PER_S:
+            wrong = (
+                f"stamps would be wrong until {_clock_text(self.settled_ns)}, and messages end at"
+                f" {_clock_text(END_S * NS_PER_S)}; let it begin sooner, or last for less time"
+            )
+        if wrong:
+            raise ValueError(f"trouble of the kind {self.kind} at {self.at}: {wrong}")
 
     @property
     def at_ns(self) -> int:
@@ -115,10 +132,15 @@ class Trouble(Struct, frozen=True, forbid_unknown_fields=True):
         return self.at_ns + round(self.duration_s * NS_PER_S)
 
     @property
+    def settled_ns(self) -> int:
+        """From when on stamps are right again: a clock that was ahead waits for the right time."""
+        return self.until_ns + max(self.step_ms, 0) * NS_PER_MS
+
+    @property
     def value(self) -> float:
-        """The chance, or the delay in us; 1 of a cut or a roll."""
-        ones = {"cut": 1, "session_roll": 1}
-        return {"delay": self.delay_us, **ones}.get(self.kind, self.chance)
+        """The chance, the delay in us, or the step in ms; 1 of a cut or a roll."""
+        values = {"delay": self.delay_us, "cut": 1, "session_roll": 1, "clock_step": self.step_ms}
+        return values.get(self.kind, self.chance)
 
 
 class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
@@ -157,11 +179,11 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     """Their standard deviation."""
     event: tuple[Event, ...] = ()
     trouble: tuple[Trouble, ...] = ()
-    """Of the lines of `exchange run`."""
+    """Of the lines of `exchange run`, and of stamps."""
     include: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse correlations that cannot be had together."""
+        """Refuse correlations, and clocks, that cannot be had together."""
         if self.sector_correlation < self.market_correlation:
             raise ValueError(
                 f"sector_correlation {self.sector_correlation} is below market_correlation"
@@ -169,6 +191,13 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
             )
         if self.correlation and self.correlation_file:
             raise ValueError("correlation_file and [correlation]: a matrix comes from one of them")
+        steps = [each for each in self.trouble if each.kind == "clock_step"]
+        for one, two in pairwise(sorted(steps, key=lambda each: each.at_ns)):
+            if two.at_ns < one.settled_ns:
+                raise ValueError(
+                    f"trouble of the kind clock_step at {two.at}: after that of {one.at} stamps are"
+                    f" wrong until {_clock_text(one.settled_ns)}; let it begin then or later"
+                )
 
 
 def clock_ns_of(text: str) -> int:
@@ -176,6 +205,10 @@ def clock_ns_of(text: str) -> int:
     whole, _, fraction = text.partition(".")
     hours, minutes, seconds = map(int, whole.split(":"))
     return ((hours * 60 + minutes) * 60 + seconds) * NS_PER_S + int(fraction.ljust(9, "0") or 0)
+
+
+def _clock_text(clock_ns: int) -> str:
+    return str(timedelta(microseconds=clock_ns // 1_000))
 
 
 def scenario_names() -> list[str]:
@@ -203,9 +236,12 @@ def _load(name: str, above: tuple[str, ...]) -> Scenario:
     beside = {name: str(path.parent / file) for name, file in files.items() if file}
     scenario = msgspec.structs.replace(scenario, **beside)
     parts = [*(_load(each, (*above, name)) for each in scenario.include), scenario]
-    return msgspec.structs.replace(
-        scenario,
-        event=tuple(event for part in parts for event in part.event),
-        trouble=tuple(trouble for part in parts for trouble in part.trouble),
-        include=(),
-    )
+    try:
+        return msgspec.structs.replace(
+            scenario,
+            event=tuple(event for part in parts for event in part.event),
+            trouble=tuple(trouble for part in parts for trouble in part.trouble),
+            include=(),
+        )
+    except ValueError as error:
+        raise ConfigError(f"{path}: with what it includes: {error}") from None

@@ -1,7 +1,14 @@
-"""Trouble of the lines that a scenario asks for: as windows of a line, and as rows of the truth."""
+"""Trouble that a scenario asks for: as windows of a line, as steps of the venue's clock, and as
+rows of the truth.
+"""
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from tools.exchange.day import NS_PER_MS
+from tools.exchange.layout import CLOCK_STEP_WORDS
 from tools.exchange.lines import CUT, DELAY_NS, DUPLICATE, LOSS, REORDER
 from tools.exchange.market.scenario import Scenario, Trouble
 from tools.exchange.rng import CHANCE_ONE
@@ -28,6 +35,16 @@ def _window(trouble: Trouble) -> tuple[int, int, int, int]:
     return _WORDS[trouble.kind], trouble.at_ns, trouble.until_ns, value
 
 
+def clock_steps_of(scenario: Scenario) -> NDArray[np.int64]:
+    """Its steps of the venue's clock, as `Engine.clock_steps`."""
+    rows = [
+        (each.at_ns, each.until_ns, each.step_ms * NS_PER_MS)
+        for each in scenario.trouble
+        if each.kind == "clock_step"
+    ]
+    return np.array(rows, np.int64).reshape(-1, CLOCK_STEP_WORDS)
+
+
 def told_troubles(scenario: Scenario, until_ns: int) -> list[dict[str, Any]]:
     """A row of the truth for each that had begun by `until_ns` of the market's clock."""
     return [
@@ -35,7 +52,7 @@ def told_troubles(scenario: Scenario, until_ns: int) -> list[dict[str, Any]]:
             "ts_ns": each.at_ns,
             "what": "trouble",
             "kind": each.kind,
-            "line": each.line,
+            **({} if each.line is None else {"line": each.line}),
             "until_ns": each.until_ns,
             "value": each.value,
         }

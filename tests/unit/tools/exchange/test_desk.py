@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from protocols.itch50.spec import BY_TYPE
 from tests.reference.exchange_checker import check
+from tools.exchange.day import NS_PER_MS, NS_PER_S, OPEN_NS
 from tools.exchange.desk import (
     COMMAND,
     IMMEDIATE,
@@ -26,10 +27,11 @@ from tools.exchange.desk import (
     take_commands_nb,
 )
 from tools.exchange.history import allocate_history, packet_slice_nb
-from tools.exchange.itch_writer import LENGTH_BYTES
+from tools.exchange.itch_writer import LENGTH_BYTES, TIMESTAMP
 from tools.exchange.layout import (
     BASE_TICK,
     BUY,
+    CLOCK_NS,
     CLOSING_COUNT,
     EMITTED,
     FAIR,
@@ -201,6 +203,25 @@ def test_a_replace_counts_what_executed(shares: int):
         market.command(Command.REPLACE, 0, price4=at4, quantity=filled + 1)
         slot = 1 + market.engine.members.size
         assert market.engine.orders[slot, 1] == 1
+
+
+def test_what_orders_lead_to_bears_the_time_of_the_venues_clock():
+    market = Market()
+    step = (OPEN_NS, OPEN_NS + NS_PER_S, 7 * NS_PER_MS)
+    market.engine = market.engine._replace(clock_steps=np.array([step], np.int64))
+    market.flow(300)
+    before = len(market.messages())
+    low4 = market.price4(0, -200)
+    order = {"symbol": 0, "side": BUY, "rests": IN_FORCE, "price4": low4, "quantity": 20}
+    market.command(Command.NEW, 0, **order)
+    market.command(Command.REPLACE, 0, price4=low4, quantity=10)
+    market.command(Command.REPLACE, 0, price4=low4 + TICK_PRICE4, quantity=10)
+    market.command(Command.CANCEL, 0)
+    market.command(Command.NEW, 1, **(order | {"price4": MARKET, "quantity": 1}))
+    told = market.messages()[before:]
+    assert [message[:1] for message in told] == [b"A", b"X", b"U", b"D", b"E"]
+    stamps = {int.from_bytes(message[TIMESTAMP : TIMESTAMP + 6], "big") for message in told}
+    assert stamps == {int(market.engine.state[CLOCK_NS]) + 7 * NS_PER_MS}
 
 
 def test_an_order_at_any_price_leaves_nothing_behind():

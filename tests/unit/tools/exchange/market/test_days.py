@@ -12,6 +12,7 @@ import pytest
 from protocols.itch50.spec import BY_TYPE
 from protocols.kernel_cache import JIT_ENABLED
 from tests.reference.exchange_checker import blocks
+from tests.reference.slow_clock import slow_stamp
 from tests.unit.tools.exchange.support import recount_levels
 from tools.exchange.checker import check_file
 from tools.exchange.day import NS_PER_S
@@ -22,6 +23,7 @@ from tools.exchange.market.layout import Market, allocate_market
 from tools.exchange.market.profiles import load_profiles
 from tools.exchange.market.rules import first_due_nb
 from tools.exchange.market.scenario import Scenario, load_scenario, scenario_names
+from tools.exchange.market.trouble import clock_steps_of
 from tools.exchange.market.truth import utc_of
 
 pytestmark = [
@@ -87,7 +89,7 @@ def test_each_scenario_keeps_the_rules_and_tells_what_it_planted(name: str, tmp_
     )
     assert sorted((row["ts_ns"], row["kind"], row["scope"]) for row in planted) == expected
     troubles = [row for row in truth["happened"] if row["what"] == "trouble"]
-    assert [(row["ts_ns"], row["kind"], row["line"]) for row in troubles] == [
+    assert [(row["ts_ns"], row["kind"], row.get("line")) for row in troubles] == [
         (trouble.at_ns, trouble.kind, trouble.line) for trouble in scenario.trouble
     ]
     times = [row["ts_ns"] for row in truth["happened"]]
@@ -100,6 +102,59 @@ def test_all_types_occur_where_a_day_has_them(tmp_path: Path):
         scenario = msgspec.structs.replace(load_scenario(name), messages=1_000_000)
         types |= set(generate_day(scenario, 1, tmp_path / "day.bin")["types"])
     assert types == set(BY_TYPE)
+
+
+CLOCK_STEPS = (
+    ("03:29:59", 5, 700),
+    ("09:29:58", 120, 1_500),
+    ("10:59:00", 600, -3_600_000),
+    ("11:59:00", 120, -90_000),
+    ("15:59:59.5", 1, 3_600_000),
+    ("20:04:59", 0.5, 500),
+)
+STAMPS = {kind: ["timestamp"] for kind in BY_TYPE} | {"O": ["timestamp", "near_execution_time"]}
+
+
+def stamps_and_rest(message: bytes) -> tuple[list[int], bytes]:
+    """The fields that the venue's clock fills, and the message without them."""
+    stamps, rest = [], message
+    table = BY_TYPE[message[:1].decode()]
+    for name in STAMPS[message[:1].decode()]:
+        at, size = table.offset(name), {"timestamp": 6}.get(name, 8)
+        stamps.append(int.from_bytes(message[at : at + size], "big"))
+        rest = rest[:at] + bytes(size) + rest[at + size :]
+    return stamps, rest
+
+
+def test_a_wrong_clock_changes_stamps_and_nothing_else(tmp_path: Path):
+    events = [
+        {"kind": "listing", "at": "11:05:00", "scope": "BEXA"},
+        {"kind": "news", "at": "12:00:00", "scope": "ARLO", "percent": 5, "duration_s": 60},
+    ]
+    troubles = [
+        {"kind": "clock_step", "at": at, "duration_s": duration_s, "step_ms": step_ms}
+        for at, duration_s, step_ms in CLOCK_STEPS
+    ]
+    day = {"symbols": 5, "messages": 100_000, "orders_per_symbol": 20, "event": events}
+    right, wrong = tmp_path / "right.bin", tmp_path / "wrong.bin"
+    told = generate_day(msgspec.convert(day, Scenario), 2, right)
+    scenario = msgspec.convert(day | {"trouble": troubles}, Scenario)
+    assert generate_day(scenario, 2, wrong) == told
+    assert check_file(wrong)["broken"] == []
+    steps = [tuple(row) for row in clock_steps_of(scenario).tolist()]
+    changed = set()
+    for one, other in zip(blocks(right.read_bytes()), blocks(wrong.read_bytes()), strict=True):
+        due, rest = stamps_and_rest(one)
+        assert stamps_and_rest(other) == ([slow_stamp(steps, each) for each in due], rest)
+        if one != other:
+            changed.add(one[:1])
+    assert changed >= {bytes([each]) for each in b"SRHYLVAEXDUQIO"}
+    truths = [
+        msgspec.json.decode(Path(f"{path}.truth.json").read_bytes()) for path in (right, wrong)
+    ]
+    happened = [row for row in truths[1].pop("happened") if row["what"] != "trouble"]
+    assert happened == truths[0].pop("happened")
+    assert truths[0] == truths[1]
 
 
 def messages_of(data: bytes, kind: str) -> list[dict[str, Any]]:

@@ -18,8 +18,15 @@ from tools.exchange.market.scenario import (
     load_scenario,
     scenario_names,
 )
-from tools.exchange.market.trouble import told_troubles, windows_of
+from tools.exchange.market.trouble import clock_steps_of, told_troubles, windows_of
 from tools.exchange.rng import CHANCE_ONE
+
+CLOCK = {"kind": "clock_step", "line": None, "chance": 0, "step_ms": 250}
+
+
+def trouble_text(keys: dict[str, Any]) -> str:
+    rows = (f"{key} = {json.dumps(value)}\n" for key, value in keys.items() if value is not None)
+    return "[[trouble]]\n" + "".join(rows)
 
 
 @pytest.mark.parametrize("name", scenario_names())
@@ -49,7 +56,18 @@ def test_it_has_their_trouble_too(tmp_path: Path):
     scenario = load_scenario(str(path))
     assert len(scenario.event) == len(load_scenario("normal-day").event)
     kinds = [each.kind for each in scenario.trouble]
-    assert kinds == ["loss", "loss", "reorder", "duplicate", "cut", "session_roll", "cut", "delay"]
+    assert kinds == [
+        "loss",
+        "loss",
+        "clock_step",
+        "reorder",
+        "duplicate",
+        "clock_step",
+        "cut",
+        "session_roll",
+        "cut",
+        "delay",
+    ]
     half_past_ns = clock_ns_of("11:00:00.5")
     window = (lines.DELAY_NS, half_past_ns, half_past_ns + 2_500_000_000, 300_000)
     assert windows_of(scenario, "b")[-1] == window
@@ -81,21 +99,51 @@ def test_the_truth_tells_the_trouble_that_had_begun():
     assert len(told_troubles(scenario, scenario.trouble[-1].at_ns)) == len(scenario.trouble)
 
 
+def test_a_clock_step_is_no_lines_and_is_told_in_milliseconds():
+    scenario = load_scenario("feed-trouble")
+    from_ns, until_ns = clock_ns_of("10:12:00"), clock_ns_of("10:12:30")
+    assert clock_steps_of(scenario).tolist() == [
+        [clock_ns_of("10:05:30"), clock_ns_of("10:06:00"), 250_000_000],
+        [from_ns, until_ns, -250_000_000],
+    ]
+    assert told_troubles(scenario, from_ns)[-1] == {
+        "ts_ns": from_ns,
+        "what": "trouble",
+        "kind": "clock_step",
+        "until_ns": until_ns,
+        "value": -250,
+    }
+    assert clock_steps_of(Scenario()).shape == (0, 3)
+
+
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
         ({"kind": "lost"}, "lost"),
-        ({"kind": "session_roll"}, "kind session_roll at 10:00:00: line says nothing there"),
-        ({"line": ""}, "trouble of the kind loss at 10:00:00: line is needed"),
+        ({"kind": "session_roll"}, "kind session_roll at 10:00:00: "),
         ({"line": "c"}, "'c'"),
         ({"at": "9:30"}, "at"),
         ({"chance": 1}, "chance"),
-        ({"chance": 0}, "trouble of the kind loss at 10:00:00: chance is needed, above 0"),
+        ({"chance": 0}, "trouble of the kind loss at 10:00:00: chance above 0 is needed"),
         ({"delay_us": 5}, "kind loss at 10:00:00: delay_us says nothing there"),
         ({"kind": "cut"}, "kind cut at 10:00:00: chance says nothing there"),
-        ({"kind": "delay", "chance": 0}, "kind delay at 10:00:00: delay_us is needed, above 0"),
-        ({"duration_s": 0}, "duration_s"),
+        ({"kind": "delay", "chance": 0}, "kind delay at 10:00:00: delay_us above 0 is needed"),
+        ({"duration_s": 0}, "kind loss at 10:00:00: duration_s above 0 is needed"),
         ({"durations": 5}, "durations"),
+        ({"step_ms": 5}, "kind loss at 10:00:00: step_ms says nothing there"),
+        ({"line": None}, 'kind loss at 10:00:00: line is needed: "a", "b" or "both"'),
+        ({"line": None, "kind": "cut", "chance": 0}, "kind cut at 10:00:00: line is needed"),
+        (CLOCK | {"line": "a"}, "kind clock_step at 10:00:00: line says nothing there"),
+        (CLOCK | {"chance": 0.1}, "kind clock_step at 10:00:00: chance says nothing there"),
+        (CLOCK | {"step_ms": 0}, "clock_step at 10:00:00: step_ms above or below 0 is needed"),
+        (CLOCK | {"step_ms": 0.5}, "step_ms"),
+        (CLOCK | {"step_ms": 3_600_001}, "step_ms"),
+        (CLOCK | {"step_ms": -3_600_001}, "step_ms"),
+        (
+            CLOCK | {"at": "20:04:00"},
+            "stamps would be wrong until 20:05:00.250000, and messages end at 20:05:00; let it",
+        ),
+        (CLOCK | {"duration_s": 86_400, "step_ms": -1}, "wrong until 1 day, 10:00:00"),
     ],
 )
 def test_what_is_wrong_in_trouble_is_told_in_one_line(
@@ -103,14 +151,44 @@ def test_what_is_wrong_in_trouble_is_told_in_one_line(
 ):
     usual = {"kind": "loss", "line": "a", "at": "10:00:00", "duration_s": 60, "chance": 0.3}
     path = tmp_path / "own.toml"
-    rows = (f"{key} = {json.dumps(value)}\n" for key, value in {**usual, **changes}.items())
-    path.write_text("[[trouble]]\n" + "".join(rows))
+    path.write_text(trouble_text({**usual, **changes}))
     with pytest.raises(ConfigError) as caught:
         load_scenario(str(path))
     told = str(caught.value)
     assert wrong in told
     assert str(path) in told
     assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("at", "wrong"),
+    [
+        ("09:59:00.000001", True),
+        ("09:59:00", False),
+        ("10:00:30", True),
+        ("10:01:00.249999", True),
+        ("10:01:00.250", False),
+    ],
+)
+def test_clocks_that_are_wrong_in_two_ways_are_refused(tmp_path: Path, at: str, wrong: bool):
+    included, own = tmp_path / "included.toml", tmp_path / "own.toml"
+    one = {"kind": "clock_step", "at": "10:00:00", "duration_s": 60, "step_ms": 250}
+    other = one | {"at": at, "step_ms": -250}
+    included.write_text(trouble_text(one))
+    own.write_text(f'include = ["{included}"]\n' + trouble_text(other))
+    both = tmp_path / "both.toml"
+    both.write_text(trouble_text(one) + trouble_text(other))
+    for path, where in ((own, "with what it includes: "), (both, "")):
+        if not wrong:
+            assert len(clock_steps_of(load_scenario(str(path)))) == 2
+            continue
+        with pytest.raises(ConfigError) as caught:
+            load_scenario(str(path))
+        told = str(caught.value)
+        assert told.startswith(str(path))
+        assert f"{where}trouble of the kind clock_step at " in told
+        assert "; let it begin then or later" in told
+        assert "\n" not in told
 
 
 def test_a_scenario_that_includes_itself_is_refused(tmp_path: Path):
