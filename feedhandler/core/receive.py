@@ -1,4 +1,5 @@
 """The duty cycle of a shard's receiving thread: sockets, sequence, recovery, and its loops.
+
 poll = receive(line A) + receive(line B) + receive(recovery) + drain window + advance state
 
 inline:     poll + drain lanes, on one thread
@@ -105,8 +106,7 @@ _SPINS = 2_000
 _SPINS_OF_REST = 20
 _NS_PER_S = 1_000_000_000
 SLEEP_MS = 1
-"""How long a thread that may sleep does so unless something comes: what it could miss waits no
-longer than this."""
+"""How long a thread that may sleep does so unless something comes: nothing waits for longer."""
 BEAT_WALL = 0
 BEAT_STEADY = 1
 """Words of a heartbeat's counter row: when the agent last made a round, by CLOCK_REALTIME (which is
