@@ -81,9 +81,9 @@ def pair(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 
 def test_books_and_counts_go_on_from_session_to_session(pair: Pair):
+    pair.until(lambda: pair.page("readyz").get("feed") == "LIVE")
     assert pair.exchange.stdin is not None
     pair.exchange.stdin.close()
-    pair.until(lambda: pair.page("readyz").get("feed") == "LIVE")
     pair.until(lambda: pair.page("readyz").get("feed") == "ENDED")
     server, exchange = pair.end()
     ids = [each["id"] for each in exchange["sessions"]]
