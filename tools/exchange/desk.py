@@ -54,7 +54,9 @@ from tools.exchange.layout import (
     LEVEL,
     LEVEL_COUNT,
     LEVEL_QUANTITY,
+    MATCH_SYMBOL,
     NEXT_MATCH,
+    NO_MATCH,
     QUANTITY,
     REFERENCE,
     SELL,
@@ -288,6 +290,7 @@ def _take_nb(
     while left > 0 and _is_reached_nb(engine, symbol, side, level):
         at = room_nb(history)
         best, slot, shares, match = execute_best_nb(engine, symbol, side, left)
+        engine.state[MATCH_SYMBOL] = NO_MATCH
         reference = engine.orders[slot, REFERENCE]
         ts_ns = engine.state[CLOCK_NS]
         size = itch.write_executed_nb(history.data, at, symbol + 1, ts_ns, reference, shares, match)

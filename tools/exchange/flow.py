@@ -45,6 +45,7 @@ from tools.exchange.layout import (
     NEXT_MATCH,
     NO_ASK,
     NO_BID,
+    NO_MATCH,
     QUANTITY,
     RANDOM,
     REFERENCE,
@@ -309,7 +310,7 @@ def _flow_nb(engine: Engine, out: Bytes, at: int) -> int:
             engine.symbols[symbol, HALTED] = 1
             engine.symbols[symbol, RESUME_NS] = now_ns + HALT_NS
             return write_symbol_state_nb(engine, out, at, symbol)
-    if now_ns >= state[NEXT_BROKEN_NS] and state[NEXT_MATCH] > 1:
+    if now_ns >= state[NEXT_BROKEN_NS] and state[MATCH_SYMBOL] != NO_MATCH:
         state[NEXT_BROKEN_NS] = now_ns + halt_interval_nb(engine)
         # The latest match: nothing else that was reported hangs on it.
         return itch.write_broken_trade_nb(
@@ -541,6 +542,7 @@ def execute_best_nb(
     if is_own_nb(engine, slot):
         engine.state[FILLED_SLOT] = slot
         engine.state[FILLED_SHARES] = shares
+        engine.state[MATCH_SYMBOL] = NO_MATCH
     return level, slot, shares, match
 
 

@@ -96,6 +96,9 @@ SWEEP_LEVEL = 13
 SWEEP_QUANTITY = 14
 SWEEP_POSTS = 15
 MATCH_SYMBOL = 16
+"""Symbol of the latest match, NO_MATCH before the first one, and where a client took part: what a
+client was told is never taken back.
+"""
 CLOSING_NS = 17
 """When the closing events are due at the latest, so that they still come before midnight."""
 IS_TAPE = 18
@@ -128,6 +131,8 @@ NO_ASK = 1 << 30
 """Levels outside of the window, so that "one better than the other side's best" needs no
 special case.
 """
+
+NO_MATCH = -1
 
 _FAIR_STEP_DIVISOR = 20_000
 _STEP_TABLE = 4096
@@ -206,6 +211,7 @@ def _first_state(settings: FlowSettings, random_state: int, step_ns_max: int) ->
     state[CLOCK_NS] = OPEN_NS
     state[NEXT_REFERENCE] = 1
     state[NEXT_MATCH] = 1
+    state[MATCH_SYMBOL] = NO_MATCH
     state[TOTAL] = settings.messages or UNLIMITED
     state[HALT_INTERVAL_NS] = settings.halt_interval_ms * (NS_PER_S // 1000)
     state[NEXT_HALT_NS] = OPEN_NS + state[HALT_INTERVAL_NS]

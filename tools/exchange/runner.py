@@ -1,7 +1,7 @@
 """`exchange run`: sockets, the sender's thread, the TCP services, status and report.
 
 main thread (uvloop)   GLIMPSE, logins, signals, status file   sets STOP, LEAVE, SNAPSHOT_WANTED
-sender thread          `run_slice_nb`, over and over           sets PHASE, SNAPSHOT_TAKEN, figures
+sender thread          one call of `run_slice_nb` to the end   sets PHASE, SNAPSHOT_TAKEN, figures
 """
 
 import asyncio
@@ -41,16 +41,16 @@ from tools.exchange.snapshot import allocate_snapshot
 from tools.exchange.tape import Tape, tape_engine, tape_history, truth_so_far
 from tools.exchange.truth import summary
 
-SLICE_NS = 100_000_000
-"""How long the sender's thread stays in its kernel before Python has a look."""
 WAITING_SLICE_NS = 2_000_000
-"""The same before the session has begun: it begins that much later at most."""
+"""How long the sender's thread stays in its kernel before Python has a look whether the session may
+begin: it begins that much later at most.
+"""
 STATUS_S = 0.25
 WATCH_S = 0.02
 WAIT_LIMIT_S = 1.2
 """Time for the closing messages to be made, and again for what the lines hold back to leave."""
 ENDS_S = 0.25
-_NOT_YET = 1 << 62
+_NEVER_NS = 1 << 62
 _LONG = ("cross_orders", "asked")
 """What of a market's truth the report leaves out."""
 _PR_SET_TIMERSLACK = 29
@@ -151,7 +151,7 @@ def allocate_sender(
         pace,
         streams,
         *sending.allocate_words(
-            _NOT_YET, config.session.heartbeat_ms * 10**6, config.session.payload_bytes
+            _NEVER_NS, config.session.heartbeat_ms * 10**6, config.session.payload_bytes
         ),
     )
 
@@ -351,13 +351,15 @@ class Exchange:
         """Body of the sender's thread."""
         # The default lets a sleep end 50 µs late: half of SLEEP_US_MIN.
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, _TIMER_SLACK_NS, 0, 0, 0)
-        settings, slice_ns = self.sender.settings, WAITING_SLICE_NS
         while not sending.read_word_nb(self.sender.control, sending.LEAVE):
-            if slice_ns != SLICE_NS and self._may_begin.is_set():
+            until_ns = time.monotonic_ns() + WAITING_SLICE_NS
+            if self._may_begin.is_set():
                 delay_ns = self._config.flow.start_delay_ms * 10**6
-                settings[sending.START_NS] = time.monotonic_ns() + delay_ns
-                slice_ns = SLICE_NS
-            sending.run_slice_nb(self.sender, time.monotonic_ns() + slice_ns)
+                self.sender.settings[sending.START_NS] = time.monotonic_ns() + delay_ns
+                # To the end in one call: back in Python it would wait for the interpreter, which
+                # a garbage collection of 100,000 orders keeps for a tenth of a second.
+                until_ns = _NEVER_NS
+            sending.run_slice_nb(self.sender, until_ns)
 
     def _state(self) -> str:
         if self._stopped_early:

@@ -2,9 +2,9 @@
 takes snapshots.
 
 Open loop: message i (from 0) is due when `pace.py` says, however late the ones before it were; what
-is late is sent at once, and how late is recorded. One thread runs `run_slice_nb` over and over; the
-loop sleeps between bursts, so it leaves the processor to those who read the feed. The words of
-`control` and `progress` are shared with the main thread, which only sets flags and reads figures.
+is late is sent at once, and how late is recorded. One thread stays in `run_slice_nb`; the loop
+sleeps between bursts, so it leaves the processor to those who read the feed. The words of `control`
+and `progress` are shared with the main thread, which only sets flags and reads figures.
 """
 
 from typing import NamedTuple

@@ -34,8 +34,7 @@ def live_orders(engine: Engine) -> NDArray[Any]:
     """Every live order as a DIGEST_ROW, by locate, bids first, best price first, then reference."""
     slots = engine.members.shape[1]
     live = np.arange(slots) < engine.symbols[:, LIVE, np.newaxis]
-    own = engine.orders[1 + engine.members.size :]
-    own = own[own[:, QUANTITY] > 0]
+    own = _own_orders(engine)
     symbol = np.concatenate([np.nonzero(live)[0], -1 - own[:, MEMBER]])
     orders = np.concatenate([engine.orders[engine.members[live]], own])
     rows = np.zeros(len(orders), DIGEST_ROW)
@@ -47,6 +46,12 @@ def live_orders(engine: Engine) -> NDArray[Any]:
     level_from_best = np.where(orders[:, SIDE] == SELL, orders[:, LEVEL], -orders[:, LEVEL])
     order = np.lexsort((orders[:, REFERENCE], level_from_best, orders[:, SIDE], symbol))
     return rows[order]
+
+
+def _own_orders(engine: Engine) -> NDArray[np.int64]:
+    """Those of clients among the live ones."""
+    own = engine.orders[1 + engine.members.size :]
+    return own[own[:, QUANTITY] > 0]
 
 
 def books_digest(engine: Engine) -> str:
@@ -65,6 +70,6 @@ def summary(engine: Engine) -> dict[str, Any]:
     return {
         "messages": int(engine.state[EMITTED]),
         "types": type_counts(engine),
-        "orders_live": int(engine.symbols[:, LIVE].sum()),
+        "orders_live": int(engine.symbols[:, LIVE].sum() + len(_own_orders(engine))),
         "books_digest": books_digest(engine),
     }

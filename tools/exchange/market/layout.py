@@ -37,10 +37,12 @@ from tools.exchange.layout import (
     HALTED,
     LEVEL_COUNT,
     LEVEL_WORDS,
+    MATCH_SYMBOL,
     NEXT_MATCH,
     NEXT_REFERENCE,
     NO_ASK,
     NO_BID,
+    NO_MATCH,
     RANDOM,
     SELL,
     STATE_WORDS,
@@ -347,6 +349,7 @@ def _engine(scenario: Scenario, profiles: Sequence[Profile], seed: int, own_orde
     state[RANDOM] = seed_state(seed)
     state[CLOCK_NS] = START_NS
     state[NEXT_REFERENCE] = state[NEXT_MATCH] = 1
+    state[MATCH_SYMBOL] = NO_MATCH
     state[TOTAL] = UNLIMITED
     state[TARGET_LIVE] = scenario.orders_per_symbol
     first_slots = 1 + np.arange(count, dtype=np.int32)[:, np.newaxis] * np.int32(slots)

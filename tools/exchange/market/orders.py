@@ -34,6 +34,7 @@ from tools.exchange.layout import (
     NEXT_MATCH,
     NO_ASK,
     NO_BID,
+    NO_MATCH,
     QUANTITY,
     RANDOM,
     REFERENCE,
@@ -414,7 +415,7 @@ def _hidden_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> i
     state = engine.state
     stock = engine.symbols[symbol, TICKER]
     draw = random_nb(state, RANDOM)
-    if below_nb(engine, _BROKEN_OF) < _BROKEN * _ALL // _HIDDEN and state[NEXT_MATCH] > 1:
+    if below_nb(engine, _BROKEN_OF) < _BROKEN * _ALL // _HIDDEN and state[MATCH_SYMBOL] != NO_MATCH:
         locate = state[MATCH_SYMBOL] + 1
         match = state[NEXT_MATCH] - 1
         return itch.write_broken_trade_nb(out, at, locate, state[CLOCK_NS], match)

@@ -39,6 +39,7 @@ from tools.exchange.layout import (
     FIRST_ROW,
     HALTED,
     LEVEL_QUANTITY,
+    NEXT_BROKEN_NS,
     SELL,
     TICK_PRICE4,
     TOTAL,
@@ -47,7 +48,7 @@ from tools.exchange.layout import (
 )
 from tools.exchange.source import extend_history_nb
 from tools.exchange.streams import allocate_streams
-from tools.exchange.truth import books_digest
+from tools.exchange.truth import summary
 
 FLOW = FlowSettings(7, 2, messages=2_000, orders_per_symbol=15)
 TOKENS = 40
@@ -128,7 +129,10 @@ def test_the_feed_and_the_reports_tell_the_same_whatever_clients_do(seed: int):
     messages = market.messages()
     assert market.engine.state[EMITTED] == market.engine.state[TOTAL]
     assert len(messages) >= FLOW.messages
-    assert check(messages).digest() == books_digest(market.engine)
+    checker = check(messages)
+    truth = summary(market.engine)
+    assert checker.digest() == truth["books_digest"]
+    assert len(checker.orders) == truth["orders_live"]
     executed = {
         int(fields["match_number"]): int(fields["executed_shares"])
         for fields in (BY_TYPE["E"].decode(raw) for raw in messages if raw[:1] == b"E")
@@ -222,6 +226,32 @@ def test_what_orders_lead_to_bears_the_time_of_the_venues_clock():
     assert [message[:1] for message in told] == [b"A", b"X", b"U", b"D", b"E"]
     stamps = {int.from_bytes(message[TIMESTAMP : TIMESTAMP + 6], "big") for message in told}
     assert stamps == {int(market.engine.state[CLOCK_NS]) + 7 * NS_PER_MS}
+
+
+@pytest.mark.parametrize("rests", [IMMEDIATE, IN_FORCE], ids=["takes", "stands"])
+def test_a_trade_of_a_client_is_never_taken_back(rests: int):
+    market = Market()
+    market.flow(300)
+    terms = {"symbol": 0, "side": BUY, "rests": rests, "quantity": 1}
+    for token in range(TOKENS):
+        away = 60 if rests == IMMEDIATE else -1
+        seen = len(market.reports)
+        market.command(Command.NEW, token, price4=market.price4(0, away), **terms)
+        for _ in range(20):
+            if any(row["kind"] == Report.FILL for row in market.reports[seen:]):
+                # One is due: the next message, if the latest match may be taken back.
+                market.engine.state[NEXT_BROKEN_NS] = 0
+            seen = len(market.reports)
+            market.flow(1)
+    matches = {row["match"] for row in market.reports if row["kind"] == Report.FILL}
+    broken = {
+        int(BY_TYPE["B"].decode(raw)["match_number"])
+        for raw in market.messages()
+        if raw[:1] == b"B"
+    }
+    assert len(matches) > 5
+    assert len(broken) > 1
+    assert not matches & broken
 
 
 def test_an_order_at_any_price_leaves_nothing_behind():

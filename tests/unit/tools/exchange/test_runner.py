@@ -110,6 +110,25 @@ async def test_one_that_waits_sends_heartbeats_alone_until_it_may_begin():
     assert report["rate"] == pytest.approx(20_000, rel=0.1)
 
 
+async def test_a_main_thread_that_keeps_the_interpreter_does_not_stop_the_feed():
+    flow = Flow(symbols=3, rate=20_000, orders_per_symbol=20, start_delay_ms=0)
+
+    async def visit(exchange: Exchange) -> float:
+        await reached(exchange, sending.RUNNING)
+        sent, start_s = int(exchange.sender.progress[sending.SENT]), time.monotonic()
+        # One call, in which no other thread gets the interpreter, as a garbage collection is.
+        assert sum(range(50_000_000)) > 0
+        due = flow.rate * (time.monotonic() - start_s)
+        share = (int(exchange.sender.progress[sending.SENT]) - sent) / due
+        exchange.stop()
+        return share
+
+    with Receiver() as receiver:
+        config = receiver.config(flow, Session(heartbeat_ms=20, end_linger_s=0.0))
+        _, share = await run_with(config, receiver, visit)
+    assert share > 0.6
+
+
 async def test_one_that_is_stopped_while_it_waits_closes_a_session_that_took_no_time():
     flow = Flow(symbols=3, rate=5000, orders_per_symbol=20)
 
