@@ -158,6 +158,14 @@ if TYPE_CHECKING or not JIT_ENABLED:
         """array[at : at + 8] as one word, first byte lowest."""
         return int.from_bytes(bytes(block_of(array, at, 8)), "little", signed=True)
 
+    def store_word_swapped(out: Any, at: int, word: int) -> None:
+        """out[at : at + 8] = the bytes of `word`, highest first."""
+        block_of(out, at, 8)[:] = list(int(word).to_bytes(8, "big", signed=True))
+
+    def copy_block64(array: Any, at: int, out: Any, out_at: int) -> None:
+        """out[out_at : out_at + 64] = array[at : at + 64], which may not overlap."""
+        block_of(out, out_at)[:] = block_of(array, at)
+
 else:  # pragma: no cover - code generators, run by the compiler; compiled tests use the result
     I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
     BYTES = ir.VectorType(I8, BLOCK)
@@ -496,3 +504,28 @@ else:  # pragma: no cover - code generators, run by the compiler; compiled tests
             return builder.load(place, align=1)
 
         return types.int64(array, types.intp), codegen
+
+    @intrinsic
+    def store_word_swapped(typingctx, out, at, word):  # noqa: ANN001, ANN201
+        """out[at : at + 8] = the bytes of `word`, highest first."""
+
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            out, at, word = args
+            place = pointer(context, builder, signature.args[0], out, at, I64)
+            builder.store(builder.bswap(word), place, align=1)
+            return context.get_dummy_value()
+
+        return types.void(out, types.intp, types.int64), codegen
+
+    @intrinsic
+    def copy_block64(typingctx, array, at, out, out_at):  # noqa: ANN001, ANN201
+        """out[out_at : out_at + 64] = array[at : at + 64], which may not overlap."""
+
+        def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
+            array, at, out, out_at = args
+            source = pointer(context, builder, signature.args[0], array, at, BYTES)
+            place = pointer(context, builder, signature.args[2], out, out_at, BYTES)
+            builder.store(builder.load(source, align=1), place, align=1)
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp, out, types.intp), codegen

@@ -55,6 +55,7 @@ from tools.exchange.market.layout import Market, allocate_market
 from tools.exchange.market.profiles import load_profiles
 from tools.exchange.market.rules import first_due_nb
 from tools.exchange.market.scenario import load_scenario
+from tools.exchange.parts import PartedSession
 from tools.replay.replay import Replay
 
 _SEED = 1
@@ -100,33 +101,33 @@ def exchange_generate(workload: Workload) -> Run:
     return lambda: timed(settings.messages, partial(generate, allocate_engine(settings)))
 
 
+_PARTS = 4
 _PRODUCERS = 2
 
 
-def exchange_producers(workload: Workload) -> Run:
-    """Two producers at once, each with a session of its own: a message of either."""
-    settings = FlowSettings(_SEED, messages=max(workload.messages // 5, 10_000))
-    buffers = [np.zeros(_GENERATE_BUFFER_BYTES, np.uint8) for _ in range(_PRODUCERS)]
+def exchange_parts(workload: Workload) -> Run:
+    """The same of a session of four parts by one producer, merged by the thread that wants it."""
+    return _make_parts(workload, 1)
 
-    def produce(engine: Any, buffer: NDArray[np.uint8]) -> None:
-        while generate_nb(engine, buffer, settings.messages)[0]:
-            pass
+
+def exchange_producers(workload: Workload) -> Run:
+    """The same session, byte for byte, by two producers."""
+    return _make_parts(workload, _PRODUCERS)
+
+
+def _make_parts(workload: Workload, producers: int) -> Run:
+    settings = FlowSettings(_SEED, messages=max(workload.messages // 5, 10_000), parts=_PARTS)
+    buffer = np.zeros(_GENERATE_BUFFER_BYTES, np.uint8)
 
     def run() -> Timing:
-        threads = [
-            threading.Thread(target=produce, args=(allocate_engine(settings), buffer))
-            for buffer in buffers
-        ]
+        with PartedSession(settings, producers) as session:
 
-        def produce_all() -> None:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            def make() -> None:
+                while session.generate(buffer, settings.messages)[0]:
+                    pass
 
-        return timed(_PRODUCERS * settings.messages, produce_all)
+            return timed(settings.messages, make)
 
-    produce(allocate_engine(settings._replace(messages=10)), buffers[0])
     return run
 
 
@@ -328,6 +329,7 @@ BENCHMARKS = (
     Benchmark("replay_stages", "message, with breaker and pattern", replay_with_stages),
     Benchmark("replay_nautilus", "tick to a strategy", peer("nautilus", ticks_file), is_peer=True),
     Benchmark("exchange_generate", "message made and matched", exchange_generate),
+    Benchmark("exchange_parts", "the same, one session of parts", exchange_parts),
     Benchmark("exchange_producers", "the same, two producers", exchange_producers),
     Benchmark("exchange_day", "message of a market's day", exchange_day),
     Benchmark("exchange_day_single", "the same, one a call", exchange_day_single),

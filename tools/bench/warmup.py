@@ -17,6 +17,7 @@ _COMPILED_ELSEWHERE = {
     "exchange_day",
     "exchange_day_single",
     "exchange_generate",
+    "exchange_parts",
     "exchange_producers",
     "replay_file",
 }

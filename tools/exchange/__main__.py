@@ -19,6 +19,7 @@ from tools.exchange.day import NS_PER_S, SESSION_S_MAX
 from tools.exchange.generate import generate_day, generate_file
 from tools.exchange.layout import FlowSettings
 from tools.exchange.market.scenario import Scenario, load_scenario, scenario_names
+from tools.exchange.merge import PARTS_MAX
 from tools.exchange.report import format_finding, report_file
 from tools.exchange.runner import run_exchange
 from tools.exchange.symbols import SYMBOLS_MAX
@@ -82,7 +83,7 @@ def run(
 
 
 @app.command
-def generate(
+def generate(  # noqa: PLR0913 - an option each
     *,
     out: Path,
     messages: Annotated[
@@ -92,6 +93,8 @@ def generate(
     seed: Annotated[int, Parameter(validator=Number(gte=0))] = 1,
     symbols: Annotated[int | None, Parameter(validator=Number(gte=1, lte=SYMBOLS_MAX))] = None,
     simulated_rate: Annotated[int | None, Parameter(validator=Number(gte=1, lte=NS_PER_S))] = None,
+    parts: Annotated[int | None, Parameter(validator=Number(gte=1, lte=PARTS_MAX))] = None,
+    producers: Annotated[int | None, Parameter(validator=Number(gte=1, lte=PARTS_MAX))] = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write a whole session to a BinaryFILE, and what it holds to FILE.truth.json.
@@ -111,6 +114,10 @@ def generate(
         Number of instruments; 100, or as the scenario says.
     simulated_rate
         Messages in a second of the session's clock, of a steady flow; 100,000.
+    parts
+        Engines that the symbols of a steady flow are dealt out to; 1. Another number, other bytes.
+    producers
+        Threads that make the parts, at most one a part; 1. Any number gives the same bytes.
     json
         Print the truth as one JSON object on the last line.
     """
@@ -118,14 +125,22 @@ def generate(
     if scenario:
         if simulated_rate is not None:
             raise UserError("--simulated-rate: a scenario has a clock of its own", ExitCode.USAGE)
+        if parts is not None or producers is not None:
+            raise UserError(
+                "--parts and --producers: the symbols of a scenario move together, and what one"
+                " does provokes others, so they are not made apart; leave both out",
+                ExitCode.USAGE,
+            )
         changed = _changed(load_scenario(scenario), messages, symbols)
         warm_up_market()
         result = generate_day(changed, seed, out)
     elif messages is None:
         raise UserError("--messages or --scenario is needed", ExitCode.USAGE)
     else:
-        settings = FlowSettings(seed, symbols or 100, simulated_rate or 100_000, messages)
-        result = generate_file(settings, out)
+        settings = FlowSettings(
+            seed, symbols or 100, simulated_rate or 100_000, messages, parts=parts or 1
+        )
+        result = generate_file(settings, out, producers or 1)
     _print_result(result, as_json=json)
 
 

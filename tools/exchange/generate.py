@@ -22,6 +22,7 @@ from tools.exchange.market.profiles import DEFAULT_FILE, Profile, load_profiles
 from tools.exchange.market.rules import first_due_nb
 from tools.exchange.market.scenario import Scenario
 from tools.exchange.market.truth import market_truth
+from tools.exchange.parts import PartedSession
 from tools.exchange.truth import summary
 
 _BUFFER_BYTES = 4 << 20
@@ -34,11 +35,12 @@ _COMPRESSION = 1
 """gzip's fastest: the files are for tests, and made more often than kept."""
 
 
-def generate_file(settings: FlowSettings, path: Path) -> dict[str, Any]:
+def generate_file(settings: FlowSettings, path: Path, producers: int = 1) -> dict[str, Any]:
     """Write the session to `path`, gzipped when so named, and its truth beside it; returns that.
+    Up to `producers` threads make its parts, where it has several.
 
-    UserError when the session is too short to hold its own end, or too long for a day; OSError from
-    the disk.
+    UserError when the session is too short to hold its own end, too long for a day, or of more
+    parts than symbols, or when a producer failed; OSError from the disk.
     """
     if settings.messages < CLOSING_COUNT:
         raise UserError(
@@ -52,6 +54,15 @@ def generate_file(settings: FlowSettings, path: Path) -> dict[str, Any]:
             f" last beyond midnight; {SESSION_S_MAX * settings.simulated_rate} at most",
             ExitCode.USAGE,
         )
+    if settings.parts > settings.symbols:
+        raise UserError(
+            f"--parts {settings.parts}: each has a symbol at least, and there are"
+            f" {settings.symbols}; ask for fewer parts, or more --symbols",
+            ExitCode.USAGE,
+        )
+    if settings.parts > 1:
+        with PartedSession(settings, producers) as session:
+            return _write(path, lambda out: session.generate(out, _BATCH_MESSAGES), session.truth)
     engine = allocate_engine(settings)
     return _write(
         path, lambda out: generate_nb(engine, out, _BATCH_MESSAGES), lambda: summary(engine)

@@ -108,6 +108,10 @@ FILLED_SLOT = 19
 sets it to 0 before the next message.
 """
 FILLED_SHARES = 20
+SLOT_MASK = 21
+"""Bits of a reference that say its order's slot, below those that count: 0, none, but in a part of
+a session (`parts`).
+"""
 LEFT_LEVEL = 24
 """The level that an order left last, or has fewer shares at; 0 since somebody who asks set it so.
 No message makes more than one order leave a level, and one enter a level."""
@@ -167,6 +171,8 @@ class FlowSettings(NamedTuple):
     """Live orders that the flow of each symbol steers to."""
     halt_interval_ms: int = 2000
     """Simulated time between halts, over all symbols."""
+    parts: int = 1
+    """Engines that the symbols are dealt out to; see `parts`."""
 
 
 def allocate_engine(settings: FlowSettings, own_orders: int = 0) -> Engine:

@@ -35,6 +35,7 @@ from tools.exchange.layout import (
     REFERENCE,
     SELL,
     SIDE,
+    SLOT_MASK,
     Engine,
 )
 
@@ -158,8 +159,9 @@ def _changed_nb(row: int, side: int) -> int:
 def _link_nb(engine: Engine, symbol: int, slot: int, level: int) -> None:
     """Queue the order at the back of `level` under the next reference."""
     order = engine.orders[slot]
-    order[REFERENCE] = engine.state[NEXT_REFERENCE]
-    engine.state[NEXT_REFERENCE] += 1
+    mask = engine.state[SLOT_MASK]
+    order[REFERENCE] = engine.state[NEXT_REFERENCE] | (slot & mask)
+    engine.state[NEXT_REFERENCE] += mask + 1
     order[LEVEL] = level
     order[NEXT] = 0
     row = engine.symbols[symbol, FIRST_ROW] + level

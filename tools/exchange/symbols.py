@@ -55,14 +55,15 @@ def first_price_ticks(random_words: NDArray[np.int64]) -> int:
     )
 
 
-def activity_table(symbol_count: int) -> NDArray[np.int32]:
+def activity_table(symbol_count: int, part: int = 0, parts: int = 1) -> NDArray[np.int32]:
     """Symbol indices, each as often as its share of the flow (weight 1 / (rank + 3)); the length is
-    a power of two.
+    a power of two. Of one part of several, which has every `parts`-th symbol: indices within it.
 
     A random slot of it is the symbol of the next message: few symbols are busy and most are quiet,
     every one occurs.
     """
-    return share_table([(1 << 40) // (rank + _RANK_OFFSET) for rank in range(symbol_count)])
+    ranks = range(part, symbol_count, parts)
+    return share_table([(1 << 40) // (rank + _RANK_OFFSET) for rank in ranks])
 
 
 def share_table(weights: Sequence[int]) -> NDArray[np.int32]:

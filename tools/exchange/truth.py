@@ -43,9 +43,15 @@ def live_orders(engine: Engine) -> NDArray[Any]:
     rows["price4"] = (engine.symbols[symbol, BASE_TICK] + orders[:, LEVEL]) * TICK_PRICE4
     rows["reference"] = orders[:, REFERENCE]
     rows["shares"] = orders[:, QUANTITY]
-    level_from_best = np.where(orders[:, SIDE] == SELL, orders[:, LEVEL], -orders[:, LEVEL])
-    order = np.lexsort((orders[:, REFERENCE], level_from_best, orders[:, SIDE], symbol))
-    return rows[order]
+    return _in_order(rows)
+
+
+def _in_order(rows: NDArray[Any]) -> NDArray[Any]:
+    """DIGEST_ROWs by locate, bids first, best price first, then reference."""
+    sells = rows["side"] == b"S"
+    price4 = rows["price4"].astype(np.int64)
+    from_best = np.where(sells, price4, -price4)
+    return rows[np.lexsort((rows["reference"], from_best, sells, rows["locate"]))]
 
 
 def _own_orders(engine: Engine) -> NDArray[np.int64]:
@@ -56,20 +62,34 @@ def _own_orders(engine: Engine) -> NDArray[np.int64]:
 
 def books_digest(engine: Engine) -> str:
     """SHA-256 over all live orders, in hexadecimal."""
-    return hashlib.sha256(live_orders(engine).tobytes()).hexdigest()
+    return _digest(live_orders(engine))
 
 
-def type_counts(engine: Engine) -> dict[str, int]:
-    """Messages by type, types that occurred only."""
-    counts = engine.type_counts
-    return {chr(code): int(counts[code]) for code in np.nonzero(counts)[0]}
+def _digest(rows: NDArray[Any]) -> str:
+    return hashlib.sha256(rows.tobytes()).hexdigest()
 
 
 def summary(engine: Engine) -> dict[str, Any]:
     """What a session was: messages, types, live orders and the digest of the books."""
+    live = int(engine.symbols[:, LIVE].sum()) + len(_own_orders(engine))
+    return _summary(engine.state[EMITTED], engine.type_counts, live, books_digest(engine))
+
+
+def summary_of_rows(
+    messages: int, type_counts: NDArray[np.int64], rows: NDArray[Any]
+) -> dict[str, Any]:
+    """The same of a session of several engines: its messages by type, and its live orders as
+    DIGEST_ROWs, in any order.
+    """
+    return _summary(messages, type_counts, len(rows), _digest(_in_order(rows)))
+
+
+def _summary(
+    messages: int, type_counts: NDArray[np.int64], orders_live: int, digest: str
+) -> dict[str, Any]:
     return {
-        "messages": int(engine.state[EMITTED]),
-        "types": type_counts(engine),
-        "orders_live": int(engine.symbols[:, LIVE].sum() + len(_own_orders(engine))),
-        "books_digest": books_digest(engine),
+        "messages": int(messages),
+        "types": {chr(code): int(type_counts[code]) for code in np.flatnonzero(type_counts)},
+        "orders_live": orders_live,
+        "books_digest": digest,
     }

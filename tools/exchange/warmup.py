@@ -19,6 +19,7 @@ from tools.exchange.market.layout import allocate_market
 from tools.exchange.market.profiles import load_profiles
 from tools.exchange.market.rules import first_due_nb
 from tools.exchange.market.scenario import Scenario
+from tools.exchange.parts import PartedSession
 from tools.exchange.runner import Sockets, allocate_sender
 from tools.exchange.sampling import allocate_samples, sample_nb
 
@@ -27,6 +28,9 @@ def warm_up() -> None:
     """Call each entry kernel once on the smallest exchange there is; nothing is sent."""
     _load()
     generate_nb(allocate_engine(FlowSettings(1, 1, messages=3)), np.zeros(256, np.uint8), 3)
+    with PartedSession(FlowSettings(1, 2, messages=20, parts=2)) as session:
+        while session.generate(np.zeros(256, np.uint8), 3)[0]:
+            pass
 
 
 def warm_up_market() -> None:

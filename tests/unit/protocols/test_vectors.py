@@ -97,6 +97,13 @@ def scalars_nb(buf: np.ndarray, at: int, mask: int):
     return vectors.load_word(buf, at), zeros, vectors.count_bits(mask)
 
 
+@kernel
+def put_nb(buf: np.ndarray, at: int, out: np.ndarray, out_at: int, word: int):
+    vectors.copy_block64(buf, at, out, out_at)
+    vectors.store_word_swapped(out, out_at + 8, word)
+    return 0
+
+
 @given(blocks, st.integers(0, 5), st.sampled_from(b"\x01=\x00\xff"))
 def test_bytes_that_are_equal(block: bytes, at: int, byte: int):
     block = block.replace(b"a", bytes([byte]))
@@ -192,10 +199,20 @@ def test_words_zeros_and_bits(data: bytes, mask: int):
     assert bits == len(bits_of(mask))
 
 
+@given(blocks, st.integers(0, 5), st.integers(0, 5), st.integers(-(2**63), 2**63 - 1))
+def test_a_block_copied_and_a_word_put_into_it(block: bytes, at: int, out_at: int, word: int):
+    out = np.full(out_at + 65, 7, np.uint8)
+    put_nb(np.frombuffer(b"x" * at + block, np.uint8), at, out, out_at, word)
+    expected = block[:8] + word.to_bytes(8, "big", signed=True) + block[16:]
+    assert out.tobytes() == b"\x07" * out_at + expected + b"\x07"
+
+
 REFUSED = """
 import numpy as np
-from protocols.vectors import equal_mask64, load_word
+from protocols.vectors import copy_block64, equal_mask64, load_word, store_word_swapped
 for refused in (lambda: equal_mask64(np.zeros(64, np.uint8), 1, 1),
+                lambda: copy_block64(np.zeros(64, np.uint8), 0, np.zeros(64, np.uint8), 1),
+                lambda: store_word_swapped(np.zeros(8, np.uint8), 1, 0),
                 lambda: load_word(np.zeros(64, np.uint8), -1)):
     try:
         refused()

@@ -45,6 +45,11 @@ def test_as_much_time_is_left_for_the_closing_events_as_there_are():
     assert len(CLOSING_EVENTS) == CLOSING_COUNT
 
 
+def test_a_seed_gives_the_bytes_that_it_always_gave():
+    digest = "8d24b8fc6a40ebc6991dd40bdba6af52677117a1118ebc498c7cc605312c3c07"
+    assert hashlib.sha256(session(FLOW)).hexdigest() == digest
+
+
 def test_the_same_seed_gives_the_same_bytes():
     assert session(FLOW) == session(FLOW)
     assert session(FLOW) != session(FLOW._replace(seed=8))

@@ -64,6 +64,52 @@ def test_the_command_prints_the_truth_as_json(
     assert f"books_digest: {truth['books_digest']}" in capsys.readouterr().out
 
 
+def test_any_number_of_producers_writes_the_same_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    session = ("generate", "--messages", "400", "--symbols", "9", "--parts", "4")
+    files = [tmp_path / f"{n}.bin" for n in range(4)]
+    for number, file in enumerate(files):
+        more = ("--producers", str(number)) if number else ()
+        assert run_command(monkeypatch, *session, *more, "--out", str(file)) == 0
+    assert len({file.read_bytes() for file in files}) == 1
+    assert len({Path(f"{file}.truth.json").read_bytes() for file in files}) == 1
+    assert capsys.readouterr().out.count("messages: 400") == 4
+    truth = json.loads(Path(f"{files[0]}.truth.json").read_text())
+    assert truth["books_digest"] == check(blocks(files[0].read_bytes())).digest()
+
+
+def test_one_part_is_the_session_without_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    one, other = tmp_path / "one.bin", tmp_path / "other.bin"
+    for file, more in ((one, ()), (other, ("--parts", "1", "--producers", "4"))):
+        session = ("generate", "--messages", "300", "--symbols", "3", *more, "--out", str(file))
+        assert run_command(monkeypatch, *session) == 0
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--messages", "99", "--symbols", "3", "--parts", "4"), "--parts 4: each has a symbol"),
+        (("--scenario", "normal-day", "--parts", "2"), "--parts and --producers: the symbols"),
+        (("--scenario", "normal-day", "--producers", "2"), "leave both out"),
+    ],
+)
+def test_parts_that_cannot_be_had_are_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    named: str,
+):
+    out = tmp_path / "day.bin"
+    assert run_command(monkeypatch, "generate", *arguments, "--out", str(out)) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -72,6 +118,10 @@ def test_the_command_prints_the_truth_as_json(
         ("generate", "--messages", "0", "--out", "f"),
         ("generate", "--messages", "9", "--out", "f", "--symbols", "10001"),
         ("generate", "--messages", "2", "--out", "f"),
+        ("generate", "--messages", "99", "--out", "f", "--parts", "0"),
+        ("generate", "--messages", "99", "--out", "f", "--parts", "65"),
+        ("generate", "--messages", "99", "--out", "f", "--producers", "0"),
+        ("generate", "--messages", "99", "--out", "f", "--producers", "65"),
         ("generate", "--messages", "9" * 20, "--out", "f"),
         ("generate", "--messages", "50001", "--simulated-rate", "1", "--out", "f"),
         ("run",),
