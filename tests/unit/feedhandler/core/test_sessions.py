@@ -195,6 +195,17 @@ def test_a_number_beyond_reason_brings_no_other_session():
     assert engine.count(Count.REJECTED_MALFORMED) == 1
 
 
+def test_a_whole_session_that_falls_silent_is_left_with_nothing_given_up():
+    engine = joined(can_snapshot=1)
+    engine.now_ns += engine.channel["stale_after_ns"] + 1
+    engine.take(one(1, SECOND_ID))
+    engine.settle()
+    assert engine.count(Count.UNRECOVERED) == engine.count(Count.GAPS_UNRECOVERED) == 0
+    # Messages behind those that were told of may be lost.
+    assert engine.channel["suspect"] == 1
+    assert applied(engine) == [1, 2, 3]
+
+
 def snapshot_ready(engine: Engine, next_seq: int) -> None:
     """An empty one, of which the venue says that message `next_seq` follows it."""
     engine.shard.control[Control.SNAPSHOT_BLOCKS] = 0

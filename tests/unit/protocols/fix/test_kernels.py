@@ -344,3 +344,22 @@ def test_entries_that_are_alike_are_read_as_any_others(odd: tuple[int, ...]):
         if field.startswith(b"270=")
     ]
     assert entries == prices
+
+
+@pytest.mark.parametrize(("ahead", "inside"), [(0, 0), (20, 0), (0, 20), (20, 20)])
+def test_entries_and_heads_of_many_fields_are_read_as_any_others(ahead: int, inside: int):
+    """More than are compared at once: before the entries, or in one of them."""
+    more = "".join(f"{tag}=x|" for tag in range(9001, 9001 + 20))
+    body = f"35=X|49=A|56=B|34=2|52=20261121-14:30:00|{more if ahead else ''}268=2|"
+    body += f"279=0|269=0|270=10.5|271=3|{more if inside else ''}279=1|269=1|270=11|271=4|"
+    data = wire(body)
+    decoder, view = allocate_decoder(), VIEWS[b"X"]
+    (_,), _, _ = decode_all(data, decoder)
+    found, words = allocate_rows(view, 8)
+    alone, words_alone = allocate_rows(view, 8)
+    scratch = allocate_scratch(decoder)
+    rows, done, _ = read_entries_nb(as_buffer(data), decoder, 0, 1, entry_views(), words, scratch)
+    expected, _ = read_message_nb(as_buffer(data), decoder, 0, view.table(), words_alone, 0)
+    assert (rows, done, expected) == (2, 1, 2)
+    assert found[:rows].tolist() == alone[:rows].tolist()
+    assert found[:rows]["price_e9"].tolist() == [10_500_000_000, 11_000_000_000]
