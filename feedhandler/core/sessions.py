@@ -135,7 +135,8 @@ def _is_same_nb(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> int:
 @kernel
 def _place_left_nb(sessions: Sessions) -> int:
     """Where the packet's session stands among those that were left; -1 when nowhere."""
-    for place in range(LEFT_MAX):
+    # Places beyond those are zeros, which a forged packet may bear.
+    for place in range(min(np.int64(sessions.words[Roll.LEFT]), np.int64(LEFT_MAX))):
         if _is_same_nb(sessions.left[place], sessions.other):
             return place
     return -1

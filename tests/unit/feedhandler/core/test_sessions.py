@@ -166,6 +166,14 @@ def test_a_living_session_is_not_left(session: str):
     assert engine.count(Count.REJECTED_SESSION) == 2
 
 
+def test_a_session_of_zeros_is_none_that_was_left():
+    engine = joined()
+    engine.take(bytes(10) + one(9, FIRST)[10:])
+    engine.settle()
+    assert engine.count(Count.REJECTED_SESSION) == 1
+    assert engine.count(Count.DUPLICATE_PACKETS) == 0
+
+
 def test_a_session_by_name_is_the_only_one():
     engine = Engine(session=FIRST)
     engine.take(one(1, FIRST))
