@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from feedhandler.core.counters import CounterFile
 from feedhandler.core.latency import format_ns
 from feedhandler.core.states import State
 from feedhandler.server.errors import ExitCode, UserError
@@ -32,7 +31,10 @@ app = App(name="demo", help="Exchange, server and OMS client together, with a ve
 
 _LOOK_S = 0.05
 _STEP_NS = 500_000_000
-_CATCH_UP_S = 30
+_NS_PER_S = 1_000_000_000
+_CATCH_UP_NS = 30 * _NS_PER_S
+"""How long the server may go without a message once all are due; in all ten times that."""
+_CATCH_UP_NS_MAX = 10 * _CATCH_UP_NS
 _STOP_S = 10
 _LINE_EVERY = 4
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -122,7 +124,7 @@ def _run(plan: Plan, *, is_quiet: bool) -> dict[str, Any]:
         if options.garbage:
             processes.start_garbage(options.garbage)
         table = LiveTable(plan, counters)
-        _watch(plan, processes, table, counters, is_quiet=is_quiet)
+        _watch(plan, processes, table, is_quiet=is_quiet)
         exits: dict[str, int] = {}
         names = ["server", "oms-client", "exchange"]
         # The session has ended, so it need not wait for the others; the client must for the server.
@@ -136,20 +138,16 @@ def _run(plan: Plan, *, is_quiet: bool) -> dict[str, Any]:
     return judge(reports["exchange"], reports["server"], reports["oms-client"], exits)
 
 
-def _watch(
-    plan: Plan, processes: Processes, table: LiveTable, counters: CounterFile, *, is_quiet: bool
-) -> None:
-    """Show what happens until the session has ended on both sides, or the time for it is over."""
+def _watch(plan: Plan, processes: Processes, table: LiveTable, *, is_quiet: bool) -> None:
+    """Show what happens until the session has ended on both sides, or nothing comes any more."""
     started_ns = time.monotonic_ns()
-    deadline_s = plan.options.seconds + _CATCH_UP_S
     console = Console(stderr=is_quiet)
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4) as live:
             _follow(
                 plan,
                 processes,
-                counters,
-                deadline_s,
+                table,
                 lambda elapsed_ns, _round: live.update(table.render(elapsed_ns), refresh=True),
             )
         return
@@ -158,38 +156,40 @@ def _watch(
         if round_number % _LINE_EVERY == 0:
             console.print(table.line(elapsed_ns / 1e9), highlight=False, soft_wrap=True)
 
-    _follow(plan, processes, counters, deadline_s, show_line)
+    _follow(plan, processes, table, show_line)
     show_line(time.monotonic_ns() - started_ns, 0)
 
 
 def _follow(
     plan: Plan,
     processes: Processes,
-    counters: CounterFile,
-    deadline_s: int,
+    table: LiveTable,
     show: Callable[[int, int], None],
 ) -> None:
     started_ns = time.monotonic_ns()
     round_number = 0
+    applied = 0
+    due_ns = plan.options.seconds * _NS_PER_S
+    patient_until_ns = due_ns + _CATCH_UP_NS
     while True:
         elapsed_ns = time.monotonic_ns() - started_ns
+        if table.applied() != applied:
+            applied = table.applied()
+            patient_until_ns = max(elapsed_ns, due_ns) + _CATCH_UP_NS
         processes.check("server", "exchange", "oms-client")
         if elapsed_ns >= round_number * _STEP_NS:
             show(elapsed_ns, round_number)
             round_number = elapsed_ns // _STEP_NS + 1
-        if _has_ended(plan, counters) and not processes.is_running("garbage"):
+        if _has_ended(plan, table) and not processes.is_running("garbage"):
             return
-        if elapsed_ns > deadline_s * 1_000_000_000:
+        if elapsed_ns > min(patient_until_ns, due_ns + _CATCH_UP_NS_MAX):
             return
         time.sleep(_LOOK_S)
 
 
-def _has_ended(plan: Plan, counters: CounterFile) -> bool:
+def _has_ended(plan: Plan, table: LiveTable) -> bool:
     """The exchange has sent its last message and the server has it."""
-    status = read_json(plan.exchange_status)
-    if status.get("state") != "ended":
-        return False
-    return counters.value("channel_state", channel="itch") == State.ENDED
+    return read_json(plan.exchange_status).get("state") == "ended" and table.state() is State.ENDED
 
 
 def _print_report(report: dict[str, Any]) -> None:

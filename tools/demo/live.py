@@ -33,12 +33,15 @@ class LiveTable:
         """Messages applied so far."""
         return self._counters.value("messages_applied", channel=self._channel)
 
+    def state(self) -> State:
+        """Of the server's channel."""
+        return State(self._counters.value("channel_state", channel=self._channel))
+
     def line(self, elapsed_s: float) -> str:
         """The same in one line, where there is no terminal."""
         latency = summary(self._counters.histogram("latency"))
-        state = State(self._counters.value("channel_state", channel=self._channel)).name
         return (
-            f"{elapsed_s:5.1f} s  {state:<10} applied {self.applied():>12,}"
+            f"{elapsed_s:5.1f} s  {self.state().name:<10} applied {self.applied():>12,}"
             f"  gaps {self._counters.value('sequence_gaps', channel=self._channel):,}"
             f"  signals {self._counters.value('signals_published'):,}"
             f"  latency p50 {format_ns(latency['p50'])} p99 {format_ns(latency['p99'])}"
@@ -61,7 +64,7 @@ class LiveTable:
         self._before = (elapsed_ns, applied)
         table = Table.grid(padding=(0, 3))
         rows = (
-            ("state", State(value("channel_state", channel=channel)).name),
+            ("state", self.state().name),
             ("sent by exchange", f"{status.get('sent', 0):,}"),
             ("applied", f"{applied:,}   {rate:,}/s"),
             (

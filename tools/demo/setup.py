@@ -10,10 +10,11 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from feedhandler.core.limits import SHARDS_MAX
-from feedhandler.server.config import EngineConfig
+from feedhandler.server.config import EngineConfig, FeedConfig, LineConfig
 from feedhandler.server.errors import ExitCode, UserError
 from protocols.moldudp64.spec import HEADER_BYTES
 from tools.exchange.day import SESSION_S_MAX
+from tools.exchange.rerequests import PAYLOAD_BYTES_MAX
 
 _MARKER = ".feedhandler-demo"
 """A file that says: this folder is a demo's, and what is named as below is its own to delete."""
@@ -238,12 +239,25 @@ def _packet_sizes(payload_bytes: int | None) -> dict[str, int]:
     return {"packet_bytes": packet_bytes, "window_packets": 1 << packets.bit_length() - 1}
 
 
+def _requests(payload_bytes: int | None) -> dict[str, int]:
+    """Larger requests where packets have room for larger answers."""
+    times = (payload_bytes or 0) // PAYLOAD_BYTES_MAX
+    if times < 2:
+        return {}
+    usual = FeedConfig(line_a=LineConfig(port=1))
+    return {
+        "request_chunk": times * usual.request_chunk,
+        "request_window": times * usual.request_window,
+    }
+
+
 def _server_toml(plan: Plan) -> str:
     ports, options = plan.ports, plan.options
     top = {"counters_file": plan.counters, "report_file": plan.report("server")}
     feed = {
         "session": _SESSION,
         **{name: {"port": ports[name]} for name in ("line_a", "line_b", "rerequest", "glimpse")},
+        **_requests(options.payload_bytes),
     }
     engine = {
         "topology": options.topology,
@@ -295,7 +309,7 @@ def _exchange_toml(plan: Plan) -> str:
         "start_delay_ms": 100,
     }
     top = {"report_file": plan.report("exchange"), "status_file": plan.exchange_status}
-    session: dict[str, Any] = {"id": _SESSION, "end_linger_s": 60}
+    session: dict[str, Any] = {"id": _SESSION, "end_linger_s": 600}
     if options.payload_bytes:
         session["payload_bytes"] = options.payload_bytes
     return (

@@ -27,7 +27,7 @@ from tools.exchange.sessions import PRESENT, Sessions
 
 BATCH_REQUESTS = 32
 PAYLOAD_BYTES_MAX = 1400
-"""Blocks in one packet, without its header: inside of any Ethernet's 1,500 bytes."""
+"""Without jumbo frames: blocks in one packet, without its header: inside of any Ethernet's 1,500 bytes."""
 _SLOT_BYTES = 64
 """More than a request, so that one that is too long is seen to be."""
 _OK = int(RequestCheck.OK)
@@ -50,7 +50,9 @@ _FIRST_REFUSAL = MALFORMED - int(RequestCheck.MALFORMED)
 
 @by_reference
 class RerequestServer(NamedTuple):
-    """Memory of the server: settings i64[2] is (socket, address of the history's bytes)."""
+    """Memory of the server: settings i64[3] is (socket, address of the history's bytes, most that
+    an answer holds behind its header).
+    """
 
     settings: NDArray[np.int64]
     counters: NDArray[np.int64]
@@ -60,8 +62,12 @@ class RerequestServer(NamedTuple):
     answers: PacketBatch
 
 
-def allocate_rerequests(descriptor: int, sessions: Sessions, history: History) -> RerequestServer:
-    """A server on the bound UDP socket `descriptor`, which does not block."""
+def allocate_rerequests(
+    descriptor: int, sessions: Sessions, history: History, payload_bytes: int = PAYLOAD_BYTES_MAX
+) -> RerequestServer:
+    """A server on the bound UDP socket `descriptor`, which does not block. Its answers are as large
+    as the packets of the lines, of `payload_bytes`, or larger.
+    """
     requests = allocate_batch(BATCH_REQUESTS, _SLOT_BYTES)
     answers = allocate_packets(BATCH_REQUESTS, addressed=True)
     # Where request i came from is where answer i goes, unless it moves up over one not answered.
@@ -69,7 +75,9 @@ def allocate_rerequests(descriptor: int, sessions: Sessions, history: History) -
     requests.headers["control"] = 0
     requests.headers["controllen"] = 0
     return RerequestServer(
-        np.array([descriptor, history.data.ctypes.data], np.int64),
+        np.array(
+            [descriptor, history.data.ctypes.data, max(payload_bytes, PAYLOAD_BYTES_MAX)], np.int64
+        ),
         np.zeros(len(COUNTER_NAMES), np.int64),
         sessions,
         requests,
@@ -136,7 +144,7 @@ def _answer_nb(
         return 0
     sequence = own_number + before
     last = sequence + count - 1
-    messages, offset, body_bytes = packet_slice_nb(history, sequence, last, PAYLOAD_BYTES_MAX)
+    messages, offset, body_bytes = packet_slice_nb(history, sequence, last, server.settings[2])
     body = (server.settings[1] + offset, body_bytes)
     put_packet_nb(server.answers, answer, sessions.ids[place], (own_number, messages), body)
     for i in range(SOCKADDR_BYTES):

@@ -146,7 +146,9 @@ def allocate_sender(
         sessions,
         lines.allocate_line(sockets.line_a.fileno(), sessions, history, faults_a, (seed, 1)),
         lines.allocate_line(sockets.line_b.fileno(), sessions, history, faults_b, (seed, 2)),
-        rerequests.allocate_rerequests(sockets.rerequest.fileno(), sessions, history),
+        rerequests.allocate_rerequests(
+            sockets.rerequest.fileno(), sessions, history, config.session.payload_bytes
+        ),
         allocate_snapshot(engine),
         pace,
         streams,
