@@ -27,7 +27,9 @@ from tools.exchange.sessions import PRESENT, Sessions
 
 BATCH_REQUESTS = 32
 PAYLOAD_BYTES_MAX = 1400
-"""Without jumbo frames: blocks in one packet, without its header: inside of any Ethernet's 1,500 bytes."""
+"""Blocks in one packet, without its header, where there are no jumbo frames: inside of any
+Ethernet's 1,500 bytes.
+"""
 _SLOT_BYTES = 64
 """More than a request, so that one that is too long is seen to be."""
 _OK = int(RequestCheck.OK)

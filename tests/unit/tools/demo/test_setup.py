@@ -81,12 +81,14 @@ def test_bursts_places_and_packet_sizes_reach_the_one_they_are_meant_for(tmp_pat
     # No more memory than the window of the defaults has.
     assert engine.window_packets * engine.packet_bytes <= 32_768 * 2_048
     assert 2 * engine.window_packets * engine.packet_bytes > 32_768 * 2_048
+    assert (server.feed.request_chunk, server.feed.request_window) == (5 * 40, 5 * 2_000)
 
 
 def test_packets_of_the_usual_size_leave_the_defaults(tmp_path: Path):
     server, exchange = read(make_plan(tmp_path, Options()))
     assert exchange.session.payload_bytes == 1_400
     assert server.engine.packet_bytes == EngineConfig().packet_bytes
+    assert (server.feed.request_chunk, server.feed.request_window) == (40, 2_000)
     assert server.engine.window_packets == EngineConfig().window_packets
 
 

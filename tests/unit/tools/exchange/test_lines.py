@@ -375,6 +375,15 @@ class TestRerequests:
         assert packet.messages == tuple(MESSAGES[100 : 100 + len(packet.messages)])
         assert 28 < len(packet.messages) < 100
 
+    def test_answers_are_as_large_as_the_packets_of_jumbo_frames(self, bench: Bench):
+        descriptor, given = bench.server.settings[0], (SESSIONS, bench.history, 1900)
+        bench.server = rerequests.allocate_rerequests(descriptor, *given)
+        packets, _ = self.ask(bench, encode_request(Request(SESSION, 1, 190)))
+        (packet,) = packets
+        assert packet.messages == tuple(MESSAGES[: len(packet.messages)])
+        size = sum(2 + len(message) for message in packet.messages)
+        assert 1850 < size <= 1900
+
     def test_what_was_not_sent_yet_is_left_out(self, bench: Bench):
         packets, counters = self.ask(
             bench,
