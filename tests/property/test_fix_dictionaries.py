@@ -145,7 +145,9 @@ def swap_in_an_entry(parts: list[Part], makes: MessageMaker) -> Mistake | None:
 
     found = [at for at in range(len(parts) - 1) if swaps(at)]
     # Before a later delimiter the field would belong to the entry before.
-    firsts = [at for at in found if not parts[at].is_delimiter or parts[at - 1].member.group]
+    firsts = [
+        at for at in found if not parts[at].is_delimiter or parts[at - 1].depth < parts[at].depth
+    ]
     if not firsts:
         return None
     at = makes.random.choice(firsts)

@@ -217,13 +217,11 @@ async def test_a_lost_connection_is_made_again_and_the_books_are_sound_then(
 
 async def test_a_refused_subscription_is_an_error_in_the_log(tmp_path: Path):
     with capture_logs() as logs:
-        async with (
-            FixExchange(books()) as exchange,
-            running(fix_config(tmp_path, exchange, "AAA", "ZZZ")) as run,
-        ):
+        async with FixExchange(books()) as exchange:
             exchange.refuses = True
-            await until(lambda: "V" in exchange.types())
-            await until(lambda: any(line["event"] == "subscription_refused" for line in logs))
-            assert (await run.get("/readyz"))[0] == 503
+            async with running(fix_config(tmp_path, exchange, "AAA", "ZZZ")) as run:
+                await until(lambda: "V" in exchange.types())
+                await until(lambda: any(line["event"] == "subscription_refused" for line in logs))
+                assert (await run.get("/readyz"))[0] == 503
     (line,) = [line for line in logs if line["event"] == "subscription_refused"]
     assert (line["log_level"], line["reason"], line["text"]) == ("error", "0", "unknown symbol")

@@ -316,7 +316,7 @@ async def test_more_clients_than_allowed_are_refused_and_the_session_ends_for_th
 async def test_a_status_file_that_cannot_be_written_for_a_while_ends_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    flow = Flow(symbols=3, rate=5000, messages=4000, orders_per_symbol=20, start_delay_ms=10)
+    flow = Flow(symbols=3, rate=5000, messages=15_000, orders_per_symbol=20, start_delay_ms=10)
     status = tmp_path / "sub" / "status.json"
     status.parent.mkdir()
 
@@ -332,7 +332,7 @@ async def test_a_status_file_that_cannot_be_written_for_a_while_ends_nothing(
     with Receiver() as receiver:
         config = receiver.config(flow, Session(end_linger_s=0.0), status_file=str(status))
         report, _ = await run_with(config, receiver, visit)
-        assert sorted(receiver.messages(0)) == list(range(1, 4001))
+        assert sorted(receiver.messages(0)) == list(range(1, 15_001))
     assert report["state"] == "ended"
     assert json.loads(status.read_text())["books_digest"] == report["books_digest"]
 
