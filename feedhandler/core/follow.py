@@ -29,16 +29,14 @@ from feedhandler.core.engine import (
 )
 from feedhandler.core.libc import poll, read
 from feedhandler.core.receive import (
-    BATCH,
     SLEEP_MS,
-    Receiver,
     beat_for_both_nb,
     beat_nb,
     may_sleep_nb,
     show_book_nb,
-    wake_nb,
     wake_worker_nb,
 )
+from feedhandler.core.receiver import BATCH, Receiver, wake_nb
 from feedhandler.core.snapshot import rebuild_books_nb
 from feedhandler.core.stages import drain_lanes_nb
 from protocols.jit import kernel, outline_kernel

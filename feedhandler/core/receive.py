@@ -7,7 +7,7 @@ pipelined:  poll on one thread, drain lanes on another
 """
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ from feedhandler.core.engine import (
     apply_blocks_nb,
     count_nb,
     mark_suspect_nb,
-    show_progress_nb,
 )
 from feedhandler.core.handover import (
     hand_packet_nb,
@@ -40,68 +39,45 @@ from feedhandler.core.libc import (
     CONTROL_BYTES,
     MMSGHDR,
     MSG_DONTWAIT,
-    POLLFD,
-    POLLIN,
-    DatagramBatch,
-    allocate_batch,
     clock_ns,
     poll,
     read,
     recvmmsg,
     sched_yield,
-    send,
-    write,
 )
-from feedhandler.core.lines import zeros
-from feedhandler.core.quotes import show_feed_nb
+from feedhandler.core.receiver import BATCH, LINES, RECOVERY, Receiver, wake_nb
 from feedhandler.core.recording import record_nb
+from feedhandler.core.recovery import advance_nb, ask_for_rest_nb, follow_snapshot_nb
 from feedhandler.core.sequence import (
-    SNAPSHOT_PAUSE_NS,
-    Step,
     Stored,
-    advance_state_nb,
     hear_nb,
-    next_hole_nb,
     note_progress_nb,
-    note_snapshot_nb,
     window_drop_first_nb,
     window_store_nb,
 )
 from feedhandler.core.sessions import (
     FOLLOWED,
     Roll,
-    Sessions,
-    allocate_sessions,
     meet_session_nb,
-    note_asked_nb,
-    snapshot_seq_nb,
 )
-from feedhandler.core.snapshot import MAX_JUMP, Snapshot, load_snapshot_nb
+from feedhandler.core.snapshot import MAX_JUMP
 from feedhandler.core.stages import drain_lanes_nb, has_ticks_nb
 from feedhandler.core.states import State
 from feedhandler.core.stream import (
     Link,
     Place,
     Shared,
-    Stream,
     fill_stream_nb,
     has_stream_nb,
     lose_link_nb,
-    no_stream,
     read_packet_nb,
 )
-from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 
-LINES = 3
-RECOVERY = 2
-BATCH = 16
-"""Datagrams a line and poll: bounds the work before the lanes are looked at."""
 PACKETS_A_ROUND = (LINES + 1) * BATCH
 """Packets applied in one poll at most: received, and kept ones whose turn has come."""
 
 _HEADER_BYTES = MMSGHDR.itemsize
-_REQUESTS_A_POLL = 32
 _SPINS = 2_000
 _SPINS_OF_REST = 20
 _NS_PER_S = 1_000_000_000
@@ -122,67 +98,6 @@ class Idle(IntEnum):
     REST = 3
     """As BACKOFF, after fewer looks: for real-time threads, which the kernel stops for 50 ms when
     they had work for 950 of 1,000."""
-
-
-@by_reference
-class Receiver(NamedTuple):
-    """Sockets of a channel and the memory that they receive into; fd -1 where there is no such
-    line. A feed over TCP comes in `stream` instead, as line A.
-    """
-
-    stream: Stream
-    fds: NDArray[np.int32]
-    batch: DatagramBatch
-    headers_at: int
-    slot_bytes: int
-    session: NDArray[np.uint8]
-    sessions: Sessions
-    parsed: NDArray[np.int64]
-    hole: NDArray[np.int64]
-    line_next: NDArray[np.int64]
-    pollfds: NDArray[np.void]
-    work_pollfd: NDArray[np.void]
-    wakeup: NDArray[np.int64]
-    drained: NDArray[np.int64]
-
-
-def allocate_receiver(
-    fds: tuple[int, int, int],
-    session: bytes,
-    slot_bytes: int,
-    stream: Stream | None = None,
-    *,
-    follows: bool = False,
-) -> Receiver:
-    """Receiver for lines A, B and recovery, or for a stream; `session` as it stands in the packets,
-    zeros to take the first one seen, and those that follow it when it `follows`.
-    """
-    batch = allocate_batch(LINES * BATCH, slot_bytes)
-    pollfds = zeros(LINES, POLLFD)
-    pollfds["fd"] = fds
-    pollfds["events"] = POLLIN
-    work_pollfd = zeros(1, POLLFD)
-    work_pollfd["events"] = POLLIN
-    wakeup = zeros(1)
-    wakeup[0] = 1
-    known = zeros(len(session), np.uint8)
-    known[:] = np.frombuffer(session, np.uint8)
-    return Receiver(
-        stream=stream or no_stream(),
-        fds=np.array(fds, np.int32),
-        batch=batch,
-        headers_at=batch.headers.ctypes.data,
-        slot_bytes=slot_bytes,
-        session=known,
-        sessions=allocate_sessions(len(session), follows=follows),
-        parsed=zeros(4),
-        hole=zeros(2),
-        line_next=zeros(LINES),
-        pollfds=pollfds,
-        work_pollfd=work_pollfd,
-        wakeup=wakeup,
-        drained=zeros(1),
-    )
 
 
 @kernel
@@ -229,7 +144,9 @@ def _sequence_nb(
         _apply_packet_nb(shard, venue, buf, block_at, shard.packet)
         note_progress_nb(shard.channel, now_ns)
         return
-    stored = window_store_nb(shard.window, shard.packet, buf, block_at)
+    # While the window is full of packets from behind a hole, answers that fill it must find room.
+    reserved = np.int64(0 if row["line"] == RECOVERY else shard.window.entries.shape[0] >> 3)
+    stored = window_store_nb(shard.window, shard.packet, buf, block_at, reserved)
     if stored == Stored.KEPT:
         count_nb(shard, Count.WINDOW_STORED, 1)
     elif stored == Stored.DUPLICATE:
@@ -318,6 +235,8 @@ def take_packet_nb(
     packet["end"] = end
     packet["size"] = rx.parsed[3] - rx.parsed[2]
     _sequence_nb(shard, venue, buf, rx.parsed[2], now_ns)
+    if line == RECOVERY:
+        ask_for_rest_nb(shard, rx, venue, seq, end)
 
 
 @outline_kernel
@@ -346,109 +265,6 @@ def drain_window_nb(shard: Shard, venue: Venue, now_ns: int) -> int:
     return done
 
 
-@kernel
-def _send_requests_nb(shard: Shard, rx: Receiver, venue: Venue) -> None:
-    """Ask for the first missing stretches, chunk by chunk, within the request window."""
-    channel = shard.channel[0]
-    limit = channel["next_seq"] + channel["request_window"]
-    for _ in range(_REQUESTS_A_POLL):
-        start = max(np.int64(channel["request_seq"]), np.int64(channel["next_seq"]))
-        if start >= limit or next_hole_nb(shard.channel, shard.window, start, rx.hole) == 0:
-            return
-        if rx.hole[0] >= limit:
-            return
-        count = min(rx.hole[1] - rx.hole[0], np.int64(channel["request_chunk"]))
-        first = rx.hole[0] - rx.sessions.words[Roll.BASE]
-        size = venue.write_request(shard.request, rx.session, first, count)
-        send(rx.fds[RECOVERY], shard.request.ctypes.data, size, MSG_DONTWAIT)
-        count_nb(shard, Count.REQUESTS, 1)
-        channel["request_seq"] = rx.hole[0] + count
-
-
-@kernel
-def _take_snapshot_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
-    """Load the snapshot that is ready, unless what it was for is over."""
-    channel = shard.channel[0]
-    if channel["next_seq"] >= channel["highest_seq"] and not channel["suspect"]:
-        channel["held"] = 0
-        return
-    blocks = load_acquire(shard.control, Control.SNAPSHOT_BLOCKS)
-    told_seq = load_acquire(shard.control, Control.SNAPSHOT_SEQ)
-    next_seq = snapshot_seq_nb(shard, rx.sessions, told_seq)
-    helped = load_snapshot_nb(shard, venue, blocks, next_seq) and not channel["suspect"]
-    note_snapshot_nb(shard.channel, np.int64(helped), now_ns)
-    if helped and next_hole_nb(shard.channel, shard.window, next_seq, rx.hole):
-        channel["snapshot_after_ns"] = now_ns + SNAPSHOT_PAUSE_NS
-    note_progress_nb(shard.channel, now_ns)
-
-
-@kernel
-def _follow_snapshot_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
-    """Take a snapshot that the control plane has loaded, or note that it could not."""
-    state = load_acquire(shard.control, Control.SNAPSHOT)
-    if state == Snapshot.READY:
-        _take_snapshot_nb(shard, rx, venue, now_ns)
-    elif state == Snapshot.FAILED:
-        note_snapshot_nb(shard.channel, np.int64(0), now_ns)
-    else:
-        return
-    store_release(shard.control, Control.SNAPSHOT, np.int64(Snapshot.IDLE))
-
-
-@kernel
-def _want_snapshot_nb(shard: Shard, rx: Receiver) -> None:
-    """Ask the control plane for a snapshot unless it is at one already. Without a hole that holds
-    them back, packets wait in the window from now on: a snapshot must not be older than the books.
-    """
-    if load_acquire(shard.control, Control.SNAPSHOT) != Snapshot.IDLE:
-        return
-    channel = shard.channel[0]
-    channel["told_seq"] = 0
-    note_asked_nb(shard, rx.sessions)
-    channel["held"] = channel["next_seq"] >= channel["highest_seq"]
-    store_release(shard.control, Control.SNAPSHOT, np.int64(Snapshot.WANTED))
-    wake_nb(shard, rx, Setting.CONTROL_FD)
-
-
-@kernel
-def skip_hole_nb(shard: Shard, rx: Receiver) -> None:
-    """Nothing can bring the missing messages back: count them, mark the books suspect, and go on
-    behind them.
-    """
-    channel = shard.channel[0]
-    if next_hole_nb(shard.channel, shard.window, np.int64(channel["next_seq"]), rx.hole) == 0:
-        return
-    count_nb(shard, Count.UNRECOVERED, rx.hole[1] - channel["next_seq"])
-    count_nb(shard, Count.GAPS_UNRECOVERED, 1)
-    channel["next_seq"] = rx.hole[1]
-    mark_suspect_nb(shard)
-
-
-@outline_kernel
-def advance_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
-    """Move the channel's state, act on what it asks for, and export it."""
-    channel = shard.channel[0]
-    before = channel["state"]
-    step = advance_state_nb(shard.channel, now_ns)
-    if channel["state"] == State.GAP and before != State.GAP:
-        count_nb(shard, Count.GAPS, 1)
-    if step == Step.REQUEST:
-        _send_requests_nb(shard, rx, venue)
-    elif step == Step.SNAPSHOT:
-        _want_snapshot_nb(shard, rx)
-    elif step == Step.GIVE_UP:
-        skip_hole_nb(shard, rx)
-    state = channel["state"]
-    is_sound = not channel["suspect"] and load_acquire(rx.stream.shared, Shared.DOUBT) == 0
-    is_good = (state == State.LIVE or state == State.ENDED) and is_sound
-    show_feed_nb(shard.quotes, shard.settings[Setting.FEED], np.int64(is_good))
-    shard.counts[Count.STATE, 0] = state
-    shard.counts[Count.GAP_OPEN, 0] = channel["next_seq"] < channel["highest_seq"]
-    shard.counts[Count.LAST_PACKET_NS, 0] = channel["last_rx_ns"]
-    shard.counts[Count.END_SEQ, 0] = channel["end_seq"]
-    show_progress_nb(shard)
-
-
 @outline_kernel
 def show_book_nb(shard: Shard) -> None:
     """Copy the top of the wanted book for the control plane, if it waits for one."""
@@ -462,14 +278,6 @@ def show_book_nb(shard: Shard) -> None:
     shard.watched_info[0] = shard.channel[0]["next_seq"]
     shard.watched_info[1] = shard.channel[0]["state"]
     store_release(shard.control, Control.WATCH, np.int64(Watch.READY))
-
-
-@kernel
-def wake_nb(shard: Shard, rx: Receiver, which: int) -> None:
-    """Make an event descriptor readable: that of Setting.SIGNAL_FD, CONTROL_FD or WORK_FD."""
-    fd = shard.settings[which]
-    if fd >= 0:
-        write(fd, rx.wakeup.ctypes.data, 8)
 
 
 @kernel
@@ -574,7 +382,7 @@ def poll_once_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
     if has_stream_nb(rx.stream):
         work += receive_stream_nb(shard, rx, venue)
     now_ns = beat_nb(shard, Count.RX_HEARTBEAT_NS)
-    _follow_snapshot_nb(shard, rx, venue, now_ns)
+    follow_snapshot_nb(shard, rx, venue, now_ns)
     drained = drain_window_nb(shard, venue, now_ns)
     feeds = shard.settings[Setting.FEEDS]
     if feeds:

@@ -148,10 +148,10 @@ def _open_place_nb(window: Window, place: int) -> int:
 
 @kernel
 def window_store_nb(
-    window: Window, packet: NDArray[np.void], buf: NDArray[np.uint8], at: int
+    window: Window, packet: NDArray[np.void], buf: NDArray[np.uint8], at: int, reserved: int
 ) -> int:
-    """Keep the bytes buf[at : at + size] of packet[0] (an ENTRY without slot) until its turn;
-    returns Stored.
+    """Keep the bytes buf[at : at + size] of packet[0] (an ENTRY without slot) until its turn, if
+    that leaves `reserved` slots to others; returns Stored.
     """
     given = packet[0]
     seq = np.int64(given["seq"])
@@ -167,7 +167,7 @@ def window_store_nb(
             high = middle
     if low > 0 and window.entries[(head + low - 1) & mask]["end"] >= given["end"]:
         return Stored.DUPLICATE
-    if window.meta[WINDOW_FREE] == 0 or given["size"] > window.slot_bytes:
+    if window.meta[WINDOW_FREE] <= reserved or given["size"] > window.slot_bytes:
         return Stored.FULL
     window.meta[WINDOW_FREE] -= 1
     slot = np.int64(window.free_slots[window.meta[WINDOW_FREE]])

@@ -16,7 +16,7 @@ from feedhandler.core.book.views import books_digest
 from feedhandler.core.counts import HISTOGRAM_ROWS, Count, Histogram
 from feedhandler.core.events import FEED_SHIFT, symbol_text
 from feedhandler.core.latency import merged, summary
-from feedhandler.core.receive import Receiver, allocate_receiver
+from feedhandler.core.receiver import Receiver, allocate_receiver
 from feedhandler.core.states import State
 from feedhandler.server.assemble import Prepared, make_source
 from feedhandler.server.config import Endpoint, ServerConfig

@@ -15,13 +15,8 @@ from feedhandler.core.events import SIGNAL
 from feedhandler.core.follow import run_follower_nb, run_shard_nb
 from feedhandler.core.latency import allocate_histogram
 from feedhandler.core.patterns import imbalance_with_trade
-from feedhandler.core.receive import (
-    Receiver,
-    allocate_receiver,
-    run_inline_nb,
-    run_receiver_nb,
-    run_worker_nb,
-)
+from feedhandler.core.receive import run_inline_nb, run_receiver_nb, run_worker_nb
+from feedhandler.core.receiver import Receiver, allocate_receiver
 from feedhandler.core.recording import record_nb
 from feedhandler.core.ring import ring_take_rows_nb
 from feedhandler.core.stream import no_stream, open_link_nb

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from feedhandler.core.book.views import books_digest
 from feedhandler.core.counts import Count
 from feedhandler.core.engine import Shard
-from feedhandler.core.receive import skip_hole_nb
+from feedhandler.core.recovery import skip_hole_nb
 from feedhandler.core.snapshot import load_snapshot_nb
 from tests.unit.feedhandler.core.support import (
     CAPACITY,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from feedhandler.core.counts import Count
 from feedhandler.core.engine import Control
-from feedhandler.core.receive import LINES, _follow_snapshot_nb, skip_hole_nb
+from feedhandler.core.receiver import LINES
+from feedhandler.core.recovery import follow_snapshot_nb, skip_hole_nb
 from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE, next_hole_nb
 from feedhandler.core.snapshot import Snapshot
 from feedhandler.core.states import State
@@ -171,7 +172,7 @@ def test_snapshots_at_any_moment_and_of_any_age_leave_what_the_slow_twin_has(
             is_whole = not slow.holes()
             control[Control.SNAPSHOT_BLOCKS], control[Control.SNAPSHOT_SEQ] = 0, taken_before
             control[Control.SNAPSHOT] = Snapshot.READY
-            _follow_snapshot_nb(engine.shard, engine.rx, engine.venue, engine.now_ns)
+            follow_snapshot_nb(engine.shard, engine.rx, engine.venue, engine.now_ns)
             engine.settle()
             loaded = not is_whole and slow.load(taken_before)
             engine.channel["snapshot_after_ns"] = NEVER

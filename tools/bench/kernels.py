@@ -218,7 +218,7 @@ def store_packets_nb(window: Window, packet: NDArray[Any], buf: Bytes, count: in
         for seq in range(i + 1, i - 1, -1):
             row["seq"] = seq
             row["end"] = seq + 1
-            kept += np.int64(window_store_nb(window, packet, buf, 0) == 0)
+            kept += np.int64(window_store_nb(window, packet, buf, 0, 0) == 0)
         window_drop_first_nb(window)
         window_drop_first_nb(window)
     return kept

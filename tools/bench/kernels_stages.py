@@ -22,7 +22,7 @@ from feedhandler.core.engine import (
     fill_stash_nb,
     prefetch_rows_nb,
 )
-from feedhandler.core.receive import Receiver
+from feedhandler.core.receiver import Receiver
 from feedhandler.core.stages import drain_lanes_nb
 from protocols.jit import kernel
 from protocols.moldudp64.kernels import HEADER_BYTES, write_header_nb

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from feedhandler.core.engine import Shard
 from feedhandler.core.limits import SHARDS_MAX
-from feedhandler.core.receive import allocate_receiver
+from feedhandler.core.receiver import allocate_receiver
 from feedhandler.core.stream import Stream, allocate_stream
 from feedhandler.server.assemble import (
     build_feeds,

@@ -26,13 +26,9 @@ from feedhandler.core.engine import (
     take_rows_nb,
 )
 from feedhandler.core.events import Kind
-from feedhandler.core.receive import (
-    Receiver,
-    advance_nb,
-    drain_window_nb,
-    skip_hole_nb,
-    take_packet_nb,
-)
+from feedhandler.core.receive import drain_window_nb, take_packet_nb
+from feedhandler.core.receiver import Receiver
+from feedhandler.core.recovery import advance_nb, skip_hole_nb
 from feedhandler.core.ring import ring_size_nb
 from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE, WINDOW_HEAD
 from feedhandler.core.stages import drain_lanes_nb

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from feedhandler.core.engine import Setting, Shard, allocate_shard
 from feedhandler.core.events import SIGNAL
 from feedhandler.core.lines import zeros
-from feedhandler.core.receive import Receiver, allocate_receiver
+from feedhandler.core.receiver import Receiver, allocate_receiver
 from feedhandler.core.ring import HEAD, ring_take_rows_nb
 from feedhandler.core.states import State
 from feedhandler.server.assemble import (

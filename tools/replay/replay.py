@@ -16,7 +16,7 @@ from feedhandler.core.book.views import levels, live_instruments
 from feedhandler.core.counts import LANES_MAX
 from feedhandler.core.engine import Shard
 from feedhandler.core.events import ONE_E9, plain_text, symbol_text
-from feedhandler.core.receive import RECOVERY
+from feedhandler.core.receiver import RECOVERY
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.config import EngineConfig, ServerConfig
 from feedhandler.server.errors import ExitCode, UserError

@@ -18,14 +18,9 @@ from feedhandler.core.engine import SPARE_SIZE, Setting, Shard, ShardCapacity, a
 from feedhandler.core.events import SIGNAL, TICK, Kind
 from feedhandler.core.latency import HISTOGRAM_WORDS
 from feedhandler.core.libc import SO_TIMESTAMPNS
-from feedhandler.core.receive import (
-    Receiver,
-    advance_nb,
-    allocate_receiver,
-    drain_window_nb,
-    poll_once_nb,
-    take_packet_nb,
-)
+from feedhandler.core.receive import drain_window_nb, poll_once_nb, take_packet_nb
+from feedhandler.core.receiver import Receiver, allocate_receiver
+from feedhandler.core.recovery import advance_nb
 from feedhandler.core.ring import HEAD, TAIL, ring_take_rows_nb
 from feedhandler.core.stages import drain_lanes_nb
 from feedhandler.server.assemble import Stages

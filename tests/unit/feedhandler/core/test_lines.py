@@ -5,7 +5,7 @@ import pytest
 
 from feedhandler.core.engine import allocate_shard
 from feedhandler.core.lines import LINE_BYTES, carve, zeros
-from feedhandler.core.receive import allocate_receiver
+from feedhandler.core.receiver import allocate_receiver
 from feedhandler.server.assemble import scratch_tables
 from feedhandler.server.memory import blocks
 from tests.unit.feedhandler.core.support import CAPACITY

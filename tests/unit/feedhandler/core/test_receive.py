@@ -11,11 +11,9 @@ from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import WATCH_LEVELS, Control, Watch
 from feedhandler.core.events import Flag
 from feedhandler.core.libc import SO_TIMESTAMPNS
-from feedhandler.core.receive import (
-    BATCH,
-    BEAT_STEADY,
-    skip_hole_nb,
-)
+from feedhandler.core.receive import BEAT_STEADY
+from feedhandler.core.receiver import BATCH
+from feedhandler.core.recovery import skip_hole_nb
 from feedhandler.core.sequence import WINDOW_COUNT
 from feedhandler.core.states import State
 from protocols.itch50.codec import encode
@@ -262,6 +260,18 @@ def test_packet_that_the_window_cannot_keep_is_counted():
     assert (engine.count(Count.WINDOW_STORED), engine.count(Count.WINDOW_FULL)) == (2, 1)
 
 
+def test_an_eighth_of_the_window_is_kept_for_answers():
+    engine = Engine(capacity=CAPACITY._replace(window_packets=16), reorder_ns=NEVER)
+    for seq in (1, *range(4, 20)):
+        engine.take(one(seq))
+    assert (engine.count(Count.WINDOW_STORED), engine.count(Count.WINDOW_FULL)) == (14, 2)
+    engine.take(one(3), RECOVERY)
+    assert engine.count(Count.WINDOW_STORED) == 15
+    engine.take(one(2), RECOVERY)
+    engine.settle()
+    assert applied(engine) == [1, 2, 3, *range(4, 18)]
+
+
 def test_window_covered_by_a_later_packet_is_dropped():
     engine = Engine(reorder_ns=NEVER)
     for seq in (1, 3, 4):
@@ -423,6 +433,23 @@ def test_request_window_stops_short_of_a_hole_beyond_it(wire: Wire):
     for _ in range(20):
         engine.poll()
     assert (wire.request().sequence, engine.count(Count.REQUESTS)) == (1, 1)
+
+
+def test_what_did_not_fit_into_an_answer_is_asked_for_at_once(wire: Wire):
+    engine = wire.engine
+    engine.channel["request_timeout_ns"] = NEVER
+    wire.send(LINE_A, one(9))
+    wire.poll_until(lambda: engine.count(Count.REQUESTS) == 2)
+    assert [wire.request().sequence for _ in range(2)] == [1, 5]
+    wire.answer(packet(1, [system_event(i) for i in (1, 2, 3)]))
+    wire.poll_until(lambda: engine.count(Count.REQUESTS) == 3)
+    rest = wire.request()
+    assert (rest.sequence, rest.count) == (4, 1)
+    # The next answer is whole, and what follows it was asked for: nothing more to ask.
+    wire.answer(packet(4, [system_event(4)]))
+    wire.answer(packet(5, [system_event(i) for i in (5, 6, 7, 8)]))
+    wire.poll_until(lambda: len(applied(engine)) == 9)
+    assert engine.count(Count.REQUESTS) in (3, 4)
 
 
 def test_requests_for_many_holes_are_spread_over_rounds(wire: Wire):

@@ -11,9 +11,7 @@ from feedhandler.core.book.layout import ORDERS_LIVE, BookCapacity
 from feedhandler.core.counts import Count, SnapshotFault
 from feedhandler.core.engine import Control, Setting
 from feedhandler.core.events import Flag
-from feedhandler.core.receive import (
-    _follow_snapshot_nb,
-)
+from feedhandler.core.recovery import follow_snapshot_nb
 from feedhandler.core.sequence import SNAPSHOT_TRIES, WINDOW_COUNT
 from feedhandler.core.snapshot import Snapshot, load_snapshot_nb
 from feedhandler.core.states import State
@@ -182,7 +180,7 @@ def snapshots_fail(engine: Engine, seconds: int) -> int:
         if engine.shard.control[Control.SNAPSHOT] == Snapshot.WANTED:
             engine.shard.control[Control.SNAPSHOT] = Snapshot.FAILED
             asked += 1
-        _follow_snapshot_nb(engine.shard, engine.rx, engine.venue, engine.now_ns)
+        follow_snapshot_nb(engine.shard, engine.rx, engine.venue, engine.now_ns)
         engine.settle()
     return asked
 
@@ -203,7 +201,7 @@ def test_large_hole_is_asked_for_when_snapshots_fail_and_given_up_when_nobody_an
         engine.now_ns += SECOND
         engine.settle()
     offer_snapshot(engine, [add(1, "B", 1, 100)], 201)
-    _follow_snapshot_nb(engine.shard, engine.rx, engine.venue, engine.now_ns)
+    follow_snapshot_nb(engine.shard, engine.rx, engine.venue, engine.now_ns)
     engine.settle()
     assert (state(engine), engine.channel["snapshot_failures"]) == (State.LIVE, 0)
 

@@ -41,7 +41,7 @@ def entry(seq: int, end: int, size: int = 4, line: int = 0) -> Any:
 
 def store(window: Window, seq: int, end: int, data: bytes = b"abcd") -> int:
     buf = np.frombuffer(b"--" + data, np.uint8)
-    return int(window_store_nb(window, entry(seq, end, len(data)), buf, 2))
+    return int(window_store_nb(window, entry(seq, end, len(data)), buf, 2, 0))
 
 
 def kept(window: Window) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from adapters.fix_md.session import FixSource
 from adapters.nasdaq_itch.stream import stream_words
 from feedhandler.core.api import OWN_WORDS, Reason, StreamWord
 from feedhandler.core.counts import Count
-from feedhandler.core.receive import allocate_receiver
+from feedhandler.core.receiver import allocate_receiver
 from feedhandler.core.states import State
 from feedhandler.core.stream import (
     TOLD_BYTES_MAX,

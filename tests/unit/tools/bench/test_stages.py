@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from feedhandler.core.counts import Count as Row
-from feedhandler.core.receive import allocate_receiver
+from feedhandler.core.receiver import allocate_receiver
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from feedhandler.core.receive import allocate_receiver
+from feedhandler.core.receiver import allocate_receiver
 from feedhandler.server.assemble import build_feeds, build_shard, scratch_tables
 from feedhandler.server.config import FeedConfig, FixConfig, ServerConfig
 from feedhandler.server.configfile import load_config
