@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from feedhandler.core.api import stage
+from feedhandler.core.api import pattern
 from feedhandler.core.events import Kind
 
 
-@stage("large_qty", "order_qty")
-def follow_large_trade(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:  # noqa: ARG001
+@pattern("large_qty", "order_qty")
+def follow_large_trade(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
     """After an execution of `large_qty` or more, propose to trade in the same direction."""
     tick = ticks[slot]
     if tick["kind"] != Kind.EXECUTE or tick["qty"] < params[0]:

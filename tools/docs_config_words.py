@@ -20,8 +20,9 @@ SERVER_WORDS: Words = {
         "engine": "threads and memory",
         "budgets": "time that a stage may take for one tick",
         "priority": "which messages are looked at first",
-        "breakers": "circuit breakers, at most 8, in this order",
-        "patterns": "patterns, at most 8, in this order",
+        "breakers": "circuit breakers, at most 64, in this order",
+        "patterns": "patterns, at most 64, in this order",
+        "groups": "symbols by the name of a group, for patterns",
         "metrics": "HTTP pages",
         "counters_file": "the mapped counter file, replaced at each start; empty: the place where"
         " `feedhandler top` looks",
@@ -144,7 +145,19 @@ SERVER_WORDS: Words = {
     "StageConfig": {
         "name": "label in the metrics and tag 5002 of the signals",
         "function": _STAGE,
-        "params": "exactly those that its `@stage(...)` names",
+        "params": "exactly those that its decorator names",
+        "budget_ns": "what a call may take; over it again and again, it is not called any more",
+    },
+    "PatternConfig": {
+        "name": "label in the metrics and tag 5002 of the signals",
+        "function": _STAGE,
+        "params": "exactly those that its decorator names",
+        "budget_ns": "what a call may take; over it again and again, it is not called any more",
+        "instruments": "symbols that it looks at, each alone; empty: all, if it looks at one at a"
+        " time; `group:NAME` stands for those of a group, here and in `legs`",
+        "legs": "symbols that it looks at together, a list for each choice of them",
+        "pairs_of": "a group, of which it looks at every pair",
+        "cooldown_ms": "event time after a signal in which the same choice gives no other",
     },
     "MetricsConfig": {
         "port": f"`/metrics`, `/livez`, `/readyz`, `/book`; {_PORT}",

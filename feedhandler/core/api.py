@@ -4,18 +4,22 @@ gives to the engine.
 A breaker or a pattern is a plain Python function of integers and arrays. It is compiled once at
 start and called from the worker's loop at its address:
 
-    @stage("threshold")
-    def my_pattern(ticks, slot, params, state, out):
+    @pattern("threshold")
+    def my_pattern(ticks, slot, market, legs, params, state, out):
         tick = ticks[slot]                  # a row of feedhandler.core.events.TICK
-        ...                                 # params i64[n]: from the configuration
-                                            # state i64[16]: of this instrument, zero at start
+        mine = market[legs[0]]              # a row of feedhandler.core.market.MARKET
+        ...                                 # params i64[32]: from the configuration
+                                            # state i64[16], or as many as asked for: of this
+                                            # choice of instruments, zero at start
         out[0], out[1] = price_e9, qty      # what a signal proposes; out i64[8], zero at each call
         return side                         # pattern: +1 buy, -1 sell, 0 nothing
                                             # breaker: a BreakerLevel
 
-Any other side, and a level outside 0..127, is refused and counted. It must not allocate, and may
-call other kernels. A tick that arrives late (a critical one overtook
-it) has a lower `seq` than one seen before; a pattern that minds keeps the highest seq in its state.
+`legs` are the instruments of this call: the tick's alone, or those that the configuration chose, of
+which the tick's is one. Any other side, and a level outside 0..127, is refused and counted. It must
+not allocate, and may call other kernels. An index outside an array ends it: the function is counted
+as faulty and not called any more. A tick that arrives late (a critical one overtook it) has a lower
+`seq` than one seen before; a pattern that minds keeps the highest seq in its state.
 """
 
 import re
@@ -30,6 +34,7 @@ from numpy.typing import NDArray
 
 from feedhandler.core import calls
 from feedhandler.core.events import SIGNAL, TICK
+from feedhandler.core.market import MARKET
 from protocols.jit import kernel
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -121,8 +126,9 @@ class Sender(NamedTuple):
     scratch: NDArray[np.uint8]
 
 
-STATE_WORDS, OUT_WORDS = calls.STATE_WORDS, calls.OUT_WORDS
-"""Lengths of `state` and `out`."""
+STATE_WORDS = 16
+"""Length of `state` unless the function asks for another."""
+OUT_WORDS, PARAM_WORDS = calls.OUT_WORDS, calls.PARAM_WORDS
 
 OWN_WORDS = 16
 """Words of a stream that mean the same for every venue, see `StreamWord`; its own come behind."""
@@ -131,14 +137,15 @@ _FAULT_LINE = re.compile(r"During: .* \((\d+)\)|^File \".*\", line (\d+):", re.M
 
 _SIGNALS = types.Array(from_dtype(SIGNAL), 1, "C")
 _TICKS = types.Array(from_dtype(TICK), 1, "C")
+_MARKET = types.Array(from_dtype(MARKET), 1, "C")
 _BYTES = types.Array(types.uint8, 1, "C")
 _BYTE_ROWS = types.Array(types.uint8, 2, "C")
 _I64S = types.Array(types.int64, 1, "C")
 _I64_ROWS = types.Array(types.int64, 2, "C")
 _I32S = types.Array(types.int32, 1, "C")
 
-STAGE = types.int64(_TICKS, types.int64, _I64S, _I64S, _I64S)
-"""(ticks, slot, params, state, out) -> side or level: what a user writes."""
+STAGE = types.int64(_TICKS, types.int64, _MARKET, _I64S, _I64S, _I64S, _I64S)
+"""(ticks, slot, market, legs, params, state, out) -> side or level: what a user writes."""
 
 PARSE_PACKET = types.int64(_BYTES, types.int64, types.int64, _BYTES, _I64S)
 """(buf, at, size, session, out) -> Packet; out[0:4] = seq, message count, first block, end."""
@@ -166,16 +173,38 @@ SEND_SIGNAL = types.int64(_SIGNALS, types.int64, types.int64, _I64_ROWS, _BYTE_R
 epoch, or 0 when nothing left. The row at `index` is complete and not yet in the ring."""
 
 
-def stage(*params: str) -> Callable[[F], F]:
-    """Mark a function as a breaker or pattern whose `params` are these, in this order; the
-    configuration names them.
-    """
-
+def _marker(
+    params: tuple[str, ...], legs: int, state_words: int, *, is_checked: bool
+) -> Callable[[F], F]:
     def mark(function: F) -> F:
-        function.params = params  # type: ignore[attr-defined]
+        marks = {
+            "params": params,
+            "legs": legs,
+            "state_words": state_words,
+            "is_checked": is_checked,
+        }
+        for name, value in marks.items():
+            setattr(function, name, value)
         return function
 
     return mark
+
+
+def pattern(
+    *params: str, legs: int = 1, state_words: int = STATE_WORDS, checked: bool = True
+) -> Callable[[F], F]:
+    """Mark a function as a pattern over `legs` instruments (0: any number) whose `params` are
+    these, in this order; the configuration names them. Not `checked`, its indices are not held
+    against the lengths of its arrays: a wrong one then overwrites what is not its own.
+    """
+    return _marker(params, legs, state_words, is_checked=checked)
+
+
+def breaker(
+    *params: str, legs: int = 1, state_words: int = STATE_WORDS, checked: bool = True
+) -> Callable[[F], F]:
+    """Mark a function as a circuit breaker; otherwise as `pattern`."""
+    return _marker(params, legs, state_words, is_checked=checked)
 
 
 class StageError(Exception):
@@ -248,7 +277,15 @@ def _explain(report: str, first_line: int) -> tuple[int, str]:
 
 
 @kernel
-def no_stage_nb(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:  # noqa: ARG001
+def no_stage_nb(
+    ticks: Any,  # noqa: ARG001
+    slot: int,  # noqa: ARG001
+    market: Any,  # noqa: ARG001
+    legs: Any,  # noqa: ARG001
+    params: Any,  # noqa: ARG001
+    state: Any,  # noqa: ARG001
+    out: Any,  # noqa: ARG001
+) -> int:
     """The stage of an empty place: does nothing."""
     return 0
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from feedhandler.core.api import stage
+from feedhandler.core.api import breaker
 from feedhandler.core.events import BreakerLevel, Flag, Kind
 
 _REFERENCE_E4 = 0
@@ -23,8 +23,10 @@ _E9_PER_E4 = 100_000
 _BPS = 10_000
 
 
-@stage("band_bps", "window_ns", "cooldown_ns")
-def price_band(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+@breaker("band_bps", "window_ns", "cooldown_ns")
+def price_band(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
     """HALTED while tripped, else NORMAL; values: trade price, reference price (both 1e-9),
     deviation in basis points.
     """

@@ -1,9 +1,12 @@
 """Functions that are not known before the start, and how the engine calls them: a venue's as
-first-class functions, a user's, for every tick, by address with five words and a count.
+first-class functions, a user's, for every tick, by address with pointers and counts.
 
 An array is seven words to Numba, and as a C argument each of them goes over the stack: calls of a
 first-class function with four arrays took 6 ns, these take 2.3 ns (AMD EPYC, Numba 0.68.1). So the
 function gets pointers, and an entry around it, compiled together with it, makes arrays of them.
+
+The entry also answers for the function: compiled with checks of its indices, as a user's is unless
+it says otherwise, an index outside an array makes it return FAULT.
 """
 
 import hashlib
@@ -18,13 +21,14 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
 from feedhandler.core.events import TICK
+from feedhandler.core.market import MARKET
 from protocols.kernel_cache import JIT_ENABLED
 
-STATE_WORDS = 16
-"""What a breaker or pattern keeps for each instrument."""
-PARAM_WORDS = 16
-"""Parameters that it gets from the configuration."""
+PARAM_WORDS = 32
+"""Parameters that a function gets from the configuration, at most."""
 OUT_WORDS = 8
+FAULT = -(1 << 62)
+"""What an entry returns when its function used an index outside an array."""
 
 Function = Callable[..., int]
 
@@ -37,7 +41,7 @@ if TYPE_CHECKING or not JIT_ENABLED:
         return getattr(function, "py_func", function)
 
     def compile_entry(function: Function) -> Any:
-        """What a place holds for `function(ticks, slot, params, state, out)`."""
+        """What a place holds for `function(ticks, slot, market, legs, params, state, out)`."""
         return function
 
     def make_places(entries: Sequence[Any]) -> Any:
@@ -45,30 +49,41 @@ if TYPE_CHECKING or not JIT_ENABLED:
         return tuple(entries)
 
     def call_place(
-        places: Any, place: int, ticks: Any, slot: int, params: Any, state: Any, out: Any
+        places: Any, place: int, ticks: Any, slot: int, market: Any, legs: Any, words: Any
     ) -> int:
-        """The result of the function in places[place].
+        """The result of the function in places[place], or FAULT.
 
-        Shapes:  ticks TICK[n], params i64[PARAM_WORDS], state i64[STATE_WORDS], out i64[OUT_WORDS].
+        Shapes:  ticks TICK[n], market MARKET[n], legs i64[n]; words = (params i64[PARAM_WORDS],
+                 state i64[n], out i64[OUT_WORDS]).
         """
-        result: int = places[place](ticks, slot, params, state, out)
+        try:
+            result: int = places[place](ticks, slot, market, legs, *words)
+        except IndexError:
+            return FAULT
         return result
 
 else:  # pragma: no cover - code generators, run by the compiler; compiled tests use the result
     _WORD = ir.IntType(64)
     _POINTER = ir.IntType(8).as_pointer()
     _ENTRY = types.int64(
-        types.voidptr, types.int64, types.int64, types.voidptr, types.voidptr, types.voidptr
+        *(types.voidptr, types.int64, types.int64),  # ticks, how many, slot
+        *(types.voidptr, types.int64, types.voidptr, types.int64),  # market, legs
+        *(types.voidptr, types.voidptr, types.int64, types.voidptr),  # params, state, out
     )
     _ENTRY_SOURCE = """
-def {name}(ticks, size, slot, params, state, out):
-    return function(
-        ticks_at(ticks, size),
-        slot,
-        words_at(params, PARAM_WORDS),
-        words_at(state, STATE_WORDS),
-        words_at(out, OUT_WORDS),
-    )
+def {name}(ticks, tick_count, slot, market, rows, legs, leg_count, params, state, words, out):
+    try:
+        return function(
+            ticks_at(ticks, tick_count),
+            slot,
+            market_at(market, rows),
+            words_at(legs, leg_count),
+            words_at(params, PARAM_WORDS),
+            words_at(state, words),
+            words_at(out, OUT_WORDS),
+        )
+    except Exception:
+        return FAULT
 """
     _OPTIONS = {"error_model": "numpy", "_nrt": False}
     # Machine code lives as long as the object that compiled it, and a place is a mere address.
@@ -109,10 +124,11 @@ def {name}(ticks, size, slot, params, state, out):
 
     _NAMES = {
         "ticks_at": _viewer(from_dtype(TICK)),
+        "market_at": _viewer(from_dtype(MARKET)),
         "words_at": _viewer(types.int64),
         "PARAM_WORDS": PARAM_WORDS,
-        "STATE_WORDS": STATE_WORDS,
         "OUT_WORDS": OUT_WORDS,
+        "FAULT": FAULT,
     }
 
     def _entry_name(function):  # noqa: ANN001, ANN202
@@ -130,9 +146,12 @@ def {name}(ticks, size, slot, params, state, out):
         if function in _kept:
             return _kept[function]
         name = _entry_name(function)
+        checked = getattr(function, "is_checked", True)
         names = {
             **_NAMES,
-            "function": njit(forceinline=True, nogil=True, **_OPTIONS)(function),
+            "function": njit(forceinline=True, nogil=True, boundscheck=checked, **_OPTIONS)(
+                function
+            ),
             "__name__": function.__module__,
         }
         # A global and no closure: over a dispatcher, that would never be found in the cache.
@@ -146,19 +165,30 @@ def {name}(ticks, size, slot, params, state, out):
         return np.array([entry.address for entry in entries], np.int64)
 
     @intrinsic
-    def call_place(typingctx, places, place, ticks, slot, params, state, out):  # noqa: ANN001, ANN201
+    def call_place(typingctx, places, place, ticks, slot, market, legs, words):  # noqa: ANN001, ANN201
         """The result of the function in places[place]."""
 
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
-            arrays = {
-                at: make_array(signature.args[at])(context, builder, args[at])
-                for at in (0, 2, 4, 5, 6)
-            }
-            address = builder.load(builder.gep(arrays[0].data, [args[1]]))
-            kinds = [_POINTER, _WORD, _WORD, _POINTER, _POINTER, _POINTER]
-            function = builder.inttoptr(address, ir.FunctionType(_WORD, kinds).as_pointer())
-            pointers = {at: builder.bitcast(arrays[at].data, _POINTER) for at in (2, 4, 5, 6)}
-            words = [pointers[2], arrays[2].nitems, args[3], pointers[4], pointers[5], pointers[6]]
-            return builder.call(function, words)
+            def array(at):  # noqa: ANN001, ANN202
+                return make_array(signature.args[at])(context, builder, args[at])
 
-        return types.int64(places, types.intp, ticks, types.int64, params, state, out), codegen
+            def pointer(made):  # noqa: ANN001, ANN202
+                return builder.bitcast(made.data, _POINTER)
+
+            parts = [
+                make_array(kind)(context, builder, builder.extract_value(args[6], at))
+                for at, kind in enumerate(signature.args[6])
+            ]
+            params, state, out = parts
+            address = builder.load(builder.gep(array(0).data, [args[1]]))
+            passed = [
+                (pointer(array(2)), array(2).nitems, args[3]),
+                (pointer(array(4)), array(4).nitems),
+                (pointer(array(5)), array(5).nitems),
+                (pointer(params), pointer(state), state.nitems, pointer(out)),
+            ]
+            given = [word for some in passed for word in some]
+            kind = ir.FunctionType(_WORD, [word.type for word in given])
+            return builder.call(builder.inttoptr(address, kind.as_pointer()), given)
+
+        return types.int64(places, types.intp, ticks, types.int64, market, legs, words), codegen

@@ -64,7 +64,7 @@ class CounterSpec(msgspec.Struct, frozen=True):
     """What one counter row means: a `counter` only grows, a `gauge` is set.
 
     `unit` is "ns" for times and "" for a plain number. `across` says what the parts of a file make
-    together: `least` is that of those which are not 0.
+    together: `least` is that of those which are not 0. Nobody writes a row that is `spare`.
     """
 
     name: str
@@ -73,15 +73,17 @@ class CounterSpec(msgspec.Struct, frozen=True):
     kind: Literal["counter", "gauge"] = "counter"
     labels: Labels = ()
     across: Literal["sum", "most", "least"] = "sum"
+    spare: bool = False
 
 
 class HistogramSpec(msgspec.Struct, frozen=True):
-    """What one histogram row means; `unit` is "ns" for a latency."""
+    """What one histogram row means; `unit` is "ns" for a latency, `spare` as of a counter."""
 
     name: str
     unit: str
     help: str
     labels: Labels = ()
+    spare: bool = False
 
 
 class Part(NamedTuple):

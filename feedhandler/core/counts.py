@@ -8,7 +8,8 @@ the rest belong to the thread that receives.
 from enum import IntEnum
 
 LANES_MAX = 16
-FUNCTIONS_MAX = 8
+FUNCTIONS_MAX = 64
+"""Breakers, and as many patterns."""
 
 
 class Count(IntEnum):
@@ -57,14 +58,17 @@ class Count(IntEnum):
     PATTERN_OVERRUNS = 46
     LANE_TICKS = 47
     BREAKER_TRIPS = 63
-    BREAKERS_TRIPPED = 71
-    PATTERN_SIGNALS = 79
-    STAGE_RESULTS_REFUSED = 87  # breakers, patterns
-    SNAPSHOT_DROPPED = 89  # as SnapshotFault, from UNKNOWN_TYPE on
-    SHARD_WAITS = 95
-    STREAM_BYTES = 96
-    STREAM_MESSAGES = 97
-    SESSION_CHANGES = 98
+    BREAKERS_TRIPPED = 127
+    PATTERN_SIGNALS = 191
+    PATTERN_REPEATS = 255
+    FUNCTION_OVERRUNS = 319  # breakers, patterns
+    FUNCTION_OFF = 447  # breakers, patterns
+    STAGE_RESULTS_REFUSED = 575  # breakers, patterns
+    SNAPSHOT_DROPPED = 577  # as SnapshotFault, from UNKNOWN_TYPE on
+    SHARD_WAITS = 583
+    STREAM_BYTES = 584
+    STREAM_MESSAGES = 585
+    SESSION_CHANGES = 586
 
 
 class SnapshotFault(IntEnum):
@@ -92,6 +96,7 @@ class Histogram(IntEnum):
     STAGE_BREAKERS = 4
     STAGE_PATTERNS = 5
     LANE_LATENCY = 6
+    FUNCTION = 22  # breakers, patterns
 
 
-HISTOGRAM_ROWS = Histogram.LANE_LATENCY + LANES_MAX
+HISTOGRAM_ROWS = Histogram.FUNCTION + 2 * FUNCTIONS_MAX

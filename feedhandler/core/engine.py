@@ -29,12 +29,15 @@ from feedhandler.core.book.apply import (
 from feedhandler.core.book.kernels import Outcome
 from feedhandler.core.book.layout import ORDERS_LIVE, Book, BookCapacity, allocate_book
 from feedhandler.core.broadcast import Broadcast, allocate_broadcast
-from feedhandler.core.calls import OUT_WORDS, PARAM_WORDS, STATE_WORDS
+from feedhandler.core.calls import OUT_WORDS
 from feedhandler.core.clock import allocate_clocks, has_steady_counter, now_ns_nb
-from feedhandler.core.counts import FUNCTIONS_MAX, LANES_MAX, Count, Histogram
+from feedhandler.core.counts import LANES_MAX, Count, Histogram
 from feedhandler.core.events import BBO, SIGNAL, TICK, Flag, Kind
+from feedhandler.core.features import features_nb, refresh_depth_nb
+from feedhandler.core.functions import Functions, Use, allocate_functions
 from feedhandler.core.libc import sched_yield
 from feedhandler.core.lines import zeros
+from feedhandler.core.market import Features, allocate_features, allocate_rows
 from feedhandler.core.quotes import Quotes, allocate_quotes, publish_quote_nb
 from feedhandler.core.recording import record_nb
 from feedhandler.core.ring import (
@@ -85,8 +88,8 @@ class Setting(IntEnum):
     TIMED = 0
     WORK_FD = 1
     LANES = 2
-    BREAKERS = 3
-    PATTERNS = 4
+    MARKET = 3
+    """1: rows of the market are kept, as a function looks at them."""
     FEED = 5
     BOOK_BUDGET_NS = 6
     BREAKER_BUDGET_NS = 7
@@ -138,11 +141,13 @@ class Watch(IntEnum):
 
 @by_reference
 class Shard(NamedTuple):
-    """All memory of a shard. Row shapes: ticks TICK[pool], lanes i32[LANES_MAX, pool], state
-    i64[function, instrument, STATE_WORDS]. `sending_ns` is what the signals of the present tick
-    have cost so far by being sent. `ranks` i64[signal ring] of one of several shards: where each
-    signal stands in the order of all, `rank_of_nb`. Live, `broadcast` and `snapshot` are the
-    sequencer's in each of several shards.
+    """All memory of a shard. Row shapes: ticks TICK[pool], lanes i32[LANES_MAX, pool]; `seen`
+    MARKET[pool] is what the receiver found for each tick, `market` MARKET[instruments] what the
+    worker last took of it; `numbers` i64[instruments] is 0, 1, 2 ... `sending_ns` is what the
+    signals of the present tick have cost so far by being sent; `sampling` is whether functions are
+    timed for it, for how many more they are, and how many ticks there were. `ranks` i64[signal
+    ring] of one of several shards: where each signal stands in the order of all, `rank_of_nb`.
+    Live, `broadcast` and `snapshot` are the sequencer's in each of several shards.
     """
 
     book: Book
@@ -165,15 +170,18 @@ class Shard(NamedTuple):
     lane_cells: NDArray[np.int32]
     signals: Ring
     ranks: NDArray[np.int64]
-    breaker_params: NDArray[np.int64]
-    breaker_state: NDArray[np.int64]
+    breakers: Functions
     breaker_level: NDArray[np.int8]
     published_level: NDArray[np.int8]
-    pattern_params: NDArray[np.int64]
-    pattern_state: NDArray[np.int64]
+    patterns: Functions
+    features: Features
+    seen: NDArray[np.void]
+    market: NDArray[np.void]
+    numbers: NDArray[np.int64]
     out: NDArray[np.int64]
     signal_count: NDArray[np.int64]
     sending_ns: NDArray[np.int64]
+    sampling: NDArray[np.int64]
     counts: NDArray[np.int64]
     histograms: NDArray[np.int64]
     snapshot: NDArray[np.uint8]
@@ -203,6 +211,9 @@ class ShardCapacity(NamedTuple):
     shards: int = 1
     broadcast_packets: int = 1
     takers: int = 0
+    breakers: tuple[Use, ...] = ()
+    patterns: tuple[Use, ...] = ()
+    keeps_market: bool = False
 
 
 def allocate_shard(
@@ -212,18 +223,22 @@ def allocate_shard(
     the mapped counter file. No two arrays share a cache line.
     """
     pool, instruments = capacity.pool, capacity.book.instruments
-    functions = (FUNCTIONS_MAX, instruments, STATE_WORDS)
+    levels = (max(len(capacity.breakers), 1), instruments)
+    keeps_market = capacity.keeps_market
     ahead = CHUNK * min(capacity.shards, ROUNDS_AHEAD_MAX)
     going_round = min(2 * ahead, pool)
     free: Ring = allocate_ring(pool)
     free.cells[:going_round] = np.arange(going_round)
     free.cursors[TAIL] = going_round
+    numbers = zeros(instruments)
+    numbers[:] = np.arange(instruments)
     spare = zeros(pool, np.int32)
     spare[: pool - going_round] = np.arange(pool - 1, going_round - 1, -1)
     stash_size = zeros(3)
     stash_size[SPARE_SIZE] = pool - going_round
     settings = zeros(16)
     settings[Setting.SHARDS] = capacity.shards
+    settings[Setting.MARKET] = keeps_market
     settings[Setting.FEEDS] = capacity.takers > 0
     settings[Setting.TAKER] = capacity.shard
     for descriptor in (Setting.SIGNAL_FD, Setting.CONTROL_FD, Setting.WORK_FD):
@@ -253,15 +268,18 @@ def allocate_shard(
         lane_cells=zeros((LANES_MAX, pool), np.int32),
         signals=allocate_ring(capacity.signal_ring, SIGNAL),
         ranks=zeros(capacity.signal_ring if capacity.shards > 1 else 1),
-        breaker_params=zeros((FUNCTIONS_MAX, PARAM_WORDS)),
-        breaker_state=zeros(functions),
-        breaker_level=zeros((FUNCTIONS_MAX, instruments), np.int8),
-        published_level=zeros((FUNCTIONS_MAX, instruments), np.int8),
-        pattern_params=zeros((FUNCTIONS_MAX, PARAM_WORDS)),
-        pattern_state=zeros(functions),
+        breakers=allocate_functions(capacity.breakers, instruments),
+        breaker_level=zeros(levels, np.int8),
+        published_level=zeros(levels, np.int8),
+        patterns=allocate_functions(capacity.patterns, instruments),
+        features=allocate_features(instruments if keeps_market else 1),
+        seen=allocate_rows(pool if keeps_market else 1),
+        market=allocate_rows(instruments if keeps_market else 1),
+        numbers=numbers,
         out=zeros(OUT_WORDS),
         signal_count=zeros(1),
         sending_ns=zeros(1),
+        sampling=zeros(3),
         counts=counts,
         histograms=histograms,
         snapshot=zeros(capacity.snapshot_bytes, np.uint8),
@@ -352,6 +370,16 @@ def _show_quote_nb(shard: Shard, slot: int) -> None:
         publish_quote_nb(shard.quotes, shard.quote_places, symbol, shard.ticks, slot)
 
 
+@outline_kernel
+def _see_nb(shard: Shard, slot: int) -> None:
+    """What is known of the instrument after ticks[slot] goes beside it; `epoch` is how often the
+    books were replaced so far.
+    """
+    refresh_depth_nb(shard.features, shard.book, shard.ticks, slot)
+    features_nb(shard.features, shard.seen, shard.ticks, slot)
+    shard.seen[slot]["epoch"] = shard.counts[Count.SNAPSHOTS, 0]
+
+
 @kernel
 def _take_row_nb(shard: Shard, slot: int) -> int:
     """Book, analytics and lane for one normalised tick; 1 when it went to a lane, 0 when its slot
@@ -382,6 +410,8 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
     moved_bps = analyse_nb(shard.instruments, shard.ticks, slot)
     lane = lane_of_nb(shard.rules, shard.ticks, slot, moved_bps)
     tick["priority"] = lane
+    if shard.settings[Setting.MARKET]:
+        _see_nb(shard, slot)
     if shard.settings[Setting.RECORD_BBO] and tick["flags"] & Flag.BBO_CHANGED:
         _record_bbo_nb(shard, slot)
     if shard.quotes.meta[0] > 0:

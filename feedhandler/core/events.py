@@ -172,6 +172,9 @@ class BreakerLevel(IntEnum):
     HALTED = 1
 
 
+LEGS_SHOWN = 8
+"""Instruments that a signal names, the first of those that its function looked at."""
+
 SIGNAL = np.dtype(
     [
         ("signal_id", "i8"),
@@ -194,18 +197,25 @@ SIGNAL = np.dtype(
         ("value_0", "i8"),
         ("value_1", "i8"),
         ("value_2", "i8"),
+        ("confidence_bps", "i8"),
+        ("leg_count", "i8"),
+        ("legs", "u4", (8,)),
+        ("reserve_0", "i8"),
+        ("reserve_1", "i8"),
     ]
 )
 """A signal: what was seen (best prices, `value_*` as the pattern documents them), when, and what
 follows from it.
 
-`source` counts the configured patterns, then the breakers; `signal_id` counts from 1 over both
-kinds; `instrument` has the number of the feed above its own, see `FEED_SHIFT`."""
+`instrument` is the first of the `leg_count` instruments that were looked at, and `side` its;
+`legs` are up to LEGS_SHOWN of them. `source` counts the configured patterns, then the breakers;
+`signal_id` counts from 1 over both kinds; numbers of instruments have that of the feed above, see
+`FEED_SHIFT`."""
 
 FEED_SHIFT = 16
 """What an instrument's number is shifted by when the feed's comes with it."""
 
 _TICK_BYTES = 128
-_SIGNAL_BYTES = 128
+_SIGNAL_BYTES = 192
 if TICK.itemsize != _TICK_BYTES or SIGNAL.itemsize != _SIGNAL_BYTES:
     raise AssertionError(f"row sizes changed: tick {TICK.itemsize}, signal {SIGNAL.itemsize}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from feedhandler.core.api import stage
+from feedhandler.core.api import pattern
 from feedhandler.core.events import Flag, Kind
 
 _ARMED_SIDE = 0
@@ -19,8 +19,10 @@ _FIRED_NS = 2
 _IMBALANCE_BPS = 3
 
 
-@stage("imbalance_bps", "window_ns", "cooldown_ns", "order_qty")
-def imbalance_with_trade(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+@pattern("imbalance_bps", "window_ns", "cooldown_ns", "order_qty")
+def imbalance_with_trade(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
     """+1 or -1 when a trade confirms an imbalance; values: imbalance in basis points, traded
     quantity, trade price.
     """

@@ -11,26 +11,18 @@ import numpy as np
 
 from feedhandler.core.api import Sender
 from feedhandler.core.atomics import load_acquire
-from feedhandler.core.calls import OUT_WORDS, call_place
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import Count, Histogram
-from feedhandler.core.engine import Agent, Setting, Shard, count_nb, rank_of_nb
-from feedhandler.core.events import FEED_SHIFT, Flag, SignalKind
+from feedhandler.core.engine import Agent, Setting, Shard, count_nb
+from feedhandler.core.evaluate import run_breakers_nb, run_patterns_nb
+from feedhandler.core.features import move_forward_nb
 from feedhandler.core.recording import record_nb
-from feedhandler.core.ring import (
-    HEAD,
-    TAIL,
-    Ring,
-    ring_commit_nb,
-    ring_lay_nb,
-    ring_publish_nb,
-    ring_reserve_nb,
-    ring_take_nb,
-)
+from feedhandler.core.ring import HEAD, TAIL, Ring, ring_lay_nb, ring_publish_nb, ring_take_nb
 from protocols.jit import kernel, outline_kernel
 
-_LEVEL_MAX = 127
-"""A breaker's level is kept in a signed byte."""
+SAMPLE_TICKS = 64
+"""One tick in so many is one for which the time of each function is taken; a power of two."""
+SUSPICION_TICKS = 256
 
 
 @kernel
@@ -55,124 +47,14 @@ def has_ticks_nb(shard: Shard) -> int:
 
 
 @kernel
-def _emit_nb(
-    shard: Shard, sender: Sender, slot: int, kind: int, source: int, side_or_level: int
-) -> int:
-    """Write a signal row from ticks[slot] and `out`, send it where that can be done at once, and
-    put it in the ring; 1, or 0 when the ring was full (counted).
+def _choose_sampling_nb(shard: Shard) -> None:
+    """Say whether each function is timed for the next tick: for one in SAMPLE_TICKS, and for all of
+    the next SUSPICION_TICKS when a stage was over its budget, to find out whose fault it is.
     """
-    index = ring_reserve_nb(shard.signals)
-    if index < 0:
-        count_nb(shard, Count.SIGNALS_DROPPED, 1)
-        return 0
-    shard.signal_count[0] += 1
-    tick = shard.ticks[slot]
-    row = shard.signals.cells[index]
-    row["signal_id"] = shard.signal_count[0]
-    if shard.settings[Setting.SHARDS] > 1:
-        shard.ranks[index] = rank_of_nb(shard, np.int64(tick["priority"]))
-    row["kind"] = kind
-    row["source"] = source
-    feed = np.int64(tick["feed"])
-    row["instrument"] = np.int64(tick["instrument"]) + (feed << FEED_SHIFT)
-    row["seq"] = tick["seq"]
-    row["ts_exch_ns"] = tick["ts_exch_ns"]
-    row["ts_rx_ns"] = tick["ts_rx_ns"]
-    row["ts_decoded_ns"] = tick["ts_decoded_ns"]
-    row["ts_signal_ns"] = 0
-    if shard.settings[Setting.TIMED]:
-        now_ns = now_ns_nb(shard.clocks[Agent.WORKER])
-        row["ts_signal_ns"] = now_ns
-        record_nb(shard.histograms[Histogram.SIGNAL_READY], now_ns - tick["ts_rx_ns"])
-    row["bid_price_e9"] = tick["bid_price_e9"]
-    row["bid_qty"] = tick["bid_qty"]
-    row["ask_price_e9"] = tick["ask_price_e9"]
-    row["ask_qty"] = tick["ask_qty"]
-    if kind == SignalKind.ORDER:
-        row["side"] = side_or_level
-        row["level"] = 0
-        row["price_e9"] = shard.out[0]
-        row["qty"] = shard.out[1]
-    else:
-        row["side"] = 0
-        row["level"] = side_or_level
-        row["price_e9"] = tick["price_e9"]
-        row["qty"] = 0
-    row["value_0"] = shard.out[2]
-    row["value_1"] = shard.out[3]
-    row["value_2"] = shard.out[4]
-    # Before the row is in the ring: its consumer takes what was not sent by then for its own.
-    symbol = np.int64(shard.instruments[np.int64(tick["instrument"])]["symbol"])
-    sent_ns = sender.send_signal(
-        shard.signals.cells, index, symbol, sender.words, sender.texts, sender.scratch
-    )
-    if sent_ns > 0:
-        shard.sending_ns[0] += sent_ns - np.int64(row["ts_signal_ns"])
-    ring_commit_nb(shard.signals)
-    count_nb(shard, Count.SIGNALS, 1)
-    return 1
-
-
-@kernel
-def _clear_out_nb(shard: Shard) -> None:
-    # With a length that the compiler knows it is one store.
-    for i in range(OUT_WORDS):
-        shard.out[i] = 0
-
-
-@kernel
-def _run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int) -> int:
-    """Every breaker sees every tick; a changed level is published as soon as the book is not in
-    doubt. A level that is none is refused, counted, and leaves the breaker as it was. Returns the
-    highest level.
-    """
-    tick = shard.ticks[slot]
-    instrument = np.int64(tick["instrument"])
-    in_doubt = tick["flags"] & Flag.IN_DOUBT
-    worst = np.int64(0)
-    behind = shard.settings[Setting.PATTERNS]
-    for i in range(shard.settings[Setting.BREAKERS]):
-        state = shard.breaker_state[i, instrument]
-        _clear_out_nb(shard)
-        params = shard.breaker_params[i]
-        level = call_place(breakers, i, shard.ticks, slot, params, state, shard.out)
-        before = np.int64(shard.breaker_level[i, instrument])
-        if level < 0 or level > _LEVEL_MAX:
-            count_nb(shard, Count.STAGE_RESULTS_REFUSED, 1)
-            level = before
-        if level != before:
-            shard.breaker_level[i, instrument] = level
-            count_nb(shard, Count.BREAKERS_TRIPPED + i, np.int64(level > 0) - np.int64(before > 0))
-            if level > before:
-                count_nb(shard, Count.BREAKER_TRIPS + i, 1)
-        unpublished = level != shard.published_level[i, instrument] and not in_doubt
-        if unpublished and _emit_nb(shard, sender, slot, SignalKind.BREAKER, behind + i, level):
-            shard.published_level[i, instrument] = level
-        worst = max(worst, level)
-    return worst
-
-
-@kernel
-def _run_patterns_nb(shard: Shard, patterns: Any, sender: Sender, slot: int, level: int) -> None:
-    """Every pattern sees every tick; what it proposes leaves only from a live book, a trading
-    instrument and a closed breaker. A side that is none is refused and counted.
-    """
-    tick = shard.ticks[slot]
-    instrument = np.int64(tick["instrument"])
-    held_back = tick["flags"] & (Flag.IN_DOUBT | Flag.HALTED) or level > 0
-    for i in range(shard.settings[Setting.PATTERNS]):
-        state = shard.pattern_state[i, instrument]
-        _clear_out_nb(shard)
-        params = shard.pattern_params[i]
-        side = call_place(patterns, i, shard.ticks, slot, params, state, shard.out)
-        if side == 0:
-            continue
-        if side != 1 and side != -1:
-            count_nb(shard, Count.STAGE_RESULTS_REFUSED + 1, 1)
-        elif held_back:
-            count_nb(shard, Count.SIGNALS_SUPPRESSED, 1)
-        elif _emit_nb(shard, sender, slot, SignalKind.ORDER, i, side):
-            count_nb(shard, Count.PATTERN_SIGNALS + i, 1)
+    sampling = shard.sampling
+    sampling[2] += 1
+    sampling[0] = np.int64(sampling[2] & (SAMPLE_TICKS - 1) == 0 or sampling[1] > 0)
+    sampling[1] = max(sampling[1] - 1, np.int64(0))
 
 
 @kernel
@@ -185,13 +67,21 @@ def _work_on_nb(
     """
     shard.sending_ns[0] = 0
     timed = shard.settings[Setting.TIMED]
+    if timed:
+        _choose_sampling_nb(shard)
     clock = shard.clocks[Agent.WORKER]
     start_ns = now_ns_nb(clock) if timed and before_ns == 0 else before_ns
-    level = _run_breakers_nb(shard, breakers, sender, slot)
+    if shard.settings[Setting.MARKET]:
+        instrument = np.int64(shard.ticks[slot]["instrument"])
+        if move_forward_nb(shard.market, instrument, shard.seen, slot):
+            shard.market[instrument]["epoch"] = shard.seen[slot]["epoch"]
+    level = run_breakers_nb(shard, breakers, sender, slot)
+    if shard.settings[Setting.MARKET]:
+        shard.market[np.int64(shard.ticks[slot]["instrument"])]["level"] = level
     middle_ns = now_ns_nb(clock) if timed else np.int64(0)
     breakers_ns = middle_ns - start_ns - shard.sending_ns[0]
     shard.sending_ns[0] = 0
-    _run_patterns_nb(shard, patterns, sender, slot, level)
+    run_patterns_nb(shard, patterns, sender, slot, level)
     tick = shard.ticks[slot]
     lane = np.int64(tick["priority"])
     count_nb(shard, Count.LANE_TICKS + lane, 1)
@@ -204,10 +94,12 @@ def _work_on_nb(
         patterns_ns = end_ns - middle_ns - shard.sending_ns[0]
         record_nb(shard.histograms[Histogram.STAGE_BREAKERS], breakers_ns)
         record_nb(shard.histograms[Histogram.STAGE_PATTERNS], patterns_ns)
-        if breakers_ns > shard.settings[Setting.BREAKER_BUDGET_NS]:
-            count_nb(shard, Count.BREAKER_OVERRUNS, 1)
-        if patterns_ns > shard.settings[Setting.PATTERN_BUDGET_NS]:
-            count_nb(shard, Count.PATTERN_OVERRUNS, 1)
+        breakers_over = breakers_ns > shard.settings[Setting.BREAKER_BUDGET_NS]
+        patterns_over = patterns_ns > shard.settings[Setting.PATTERN_BUDGET_NS]
+        count_nb(shard, Count.BREAKER_OVERRUNS, np.int64(breakers_over))
+        count_nb(shard, Count.PATTERN_OVERRUNS, np.int64(patterns_over))
+        if breakers_over or patterns_over:
+            shard.sampling[1] = SUSPICION_TICKS
     return end_ns
 
 

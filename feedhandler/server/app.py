@@ -90,15 +90,19 @@ class Server:
         self._log = structlog.get_logger()
         path = Path(config.counters_file) if config.counters_file else default_counter_path()
         self._counter_lock = own_counter_file(path)
+        breakers = [breaker.name for breaker in config.breakers]
+        patterns = [pattern.name for pattern in config.patterns]
         self.counters = CounterFile.create(
             path,
             counter_specs(
                 config.feed.name,
-                [breaker.name for breaker in config.breakers],
-                [pattern.name for pattern in config.patterns],
+                breakers,
+                patterns,
                 [feed.name for feed in config.feeds],
             ),
-            histogram_specs([config.feed.name, *(feed.name for feed in config.feeds)]),
+            histogram_specs(
+                [config.feed.name, *(feed.name for feed in config.feeds)], breakers, patterns
+            ),
             start_time_ns=time.time_ns(),
             parts=engine_count(config.engine),
         )

@@ -2,13 +2,8 @@
 breakers and patterns.
 """
 
-import hashlib
-import importlib
-import importlib.util
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +11,10 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from feedhandler.core.analytics import Rule
-from feedhandler.core.api import Sender, StageError, Venue, compile_stage, fill_places, no_sender
+from feedhandler.core.api import Venue
 from feedhandler.core.book.layout import BookCapacity
-from feedhandler.core.calls import PARAM_WORDS
 from feedhandler.core.counters import VALUE_WORDS
-from feedhandler.core.counts import COUNT_ROWS, FUNCTIONS_MAX, HISTOGRAM_ROWS
+from feedhandler.core.counts import COUNT_ROWS, HISTOGRAM_ROWS
 from feedhandler.core.engine import (
     CHUNK,
     Setting,
@@ -40,10 +34,17 @@ from feedhandler.server.config import (
     FeedConfig,
     PriorityConfig,
     ServerConfig,
-    StageConfig,
 )
 from feedhandler.server.configfile import check_writable
 from feedhandler.server.errors import ConfigError, OsLimitError
+from feedhandler.server.functions import (
+    LoadedStages,
+    Stages,
+    build_stages,
+    load_stages,
+    set_params,
+    with_functions,
+)
 from feedhandler.server.memory import memory_reserved
 from feedhandler.server.placing import check_placing
 from feedhandler.server.warmup import compiling_alone
@@ -66,19 +67,9 @@ class Prepared(NamedTuple):
 
     sequencer: Shard
     shards: tuple[Shard, ...]
-    stages: "Stages"
+    stages: Stages
     adapter: Any
     venue: Venue
-
-
-class Stages(NamedTuple):
-    """Compiled breakers and patterns, places for FUNCTIONS_MAX of each, and where the signals
-    go besides the ring: nowhere, until an OMS side says otherwise.
-    """
-
-    breakers: Any
-    patterns: Any
-    sender: Sender
 
 
 def configs_by_feed(config: ServerConfig) -> list[ServerConfig]:
@@ -105,13 +96,12 @@ def prepare(
         check_pool(each.engine, adapter.block_bytes_min)
         check_source(each, adapter)
         adapters.append(adapter)
-    engines = build_feeds(config, tables)
+    loaded = load_stages(config)
+    engines = build_feeds(config, loaded, tables)
     with memory_reserved([shard for made in engines for shard in made]), compiling_alone():
         # Books of an engine are those of its shards, or its own.
         shards = [made[1:] or made for made in engines]
-        stages = build_stages(shards[0][0], config.breakers, config.patterns)
-        for shard in (shard for made in shards for shard in made):
-            copy_params(shards[0][0], shard)
+        stages = build_stages(loaded)
         return [
             Prepared(made[0], tuple(own), stages, adapter, adapter.venue())
             for made, own, adapter in zip(engines, shards, adapters, strict=True)
@@ -119,7 +109,9 @@ def prepare(
 
 
 def build_feeds(
-    config: ServerConfig, tables: Sequence[Sequence[Tables]] | None = None
+    config: ServerConfig,
+    loaded: LoadedStages,
+    tables: Sequence[Sequence[Tables]] | None = None,
 ) -> list[list[Shard]]:
     """The engines of each feed, as `build_engines` makes them, with one table of best prices for
     all.
@@ -128,7 +120,7 @@ def build_feeds(
     quotes = allocate_quotes(config.engine.instruments, len(configs) if config.feeds else 0)
     engines: list[list[Shard]] = []
     for number, each in enumerate(configs):
-        made = build_engines(each, tables[number] if tables else None)
+        made = build_engines(each, loaded, tables[number] if tables else None)
         for shard in made:
             shard.settings[Setting.FEED] = number
         engines.append([shard._replace(quotes=quotes) for shard in made])
@@ -233,19 +225,25 @@ def engine_count(engine: EngineConfig) -> int:
     return 1 if engine.shards == 1 else 1 + engine.shards
 
 
-def build_engines(config: ServerConfig, tables: Sequence[Tables] | None = None) -> list[Shard]:
+def build_engines(
+    config: ServerConfig, loaded: LoadedStages, tables: Sequence[Tables] | None = None
+) -> list[Shard]:
     """The one shard, or the sequencer and the shards behind it, which share what it hands on."""
     engine = config.engine
     tables = tables or [scratch_tables() for _ in range(engine_count(engine))]
+    whole = with_functions(shard_capacity(engine), loaded)
     if engine.shards == 1:
-        return [build_shard(config, *tables[0])]
+        shard = build_shard(config, *tables[0], whole)
+        set_params(shard, loaded)
+        return [shard]
     sequencer = build_shard(config, *tables[0], sequencer_capacity(engine))
     engines = [sequencer]
     for number, (counts, histograms) in enumerate(tables[1:]):
-        capacity = shard_capacity(engine)._replace(
+        capacity = whole._replace(
             window_packets=1, snapshot_bytes=1, shard=number, shards=engine.shards
         )
         shard = build_shard(config, counts, histograms, capacity)
+        set_params(shard, loaded)
         engines.append(shard._replace(broadcast=sequencer.broadcast, snapshot=sequencer.snapshot))
     return engines
 
@@ -318,90 +316,3 @@ def apply_feed(shard: Shard, feed: FeedConfig) -> None:
     channel["can_request"] = feed.rerequest is not None
     channel["can_snapshot"] = feed.glimpse is not None
     channel["strict"] = 1
-
-
-def build_stages(
-    shard: Shard, breakers: Sequence[StageConfig], patterns: Sequence[StageConfig]
-) -> Stages:
-    """Load, check and compile the configured functions; their parameters go into the shard."""
-    compiled = []
-    for title, configs, params, setting in (
-        ("breakers", breakers, shard.breaker_params, Setting.BREAKERS),
-        ("patterns", patterns, shard.pattern_params, Setting.PATTERNS),
-    ):
-        functions = []
-        for i, config in enumerate(configs):
-            where = f"{title}[{i}] {config.name!r}"
-            function = _load_function(config.function, where)
-            values = _ordered_params(function, config.params, where)
-            params[i, : len(values)] = values
-            functions.append(_compile(function, where))
-        shard.settings[setting] = len(functions)
-        try:
-            compiled.append(fill_places(functions, FUNCTIONS_MAX))
-        except StageError as error:
-            raise ConfigError(f"{title}: {error}") from None
-    return Stages(compiled[0], compiled[1], no_sender())
-
-
-def copy_params(source: Shard, shard: Shard) -> None:
-    """Give a shard the functions of another one, with their parameters."""
-    shard.breaker_params[:] = source.breaker_params
-    shard.pattern_params[:] = source.pattern_params
-    for setting in (Setting.BREAKERS, Setting.PATTERNS):
-        shard.settings[setting] = source.settings[setting]
-
-
-def _load_function(reference: str, where: str) -> Callable[..., int]:
-    """The function that `module:name` or `path/file.py:name` names."""
-    source, _, name = reference.rpartition(":")
-    if not source:
-        raise ConfigError(
-            f"{where}: function is 'module:name' or 'file.py:name', not {reference!r}"
-        )
-    try:
-        if source.endswith(".py"):
-            module = _load_file(Path(source).resolve())
-        else:
-            module = importlib.import_module(source)
-        function: Callable[..., int] = getattr(module, name)
-    except ConfigError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a user's module may fail in any way
-        fault = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{where}: cannot load {reference!r}: {fault}") from None
-    return function
-
-
-def _load_file(path: Path) -> Any:
-    """The module of a user's file, under a name that is its own and the same at every start: a
-    cached kernel is looked up by it.
-    """
-    title = f"feedhandler_stage_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(title, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[title] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def _ordered_params(function: Callable[..., int], given: dict[str, int], where: str) -> list[int]:
-    names = getattr(function, "params", None)
-    if names is None:
-        raise ConfigError(f"{where}: mark the function with @stage(...) of feedhandler.core.api")
-    if len(names) > PARAM_WORDS:
-        raise ConfigError(f"{where}: {len(names)} parameters, at most {PARAM_WORDS} are possible")
-    if set(names) != set(given):
-        missing = ", ".join(sorted(set(names) - set(given))) or "none"
-        unknown = ", ".join(sorted(set(given) - set(names))) or "none"
-        raise ConfigError(f"{where}: params missing: {missing}; unknown: {unknown}")
-    return [given[name] for name in names]
-
-
-def _compile(function: Callable[..., int], where: str) -> Any:
-    try:
-        return compile_stage(function)
-    except StageError as error:
-        raise ConfigError(f"{where}: {error}") from None

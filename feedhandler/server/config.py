@@ -226,6 +226,22 @@ class StageConfig(_Table, frozen=True):
     name: Annotated[str, Meta(max_length=64, pattern="^[!-~]+$")]
     function: str
     params: dict[str, Word] = {}
+    budget_ns: Positive = 5_000
+
+
+Symbols = tuple[Annotated[str, Meta(max_length=64, pattern="^[!-~]+$")], ...]
+
+
+class PatternConfig(StageConfig, frozen=True):
+    """A pattern. Without `instruments`, `legs` and `pairs_of` it looks at each instrument alone;
+    `instruments` are those that it looks at alone, `legs` several at a time, and `pairs_of` names
+    a group of [groups], of which it looks at every pair. "group:NAME" stands for a group's members.
+    """
+
+    instruments: Symbols = ()
+    legs: tuple[Symbols, ...] = ()
+    pairs_of: str = ""
+    cooldown_ms: NotNegative = 0
 
 
 class MetricsConfig(Endpoint, frozen=True):
@@ -244,7 +260,8 @@ class ServerConfig(_Table, frozen=True):
     budgets: BudgetConfig = BudgetConfig()
     priority: PriorityConfig = PriorityConfig()
     breakers: Annotated[tuple[StageConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
-    patterns: Annotated[tuple[StageConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
+    patterns: Annotated[tuple[PatternConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
+    groups: dict[str, Symbols] = {}
     metrics: MetricsConfig = MetricsConfig()
     counters_file: str = ""
     watch_symbol: Annotated[str, Meta(max_length=8, pattern="^[ -~]*$")] = ""

@@ -136,10 +136,11 @@ class GcPauseMeter:
 
 
 def _group(specs: Iterable[Spec]) -> list[list[tuple[int, Spec]]]:
-    """Rows of each name, names in order of their first row."""
+    """Rows of each name that somebody writes, names in order of their first row."""
     groups: dict[str, list[tuple[int, Spec]]] = {}
     for row, spec in enumerate(specs):
-        groups.setdefault(spec.name, []).append((row, spec))
+        if not spec.spare:
+            groups.setdefault(spec.name, []).append((row, spec))
     return list(groups.values())
 
 

@@ -2,7 +2,7 @@
 `feedhandler.core.counts`, in the same order, and after them the rows that the control plane writes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from feedhandler.core.counters import CounterSpec, HistogramSpec, Part
+from feedhandler.core.counters import CounterSpec, HistogramSpec, Labels, Part
 from feedhandler.core.counts import (
     COUNT_ROWS,
     FUNCTIONS_MAX,
@@ -224,6 +224,62 @@ _BY_PART: tuple[tuple[str, str, str, dict[int, str]], ...] = (
 )
 
 
+_BY_FUNCTION: tuple[tuple[Count, str, str, str, str], ...] = (
+    (Count.BREAKER_TRIPS, "breaker", "breaker_trips", "Trips", "counter"),
+    (Count.BREAKERS_TRIPPED, "breaker", "breaker_state", "Instruments tripped", "gauge"),
+    (Count.PATTERN_SIGNALS, "pattern", "pattern_signals", "Signals", "counter"),
+    (
+        Count.PATTERN_REPEATS,
+        "pattern",
+        "pattern_repeats",
+        "Signals held back by cool-down",
+        "counter",
+    ),
+)
+
+_BY_EITHER: tuple[tuple[Count, str, str, str], ...] = (
+    (
+        Count.FUNCTION_OVERRUNS,
+        "function_overruns",
+        "Timed calls of a function over its own budget",
+        "counter",
+    ),
+    (
+        Count.FUNCTION_OFF,
+        "function_off",
+        "0 while a function is called, 1 after a wrong index, 2 when too slow, 3 when told to be",
+        "gauge",
+    ),
+)
+
+
+def _padded(names: Sequence[str]) -> list[str]:
+    return [*names, *(f"(unused {i})" for i in range(len(names), FUNCTIONS_MAX))]
+
+
+def _either(
+    start: int, breakers: Sequence[str], patterns: Sequence[str]
+) -> Iterator[tuple[int, Labels, bool]]:
+    """Row, labels, and whether it is spare, of each breaker and then of each pattern."""
+    for stage, names in (("breaker", breakers), ("pattern", patterns)):
+        for i, name in enumerate(_padded(names)):
+            yield start + i, (("stage", stage), ("function", name)), i >= len(names)
+        start += FUNCTIONS_MAX
+
+
+def _of_functions(
+    breakers: Sequence[str], patterns: Sequence[str]
+) -> Iterator[tuple[int, str, str, str, Labels, bool]]:
+    """Row, name, help, kind, labels, and whether it is spare, of all rows of functions."""
+    for start, stage, name, help_text, kind in _BY_FUNCTION:
+        names = breakers if stage == "breaker" else patterns
+        for row, function in _block(start, _padded(names)).items():
+            yield row, name, help_text, kind, ((stage, function),), row - start >= len(names)
+    for start, name, help_text, kind in _BY_EITHER:
+        for row, labels, spare in _either(start, breakers, patterns):
+            yield row, name, help_text, kind, labels, spare
+
+
 def counter_specs(
     channel: str, breakers: Sequence[str], patterns: Sequence[str], others: Sequence[str] = ()
 ) -> list[CounterSpec]:
@@ -307,39 +363,29 @@ def _specs_of_feed(
         help_text = "When the agent last made a round, since the epoch"
         agent_labels = (("agent", agent),)
         put(row, "agent_heartbeat", help_text, unit="ns", kind="gauge", labels=agent_labels)
-    for start, label, names, name, help_text, kind in (
-        (Count.BREAKER_TRIPS, "breaker", breakers, "breaker_trips", "Trips", "counter"),
-        (
-            Count.BREAKERS_TRIPPED,
-            "breaker",
-            breakers,
-            "breaker_state",
-            "Instruments tripped",
-            "gauge",
-        ),
-        (Count.PATTERN_SIGNALS, "pattern", patterns, "pattern_signals", "Signals", "counter"),
-    ):
-        padded = [*names, *(f"(unused {i})" for i in range(len(names), FUNCTIONS_MAX))]
-        for row, function in _block(start, padded).items():
-            put(row, name, help_text, kind=kind, labels=((label, function),))
+    for row, name, help_text, kind, labels, spare in _of_functions(breakers, patterns):
+        put(row, name, help_text, kind=kind, labels=labels, spare=spare)
     for own, (name, help_text) in _CONTROL.items():
         kind = "gauge" if own == ControlCount.SESSIONS_UP else "counter"
         put(CONTROL_FIRST + own, name, help_text, kind=kind)
     return [specs[row] for row in range(COUNT_ROWS + len(ControlCount))]
 
 
-def histogram_specs(channels: Sequence[str] = ()) -> list[HistogramSpec]:
+def histogram_specs(
+    channels: Sequence[str] = (), breakers: Sequence[str] = (), patterns: Sequence[str] = ()
+) -> list[HistogramSpec]:
     """Specification of every histogram row; of several feeds, whose names are `channels`, as the
     counters.
     """
-    specs = _histograms_of_feed()
+    specs = _histograms_of_feed(breakers, patterns)
+    of_feed = specs[:HISTOGRAM_ROWS]
     for number, channel in enumerate(channels if len(channels) > 1 else ()):
-        rows = [_of_channel(spec, channel) for spec in _histograms_of_feed()[:HISTOGRAM_ROWS]]
+        rows = [_of_channel(spec, channel) for spec in of_feed]
         specs = rows + specs[HISTOGRAM_ROWS:] if number == 0 else specs + rows
     return specs
 
 
-def _histograms_of_feed() -> list[HistogramSpec]:
+def _histograms_of_feed(breakers: Sequence[str], patterns: Sequence[str]) -> list[HistogramSpec]:
     """Rows of one feed's engines, then those of the control plane."""
     stages = {
         Histogram.STAGE_RECEIVE: "receive",
@@ -371,5 +417,9 @@ def _histograms_of_feed() -> list[HistogramSpec]:
         lane_row = int(Histogram.LANE_LATENCY) + lane
         specs[lane_row] = HistogramSpec(
             "lane_latency", "ns", "Kernel stamp to last stage, by lane", (("lane", str(lane)),)
+        )
+    for function_row, names, spare in _either(Histogram.FUNCTION, breakers, patterns):
+        specs[function_row] = HistogramSpec(
+            "function_duration", "ns", "Time of a call, of one tick in 64", names, spare
         )
     return [specs[row] for row in range(HISTOGRAM_ROWS + len(ControlHistogram))]

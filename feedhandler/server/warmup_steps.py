@@ -20,7 +20,8 @@ from feedhandler.core.receiver import Receiver, allocate_receiver
 from feedhandler.core.recording import record_nb
 from feedhandler.core.ring import ring_take_rows_nb
 from feedhandler.core.stream import no_stream, open_link_nb
-from feedhandler.server.assemble import Stages, build_stages, find_adapter, scratch_tables
+from feedhandler.server.assemble import find_adapter, scratch_tables
+from feedhandler.server.functions import LoadedStages, Stages, build_stages
 from feedhandler.server.hiccup import measure_hiccups_nb, request_stop_nb
 from feedhandler.server.memory import touch_pages_nb
 from feedhandler.server.snapshots import read_control_nb, write_control_nb
@@ -42,7 +43,7 @@ def smallest_engine() -> tuple[Shard, Receiver, Stages]:
     shard.control[Control.STOP] = 1
     shard.control[Control.RX_STOPPED] = 1
     shard.settings[Setting.LANES] = 2
-    return shard, allocate_receiver((-1, -1, -1), bytes(10), 64), build_stages(shard, (), ())
+    return shard, allocate_receiver((-1, -1, -1), bytes(10), 64), build_stages(LoadedStages())
 
 
 def steps() -> list[tuple[str, Callable[[], None]]]:

@@ -14,7 +14,7 @@ def compiled_kernels() -> None:
 
 
 @pytest.fixture(scope="session")
-def live_market(compiled_kernels: None) -> None:  # noqa: ARG001 - compiled before
+def live_market(compiled_kernels: None) -> None:
     """What a day of a market needs besides."""
     warm_up_market()
     warm_up_live_market()

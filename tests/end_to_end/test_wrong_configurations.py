@@ -55,9 +55,9 @@ def test_it_is_refused_in_one_line(
 
 def test_a_stage_in_a_file_of_the_users_own_loads_at_every_start(tmp_path: Path):
     (tmp_path / "mine.py").write_text(
-        "from feedhandler.core.api import stage\n\n\n"
-        '@stage("limit")\n'
-        "def quiet(ticks, slot, params, state, out):\n"
+        "from feedhandler.core.api import pattern\n\n\n"
+        '@pattern("limit")\n'
+        "def quiet(ticks, slot, market, legs, params, state, out):\n"
         '    return 1 if ticks[slot]["qty"] > params[0] else 0\n'
     )
     config = tmp_path / "server.toml"

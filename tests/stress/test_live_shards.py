@@ -82,8 +82,8 @@ def prepare(engine: Engine) -> Engine:
     engine.channel["reorder_ns"] = NEVER
     engine.channel["stale_after_ns"] = NEVER
     engine.shard.rules[Rule.DEEP_QUOTE_LANE] = NORMAL
-    engine.shard.breaker_params[0, :3] = 100, 1 << 40, 50_000
-    engine.shard.pattern_params[0, :4] = 8_000, 1 << 40, 0, 25
+    engine.shard.breakers.params[0, :3] = 100, 1 << 40, 50_000
+    engine.shard.patterns.params[0, :4] = 8_000, 1 << 40, 0, 25
     return engine
 
 

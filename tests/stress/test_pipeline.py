@@ -33,6 +33,7 @@ from tests.unit.feedhandler.core.support import (
     execute,
     free_slots,
     packet,
+    state_of,
 )
 
 pytestmark = [pytest.mark.compiled_only, pytest.mark.alone]
@@ -48,7 +49,7 @@ TIMESTAMP_AT, REFERENCE_AT, REFERENCE_END = 5, 11, 19
 SMALL_POOL = CAPACITY._replace(pool=1_024, signal_ring=65_536, window_packets=2 * IN_FLIGHT)
 
 
-def tally(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+def tally(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any) -> int:
     """Breaker that never trips: count, sum and sum of squares of the numbers it saw."""
     seq = ticks[slot]["seq"]
     state[0] += 1
@@ -97,8 +98,8 @@ def prepare(engine: Engine, deep_lane: int) -> Engine:
     # Where the lines take turns one may run ahead by a batch; nothing is lost by that.
     engine.channel["reorder_ns"] = NEVER
     engine.shard.rules[Rule.DEEP_QUOTE_LANE] = deep_lane
-    engine.shard.breaker_params[1, :3] = 100, 1 << 40, 50_000
-    engine.shard.pattern_params[0, :4] = 8_000, 1 << 40, 0, 25
+    engine.shard.breakers.params[1, :3] = 100, 1 << 40, 50_000
+    engine.shard.patterns.params[0, :4] = 8_000, 1 << 40, 0, 25
     return engine
 
 
@@ -157,7 +158,8 @@ def run_loops(
 
 
 def check_every_tick_once(engine: Engine) -> None:
-    state = engine.shard.breaker_state[0].sum(axis=0)
+    instruments = range(len(engine.shard.instruments))
+    state = sum(state_of(engine.shard.breakers, 0, number) for number in instruments)
     numbers = np.arange(1, MESSAGES + 1, dtype=np.int64)
     assert state[:4].tolist() == [MESSAGES, numbers.sum(), (numbers * numbers).sum(), 0]
     assert engine.count(Count.TICKS) == engine.count(Count.APPLIED) == MESSAGES

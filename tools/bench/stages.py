@@ -20,7 +20,7 @@ from feedhandler.core.api import Venue
 from feedhandler.core.engine import Setting
 from feedhandler.core.states import State
 from feedhandler.server.assemble import find_adapter
-from feedhandler.server.config import ServerConfig, StageConfig
+from feedhandler.server.config import PatternConfig, ServerConfig, StageConfig
 from feedhandler.server.memory import reserve_memory
 from protocols.binaryfile.kernels import index_messages_nb
 from protocols.binaryfile.reader import load_bytes
@@ -46,7 +46,7 @@ BREAKER = StageConfig(
     "feedhandler.core.breakers:price_band",
     {"band_bps": 300, "window_ns": 5_000_000_000, "cooldown_ns": 2_000_000_000},
 )
-PATTERN = StageConfig(
+PATTERN = PatternConfig(
     "imbalance",
     "feedhandler.core.patterns:imbalance_with_trade",
     {

@@ -24,6 +24,7 @@ from feedhandler.server.assemble import (
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ExitCode, UserError
+from feedhandler.server.functions import load_stages
 from feedhandler.server.memory import available_bytes_now, blocks, blocks_once
 from tools.memory.words import ENGINE, FIX_FEED, RECEIVER, SEQUENCER, SHARD, Why
 from tools.replay.player import Player
@@ -116,7 +117,7 @@ def totals(rows: list[Row]) -> dict[str, int]:
 def rows_of(config: ServerConfig) -> Iterator[Row]:
     """Every block, the largest first in each part; nothing of it is touched."""
     configs = configs_by_feed(config)
-    engines = build_feeds(config)
+    engines = build_feeds(config, load_stages(config))
     sizes = _sizes_once(engines)
     for number, each in enumerate(configs):
         prefix = f"{each.feed.name} " if len(configs) > 1 else ""

@@ -26,6 +26,7 @@ from feedhandler.core.engine import (
     take_rows_nb,
 )
 from feedhandler.core.events import Kind
+from feedhandler.core.functions import Meta
 from feedhandler.core.receive import drain_window_nb, take_packet_nb
 from feedhandler.core.receiver import Receiver
 from feedhandler.core.recovery import advance_nb, skip_hole_nb
@@ -148,7 +149,7 @@ def _apply_own_nb(shard: Shard, venue: Venue, stages: Any, buf: Bytes, count: in
     )
     prefetch_rows_nb(shard, own)
     # Without a function nobody can tell when a tick is looked at.
-    is_seen = shard.settings[Setting.BREAKERS] + shard.settings[Setting.PATTERNS] > 0
+    is_seen = shard.breakers.meta[Meta.FUNCTIONS] + shard.patterns.meta[Meta.FUNCTIONS] > 0
     step = np.int64(CHUNK if is_seen else CHUNK * ROUNDS_AHEAD_MAX)
     first = np.int64(0)
     for done in range(step, count + step, step):

@@ -16,14 +16,19 @@ from feedhandler.core.receiver import Receiver, allocate_receiver
 from feedhandler.core.ring import HEAD, ring_take_rows_nb
 from feedhandler.core.states import State
 from feedhandler.server.assemble import (
-    Stages,
     apply_priority,
     apply_settings,
-    build_stages,
     scratch_tables,
     shard_capacity,
 )
 from feedhandler.server.config import BudgetConfig, EngineConfig, PriorityConfig, ServerConfig
+from feedhandler.server.functions import (
+    Stages,
+    build_stages,
+    load_stages,
+    set_params,
+    with_functions,
+)
 from protocols.errors import Status
 from tools.replay.kernels import CURSOR_WORDS, FOREVER_NS, Cursor
 from tools.replay.pace import Pace
@@ -63,7 +68,10 @@ class Player:
         without it), `session` is as it stands in packets, zeros for the first one seen.
         """
         engine = config.engine if config else EngineConfig()
-        capacity = shard_capacity(engine, _BBO_ROWS if records_bbo else 0)._replace(
+        loaded = load_stages(config)
+        capacity = with_functions(
+            shard_capacity(engine, _BBO_ROWS if records_bbo else 0), loaded
+        )._replace(
             packet_bytes=_PACKET_BYTES,
             window_packets=_WINDOW_PACKETS,
             snapshot_bytes=1,
@@ -79,9 +87,8 @@ class Player:
         channel = self.shard.channel[0]
         channel["reorder_ns"] = _REORDER_NS
         channel["stale_after_ns"] = FOREVER_NS
-        self.stages: Stages = build_stages(
-            self.shard, config.breakers if config else (), config.patterns if config else ()
-        )
+        set_params(self.shard, loaded)
+        self.stages: Stages = build_stages(loaded)
         self.rx: Receiver = allocate_receiver((-1, -1, -1), session, 64)
         self.cursor: NDArray[np.int64] = zeros(CURSOR_WORDS)
         self.status = int(Status.OUTPUT_FULL)

@@ -36,7 +36,7 @@ def engine_pattern() -> Any:
 
 def engine_with(pattern: Any) -> Engine:
     engine = Engine(patterns=[pattern])
-    engine.shard.pattern_params[0, :2] = LARGE, ORDER
+    engine.shard.patterns.params[0, :2] = LARGE, ORDER
     engine.feed([add(1, "B", 300, 100_000), add(2, "S", 700, 100_100), add(3, "S", 900, 100_200)])
     return engine
 

@@ -16,6 +16,7 @@ from feedhandler.core.counters import VALUE_WORDS
 from feedhandler.core.counts import COUNT_ROWS, FUNCTIONS_MAX, HISTOGRAM_ROWS, Count
 from feedhandler.core.engine import SPARE_SIZE, Setting, Shard, ShardCapacity, allocate_shard
 from feedhandler.core.events import SIGNAL, TICK, Kind
+from feedhandler.core.functions import Fn, Functions, Use
 from feedhandler.core.latency import HISTOGRAM_WORDS
 from feedhandler.core.libc import SO_TIMESTAMPNS
 from feedhandler.core.receive import drain_window_nb, poll_once_nb, take_packet_nb
@@ -23,7 +24,7 @@ from feedhandler.core.receiver import Receiver, allocate_receiver
 from feedhandler.core.recovery import advance_nb
 from feedhandler.core.ring import HEAD, TAIL, ring_take_rows_nb
 from feedhandler.core.stages import drain_lanes_nb
-from feedhandler.server.assemble import Stages
+from feedhandler.server.functions import Stages
 from protocols.itch50.codec import encode
 from protocols.moldudp64.codec import Packet, Request, decode_request, encode_packet
 
@@ -50,6 +51,13 @@ CAPACITY = ShardCapacity(
     packet_bytes=2_048,
     snapshot_bytes=65_536,
 )
+
+
+def state_of(functions: Functions, function: int, instrument: int = 0) -> Any:
+    """The state of a function that is bound to each instrument alone, for one of them."""
+    row = functions.rows[function]
+    at = row[Fn.STATE_AT] + instrument * row[Fn.STRIDE]
+    return functions.state[at : at + row[Fn.STATE_WORDS]]
 
 
 def free_slots(shard: Shard) -> list[int]:
@@ -102,9 +110,9 @@ class Engine:
         session: str = SESSION,
         **channel: int,
     ) -> None:
-        self.shard = make_shard(capacity, **channel)
-        self.shard.settings[Setting.BREAKERS] = len(breakers)
-        self.shard.settings[Setting.PATTERNS] = len(patterns)
+        uses = {"breakers": (Use(),) * len(breakers), "patterns": (Use(),) * len(patterns)}
+        own = {name: value for name, value in uses.items() if not getattr(capacity, name)}
+        self.shard = make_shard(capacity._replace(**own), **channel)
         self.rx: Receiver = allocate_receiver(
             fds, ADAPTER.session_bytes(session), 2_048, follows=not session
         )
@@ -252,13 +260,22 @@ def price(price_e4: int) -> Decimal:
     return Decimal(price_e4).scaleb(-4)
 
 
-def add(ref: int, side: str, qty: int, price_e4: int, *, locate: int = 1, ts_ns: int = 0) -> bytes:
+def add(
+    ref: int,
+    side: str,
+    qty: int,
+    price_e4: int,
+    *,
+    locate: int = 1,
+    ts_ns: int = 0,
+    symbol: str = "TEST",
+) -> bytes:
     """A new order."""
     fields = {
         "order_reference_number": ref,
         "buy_sell_indicator": side,
         "shares": qty,
-        "stock": "TEST",
+        "stock": symbol,
         "price": price(price_e4),
     }
     return encode("A", header(locate, ts_ns) | fields)

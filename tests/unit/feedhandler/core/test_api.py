@@ -12,30 +12,42 @@ from feedhandler.core.api import (
     compile_stage,
     fill_places,
     no_stage_nb,
-    stage,
+    pattern,
 )
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.stages import drain_lanes_nb
-from tests.unit.feedhandler.core.support import Engine, blank_ticks, packet, system_event
+from tests.unit.feedhandler.core.support import (
+    Engine,
+    blank_ticks,
+    packet,
+    state_of,
+    system_event,
+)
 
 
-@stage("threshold", "size")
-def marked(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+@pattern("threshold", "size")
+def marked(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any) -> int:
     state[0] += 1
     return int(ticks[slot]["qty"] > params[0] + out[0])
 
 
-def allocates(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+def allocates(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
     size = len([slot, slot])
     return ticks[slot]["side"] + state[0] + params[0] + out[0] + size
 
 
-def misspells(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+def misspells(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
     out[0] = params[0] + state[0]
     return ticks[slot]["quantity"]
 
 
-def invents(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+def invents(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
     return ticks[slot]["qty"] + params[0] + state[0] + out[0] + no_such_name  # noqa: F821
 
 
@@ -46,7 +58,7 @@ def test_stage_names_its_parameters_in_order():
 def test_marked_function_is_still_a_plain_function():
     state = np.zeros(STATE_WORDS, np.int64)
     params, out = np.array([5, 0]), np.zeros(OUT_WORDS, np.int64)
-    assert marked(blank_ticks(qty=6), 0, params, state, out) == 1
+    assert marked(blank_ticks(qty=6), 0, None, None, params, state, out) == 1
     assert state[0] == 1
 
 
@@ -54,7 +66,7 @@ def test_compiled_stage_is_called_by_the_loop_of_the_stages():
     engine = Engine(breakers=[compile_stage(marked)])
     engine.take(packet(1, [system_event(), system_event()]))
     assert drain_lanes_nb(engine.shard, *engine.stages, 10) == 2
-    assert engine.shard.breaker_state[0, 0, 0] == 2
+    assert state_of(engine.shard.breakers, 0)[0] == 2
 
 
 @pytest.mark.compiled_only
@@ -80,7 +92,7 @@ def test_function_that_does_not_compile_is_named_with_file_line_and_reason(
 
 @pytest.mark.compiled_only
 def test_function_with_the_wrong_number_of_arguments_is_named():
-    def too_few(ticks: Any, slot: int) -> int:  # noqa: ARG001 - its arguments are the fault
+    def too_few(ticks: Any, slot: int) -> int:
         return slot
 
     with pytest.raises(StageError, match=r"test_api\.py:\d+: too_few does not compile: .*argument"):
@@ -96,9 +108,9 @@ def test_report_without_line_or_reason_still_names_the_function():
 def test_empty_places_do_nothing():
     places = fill_places([compile_stage(marked)], FUNCTIONS_MAX)
     assert len(places) == FUNCTIONS_MAX
-    assert no_stage_nb(blank_ticks(), 0, None, None, None) == 0
+    assert no_stage_nb(blank_ticks(), 0, *[None] * 5) == 0
 
 
 def test_more_functions_than_places_are_refused():
-    with pytest.raises(StageError, match="9 functions configured, at most 8 are possible"):
-        fill_places([marked] * 9, FUNCTIONS_MAX)
+    with pytest.raises(StageError, match="65 functions configured, at most 64 are possible"):
+        fill_places([marked] * 65, FUNCTIONS_MAX)

@@ -25,7 +25,7 @@ class Breaker:
     def see(self, ts_ns: int, kind: Kind, price_e4: int = 0, flags: int = 0) -> int:
         ticks = blank_ticks(kind=kind, ts_exch_ns=ts_ns, price_e9=price_e4 * E9, flags=flags)
         self.out[:] = 0
-        return price_band(ticks, 0, self.params, self.state, self.out)
+        return price_band(ticks, 0, None, None, self.params, self.state, self.out)
 
     def trade(self, ts_ns: int, price_e4: int) -> int:
         return self.see(ts_ns, Kind.EXECUTE, price_e4)

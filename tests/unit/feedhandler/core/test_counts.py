@@ -17,6 +17,9 @@ BLOCKS = {
     Count.BREAKER_TRIPS: FUNCTIONS_MAX,
     Count.BREAKERS_TRIPPED: FUNCTIONS_MAX,
     Count.PATTERN_SIGNALS: FUNCTIONS_MAX,
+    Count.PATTERN_REPEATS: FUNCTIONS_MAX,
+    Count.FUNCTION_OVERRUNS: 2 * FUNCTIONS_MAX,
+    Count.FUNCTION_OFF: 2 * FUNCTIONS_MAX,
     Count.STAGE_RESULTS_REFUSED: 2,
     Count.SNAPSHOT_DROPPED: SnapshotFault.CAPACITY,
 }
@@ -30,6 +33,8 @@ def test_rows_follow_one_another_without_gap_or_overlap():
     assert row == COUNT_ROWS
 
 
-def test_histograms_end_with_one_for_each_lane():
-    assert sorted(Histogram) == list(range(Histogram.LANE_LATENCY + 1))
-    assert HISTOGRAM_ROWS == Histogram.LANE_LATENCY + LANES_MAX
+def test_histograms_end_with_one_for_each_lane_and_function():
+    single = [row for row in Histogram if row != Histogram.FUNCTION]
+    assert sorted(single) == list(range(Histogram.LANE_LATENCY + 1))
+    assert Histogram.FUNCTION == Histogram.LANE_LATENCY + LANES_MAX
+    assert HISTOGRAM_ROWS == Histogram.FUNCTION + 2 * FUNCTIONS_MAX

@@ -22,7 +22,7 @@ from tests.unit.feedhandler.core.team import Team
 SHARDS = 2
 
 
-def buy(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+def buy(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any) -> int:
     """Pattern: buys whatever it sees."""
     out[0] = ticks[slot]["seq"] + params[0] + state[0]
     return 1

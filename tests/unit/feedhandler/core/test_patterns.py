@@ -28,7 +28,7 @@ class Pattern:
         prices = {"bid_price_e9": BID_E9, "ask_price_e9": ASK_E9}
         quantities = {"bid_qty": bid_qty, "ask_qty": ask_qty}
         ticks: Any = blank_ticks(kind=kind, ts_exch_ns=ts_ns, **prices, **quantities, **values)
-        return imbalance_with_trade(ticks, 0, self.params, self.state, self.out)
+        return imbalance_with_trade(ticks, 0, None, None, self.params, self.state, self.out)
 
     def quote(self, ts_ns: int, bid_qty: int, ask_qty: int) -> int:
         return self.see(Kind.ADD, ts_ns, bid_qty, ask_qty, flags=Flag.BBO_CHANGED)

@@ -45,7 +45,7 @@ def one(seq: int) -> bytes:
     return packet(seq, [system_event(seq)])
 
 
-def buy(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+def buy(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any) -> int:
     """Pattern: buys whatever it sees."""
     out[0] = ticks[slot]["seq"] + params[0] + state[0]
     return 1

@@ -22,6 +22,7 @@ from tests.unit.feedhandler.core.support import (
     execute,
     heartbeat,
     packet,
+    state_of,
     system_event,
     trade,
     trading_action,
@@ -30,13 +31,17 @@ from tests.unit.feedhandler.core.support import (
 Stage = Callable[..., int]
 
 
-def note_seq(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+def note_seq(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
     """Breaker: keeps the order in which it saw ticks, by code, four bits each."""
     state[0] = (state[0] << 4) | (ticks[slot]["seq"] + params[0] + out[7])
     return 0
 
 
-def follow_qty(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+def follow_qty(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
     """Breaker: its level is the quantity of the last trade below 10."""
     tick = ticks[slot]
     out[2] = params[0]
@@ -45,19 +50,25 @@ def follow_qty(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
     return state[0]
 
 
-def side_of_qty(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+def side_of_qty(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
     """Pattern: its side is the quantity of a trade less 10."""
     out[0], out[1] = 1 + params[0], 1 + state[0]
     return np.int64(ticks[slot]["qty"]) - 10
 
 
-def level_of_qty(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+def level_of_qty(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
     """Breaker: its level is the quantity of a trade less 10."""
     out[2] = params[0] + state[0]
     return np.int64(ticks[slot]["qty"]) - 10
 
 
-def propose(ticks: Any, slot: int, params: Any, state: Any, out: Any) -> int:
+def propose(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
     """Pattern: buys at every trade, and leaves values when the parameter says so."""
     tick = ticks[slot]
     state[0] += 1
@@ -77,7 +88,7 @@ def engine_with(
 
 
 def seen(engine: Engine) -> list[int]:
-    word = int(engine.shard.breaker_state[0, 0, 0])
+    word = int(state_of(engine.shard.breakers, 0)[0])
     return [(word >> shift) & 15 for shift in range(56, -1, -4) if word >> shift]
 
 
@@ -102,7 +113,7 @@ def test_empty_lanes_are_no_work():
 
 def test_signal_carries_the_tick_and_what_the_pattern_said():
     engine = engine_with([note_seq], [propose])
-    engine.shard.pattern_params[0, 0] = 1
+    engine.shard.patterns.params[0, 0] = 1
     engine.feed([add(1, "B", 10, 9_900), add(2, "S", 20, 10_100), trade(5, 10_000, ts_ns=42)])
     (signal,) = engine.signals()
     assert (signal["signal_id"], signal["kind"], signal["source"]) == (1, SignalKind.ORDER, 0)
@@ -117,8 +128,8 @@ def test_signal_carries_the_tick_and_what_the_pattern_said():
 
 def test_signal_holds_nothing_that_an_earlier_call_left():
     engine = engine_with([follow_qty], [propose, propose])
-    engine.shard.pattern_params[0, 0] = 1
-    engine.shard.breaker_params[0, 0] = 99
+    engine.shard.patterns.params[0, 0] = 1
+    engine.shard.breakers.params[0, 0] = 99
     engine.feed([trade(0, 10_000)])
     first, second = engine.signals()
     assert (first["price_e9"], second["price_e9"], second["qty"]) == (11, 0, 0)
@@ -160,12 +171,12 @@ def test_open_breaker_holds_back_the_signals_of_its_instrument_only():
 def test_pattern_sees_ticks_whose_signals_would_be_held_back():
     engine = engine_with([], [propose])
     engine.feed([trading_action("H"), trade(5, 10_000)])
-    assert engine.shard.pattern_state[0, 1, 0] == 2
+    assert state_of(engine.shard.patterns, 0, 1)[0] == 2
 
 
 def test_change_of_a_breaker_is_published_once_with_its_level():
     engine = engine_with([note_seq, follow_qty], [propose, propose])
-    engine.shard.breaker_params[1, 0] = 77
+    engine.shard.breakers.params[1, 0] = 77
     engine.feed([trade(1, 10_000), trade(1, 10_001), add(1, "B", 5, 9_000), trade(2, 10_002)])
     first, second = engine.signals()
     assert (first["kind"], first["source"], first["level"]) == (SignalKind.BREAKER, 2 + 1, 1)
@@ -253,8 +264,8 @@ def test_timed_stages_record_the_latency_of_every_tick_and_signal():
 
 def test_built_in_breaker_and_pattern_work_together_on_messages():
     engine = engine_with([price_band], [imbalance_with_trade])
-    engine.shard.breaker_params[0, :3] = 100, 1_000, 5_000
-    engine.shard.pattern_params[0, :4] = 8_000, 1_000, 0, 25
+    engine.shard.breakers.params[0, :3] = 100, 1_000, 5_000
+    engine.shard.patterns.params[0, :4] = 8_000, 1_000, 0, 25
     engine.feed(
         [
             add(1, "B", 900, 9_990, ts_ns=1),

@@ -8,9 +8,9 @@ from msgspec import structs
 from adapters.nasdaq_itch.adapter import ADAPTER
 from feedhandler.core.analytics import Rule
 from feedhandler.core.api import Venue
-from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.engine import Setting, Shard, allocate_shard
 from feedhandler.core.events import Kind
+from feedhandler.core.functions import Meta
 from feedhandler.core.receive import Idle
 from feedhandler.server.assemble import (
     apply_feed,
@@ -18,7 +18,6 @@ from feedhandler.server.assemble import (
     apply_settings,
     build_engines,
     build_shard,
-    build_stages,
     check_pool,
     check_source,
     engine_count,
@@ -35,12 +34,13 @@ from feedhandler.server.config import (
     FixConfig,
     GlimpseConfig,
     LineConfig,
+    PatternConfig,
     PriorityConfig,
     ServerConfig,
     SoupConfig,
-    StageConfig,
 )
 from feedhandler.server.errors import ConfigError, ExitCode, OsLimitError, UserError
+from feedhandler.server.functions import LoadedStages
 from feedhandler.server.memory import blocks
 from oms_out.config import OmsConfig
 from tests.unit.feedhandler.core.support import make_shard
@@ -73,10 +73,6 @@ def server_config(engine: EngineConfig = SMALL, **feed: object) -> ServerConfig:
 @pytest.fixture
 def shard() -> Shard:
     return make_shard()
-
-
-def pattern(function: str, **params: int) -> StageConfig:
-    return StageConfig(name="mine", function=function, params=params)
 
 
 def test_the_adapter_is_found_by_its_entry_point():
@@ -150,7 +146,11 @@ def test_everything_is_prepared_or_refused_in_the_same_words(tmp_path: Path):
             ConfigError,
             "ticks = 131072 are too few",
         ),
-        (structs.replace(config, patterns=(pattern("nowhere:f"),)), ConfigError, "cannot load"),
+        (
+            structs.replace(config, patterns=(PatternConfig("mine", "nowhere:f"),)),
+            ConfigError,
+            "cannot load",
+        ),
     )
     for wrong, kind, named in faults:
         with pytest.raises(kind, match=named):
@@ -178,7 +178,7 @@ def test_a_shard_is_built_with_all_its_settings():
 
 
 def test_one_shard_is_an_engine_of_its_own():
-    (shard,) = build_engines(server_config())
+    (shard,) = build_engines(server_config(), LoadedStages())
     assert engine_count(SMALL) == 1
     assert shard.settings[Setting.FEEDS] == 0
     assert shard.settings[Setting.SHARDS] == 1
@@ -189,7 +189,8 @@ def test_one_shard_is_an_engine_of_its_own():
 
 def test_several_shards_share_what_a_sequencer_hands_on_and_nothing_else():
     engine = structs.replace(SMALL, shards=3, shard_ring=8)
-    config = structs.replace(server_config(engine), patterns=(pattern(PATTERN, **IMBALANCE),))
+    pattern = PatternConfig("mine", PATTERN, IMBALANCE)
+    config = structs.replace(server_config(engine), patterns=(pattern,))
     (prepared,) = prepare(config)
     sequencer, shards = prepared.sequencer, prepared.shards
     assert engine_count(engine) == 1 + len(shards) == 4
@@ -207,8 +208,8 @@ def test_several_shards_share_what_a_sequencer_hands_on_and_nothing_else():
         assert shard.settings[Setting.FEEDS] == 0
         assert shard.settings[Setting.TAKER] == number
         assert shard.settings[Setting.SHARDS] == 3
-        assert shard.settings[Setting.PATTERNS] == 1
-        assert shard.pattern_params[0, :4].tolist() == list(IMBALANCE.values())
+        assert shard.patterns.meta[Meta.FUNCTIONS] == 1
+        assert shard.patterns.params[0, :4].tolist() == list(IMBALANCE.values())
         assert shard.instruments.shape == (4,)
         assert shard.channel[0]["strict"] == 1
         assert shard.split.owned[:6].tolist() == [i % 3 == number for i in range(6)]
@@ -298,81 +299,6 @@ def test_the_feed_s_times_become_nanoseconds(shard: Shard):
     assert channel["snapshot_above"] == 8
     assert channel["stale_after_ns"] == 9_000_000
     assert (channel["can_request"], channel["can_snapshot"]) == (0, 1)
-
-
-def test_parameters_come_in_the_order_of_the_function_whatever_that_of_the_file(shard: Shard):
-    backwards = dict(reversed(IMBALANCE.items()))
-    stages = build_stages(shard, (), (pattern(PATTERN, **backwards),))
-    assert shard.pattern_params[0, :5].tolist() == [7, 8, 9, 10, 0]
-    assert (shard.settings[Setting.BREAKERS], shard.settings[Setting.PATTERNS]) == (0, 1)
-    assert len(stages.breakers) == len(stages.patterns) == FUNCTIONS_MAX
-
-
-def test_a_function_may_come_from_a_file(shard: Shard, tmp_path: Path):
-    path = tmp_path / "own.py"
-    path.write_text(
-        "from feedhandler.core.api import stage\n\n\n"
-        "@stage('limit')\ndef quiet(ticks, slot, params, state, out):\n    return 0\n"
-    )
-    build_stages(shard, (pattern(f"{path}:quiet", limit=-5),), ())
-    assert shard.breaker_params[0, 0] == -5
-    assert shard.settings[Setting.BREAKERS] == 1
-
-
-BODIES = {
-    "raises": "1 / 0\n",
-    "syntax": "def f(:\n",
-    "unmarked": "def f(ticks, slot, params, state, out):\n    return 0\n",
-    "text": (
-        "from feedhandler.core.api import stage\n\n\n"
-        "@stage()\ndef f(ticks, slot, params, state, out):\n    return 'buy'\n"
-    ),
-    "many": (
-        "from feedhandler.core.api import stage\n\n\n"
-        "@stage(*(f'p{i}' for i in range(17)))\n"
-        "def f(ticks, slot, params, state, out):\n    return 0\n"
-    ),
-}
-
-
-@pytest.mark.parametrize(
-    ("body", "named"),
-    [
-        ("raises", "cannot load '.*': ZeroDivisionError: division by zero"),
-        ("syntax", "cannot load '.*': SyntaxError: "),
-        ("unmarked", r"mark the function with @stage\(...\) of feedhandler.core.api"),
-        pytest.param("text", "f does not compile: ", marks=pytest.mark.compiled_only),
-        ("many", "17 parameters, at most 16 are possible"),
-    ],
-)
-def test_a_file_that_is_of_no_use_is_refused_with_the_reason(
-    shard: Shard, tmp_path: Path, body: str, named: str
-):
-    path = tmp_path / "own.py"
-    path.write_text(BODIES[body])
-    with pytest.raises(ConfigError, match=rf"^patterns\[0\] 'mine': .*{named}"):
-        build_stages(shard, (), (pattern(f"{path}:f"),))
-
-
-@pytest.mark.parametrize(
-    ("function", "named"),
-    [
-        ("imbalance", "function is 'module:name' or 'file.py:name', not 'imbalance'"),
-        ("no.such.module:f", "ModuleNotFoundError: No module named 'no'"),
-        ("feedhandler.core.patterns:f", "AttributeError: .* has no attribute 'f'"),
-        ("missing.py:f", "FileNotFoundError: "),
-    ],
-)
-def test_a_function_that_is_nowhere_is_refused_by_its_name(shard: Shard, function: str, named: str):
-    with pytest.raises(ConfigError, match=rf"^breakers\[0\] 'mine': .*{named}"):
-        build_stages(shard, (pattern(function),), ())
-
-
-def test_parameters_that_are_missing_or_unknown_are_listed(shard: Shard):
-    given = IMBALANCE | {"speed": 1}
-    del given["order_qty"]
-    with pytest.raises(ConfigError, match="params missing: order_qty; unknown: speed"):
-        build_stages(shard, (), (pattern(PATTERN, **given),))
 
 
 def test_scratch_tables_fit_a_shard():

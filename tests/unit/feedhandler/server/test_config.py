@@ -67,6 +67,7 @@ DEFAULTS = {
     "priority.large_trade_qty": 10_000,
     "priority.large_trade_notional": 1_000_000,
     "priority.large_move_bps": 100,
+    "groups": {},
     "metrics.port": 9_464,
     "metrics.address": "127.0.0.1",
     "breakers": (),
@@ -245,8 +246,8 @@ REFUSED = [
     (FEED + STAGE % ("patterns", "a") * 2, "patterns: 2 of them are named 'a'; rename one"),
     (FEED + STAGE % ("breakers", "a") * 2, "breakers: 2 of them are named 'a'; rename one"),
     (
-        FEED + "".join(STAGE % ("patterns", f"p{i}") for i in range(9)),
-        "patterns: expected a list of length <= 8",
+        FEED + "".join(STAGE % ("patterns", f"p{i}") for i in range(65)),
+        "patterns: expected a list of length <= 64",
     ),
     (
         FEED + STAGE % ("patterns", "a") + "params = { x = 9223372036854775808 }\n",

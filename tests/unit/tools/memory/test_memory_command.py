@@ -8,14 +8,24 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from feedhandler.core.engine import Shard
 from feedhandler.core.receiver import allocate_receiver
-from feedhandler.server.assemble import build_feeds, build_shard, scratch_tables
-from feedhandler.server.config import FeedConfig, FixConfig, ServerConfig
+from feedhandler.server.assemble import build_feeds
+from feedhandler.server.config import FeedConfig, FixConfig, PatternConfig, ServerConfig
 from feedhandler.server.configfile import load_config
+from feedhandler.server.functions import load_stages
 from feedhandler.server.memory import blocks, reserve_memory
 from tools.memory.command import memory, rows_of, totals
 from tools.memory.words import ENGINE, FIX_FEED, RECEIVER
 
+LOOKS = """\
+from feedhandler.core.api import pattern
+
+
+@pattern()
+def look(ticks, slot, market, legs, params, state, out):
+    return 0 if market[legs[0]]["seq"] else 0
+"""
 EXAMPLE = Path(__file__).resolve().parents[4] / "examples" / "server.toml"
 
 
@@ -26,13 +36,17 @@ class Made:
     receiver_sizes: dict[str, int]
 
 
+def engine_of(config: ServerConfig) -> Shard:
+    return build_feeds(config, load_stages(config))[0][0]
+
+
 @pytest.fixture(scope="module")
 def made() -> Made:
     config = load_config(EXAMPLE, ServerConfig)
     receiver = allocate_receiver((-1, -1, -1), bytes(10), config.engine.packet_bytes)
     return Made(
         config,
-        {name: array.nbytes for name, array in blocks(build_shard(config, *scratch_tables()))},
+        {name: array.nbytes for name, array in blocks(engine_of(config))},
         {name: array.nbytes for name, array in blocks(receiver)},
     )
 
@@ -52,15 +66,20 @@ def test_every_key_is_one_of_the_configuration(made: Made):
 
 
 @pytest.mark.parametrize("name", sorted({why.key for why in ENGINE.values() if why.key}))
-def test_a_key_sizes_just_the_blocks_that_name_it(made: Made, name: str):
+def test_a_key_sizes_just_the_blocks_that_name_it(made: Made, tmp_path: Path, name: str):
     key = name.split(", ", maxsplit=1)[0].removeprefix("engine.")
     value = getattr(made.config.engine, key)
     engine = msgspec.structs.replace(made.config.engine, **{key: max(value // 2, 1)})
     if key == "ticks":
         engine = msgspec.structs.replace(made.config.engine, ticks=2 * value)
-    changed = msgspec.structs.replace(made.config, engine=engine)
-    sizes = {name: array.nbytes for name, array in blocks(build_shard(changed, *scratch_tables()))}
-    moved = {block for block, size in sizes.items() if size != made.shard_sizes[block]}
+    # A function that looks at the market, so that a server keeps it.
+    own = tmp_path / "own.py"
+    own.write_text(LOOKS)
+    config = msgspec.structs.replace(made.config, patterns=(PatternConfig("own", f"{own}:look"),))
+    before = {name: array.nbytes for name, array in blocks(engine_of(config))}
+    changed = msgspec.structs.replace(config, engine=engine)
+    sizes = {name: array.nbytes for name, array in blocks(engine_of(changed))}
+    moved = {block for block, size in sizes.items() if size != before[block]}
     assert moved == {block for block, why in ENGINE.items() if f"engine.{key}" in why.key}
 
 
@@ -82,7 +101,7 @@ def test_it_is_what_is_reserved(made: Made):
     engine = msgspec.structs.replace(made.config.engine, **small, snapshot_bytes=64)
     config = msgspec.structs.replace(made.config, engine=engine)
     engine_bytes = sum(row.size_bytes for row in rows_of(config) if row.part == "engine")
-    assert reserve_memory([build_shard(config, *scratch_tables())]) == engine_bytes
+    assert reserve_memory([engine_of(config)]) == engine_bytes
 
 
 def test_a_server_of_several_shards_shows_each_with_what_is_its_own(made: Made):
@@ -100,7 +119,7 @@ def test_a_server_of_several_shards_shows_each_with_what_is_its_own(made: Made):
     assert sizes["broadcast.payload"].size_bytes == 16 * engine.packet_bytes
     assert sizes["broadcast.payload"].key == "engine.shard_ring, engine.packet_bytes"
     taken = sum(row.size_bytes for row in rows if row.part in list(parts)[:3])
-    assert reserve_memory(build_feeds(config)[0]) == taken
+    assert reserve_memory(build_feeds(config, load_stages(config))[0]) == taken
     receiver = sum(made.receiver_sizes.values())
     assert totals(rows)["taken_at_start_bytes"] == taken + receiver
 

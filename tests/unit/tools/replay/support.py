@@ -10,8 +10,8 @@ from feedhandler.server.config import (
     EngineConfig,
     FeedConfig,
     LineConfig,
+    PatternConfig,
     ServerConfig,
-    StageConfig,
 )
 from oms_out.config import OmsConfig
 from protocols.moldudp64.codec import Packet, encode_packet
@@ -101,7 +101,7 @@ def replay_file(path: Path, config: ServerConfig | None = None) -> Outcome:
 
 
 def server_config(
-    patterns: tuple[StageConfig, ...] = (), engine: EngineConfig = SMALL
+    patterns: tuple[PatternConfig, ...] = (), engine: EngineConfig = SMALL
 ) -> ServerConfig:
     """A whole configuration, of which a replay uses the engine and the functions."""
     return ServerConfig(
@@ -112,7 +112,7 @@ def server_config(
     )
 
 
-IMBALANCE = StageConfig(
+IMBALANCE = PatternConfig(
     name="imbalance",
     function="feedhandler.core.patterns:imbalance_with_trade",
     params={

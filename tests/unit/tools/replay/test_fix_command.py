@@ -66,12 +66,12 @@ function = "{file}:quoted"
 params = {{}}
 """
 PATTERN = """
-from feedhandler.core.api import stage
+from feedhandler.core.api import pattern
 from feedhandler.core.events import Flag
 
 
-@stage()
-def quoted(ticks, slot, params, state, out):
+@pattern()
+def quoted(ticks, slot, market, legs, params, state, out):
     tick = ticks[slot]
     if tick["flags"] & Flag.BBO_CHANGED == 0 or tick["bid_qty"] == 0 or tick["ask_qty"] == 0:
         return 0

@@ -46,7 +46,7 @@ SESSION = Session(heartbeat_ms=50, end_linger_s=0.1)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def live_kernels(market_kernels: None) -> None:  # noqa: ARG001 - compiled before
+def live_kernels(market_kernels: None) -> None:
     warm_up_live_market()
 
 

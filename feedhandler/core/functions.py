@@ -1,0 +1,254 @@
+"""Which user's function is called for which tick, with which parameters and state.
+
+A *binding* is one function with one choice of instruments, its legs, and a state of its own. A
+function without a choice is bound to each instrument alone, and its state found by the instrument's
+number. Other bindings name symbols; which numbers those have is known when the feed has told, so a
+symbol is looked up once, at the first tick of its instrument, and its place kept.
+
+    tick ──► instrument ──► wanted_by ──► cells of the symbol ──► bindings ──► function, legs, state
+
+The rows belong to the thread that runs the functions. `params` alone are written by another one.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feedhandler.core.calls import PARAM_WORDS
+from feedhandler.core.counts import FUNCTIONS_MAX
+from feedhandler.core.lines import zeros
+from protocols.by_reference import by_reference
+from protocols.jit import kernel, outline_kernel
+
+LEGS_MAX = 32
+STATE_WORDS_MAX = 1 << 16
+_LINE_WORDS = 8
+_ROW_WORDS = 16
+_UNKNOWN = 0
+_UNWANTED = -1
+
+
+class Fn(IntEnum):
+    """Words of a function's row."""
+
+    STATE_AT = 0
+    STATE_WORDS = 1
+    STRIDE = 2
+    """From one binding's state to the next one's."""
+    FIRST = 3
+    """Number of its first binding, of a function that has a choice of instruments."""
+    COOLDOWN_NS = 4
+    BUDGET_NS = 5
+    OFF = 6
+    """Why it is not called any more, an Off."""
+    STRIKES = 7
+
+
+class Off(IntEnum):
+    """Why a function is not called."""
+
+    NO = 0
+    FAULT = 1
+    """It used an index outside an array."""
+    OVERRUNS = 2
+    """It took longer than its budget again and again."""
+    ASKED = 3
+    """Somebody said so, or it was the one that never returned before the last start."""
+
+
+class Bound(IntEnum):
+    """Words of a binding's row."""
+
+    FUNCTION = 0
+    LEGS_AT = 1
+    LEGS = 2
+    MISSING = 3
+    """Legs whose instruments are not known yet."""
+
+
+class Meta(IntEnum):
+    """Words of `meta`."""
+
+    FUNCTIONS = 0
+    WILD = 1
+    """Functions that are bound to each instrument alone."""
+    SYMBOLS = 2
+    CURRENT = 8
+    """The function that runs now, counted from 1, or 0; on a cache line of its own."""
+
+
+@by_reference
+class Functions(NamedTuple):
+    """Shapes: rows i64[FUNCTIONS_MAX, 16], params i64[FUNCTIONS_MAX, PARAM_WORDS], state i64[n],
+    wild i64[FUNCTIONS_MAX] (numbers of functions); bindings i64[b, 8], legs i64[l] (instruments,
+    -1 while not known); symbols i64[s], ascending, the cells of symbol k are first[k] to
+    first[k + 1] - 1 of cells i64[l, 2] (binding, place in `legs`); wanted_by i32[instruments]: 0
+    not looked up, -1 nobody wants it, else 1 + place in `symbols`.
+    """
+
+    meta: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    params: NDArray[np.int64]
+    state: NDArray[np.int64]
+    wild: NDArray[np.int64]
+    bindings: NDArray[np.int64]
+    legs: NDArray[np.int64]
+    symbols: NDArray[np.int64]
+    first: NDArray[np.int64]
+    cells: NDArray[np.int64]
+    wanted_by: NDArray[np.int32]
+
+
+class Use(NamedTuple):
+    """How one function is used: words of state a binding, and `bindings`, each a choice of symbols
+    (eight little-endian bytes) in order; without any it is bound to each instrument alone.
+    """
+
+    state_words: int = 16
+    cooldown_ns: int = 0
+    budget_ns: int = 0
+    bindings: Sequence[Sequence[int]] = ()
+
+
+def allocate_functions(uses: Sequence[Use], instruments: int) -> Functions:
+    """Rows and state of functions that are used so."""
+    rows = zeros((FUNCTIONS_MAX, _ROW_WORDS))
+    meta = zeros(16)
+    wild = zeros(FUNCTIONS_MAX)
+    state_at = 0
+    bound: list[tuple[int, Sequence[int]]] = []
+    for number, use in enumerate(uses):
+        row = rows[number]
+        # Behind the state stands when the binding fired last.
+        stride = -(-(use.state_words + 1) // _LINE_WORDS) * _LINE_WORDS
+        row[Fn.STATE_AT], row[Fn.STATE_WORDS], row[Fn.STRIDE] = state_at, use.state_words, stride
+        row[Fn.FIRST] = len(bound)
+        row[Fn.COOLDOWN_NS], row[Fn.BUDGET_NS] = use.cooldown_ns, use.budget_ns
+        if use.bindings:
+            bound += [(number, symbols) for symbols in use.bindings]
+        else:
+            wild[meta[Meta.WILD]] = number
+            meta[Meta.WILD] += 1
+        state_at += stride * (len(use.bindings) or instruments)
+    meta[Meta.FUNCTIONS] = len(uses)
+    bindings, legs, wanted = _lay_out(bound)
+    symbols = sorted(wanted)
+    meta[Meta.SYMBOLS] = len(symbols)
+    cells = [cell for symbol in symbols for cell in wanted[symbol]]
+    ends = np.cumsum([0, *(len(wanted[symbol]) for symbol in symbols)])
+    return Functions(
+        meta=meta,
+        rows=rows,
+        params=zeros((FUNCTIONS_MAX, PARAM_WORDS)),
+        state=zeros(max(state_at, 1)),
+        wild=wild,
+        bindings=bindings,
+        legs=legs,
+        symbols=_filled(symbols),
+        first=_filled(ends),
+        cells=_filled(cells).reshape(-1, 2) if cells else zeros((1, 2)),
+        wanted_by=zeros(instruments, np.int32),
+    )
+
+
+def _filled(values: Any) -> NDArray[np.int64]:
+    given = np.array(values, np.int64)
+    made = zeros(given.shape if given.size else (1,))
+    if given.size:
+        made[:] = given
+    return made
+
+
+def _lay_out(
+    bound: Sequence[tuple[int, Sequence[int]]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], dict[int, list[tuple[int, int]]]]:
+    """Rows of bindings, room for their legs, and which cells each symbol has."""
+    bindings = zeros((max(len(bound), 1), _LINE_WORDS))
+    legs = zeros(max(sum(len(symbols) for _, symbols in bound), 1))
+    legs[:] = -1
+    wanted: dict[int, list[tuple[int, int]]] = {}
+    at = 0
+    for number, (function, symbols) in enumerate(bound):
+        row = bindings[number]
+        row[Bound.FUNCTION], row[Bound.LEGS_AT] = function, at
+        row[Bound.LEGS] = row[Bound.MISSING] = len(symbols)
+        for symbol in symbols:
+            wanted.setdefault(symbol, []).append((number, at))
+            at += 1
+    return bindings, legs, wanted
+
+
+@outline_kernel
+def bind_instrument_nb(functions: Functions, instrument: int, symbol: int) -> int:
+    """The instrument is the one of this symbol: give it to the bindings that want it. Its word in
+    `wanted_by`, which stays 0 without a symbol.
+    """
+    if symbol == 0:
+        return _UNKNOWN
+    low, high = np.int64(0), functions.meta[Meta.SYMBOLS]
+    while low < high:
+        middle = (low + high) >> 1
+        if functions.symbols[middle] < symbol:
+            low = middle + 1
+        else:
+            high = middle
+    if low == functions.meta[Meta.SYMBOLS] or functions.symbols[low] != symbol:
+        functions.wanted_by[instrument] = _UNWANTED
+        return _UNWANTED
+    for cell in range(functions.first[low], functions.first[low + 1]):
+        binding = functions.bindings[functions.cells[cell, 0]]
+        place = functions.cells[cell, 1]
+        # A symbol that gets another number (a new session) takes its place with it.
+        if functions.legs[place] < 0:
+            binding[Bound.MISSING] -= 1
+        functions.legs[place] = instrument
+    functions.wanted_by[instrument] = low + 1
+    return low + 1
+
+
+@kernel
+def state_of_nb(functions: Functions, function: int, ordinal: int) -> int:
+    """Where the state of binding number `ordinal` of a function begins."""
+    row = functions.rows[function]
+    return row[Fn.STATE_AT] + ordinal * row[Fn.STRIDE]
+
+
+@kernel
+def may_fire_nb(functions: Functions, function: int, at: int, now_ns: int) -> int:
+    """1 unless the binding whose state begins at `at` fired less than its cool-down before
+    `now_ns` of event time; then it has fired now.
+    """
+    cooldown_ns = functions.rows[function, Fn.COOLDOWN_NS]
+    if cooldown_ns == 0:
+        return 1
+    place = at + functions.rows[function, Fn.STATE_WORDS]
+    fired_ns = functions.state[place] - 1
+    # Time that goes back (another day, a clock step) ends the cool-down.
+    if fired_ns >= 0 and 0 <= now_ns - fired_ns < cooldown_ns:
+        return 0
+    functions.state[place] = now_ns + 1
+    return 1
+
+
+@kernel
+def strike_nb(functions: Functions, function: int, spent_ns: int) -> int:
+    """A timed call took `spent_ns`: 1 when it was over the function's budget. Over it again and
+    again, that is STRIKES_MAX times more often than a fraction of the timed calls, ends in Off.
+    """
+    row = functions.rows[function]
+    if spent_ns <= row[Fn.BUDGET_NS] or row[Fn.BUDGET_NS] == 0:
+        row[Fn.STRIKES] = max(row[Fn.STRIKES] - 1, np.int64(0))
+        return 0
+    row[Fn.STRIKES] += STRIKE_WEIGHT
+    if row[Fn.STRIKES] >= STRIKES_MAX * STRIKE_WEIGHT:
+        row[Fn.OFF] = Off.OVERRUNS
+    return 1
+
+
+STRIKE_WEIGHT = 8
+"""Timed calls within the budget that make up for one over it."""
+STRIKES_MAX = 64
+"""Timed calls in a row over its budget after which a function is not called any more."""

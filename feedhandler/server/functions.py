@@ -1,0 +1,237 @@
+"""Users' functions, from the configuration to what a shard calls: loaded, bound to instruments, and
+compiled.
+"""
+
+import dis
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from feedhandler.core.api import Sender, StageError, compile_stage, fill_places, no_sender
+from feedhandler.core.calls import PARAM_WORDS
+from feedhandler.core.counts import FUNCTIONS_MAX
+from feedhandler.core.engine import Shard, ShardCapacity
+from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Use
+from feedhandler.server.config import PatternConfig, ServerConfig, StageConfig
+from feedhandler.server.errors import ConfigError
+
+_NS_PER_MS = 1_000_000
+_SYMBOL_BYTES = 8
+_MARKET_ARGUMENT = 2
+
+
+class Stages(NamedTuple):
+    """Compiled breakers and patterns, places for FUNCTIONS_MAX of each, and where the signals
+    go besides the ring: nowhere, until an OMS side says otherwise.
+    """
+
+    breakers: Any
+    patterns: Any
+    sender: Sender
+
+
+class Loaded(NamedTuple):
+    """A function as configured: where that stands, the function, its parameters in order, and how
+    it is used.
+    """
+
+    where: str
+    function: Callable[..., int]
+    params: Sequence[int]
+    use: Use
+
+
+class LoadedStages(NamedTuple):
+    """All functions of a configuration."""
+
+    breakers: tuple[Loaded, ...] = ()
+    patterns: tuple[Loaded, ...] = ()
+
+
+def load_stages(config: ServerConfig | None) -> LoadedStages:
+    """The configured functions, none without a configuration. Raises ConfigError."""
+    if config is None:
+        return LoadedStages()
+    breakers = tuple(_load(each, f"breakers[{i}]") for i, each in enumerate(config.breakers))
+    patterns = []
+    for i, each in enumerate(config.patterns):
+        loaded = _load(each, f"patterns[{i}]")
+        bindings = [
+            tuple(_symbol_words(symbol) for symbol in choice)
+            for choice in _choices(each, loaded, config.groups)
+        ]
+        if config.engine.shards > 1 and any(len(choice) > 1 for choice in bindings):
+            raise ConfigError(
+                f"{loaded.where}: it looks at several instruments, which may be on different"
+                " shards; set shards = 1 in [engine]"
+            )
+        use = loaded.use._replace(cooldown_ns=each.cooldown_ms * _NS_PER_MS, bindings=bindings)
+        patterns.append(loaded._replace(use=use))
+    return LoadedStages(breakers, tuple(patterns))
+
+
+def with_functions(capacity: ShardCapacity, loaded: LoadedStages) -> ShardCapacity:
+    """The sizes, with what the functions need."""
+    every = (*loaded.breakers, *loaded.patterns)
+    return capacity._replace(
+        breakers=tuple(each.use for each in loaded.breakers),
+        patterns=tuple(each.use for each in loaded.patterns),
+        keeps_market=any(uses_market(each.function) for each in every),
+    )
+
+
+def set_params(shard: Shard, loaded: LoadedStages) -> None:
+    """Write the functions' parameters into a shard."""
+    for functions, stages in ((shard.breakers, loaded.breakers), (shard.patterns, loaded.patterns)):
+        for i, each in enumerate(stages):
+            functions.params[i, : len(each.params)] = each.params
+
+
+def build_stages(loaded: LoadedStages) -> Stages:
+    """Compile the functions. Raises ConfigError for one that does not."""
+    compiled = [
+        fill_places([_compile(each.function, each.where) for each in stages], FUNCTIONS_MAX)
+        for stages in loaded
+    ]
+    return Stages(compiled[0], compiled[1], no_sender())
+
+
+def uses_market(function: Callable[..., int]) -> bool:
+    """Whether a function ever looks at its argument `market`."""
+    code = getattr(function, "py_func", function).__code__
+    if code.co_argcount <= _MARKET_ARGUMENT:
+        return False
+    name = code.co_varnames[_MARKET_ARGUMENT]
+    return any(
+        name in (each.argval if isinstance(each.argval, tuple) else (each.argval,))
+        for each in dis.get_instructions(code)
+        if each.opname.startswith("LOAD_FAST")
+    )
+
+
+def _load(config: StageConfig, title: str) -> Loaded:
+    where = f"{title} {config.name!r}"
+    function = _load_function(config.function, where)
+    params = _ordered_params(function, config.params, where)
+    state_words = int(getattr(function, "state_words", 0))
+    if not 1 <= state_words <= STATE_WORDS_MAX:
+        raise ConfigError(
+            f"{where}: state_words = {state_words}: it must be 1 to {STATE_WORDS_MAX}"
+        )
+    return Loaded(where, function, params, Use(state_words, budget_ns=config.budget_ns))
+
+
+def _choices(
+    config: PatternConfig, loaded: Loaded, groups: Mapping[str, Sequence[str]]
+) -> list[Sequence[str]]:
+    """The choices of symbols that a pattern is bound to; none: each instrument alone."""
+    where = loaded.where
+    wanted = int(getattr(loaded.function, "legs", 1))
+    choices: list[Sequence[str]] = [
+        [symbol] for name in config.instruments for symbol in _members(name, groups, where)
+    ]
+    choices += [tuple(_one_by_one(choice, groups, where)) for choice in config.legs]
+    if config.pairs_of:
+        choices += combinations(_members(f"group:{config.pairs_of}", groups, where), 2)
+    for choice in choices:
+        fits = 1 <= len(choice) <= LEGS_MAX if wanted == 0 else len(choice) == wanted
+        if not fits:
+            needs = f"1 to {LEGS_MAX}" if wanted == 0 else str(wanted)
+            raise ConfigError(
+                f"{where}: {', '.join(choice)}: {len(choice)} instruments; {config.function}"
+                f" looks at {needs}"
+            )
+        if len(set(choice)) < len(choice):
+            raise ConfigError(f"{where}: {', '.join(choice)}: a symbol is named twice")
+    if wanted != 1 and not choices:
+        raise ConfigError(
+            f"{where}: {config.function} looks at several instruments; name them by legs ="
+            ' [["AAA", "BBB"]], or pairs_of = "GROUP"'
+        )
+    return choices
+
+
+def _one_by_one(
+    names: Sequence[str], groups: Mapping[str, Sequence[str]], where: str
+) -> Iterator[str]:
+    for name in names:
+        yield from _members(name, groups, where)
+
+
+def _members(name: str, groups: Mapping[str, Sequence[str]], where: str) -> Sequence[str]:
+    """The symbol, or those of a group named `group:NAME`."""
+    kind, _, group = name.rpartition("group:")
+    if kind or group == name:
+        return [name]
+    if group not in groups:
+        known = ", ".join(sorted(groups)) or "none"
+        raise ConfigError(f"{where}: no group is named {group!r} in [groups]; there is {known}")
+    return groups[group]
+
+
+def _symbol_words(symbol: str) -> int:
+    """Eight bytes, blanks behind, the first one lowest: as `INSTRUMENT` has it."""
+    return int.from_bytes(symbol.encode("ascii").ljust(_SYMBOL_BYTES), "little")
+
+
+def _load_function(reference: str, where: str) -> Callable[..., int]:
+    """The function that `module:name` or `path/file.py:name` names."""
+    source, _, name = reference.rpartition(":")
+    if not source:
+        raise ConfigError(
+            f"{where}: function is 'module:name' or 'file.py:name', not {reference!r}"
+        )
+    try:
+        if source.endswith(".py"):
+            module = _load_file(Path(source).resolve())
+        else:
+            module = importlib.import_module(source)
+        function: Callable[..., int] = getattr(module, name)
+    except ConfigError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a user's module may fail in any way
+        fault = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{where}: cannot load {reference!r}: {fault}") from None
+    return function
+
+
+def _load_file(path: Path) -> Any:
+    """The module of a user's file, under a name that is its own and the same at every start: a
+    cached kernel is looked up by it.
+    """
+    title = f"feedhandler_stage_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(title, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[title] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _ordered_params(function: Callable[..., int], given: dict[str, int], where: str) -> list[int]:
+    names = getattr(function, "params", None)
+    if names is None:
+        raise ConfigError(
+            f"{where}: mark the function with @pattern(...) or @breaker(...) of"
+            " feedhandler.core.api"
+        )
+    if len(names) > PARAM_WORDS:
+        raise ConfigError(f"{where}: {len(names)} parameters, at most {PARAM_WORDS} are possible")
+    if set(names) != set(given):
+        missing = ", ".join(sorted(set(names) - set(given))) or "none"
+        unknown = ", ".join(sorted(set(given) - set(names))) or "none"
+        raise ConfigError(f"{where}: params missing: {missing}; unknown: {unknown}")
+    return [given[name] for name in names]
+
+
+def _compile(function: Callable[..., int], where: str) -> Any:
+    try:
+        return compile_stage(function)
+    except StageError as error:
+        raise ConfigError(f"{where}: {error}") from None

@@ -1,0 +1,209 @@
+"""Users' functions: found, given their parameters and instruments, and refused with the reason."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from feedhandler.core.counts import FUNCTIONS_MAX
+from feedhandler.core.functions import Bound, Fn, Meta
+from feedhandler.server.assemble import build_engines
+from feedhandler.server.config import (
+    EngineConfig,
+    FeedConfig,
+    LineConfig,
+    PatternConfig,
+    ServerConfig,
+    StageConfig,
+)
+from feedhandler.server.errors import ConfigError
+from feedhandler.server.functions import LoadedStages, build_stages, load_stages, uses_market
+from oms_out.config import OmsConfig
+
+SMALL = EngineConfig(
+    instruments=4, orders=512, overflow_orders=8, level_blocks=16, level_arena=256,
+    window_packets=4, packet_bytes=64, snapshot_bytes=128, signal_ring=2,
+)  # fmt: skip
+IMBALANCE = {"imbalance_bps": 7, "window_ns": 8, "cooldown_ns": 9, "order_qty": 10}
+PATTERN = "feedhandler.core.patterns:imbalance_with_trade"
+HEAD = "from feedhandler.core.api import breaker, pattern\n\n\n"
+ARGUMENTS = "(ticks, slot, market, legs, params, state, out)"
+PAIR = f"""{HEAD}@pattern(legs=2, state_words=40)
+def pair{ARGUMENTS}:
+    return market[legs[1]]["bid_qty"]
+
+
+@pattern(legs=0)
+def any_number{ARGUMENTS}:
+    return len(legs)
+
+
+@pattern()
+def alone{ARGUMENTS}:
+    return 0
+"""
+
+
+def config_of(
+    breakers: tuple[StageConfig, ...] = (), patterns: tuple[PatternConfig, ...] = (), **rest: Any
+) -> ServerConfig:
+    engine = structs.replace(SMALL, **rest.pop("engine", {}))
+    return ServerConfig(
+        feed=FeedConfig(line_a=LineConfig(port=0)),
+        oms=OmsConfig(store_dir="unused", allowed=("OMS1",)),
+        engine=engine,
+        breakers=breakers,
+        patterns=patterns,
+        **rest,
+    )
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    path = tmp_path / "own.py"
+    path.write_text(PAIR)
+    return str(path)
+
+
+def word(symbol: str) -> int:
+    return int.from_bytes(symbol.encode().ljust(8), "little")
+
+
+def test_parameters_come_in_the_order_of_the_function_whatever_that_of_the_file():
+    config = config_of(
+        patterns=(PatternConfig("mine", PATTERN, dict(reversed(IMBALANCE.items()))),)
+    )
+    loaded = load_stages(config)
+    (shard,) = build_engines(config, loaded)
+    assert shard.patterns.params[0, :5].tolist() == [7, 8, 9, 10, 0]
+    counts = (shard.breakers.meta[Meta.FUNCTIONS], shard.patterns.meta[Meta.FUNCTIONS])
+    assert counts == (0, 1)
+    stages = build_stages(loaded)
+    assert len(stages.breakers) == len(stages.patterns) == FUNCTIONS_MAX
+
+
+def test_a_function_may_come_from_a_file(tmp_path: Path):
+    path = tmp_path / "own.py"
+    path.write_text(f"{HEAD}@breaker('limit')\ndef quiet{ARGUMENTS}:\n    return 0\n")
+    config = config_of((StageConfig("mine", f"{path}:quiet", {"limit": -5}),))
+    (shard,) = build_engines(config, load_stages(config))
+    assert shard.breakers.params[0, 0] == -5
+    assert shard.breakers.rows[0, Fn.BUDGET_NS] == 5_000
+
+
+BODIES = {
+    "raises": "1 / 0\n",
+    "syntax": "def f(:\n",
+    "unmarked": f"def f{ARGUMENTS}:\n    return 0\n",
+    "text": f"{HEAD}@pattern()\ndef f{ARGUMENTS}:\n    return 'buy'\n",
+    "many": f"{HEAD}@pattern(*(f'p{{i}}' for i in range(33)))\ndef f{ARGUMENTS}:\n    return 0\n",
+    "state": f"{HEAD}@pattern(state_words=0)\ndef f{ARGUMENTS}:\n    return 0\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ("raises", "cannot load '.*': ZeroDivisionError: division by zero"),
+        ("syntax", "cannot load '.*': SyntaxError: "),
+        ("unmarked", r"mark the function with @pattern\(...\) or @breaker\(...\) of feedhandler"),
+        pytest.param("text", "f does not compile: ", marks=pytest.mark.compiled_only),
+        ("many", "33 parameters, at most 32 are possible"),
+        ("state", "state_words = 0: it must be 1 to 65536"),
+    ],
+)
+def test_a_file_that_is_of_no_use_is_refused_with_the_reason(tmp_path: Path, body: str, named: str):
+    path = tmp_path / "own.py"
+    path.write_text(BODIES[body])
+    with pytest.raises(ConfigError, match=rf"^patterns\[0\] 'mine': .*{named}"):
+        build_stages(load_stages(config_of(patterns=(PatternConfig("mine", f"{path}:f"),))))
+
+
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        ("imbalance", "function is 'module:name' or 'file.py:name', not 'imbalance'"),
+        ("no.such.module:f", "ModuleNotFoundError: No module named 'no'"),
+        ("feedhandler.core.patterns:f", "AttributeError: .* has no attribute 'f'"),
+        ("missing.py:f", "FileNotFoundError: "),
+    ],
+)
+def test_a_function_that_is_nowhere_is_refused_by_its_name(function: str, named: str):
+    with pytest.raises(ConfigError, match=rf"^breakers\[0\] 'mine': .*{named}"):
+        load_stages(config_of((StageConfig("mine", function),)))
+
+
+def test_parameters_that_are_missing_or_unknown_are_listed():
+    given = IMBALANCE | {"speed": 1}
+    del given["order_qty"]
+    with pytest.raises(ConfigError, match="params missing: order_qty; unknown: speed"):
+        load_stages(config_of(patterns=(PatternConfig("mine", PATTERN, given),)))
+
+
+def test_a_group_becomes_its_pairs_and_each_has_a_state(own: str):
+    pattern = PatternConfig("mine", f"{own}:pair", pairs_of="energy", cooldown_ms=3, budget_ns=77)
+    config = config_of(patterns=(pattern,), groups={"energy": ("AA", "BB", "CC")})
+    (shard,) = build_engines(config, load_stages(config))
+    functions = shard.patterns
+    assert functions.meta[Meta.WILD] == 0
+    assert functions.symbols.tolist() == sorted(word(name) for name in ("AA", "BB", "CC"))
+    assert functions.bindings[:, Bound.LEGS].tolist() == [2, 2, 2]
+    row = functions.rows[0]
+    assert (row[Fn.STATE_WORDS], row[Fn.STRIDE]) == (40, 48)
+    assert (row[Fn.COOLDOWN_NS], row[Fn.BUDGET_NS]) == (3_000_000, 77)
+    assert len(functions.state) == 3 * 48
+    assert len(shard.market) == len(shard.instruments)
+
+
+def test_choices_may_name_symbols_and_groups(own: str):
+    pattern = PatternConfig("mine", f"{own}:any_number", legs=(("ETF", "group:basket"), ("X",)))
+    config = config_of(patterns=(pattern,), groups={"basket": ("AA", "BB")})
+    (loaded,) = load_stages(config).patterns
+    names = (("ETF", "AA", "BB"), ("X",))
+    assert loaded.use.bindings == [tuple(word(name) for name in choice) for choice in names]
+
+
+def test_single_instruments_are_chosen_by_symbol_or_group(own: str):
+    pattern = PatternConfig("mine", f"{own}:alone", instruments=("X", "group:two"))
+    (loaded,) = load_stages(config_of(patterns=(pattern,), groups={"two": ("A", "B")})).patterns
+    assert loaded.use.bindings == [(word("X"),), (word("A"),), (word("B"),)]
+
+
+@pytest.mark.parametrize(
+    ("function", "keys", "reason"),
+    [
+        ("pair", {}, "looks at several instruments; name them by legs"),
+        ("pair", {"legs": (("A",),)}, "A: 1 instruments; .*:pair looks at 2"),
+        ("alone", {"legs": (("A", "B"),)}, "A, B: 2 instruments; .*:alone looks at 1"),
+        ("pair", {"legs": (("A", "A"),)}, "A, A: a symbol is named twice"),
+        ("pair", {"pairs_of": "oil"}, "no group is named 'oil' in .groups.; there is gas"),
+        ("any_number", {"legs": ((),)}, "0 instruments; .* looks at 1 to 32"),
+    ],
+)
+def test_a_choice_that_does_not_fit_is_refused(
+    own: str, function: str, keys: dict[str, Any], reason: str
+):
+    pattern = PatternConfig("mine", f"{own}:{function}", **keys)
+    with pytest.raises(ConfigError, match=rf"^patterns\[0\] 'mine': .*{reason}"):
+        load_stages(config_of(patterns=(pattern,), groups={"gas": ("A", "B")}))
+
+
+def test_several_instruments_on_several_shards_are_refused(own: str):
+    pattern = PatternConfig("mine", f"{own}:pair", legs=(("A", "B"),))
+    with pytest.raises(ConfigError, match="may be on different shards; set shards = 1"):
+        load_stages(config_of(patterns=(pattern,), engine={"shards": 2}))
+
+
+def test_who_looks_at_the_market_is_found_out(own: str):
+    loaded = load_stages(
+        config_of(
+            patterns=(
+                PatternConfig("a", f"{own}:alone"),
+                PatternConfig("b", f"{own}:pair", legs=(("A", "B"),)),
+            )
+        )
+    )
+    assert [uses_market(each.function) for each in loaded.patterns] == [False, True]
+    assert not uses_market(lambda ticks, slot: ticks + slot)
+    assert load_stages(None) == LoadedStages()
