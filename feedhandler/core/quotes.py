@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.atomics import compare_exchange, load_acquire, spin_pause, store_release
+from feedhandler.core.atomics import compare_exchange, load_acquire, store_release
 from feedhandler.core.events import Flag
 from feedhandler.core.lines import zeros
+from feedhandler.core.versioned import read_row_nb
 from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 
@@ -201,15 +202,7 @@ def show_feed_nb(quotes: Quotes, feed: int, is_good: int) -> None:
 @outline_kernel
 def read_cell_nb(quotes: Quotes, at: int, out: NDArray[np.int64]) -> None:
     """Copy a whole cell to out[0:8], as it was at one moment."""
-    cells = quotes.cells
-    while True:
-        version = load_acquire(cells, at + Cell.VERSION)
-        for word in range(1, CELL_WORDS):
-            out[word] = load_acquire(cells, at + word)
-        out[0] = load_acquire(cells, at + Cell.VERSION)
-        if out[0] == version and version & 1 == 0:
-            return
-        spin_pause()
+    read_row_nb(quotes.cells, at, out[:CELL_WORDS])
 
 
 @kernel

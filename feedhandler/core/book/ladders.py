@@ -185,3 +185,19 @@ def level_below_nb(book: Book, ladder_idx: int, step: int) -> int:
         return np.int64(NO_LEVEL)
     entry = book.arena[offset + place - 1]
     return _highest_nb(entry, np.int64(book.blocks[entry & LOW_32_BITS]["used"]))
+
+
+@kernel
+def next_level_nb(book: Book, ladder_idx: int, entry: int) -> int:
+    """The same of the best level below that of `entry`, step << 32 | level, which is in use: in its
+    block without a search.
+    """
+    level_idx = entry & LOW_32_BITS
+    place = level_idx & (BLOCK_LEVELS - 1)
+    below = ~(np.int64(-1) << place)
+    used = np.int64(book.blocks[np.uint64(level_idx >> BLOCK_BITS)]["used"]) & below
+    if used == 0:
+        return np.int64(level_below_nb(book, ladder_idx, entry >> 32))
+    # Steps and levels of a block go together.
+    steps = place - (np.int64(63) - leading_zeros(used))
+    return entry - (steps << 32) - steps

@@ -14,7 +14,7 @@ from feedhandler.core.book.kernels import (
     order_word_nb,
     price_step_nb,
 )
-from feedhandler.core.book.ladders import level_below_nb
+from feedhandler.core.book.ladders import next_level_nb
 from feedhandler.core.book.layout import (
     ARRIVALS,
     BOOK_TICK_E9,
@@ -94,7 +94,31 @@ def best_levels_nb(book: Book, side_idx: int, out: NDArray[np.int64]) -> int:
         out[i, 1] = book.levels[level_idx] & LEVEL_QTY_MASK
         out[i, 2] = (book.levels[level_idx] >> LEVEL_ORDERS_SHIFT) & LEVEL_ORDERS_MASK
         if is_fine:
-            fine = np.int64(level_below_nb(book, 2 * side_idx + 1, entry >> 32))
+            fine = np.int64(next_level_nb(book, 2 * side_idx + 1, entry))
         else:
-            top = np.int64(level_below_nb(book, 2 * side_idx, entry >> 32))
+            top = np.int64(next_level_nb(book, 2 * side_idx, entry))
     return out.shape[0]
+
+
+@outline_kernel
+def depth_nb(book: Book, side_idx: int, count: int) -> tuple[int, int]:
+    """Quantity of the best `count` levels of a side together, and the price of the last of them,
+    1e-9; that is 0 where there are fewer.
+    """
+    side = book.sides[side_idx]
+    top = np.int64(side["top"])
+    fine = np.int64(side["top_fine"])
+    qty = np.int64(0)
+    level_idx = np.int64(0)
+    for _ in range(count):
+        is_fine = fine != NO_LEVEL and (fine >> 32) > (top >> 32) * STEP_KEYS
+        entry = fine if is_fine else top
+        if entry == NO_LEVEL:
+            return qty, np.int64(0)
+        level_idx = entry & LOW_32_BITS
+        qty += book.levels[np.uint64(level_idx)] & LEVEL_QTY_MASK
+        if is_fine:
+            fine = np.int64(next_level_nb(book, 2 * side_idx + 1, entry))
+        else:
+            top = np.int64(next_level_nb(book, 2 * side_idx, entry))
+    return qty, abs(key_of_level_nb(book, level_idx)) * price_step_nb(book, side_idx)

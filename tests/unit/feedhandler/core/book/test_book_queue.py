@@ -3,7 +3,7 @@ import pytest
 
 from feedhandler.core.book.kernels import add_order_nb, find_order_nb, reduce_order_nb
 from feedhandler.core.book.layout import Book, BookCapacity, allocate_book
-from feedhandler.core.book.queue import best_levels_nb, queue_position_nb
+from feedhandler.core.book.queue import best_levels_nb, depth_nb, queue_position_nb
 
 CAPACITY = BookCapacity(instruments=1, orders=64, overflow_orders=16, level_blocks=16, arena=64)
 
@@ -59,3 +59,13 @@ def test_best_levels_come_from_both_grids_as_far_as_there_is_room():
     assert out[:5].tolist() == expected
     assert best_levels_nb(book, 0, out[:2]) == 2
     assert best_levels_nb(book, 1, out) == 0
+
+
+def test_depth_is_what_stands_at_the_best_levels_and_the_price_of_the_last():
+    book = book_of(
+        (1, 100, 1), (2, 163, 2), (3, 200, 3), (4, 12_800, 4), (5, 12_801, 5), (6, 200, 6)
+    )
+    expected = [(5, 12_801), (9, 12_800), (18, 200), (20, 163), (21, 100), (21, 0), (21, 0)]
+    for count, (qty, price_e4) in enumerate(expected, 1):
+        assert depth_nb(book, 0, count) == (qty, price_e4 * 100_000)
+    assert depth_nb(book, 1, 1) == (0, 0)
