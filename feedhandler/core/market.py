@@ -42,7 +42,7 @@ MARKET = np.dtype(
         ("trade_rate", "i8"),
         ("flags", "i8"),
         ("level", "i8"),
-        ("reserve", "i8"),
+        ("epoch", "i8"),
     ]
 )
 """An instrument after the tick `seq` of it, three cache lines.
@@ -62,7 +62,7 @@ message_rate, trade_rate
                      a second, EWMA in event time
 flags                bits, see MarketFlag
 level                of the worst breaker, a BreakerLevel: the worker's own, no row brings it
-reserve              0"""
+epoch                how often the books were replaced as a whole by then; the engine's own"""
 
 
 class MarketFlag(IntEnum):
