@@ -178,6 +178,20 @@ def stage(*params: str) -> Callable[[F], F]:
     return mark
 
 
+def pattern(*params: str, legs: int = 1, state_words: int = STATE_WORDS) -> Callable[[F], F]:
+    """Mark a function as a pattern: its `params`, how many instruments it looks at (0: as many as
+    the configuration names), and how many words it keeps of them.
+    """
+
+    def mark(function: F) -> F:
+        function.params = params  # type: ignore[attr-defined]
+        function.legs = legs  # type: ignore[attr-defined]
+        function.state_words = state_words  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
 class StageError(Exception):
     """A user's function does not compile to the signature of its stage; the text names file, line
     and reason.
