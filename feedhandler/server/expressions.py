@@ -134,11 +134,15 @@ class Expression:
         line = re.sub(r"\s", " ", self.text)
         start = len(line) - len(line.lstrip())
         self.shift += start
+        text = line[start:].rstrip()
+        if not text:
+            self._refuse(0, "nothing is there")
         try:
-            return ast.parse(line[start:].rstrip(), mode="eval").body
+            return ast.parse(text, mode="eval").body
         except SyntaxError as error:
-            reason = "nothing is there" if not line.strip() else str(error.msg)
-            self._refuse((error.offset or 1) - 1, f"not an expression: {reason}")
+            # Of what ends too soon the parser names no place.
+            at = error.offset - 1 if error.offset else len(text)
+            self._refuse(at, f"not an expression: {error.msg}")
         except (ValueError, MemoryError, RecursionError):
             raise ConfigError(
                 f"{self.where}: {self.key}: nested too deeply, or a number too long"

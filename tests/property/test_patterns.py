@@ -25,12 +25,22 @@ LEGS = {"pair_spread": 2, "lead_lag": 2, "crossed": 2, "triangle": 3, "basket": 
 # Low thresholds, so that every pattern finds something in a few hundred ticks.
 PARAMS: dict[str, dict[str, int]] = {
     "pair_spread": {"window_samples": 6, "sample_ns": MS, "entry_z_e2": 150, "edge_bps": 1},
-    "lead_lag": {"leader_move_ticks": 2, "leader_move_spreads": 1, "window_ns": SECOND},
+    "lead_lag": {
+        "leader_move_ticks": 2,
+        "leader_move_spreads": 1,
+        "leader_move_sigmas": 2,
+        "window_ns": SECOND,
+    },
     "basket": {"cost_bps": 5, "unit_shares": 6, "weight_1": 1, "weight_2": 2, "weight_3": 3},
     "triangle": {"cost_ppm": 300},
     "crossed": {"edge_e9": CENT_E9, "hold_ns": MS},
     "momentum_burst": {"move_bps": 2, "trades_min": 2, "window_ns": SECOND, "one_sided_bps": 6_000},
-    "imbalance_with_trade": {"imbalance_bps": 8_000, "window_ns": SECOND, "cooldown_ns": MS},
+    "imbalance_with_trade": {
+        "imbalance_bps": 8_000,
+        "window_ns": SECOND,
+        "cooldown_ns": MS,
+        "trade_qty_min": 200,
+    },
     "quote_stuffing": {"messages_min": 8, "trades_max": 3, "window_ns": 80 * MS},
     "sweep": {"levels_min": 3, "window_ns": 50 * MS, "qty_min": 300},
     "iceberg": {"refills_min": 3, "refill_ns": SECOND, "idle_ns": 2 * SECOND},
@@ -60,7 +70,7 @@ def run_both(name: str, seed: int, count: int, **params: int) -> tuple[list[Any]
 
 
 def row_of(row: Any) -> dict[str, int]:
-    return {field: int(row[field]) for field in (*TOUCH, "seq", "mid_e9", "flags")}
+    return {field: int(row[field]) for field in (*TOUCH, "seq", "mid_e9", "volatility_e9", "flags")}
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))

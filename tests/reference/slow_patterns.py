@@ -149,7 +149,12 @@ class SlowLeadLag(Slow):
             return None
         _, _, when, moved, mid, gap = best
         side = 1 if moved > 0 else -1
-        least = max(self.leader_move_ticks * self.tick_size_e9, self.leader_move_spreads * gap)
+        sigma = leader["mid_e9"] // 10**6 * leader["volatility_e9"] // 10**3
+        least = max(
+            self.leader_move_ticks * self.tick_size_e9,
+            self.leader_move_spreads * gap,
+            self.leader_move_sigmas * sigma,
+        )
         went = follower["mid_e9"] - mid
         if mid == 0 or abs(moved) < least:
             return None
@@ -316,7 +321,9 @@ class SlowImbalance(Slow):
         if tick["kind"] in {EXECUTE, EXECUTE_AT_PRICE} and self.armed and self.armed[0] == side:
             _, since, share = self.armed
             rested = not self.fired or now - self.fired >= self.cooldown_ns
-            if 0 <= now - since <= self.window_ns and rested and self.is_open(rows[self.legs[0]]):
+            is_soon = 0 <= now - since <= self.window_ns
+            is_large = tick["qty"] >= self.trade_qty_min
+            if is_soon and is_large and rested and self.is_open(rows[self.legs[0]]):
                 self.armed, self.fired = None, now
                 values = (share, tick["qty"], tick["price_e9"])
                 spare = 10_000 - self.imbalance_bps

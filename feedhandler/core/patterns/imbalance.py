@@ -1,8 +1,8 @@
 """Order-book imbalance with a trade that confirms it.
 
 When one side of the best prices shows at least `imbalance_bps` of the quantity, and within
-`window_ns` of event time a trade takes from the other side, an order in that direction is proposed,
-once per `cooldown_ns` (0 leaves that to the engine).
+`window_ns` of event time a trade takes at least `trade_qty_min` from the other side, an order in
+that direction is proposed, once per `cooldown_ns` (0 leaves that to the engine).
 
     state[0] side that is heavy (0: none), [1] since when, ns, [3] its share, basis points
     state[2] time of the last proposal, ns (0: none)
@@ -26,6 +26,7 @@ DEFAULTS = {
     "window_ns": 1_000_000,
     "cooldown_ns": 0,
     "order_qty": 100,
+    "trade_qty_min": 500,
 }
 
 _ARMED_SIDE, _ARMED_NS, _FIRED_NS, _IMBALANCE_BPS = range(4)
@@ -34,7 +35,7 @@ _BPS = 10_000
 _QTY_MAX = 1 << 40
 
 
-@pattern("imbalance_bps", "window_ns", "cooldown_ns", "order_qty")
+@pattern("imbalance_bps", "window_ns", "cooldown_ns", "order_qty", "trade_qty_min")
 def imbalance_with_trade(
     ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
 ) -> int:
@@ -51,6 +52,7 @@ def imbalance_with_trade(
         direction = -np.int64(tick["side"])
         confirmed = (
             direction == state[_ARMED_SIDE]
+            and tick["qty"] >= params[4]
             and 0 <= now_ns - state[_ARMED_NS] <= params[1]
             and (state[_FIRED_NS] == 0 or now_ns - state[_FIRED_NS] >= params[2])
         )

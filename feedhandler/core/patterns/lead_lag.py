@@ -1,8 +1,9 @@
 """The follower, legs[0], has not moved yet after the leader, legs[1], has.
 
 The leader has moved when within `window_ns` its bid and its ask are both at least
-`leader_move_ticks` of `tick_size_e9` further in one direction, and at least `leader_move_spreads`
-times its spread, the wider one of then and now: quotes of a thin book go to and fro within it. The
+`leader_move_ticks` of `tick_size_e9` further in one direction, at least `leader_move_spreads` times
+its spread, the wider one of then and now, as quotes of a thin book go to and fro within it, and at
+least `leader_move_sigmas` times what its middle price goes by at each change (`volatility_e9`). The
 follower has not moved when its middle price went `follower_move_ticks` at most in that direction
 meanwhile. One move is proposed once.
 
@@ -27,6 +28,7 @@ from protocols.jit import kernel
 DEFAULTS = {
     "leader_move_ticks": 5,
     "leader_move_spreads": 3,
+    "leader_move_sigmas": 10,
     "follower_move_ticks": 1,
     "window_ns": 50_000_000,
     "tick_size_e9": 10_000_000,
@@ -79,6 +81,7 @@ def _moved_e9_nb(state: Any, at: int, bid_e9: int, ask_e9: int) -> int:
 @pattern(
     "leader_move_ticks",
     "leader_move_spreads",
+    "leader_move_sigmas",
     "follower_move_ticks",
     "window_ns",
     "tick_size_e9",
@@ -109,21 +112,23 @@ def lead_lag(
         _remember_nb(state, now_ns, follower_mid_e9)
     state[_BID_E9] = bid_e9
     state[_ASK_E9] = ask_e9
-    found = _farthest_nb(state, now_ns - params[3], bid_e9, ask_e9)
+    found = _farthest_nb(state, now_ns - params[4], bid_e9, ask_e9)
     if found == 0 or not is_open_nb(market, legs[0]):
         return 0
     moved_e9 = _moved_e9_nb(state, found, bid_e9, ask_e9)
     side = np.int64(1) if moved_e9 > 0 else np.int64(-1)
     spread_e9 = max(ask_e9 - bid_e9, state[found + 2] - state[found + 1])
-    least_e9 = max(params[0] * params[4], params[1] * spread_e9)
+    # In 1e-6 first: a price times a return, both in 1e-9, would need more than 63 bits.
+    sigma_e9 = np.int64(leader["mid_e9"]) // 1_000_000 * np.int64(leader["volatility_e9"]) // 1_000
+    least_e9 = max(params[0] * params[5], params[1] * spread_e9, params[2] * sigma_e9)
     follower_moved_e9 = follower_mid_e9 - state[found + 3]
     if state[found + 3] == 0 or abs(moved_e9) < least_e9:
         return 0
-    if follower_moved_e9 * side > params[2] * params[4]:
+    if follower_moved_e9 * side > params[3] * params[5]:
         return 0
     out[2] = moved_e9
     out[3] = follower_moved_e9
     out[4] = now_ns - state[found]
     state[_COUNT] = 0
     confidence_bps = confidence_bps_nb(abs(moved_e9), least_e9)
-    return propose_nb(market, legs[0], side, params[5], confidence_bps, out)
+    return propose_nb(market, legs[0], side, params[6], confidence_bps, out)

@@ -36,7 +36,7 @@ DEFAULTS = {
     "sample_ns": 1_000_000_000,
     "entry_z_e2": 600,
     "exit_z_e2": 100,
-    "edge_bps": 10,
+    "edge_bps": 15,
     "log_spread": 1,
     "order_qty": 100,
 }

@@ -26,7 +26,7 @@ from feedhandler.core.patterns.window import (
 )
 
 DEFAULTS = {
-    "messages_min": 2_000,
+    "messages_min": 1_000,
     "removed_bps": 4_000,
     "trades_max": 20,
     "window_ns": 500_000_000,

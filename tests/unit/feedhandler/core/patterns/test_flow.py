@@ -32,7 +32,7 @@ def test_trades_of_one_side_that_take_the_price_along_are_a_burst(side: int):
 
 
 def test_a_burst_that_does_not_move_the_price_or_has_few_trades_is_none():
-    assert not any(burst(Desk(momentum_burst), step=2))
+    assert not any(burst(Desk(momentum_burst), step=1))
     assert not any(burst(Desk(momentum_burst), step=9, trades=9))
 
 
@@ -71,7 +71,7 @@ def stuff(desk: Desk, count: int, *, step_ns: int = 10_000, side: int = BUY) -> 
 @pytest.mark.parametrize("side", [BUY, SELL])
 def test_orders_by_the_thousand_without_a_trade_are_told_once(side: int):
     (signal,) = stuff(Desk(quote_stuffing), 3_000, side=side)
-    assert (signal.side, signal.qty, signal.values) == (-side, 0, (2_000, 5_000, 0))
+    assert (signal.side, signal.qty, signal.values) == (-side, 0, (1_000, 5_000, 0))
     assert signal.confidence_bps == 5_000
 
 
@@ -155,10 +155,10 @@ def refill(desk: Desk, ts_ns: int, ref: int, side: int = BUY, **more: int) -> Si
 def test_an_order_that_comes_back_again_and_again_is_an_iceberg(side: int):
     desk = Desk(iceberg)
     said = [refill(desk, i * SECOND, 7 + i, side) for i in range(6)]
-    assert [bool(signal) for signal in said] == [False] * 3 + [True] + [False] * 2
+    assert [bool(signal) for signal in said] == [False] * 2 + [True] + [False] * 3
     (signal,) = filter(None, said)
     assert (signal.side, signal.qty) == (side, 100)
-    assert signal.values == (4, 400, 10_000 * CENT_E9)
+    assert signal.values == (3, 300, 10_000 * CENT_E9)
 
 
 def test_an_order_that_is_taken_in_parts_is_followed_too():

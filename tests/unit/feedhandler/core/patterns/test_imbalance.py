@@ -20,6 +20,7 @@ class Pattern:
             window_ns=WINDOW_NS,
             cooldown_ns=COOLDOWN_NS,
             order_qty=ORDER_QTY,
+            trade_qty_min=7,
         )
 
     def see(self, kind: Kind, ts_ns: int, bid_qty: int, ask_qty: int, **values: int) -> int:
@@ -40,6 +41,14 @@ def test_trade_that_confirms_an_imbalance_proposes_an_order_at_the_touch():
     assert pattern.quote(100, 80, 20) == NOTHING
     assert pattern.trade(1_100, SELL) == BUY
     assert pattern.desk.out.tolist()[:5] == [ASK_E9, ORDER_QTY, 8_000, 7, ASK_E9]
+
+
+def test_a_trade_of_too_few_shares_confirms_nothing():
+    pattern = Pattern()
+    pattern.quote(100, 80, 20)
+    event = {"side": SELL, "price_e9": ASK_E9}
+    assert pattern.see(Kind.EXECUTE, 200, 80, 20, qty=6, **event) == NOTHING
+    assert pattern.see(Kind.EXECUTE, 300, 80, 20, qty=7, **event) == BUY
 
 
 def test_pattern_works_on_the_other_side_too():
@@ -105,7 +114,7 @@ def test_imbalance_stays_armed_until_the_other_side_is_heavier():
 
 def test_execution_that_confirms_nothing_may_arm():
     pattern = Pattern()
-    moved = {"side": SELL, "flags": int(Flag.BBO_CHANGED)}
+    moved = {"side": SELL, "qty": 7, "flags": int(Flag.BBO_CHANGED)}
     assert pattern.see(Kind.EXECUTE, 100, 80, 20, **moved) == NOTHING
     assert pattern.trade(200, SELL) == BUY
 

@@ -10,7 +10,7 @@ FOLLOWER, LEADER = 1, 2
 
 
 def quiet() -> Desk:
-    desk = Desk(lead_lag, (FOLLOWER, LEADER), leader_move_spreads=2)
+    desk = Desk(lead_lag, (FOLLOWER, LEADER), leader_move_spreads=2, leader_move_sigmas=6)
     desk.quote(0, FOLLOWER, 4_999, 5_001)
     desk.quote(0, LEADER, 9_999, 10_001)
     return desk
@@ -66,6 +66,12 @@ def test_a_move_within_a_wide_spread_is_none():
     assert lead(desk, 60 * MS, 10_039, half=10) is None
     assert lead(desk, 120 * MS, 10_079, half=10)
     assert lead(desk, 130 * MS, 10_090) is None
+
+
+def test_a_leader_that_always_moves_so_much_is_left_alone():
+    # 2 basis points a change of 100.00: two cents.
+    assert lead(quiet(), 10 * MS, 10_013, volatility_e9=200_000)
+    assert lead(quiet(), 10 * MS, 10_012, volatility_e9=200_000) is None
 
 
 @pytest.mark.parametrize("flag", [Flag.IN_DOUBT, Flag.HALTED])
