@@ -119,7 +119,7 @@ class _Writer:
         self.definition = definition
         self.where = where
         self.names = Names(definition.legs, tuple(definition.params))
-        check_names(where, self.names, self.refuse)
+        check_names(self.names, self.refuse)
         self._check_kind()
 
     def refuse(self, reason: str) -> NoReturn:

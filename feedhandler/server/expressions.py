@@ -3,8 +3,8 @@ grammar, and written out as Python source of the same meaning. Nothing of a user
 
     condition   comparison, `not` c, c `and` c, c `or` c, (c), on(leg)
     comparison  number (< <= > >= == != number)+          chains as in Python
-    number      integer, name, leg.field, tick.field, - n, n + n, n - n, n * n, n // n, n % n, n & n,
-                abs(n), min(n, n, ...), max(n, n, ...)
+    number      integer, name, leg.field, tick.field, - n, n + n, n - n, n * n, n // n, n % n,
+                n & n, abs(n), min(n, n, ...), max(n, n, ...)
     name        a parameter of the definition, a constant (BUY, SELL, a kind such as EXECUTE), or a
                 field: of the first leg's row, or else of the tick
 """
@@ -129,44 +129,44 @@ class Expression:
             raise ConfigError(f"{self.where}: {self.key}: longer than {_TEXT_MAX} characters")
         wrong = _NOT_ALLOWED.search(self.text)
         if wrong:
-            self._refuse(wrong.start(), f"{wrong[0]!r} has no meaning in an expression")
+            raise self._fault(wrong.start(), f"{wrong[0]!r} has no meaning in an expression")
         # One line of the same length: where something stands is then its column.
         line = re.sub(r"\s", " ", self.text)
         start = len(line) - len(line.lstrip())
         self.shift += start
         text = line[start:].rstrip()
         if not text:
-            self._refuse(0, "nothing is there")
+            raise self._fault(0, "nothing is there")
         try:
             return ast.parse(text, mode="eval").body
         except SyntaxError as error:
             # Of what ends too soon the parser names no place.
             at = error.offset - 1 if error.offset else len(text)
-            self._refuse(at, f"not an expression: {error.msg}")
+            raise self._fault(at, f"not an expression: {error.msg}") from None
         except (ValueError, MemoryError, RecursionError):
             raise ConfigError(
                 f"{self.where}: {self.key}: nested too deeply, or a number too long"
             ) from None
 
-    def _refuse(self, at: int, reason: str) -> NoReturn:
+    def _fault(self, at: int, reason: str) -> ConfigError:
         column = at + 1 + self.shift
-        raise ConfigError(f"{self.where}: {self.key}: column {column}: {reason}")
+        return ConfigError(f"{self.where}: {self.key}: column {column}: {reason}")
 
-    def _refuse_name(self, at: int, what: str, name: str, known: Iterable[str]) -> NoReturn:
+    def _unknown(self, at: int, what: str, name: str, known: Iterable[str]) -> ConfigError:
         choices = list(dict.fromkeys(known))
         close = difflib.get_close_matches(name, choices, n=1)
         hint = f", did you mean {close[0]!r}?" if close else "."
-        self._refuse(at, f"no {what} {name!r}{hint} Known: {', '.join(choices)}")
+        return self._fault(at, f"no {what} {name!r}{hint} Known: {', '.join(choices)}")
 
     def _enter(self, node: ast.expr, depth: int) -> None:
         """Keep an expression within its bounds: a kernel has a budget."""
         self.count += 1
         if self.count > _NODES_MAX or depth > _DEPTH_MAX:
-            self._refuse(node.col_offset, "too long: split the definition")
+            raise self._fault(node.col_offset, "too long: split the definition")
 
-    def _refuse_node(self, node: ast.expr, kind: ast.AST | None = None) -> NoReturn:
+    def _meaningless(self, node: ast.expr, kind: ast.AST | None = None) -> ConfigError:
         hint = _HINTS.get(type(kind or node), "this has no meaning in an expression")
-        self._refuse(node.col_offset, hint)
+        return self._fault(node.col_offset, hint)
 
     def _condition(self, node: ast.expr, depth: int) -> str:
         self._enter(node, depth)
@@ -180,13 +180,14 @@ class Expression:
         if isinstance(node, ast.Call) and self._function(node) == "on":
             return self._on(node)
         self._number(node, depth)
-        self._refuse(node.col_offset, "a number where a condition belongs: compare it, as in x > 0")
+        reason = "a number where a condition belongs: compare it, as in x > 0"
+        raise self._fault(node.col_offset, reason)
 
     def _comparison(self, node: ast.Compare, depth: int) -> str:
         operands = [node.left, *node.comparators]
         for operand, operator in zip(operands[1:], node.ops, strict=True):
             if type(operator) not in _COMPARISONS:
-                self._refuse_node(operand, operator)
+                raise self._meaningless(operand, operator)
         numbers = [self._number(each, depth + 1) for each in operands]
         signs = [_COMPARISONS[type(each)] for each in node.ops]
         pairs = zip(numbers, signs, numbers[1:], strict=False)
@@ -208,19 +209,21 @@ class Expression:
         if isinstance(node, ast.BinOp):
             form = _ARITHMETIC.get(type(node.op))
             if form is None:
-                self._refuse_node(node.right, node.op)
+                raise self._meaningless(node.right, node.op)
             return form.format(
                 self._number(node.left, depth + 1), self._number(node.right, depth + 1)
             )
         if isinstance(node, ast.Compare | ast.BoolOp | ast.UnaryOp):
-            self._refuse(node.col_offset, "a condition where a number belongs")
-        self._refuse_node(node)
+            raise self._fault(node.col_offset, "a condition where a number belongs")
+        raise self._meaningless(node)
 
     def _integer(self, node: ast.Constant) -> str:
         if type(node.value) is not int:
-            self._refuse(node.col_offset, f"{node.value!r} is no integer; scale it, as fields are")
+            raise self._fault(
+                node.col_offset, f"{node.value!r} is no integer; scale it, as fields are"
+            )
         if node.value > LIMIT:
-            self._refuse(node.col_offset, f"{node.value} is above {LIMIT}")
+            raise self._fault(node.col_offset, f"{node.value} is above {LIMIT}")
         return str(node.value)
 
     def _name(self, node: ast.Name) -> str:
@@ -234,47 +237,47 @@ class Expression:
         if name in TICK_FIELDS:
             return f'np.int64(tick["{name}"])'
         if name in (*self.names.legs, TICK_NAME):
-            self._refuse(node.col_offset, f"name a field of {name!r}, as in {name}.bid_qty")
-        self._refuse_name(node.col_offset, "field or parameter", name, self.names.known())
+            raise self._fault(node.col_offset, f"name a field of {name!r}, as in {name}.bid_qty")
+        raise self._unknown(node.col_offset, "field or parameter", name, self.names.known())
 
     def _field(self, node: ast.Attribute) -> str:
         if not isinstance(node.value, ast.Name):
-            self._refuse(node.col_offset, "only a leg or tick has fields")
+            raise self._fault(node.col_offset, "only a leg or tick has fields")
         owner, name = node.value.id, node.attr
         if owner not in (*self.names.legs, TICK_NAME):
-            self._refuse_name(node.col_offset, "leg", owner, (*self.names.legs, TICK_NAME))
+            raise self._unknown(node.col_offset, "leg", owner, (*self.names.legs, TICK_NAME))
         fields = TICK_FIELDS if owner == TICK_NAME else MARKET_FIELDS
         if name not in fields:
             at = node.col_offset + len(owner) + 1
-            self._refuse_name(at, f"field of {owner}", name, fields)
+            raise self._unknown(at, f"field of {owner}", name, fields)
         row = "tick" if owner == TICK_NAME else f"leg_{self.names.legs.index(owner)}"
         return f'np.int64({row}["{name}"])'
 
     def _function(self, node: ast.Call) -> str:
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
             name = node.func.id if isinstance(node.func, ast.Name) else "this"
-            self._refuse_name(node.col_offset, "function", name, FUNCTIONS)
+            raise self._unknown(node.col_offset, "function", name, FUNCTIONS)
         if node.keywords:
-            self._refuse_node(node, node.keywords[0])
+            raise self._meaningless(node, node.keywords[0])
         return node.func.id
 
     def _on(self, node: ast.Call) -> str:
         """Whether the tick is of a leg."""
         if len(node.args) != 1 or not isinstance(node.args[0], ast.Name):
-            self._refuse(node.col_offset, "on() takes a leg, as in on(a)")
+            raise self._fault(node.col_offset, "on() takes a leg, as in on(a)")
         name = node.args[0].id
         if name not in self.names.legs:
-            self._refuse_name(node.args[0].col_offset, "leg", name, self.names.legs)
+            raise self._unknown(node.args[0].col_offset, "leg", name, self.names.legs)
         return f'(np.int64(tick["instrument"]) == legs[{self.names.legs.index(name)}])'
 
     def _call(self, node: ast.Call, depth: int) -> str:
         name = self._function(node)
         if name == "on":
-            self._refuse(node.col_offset, "a condition where a number belongs")
+            raise self._fault(node.col_offset, "a condition where a number belongs")
         least, most = (1, 1) if name == "abs" else (2, _ARGUMENTS_MAX)
         if not least <= len(node.args) <= most:
             expected = "one number" if name == "abs" else f"2 to {most} numbers"
-            self._refuse(node.col_offset, f"{name}() takes {expected}, not {len(node.args)}")
+            raise self._fault(node.col_offset, f"{name}() takes {expected}, not {len(node.args)}")
         numbers = [self._number(each, depth + 1) for each in node.args]
         if name == "abs":
             return f"magnitude_nb({numbers[0]})"
@@ -289,7 +292,7 @@ def _nested(name: str, numbers: Sequence[str]) -> str:
     return source
 
 
-def check_names(where: str, names: Names, refuse: Callable[[str], NoReturn]) -> None:
+def check_names(names: Names, refuse: Callable[[str], NoReturn]) -> None:
     """Refuse legs and parameters whose names mean something else, or are none."""
     taken = {TICK_NAME, *FUNCTIONS, *CONSTANTS, *MARKET_FIELDS, *TICK_FIELDS}
     for title, chosen in (("legs", names.legs), ("params", names.params)):

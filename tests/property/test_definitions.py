@@ -44,9 +44,7 @@ def deeper(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 numbers = st.recursive(names, deeper, max_leaves=4)
 comparisons = st.one_of(
-    st.tuples(
-        numbers, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), numbers
-    ).map(" ".join),
+    st.tuples(numbers, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), numbers).map(" ".join),
     st.sampled_from(
         [
             "tick.kind == EXECUTE",
@@ -115,9 +113,7 @@ def run_both(definition: Definition, seed: int, count: int) -> tuple[list[Any], 
     told: list[Any] = []
     for event in MadeUp(seed, LEGS, (5_000, 5_000)).events(count):
         said.append(desk.see(**event))
-        rows = {
-            leg: {name: int(desk.market[leg][name]) for name in MARKET_FIELDS} for leg in LEGS
-        }
+        rows = {leg: {name: int(desk.market[leg][name]) for name in MARKET_FIELDS} for leg in LEGS}
         tick = {name: int(desk.ticks[1][name]) for name in TICK.names or ()}
         told.append(twin.see(tick, rows))
     return said, told

@@ -13,7 +13,6 @@ from feedhandler.core.patterns import BUILT_IN, DEFAULTS
 from tests.reference.slow_patterns import TWINS
 from tests.unit.feedhandler.core.patterns.desk import (
     CENT_E9,
-    INSTRUMENTS,
     MS,
     SECOND,
     TOUCH,
@@ -108,4 +107,3 @@ def test_no_price_time_or_quantity_makes_a_pattern_leave_its_state(name: str, wo
             desk.see(**{**event, fields[number % len(fields)]: abs(word)})
     assert (fence[0], fence[-1]) == (77, 77)
     assert len(desk.state) == BUILT_IN[name].state_words  # type: ignore[attr-defined]
-    assert INSTRUMENTS > max(legs_of(name))

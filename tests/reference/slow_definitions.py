@@ -32,36 +32,42 @@ class SlowDefinition:
         return self.of(ast.parse(" ".join(text.split()), mode="eval").body)
 
     def of(self, node: Any) -> Any:
-        match node:
-            case ast.Constant(value=value):
-                return value
-            case ast.Name(id=name):
-                return self.named(name)
-            case ast.Attribute(value=ast.Name(id="tick"), attr=name):
-                return self.tick[name]
-            case ast.Attribute(value=ast.Name(id=leg), attr=name):
-                return self.rows[self.legs[leg]][name]
-            case ast.Call(func=ast.Name(id="on"), args=[ast.Name(id=leg)]):
-                return self.tick["instrument"] == self.legs[leg]
-            case ast.Call(func=ast.Name(id="abs"), args=[one]):
-                return abs(cut(self.of(one)))
-            case ast.Call(func=ast.Name(id=name), args=several):
-                return {"min": min, "max": max}[name](self.of(each) for each in several)
-            case ast.UnaryOp(op=ast.Not(), operand=one):
-                return not self.of(one)
-            case ast.UnaryOp(op=ast.USub(), operand=one):
-                return cut(-cut(self.of(one)))
-            case ast.BoolOp(op=ast.And(), values=several):
-                return all([self.of(each) for each in several])
-            case ast.BoolOp(op=ast.Or(), values=several):
-                return any([self.of(each) for each in several])
-            case ast.BinOp(left=left, op=op, right=right):
-                return self.computed(type(op), self.of(left), self.of(right))
-            case ast.Compare(left=left, ops=ops, comparators=others):
-                numbers = [self.of(left), *map(self.of, others)]
-                pairs = zip(ops, numbers, numbers[1:], strict=False)
-                return all(self.compared(type(op), one, other) for op, one, other in pairs)
-        raise ValueError(ast.dump(node))
+        """Value of a number, truth of a condition."""
+        how = getattr(self, f"of_{type(node).__name__.lower()}")
+        return how(node)
+
+    def of_constant(self, node: Any) -> Any:
+        return node.value
+
+    def of_name(self, node: Any) -> Any:
+        return self.named(node.id)
+
+    def of_attribute(self, node: Any) -> Any:
+        owner = node.value.id
+        return (self.tick if owner == "tick" else self.rows[self.legs[owner]])[node.attr]
+
+    def of_call(self, node: Any) -> Any:
+        name = node.func.id
+        if name == "on":
+            return self.tick["instrument"] == self.legs[node.args[0].id]
+        numbers = [self.of(each) for each in node.args]
+        return abs(cut(*numbers)) if name == "abs" else {"min": min, "max": max}[name](numbers)
+
+    def of_unaryop(self, node: Any) -> Any:
+        operand = self.of(node.operand)
+        return not operand if isinstance(node.op, ast.Not) else cut(-cut(operand))
+
+    def of_boolop(self, node: Any) -> Any:
+        values = [self.of(each) for each in node.values]
+        return all(values) if isinstance(node.op, ast.And) else any(values)
+
+    def of_binop(self, node: Any) -> Any:
+        return self.computed(type(node.op), self.of(node.left), self.of(node.right))
+
+    def of_compare(self, node: Any) -> Any:
+        numbers = [self.of(node.left), *map(self.of, node.comparators)]
+        pairs = zip(node.ops, numbers, numbers[1:], strict=False)
+        return all(self.compared(type(op), one, other) for op, one, other in pairs)
 
     def named(self, name: str) -> int:
         if name in self.given.params:

@@ -60,10 +60,12 @@ class SlowPairSpread(Slow):
         self.anchor: tuple[int, int] | None = None
         self.side = 0
         self.next_ns = 0
+        self.last = 0, 0
 
     def spread(self, price_a: int, price_b: int) -> int:
         assert self.anchor is not None
-        ratio = min((price_a / self.anchor[0]) * (self.anchor[1] / price_b), 2.0)
+        dear = float(price_a) * float(self.anchor[1])
+        ratio = min(dear / (float(price_b) * float(self.anchor[0])), 2.0)
         x = int(ratio * 1e8) - 10**8
         if not self.log_spread or abs(x) > 10**7:
             return x
@@ -77,7 +79,11 @@ class SlowPairSpread(Slow):
             return None
         if self.anchor is None:
             self.anchor = a["mid_e9"], b["mid_e9"]
-        spread = self.spread(a["mid_e9"], b["mid_e9"])
+        mids = a["mid_e9"], b["mid_e9"]
+        if mids == self.last and tick["ts_exch_ns"] < self.next_ns:
+            return None
+        self.last = mids
+        spread = self.spread(*mids)
         if abs(spread) > 10**7:
             self.anchor = a["mid_e9"], b["mid_e9"]
             self.samples, self.side = [], 0

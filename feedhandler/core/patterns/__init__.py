@@ -28,6 +28,21 @@ from feedhandler.core.patterns.sweep import sweep
 from feedhandler.core.patterns.triangle import DEFAULTS as _TRIANGLE
 from feedhandler.core.patterns.triangle import triangle
 
+__all__ = [
+    "BUILT_IN",
+    "DEFAULTS",
+    "basket",
+    "crossed",
+    "iceberg",
+    "imbalance_with_trade",
+    "lead_lag",
+    "momentum_burst",
+    "pair_spread",
+    "quote_stuffing",
+    "sweep",
+    "triangle",
+]
+
 _ALL: tuple[tuple[Callable[..., int], Mapping[str, int]], ...] = (
     (pair_spread, _PAIR_SPREAD),
     (lead_lag, _LEAD_LAG),

@@ -74,13 +74,17 @@ def _update_leg_nb(market: Any, instrument: int, weight: int, state: Any, at: in
 def _update_nb(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any) -> None:
     """Take the tick's leg into the sums, or every one the first time."""
     instrument = np.int64(ticks[slot]["instrument"])
+    legs_of_it = legs.shape[0] - 1
     if not state[_READY]:
-        state[_MISSING] = legs.shape[0] - 1
-    for i in range(legs.shape[0] - 1):
-        if legs[1 + i] == instrument or not state[_READY]:
-            weight = params[_WEIGHTS_AT + i]
-            _update_leg_nb(market, legs[1 + i], weight, state, _LEGS + 2 * i)
-    state[_READY] = 1
+        state[_READY] = 1
+        state[_MISSING] = legs_of_it
+        for i in range(legs_of_it):
+            _update_leg_nb(market, legs[1 + i], params[_WEIGHTS_AT + i], state, _LEGS + 2 * i)
+        return
+    for i in range(legs_of_it):
+        if legs[1 + i] == instrument:
+            _update_leg_nb(market, instrument, params[_WEIGHTS_AT + i], state, _LEGS + 2 * i)
+            return
 
 
 @pattern(

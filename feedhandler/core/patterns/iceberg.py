@@ -8,11 +8,13 @@ the hidden one is proposed, once a chain. Each side has one chain; another order
 when the chain has fewer than two refills or is idle.
 
     per side (bids at state[0], asks at state[12])
-    +0 reference of the order executed last   +4 reference of the chain's last order (0: no chain)
-    +1 its price, 1e-9                        +5 the chain's price, 1e-9     +8 its refills
-    +2 shares executed of it                  +6 shares of each refill       +9 shares executed
-    +3 time of the last, ns                   +7 shares executed of the      +10 time of the last, ns
-                                                 last order                  +11 1: it was proposed
+    +0 reference of the order executed last   +6 shares of each refill
+    +1 its price, 1e-9                        +7 shares executed of the chain's last order
+    +2 shares executed of it                  +8 refills
+    +3 time of the last, ns                   +9 shares executed of the chain
+    +4 reference of the chain's last order    +10 time of its last execution or refill, ns
+       (0: no chain)                          +11 1: it was proposed
+    +5 the chain's price, 1e-9
 """
 
 from typing import Any
@@ -131,6 +133,4 @@ def iceberg(
     out[2] = refills
     out[3] = state[at + _TOTAL]
     out[4] = state[at + _TIP_PRICE_E9]
-    return propose_nb(
-        market, legs[0], side, params[3], confidence_bps_nb(refills, params[0]), out
-    )
+    return propose_nb(market, legs[0], side, params[3], confidence_bps_nb(refills, params[0]), out)

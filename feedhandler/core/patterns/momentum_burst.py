@@ -28,7 +28,7 @@ from feedhandler.core.patterns.window import (
 from protocols.jit import kernel
 
 DEFAULTS = {
-    "move_bps": 15,
+    "move_bps": 10,
     "trades_min": 10,
     "one_sided_bps": 8_000,
     "window_ns": 1_000_000_000,

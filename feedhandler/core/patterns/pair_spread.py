@@ -1,13 +1,14 @@
 """The spread of two instruments, legs[0] over legs[1], as a z-score over a window of samples.
 
 The spread is that of the middle prices to those at an anchor, as a ratio or its logarithm, in
-1e-8. A sample is taken every `sample_ns`. A spread that is `entry_z_e2` away from the mean of the
-window, and that leaves `edge_bps` to the mean when the touch of both legs is paid, is proposed
-once; the next one not before the spread has come back to `exit_z_e2`, or has crossed the mean.
+1e-8. A sample is taken every `sample_ns`, and the spread is looked at then and when a middle price
+has changed. One that is `entry_z_e2` away from the mean of the window, and that leaves `edge_bps`
+to the mean when the touch of both legs is paid, is proposed once; the next one not before the
+spread has come back to `exit_z_e2`, or has crossed the mean.
 
-    state[0] side that was proposed (0: none)      state[4] deviation of the window times its size
-    state[1] time of the next sample, ns           state[5 ..] ring of samples
-    state[2] [3] middle prices at the anchor, 1e-9
+    state[0] side that was proposed (0: none)      state[4] [5] middle prices looked at last, 1e-9
+    state[1] time of the next sample, ns           state[6] deviation of the window times its size
+    state[2] [3] middle prices at the anchor, 1e-9 state[7 ..] ring of samples
 """
 
 from typing import Any
@@ -42,7 +43,7 @@ DEFAULTS = {
 }
 SAMPLES_MAX = 240
 
-_SIDE, _NEXT_NS, _ANCHOR_A_E9, _ANCHOR_B_E9, _DEVIATION, _RING = range(6)
+_SIDE, _NEXT_NS, _ANCHOR_A_E9, _ANCHOR_B_E9, _LAST_A_E9, _LAST_B_E9, _DEVIATION, _RING = range(8)
 _ONE_E8 = 100_000_000
 # Beyond a tenth the squares of a full ring would leave 63 bits; it is another regime anyway.
 _SPREAD_MAX_E8 = 10_000_000
@@ -53,9 +54,10 @@ _Z_MAX_E2 = 100_000
 @kernel
 def spread_e8_nb(price_a_e9: int, price_b_e9: int, state: Any, is_log: int) -> int:
     """By how much a is dearer against b than at the anchor, 1e-8; above a tenth it is cut off."""
-    rise_a = np.float64(price_a_e9) / np.float64(state[_ANCHOR_A_E9])
-    fall_b = np.float64(state[_ANCHOR_B_E9]) / np.float64(price_b_e9)
-    ratio = min(rise_a * fall_b, 2.0)
+    # One division, of products that floats hold to 2e-16: a division takes as long as the rest.
+    dear = np.float64(price_a_e9) * np.float64(state[_ANCHOR_B_E9])
+    cheap = np.float64(price_b_e9) * np.float64(state[_ANCHOR_A_E9])
+    ratio = min(dear / cheap, 2.0)
     spread = np.int64(ratio * 100_000_000.0) - _ONE_E8
     if not is_log or abs(spread) > _SPREAD_MAX_E8:
         return spread
@@ -115,7 +117,12 @@ def pair_spread(
     size = min(max(params[0], np.int64(2)), np.int64(SAMPLES_MAX))
     if state[_ANCHOR_A_E9] == 0:
         _restart_nb(market, legs, state)
-    mid_a_e9, mid_b_e9 = market[legs[0]]["mid_e9"], market[legs[1]]["mid_e9"]
+    mid_a_e9, mid_b_e9 = np.int64(market[legs[0]]["mid_e9"]), np.int64(market[legs[1]]["mid_e9"])
+    is_same = mid_a_e9 == state[_LAST_A_E9] and mid_b_e9 == state[_LAST_B_E9]
+    if is_same and now_ns < state[_NEXT_NS]:
+        return 0
+    state[_LAST_A_E9] = mid_a_e9
+    state[_LAST_B_E9] = mid_b_e9
     spread = spread_e8_nb(mid_a_e9, mid_b_e9, state, params[5])
     if abs(spread) > _SPREAD_MAX_E8:
         _restart_nb(market, legs, state)

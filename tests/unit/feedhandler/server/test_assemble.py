@@ -58,7 +58,13 @@ SMALL = EngineConfig(
 )
 LINE = LineConfig(port=0)
 FIX = FixConfig(port=0, sender_comp_id="ME", target_comp_id="EXCH")
-IMBALANCE = {"imbalance_bps": 7, "window_ns": 8, "cooldown_ns": 9, "order_qty": 10}
+IMBALANCE = {
+    "imbalance_bps": 7,
+    "window_ns": 8,
+    "cooldown_ns": 9,
+    "order_qty": 10,
+    "trade_qty_min": 11,
+}
 PATTERN = "feedhandler.core.patterns:imbalance_with_trade"
 
 
@@ -208,7 +214,7 @@ def test_several_shards_share_what_a_sequencer_hands_on_and_nothing_else():
         assert shard.settings[Setting.TAKER] == number
         assert shard.settings[Setting.SHARDS] == 3
         assert shard.settings[Setting.PATTERNS] == 1
-        assert shard.pattern_params[0, :4].tolist() == list(IMBALANCE.values())
+        assert shard.pattern_params[0, :5].tolist() == list(IMBALANCE.values())
         assert shard.instruments.shape == (4,)
         assert shard.channel[0]["strict"] == 1
         assert shard.split.owned[:6].tolist() == [i % 3 == number for i in range(6)]
@@ -303,7 +309,7 @@ def test_the_feed_s_times_become_nanoseconds(shard: Shard):
 def test_parameters_come_in_the_order_of_the_function_whatever_that_of_the_file(shard: Shard):
     backwards = dict(reversed(IMBALANCE.items()))
     stages = build_stages(shard, (), (pattern(PATTERN, **backwards),))
-    assert shard.pattern_params[0, :5].tolist() == [7, 8, 9, 10, 0]
+    assert shard.pattern_params[0, :6].tolist() == [7, 8, 9, 10, 11, 0]
     assert (shard.settings[Setting.BREAKERS], shard.settings[Setting.PATTERNS]) == (0, 1)
     assert len(stages.breakers) == len(stages.patterns) == FUNCTIONS_MAX
 

@@ -97,18 +97,14 @@ class Desk:
         for name in TICK.names or ():
             tick[name] = event.get(name, row[name] if name in TOUCH else 0)
         self.out[:] = 0
-        side = self.run(
-            self.ticks, 1, self.market, self.legs, self.params, self.state, self.out
-        )
+        side = self.run(self.ticks, 1, self.market, self.legs, self.params, self.state, self.out)
         if side == 0:
             assert not self.out.any(), "values without a signal"
             return None
         out = [int(word) for word in self.out]
         return Signal(int(side), out[0], out[1], (out[2], out[3], out[4]), out[5])
 
-    def quote(
-        self, ts_ns: int, instrument: int, bid: int, ask: int, **more: int
-    ) -> Signal | None:
+    def quote(self, ts_ns: int, instrument: int, bid: int, ask: int, **more: int) -> Signal | None:
         """A quote in cents, 100 shares on either side unless `more` says otherwise."""
         prices = {"bid_price_e9": bid * CENT_E9, "ask_price_e9": ask * CENT_E9}
         event = {"bid_qty": 100, "ask_qty": 100, "flags": int(Flag.BBO_CHANGED), **prices}

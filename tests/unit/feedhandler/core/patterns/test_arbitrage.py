@@ -138,9 +138,7 @@ def test_a_cross_that_is_over_sooner_is_none():
 
 
 @pytest.mark.parametrize(("edge_e9", "confidence_bps"), [(0, 5_000), (1, None)])
-def test_a_locked_market_counts_when_no_edge_is_asked_for(
-    edge_e9: int, confidence_bps: int | None
-):
+def test_a_locked_market_counts_when_no_edge_is_asked_for(edge_e9: int, confidence_bps: int | None):
     signal = two_feeds(hold_ns=0, edge_e9=edge_e9).quote(MS, 2, 5_001, 5_002)
     assert (signal and signal.confidence_bps) == confidence_bps
 

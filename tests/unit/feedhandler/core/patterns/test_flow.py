@@ -17,9 +17,7 @@ def take(desk: Desk, ts_ns: int, price: int, side: int = BUY, **more: int) -> Si
 
 def burst(desk: Desk, *, step: int, trades: int = 10, side: int = BUY) -> list[Signal | None]:
     desk.quote(0, ONE, 9_999, 10_001)
-    return [
-        take(desk, (i + 1) * 10 * MS, 10_000 + side * step * i, side) for i in range(trades)
-    ]
+    return [take(desk, (i + 1) * 10 * MS, 10_000 + side * step * i, side) for i in range(trades)]
 
 
 @pytest.mark.parametrize("side", [BUY, SELL])
