@@ -56,35 +56,43 @@ def _share_e6_nb(part: int, whole: int) -> int:
 
 
 @kernel
-def _update_leg_nb(market: Any, instrument: int, weight: int, state: Any, at: int) -> None:
-    """Put what a leg is worth now into the sums, in place of what it was worth."""
+def _update_leg_nb(market: Any, instrument: int, weight: int, state: Any, at: int) -> int:
+    """Put what a leg is worth now into the sums, in place of what it was worth; 1 when that is not
+    the same.
+    """
     row = market[instrument]
     bid_e6, ask_e6 = np.int64(0), np.int64(0)
     if is_open_nb(market, instrument):
         bid_e6 = _worth_e6_nb(row["bid_price_e9"], weight)
         ask_e6 = _worth_e6_nb(row["ask_price_e9"], weight)
+    if bid_e6 == state[at] and ask_e6 == state[at + 1]:
+        return 0
     state[_MISSING] += np.int64(bid_e6 == 0) - np.int64(state[at] == 0)
     state[_BIDS_E6] += bid_e6 - state[at]
     state[_ASKS_E6] += ask_e6 - state[at + 1]
     state[at] = bid_e6
     state[at + 1] = ask_e6
+    return 1
 
 
 @kernel
-def _update_nb(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any) -> None:
-    """Take the tick's leg into the sums, or every one the first time."""
+def _update_nb(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any) -> int:
+    """Take the tick's leg into the sums, or every one the first time; 0 when nothing has changed,
+    as with most ticks of a leg.
+    """
     instrument = np.int64(ticks[slot]["instrument"])
-    legs_of_it = legs.shape[0] - 1
+    size = legs.shape[0] - 1
     if not state[_READY]:
         state[_READY] = 1
-        state[_MISSING] = legs_of_it
-        for i in range(legs_of_it):
+        state[_MISSING] = size
+        for i in range(size):
             _update_leg_nb(market, legs[1 + i], params[_WEIGHTS_AT + i], state, _LEGS + 2 * i)
-        return
-    for i in range(legs_of_it):
+        return 1
+    for i in range(size):
         if legs[1 + i] == instrument:
-            _update_leg_nb(market, instrument, params[_WEIGHTS_AT + i], state, _LEGS + 2 * i)
-            return
+            weight = params[_WEIGHTS_AT + i]
+            return _update_leg_nb(market, instrument, weight, state, _LEGS + 2 * i)
+    return 1
 
 
 @pattern(
@@ -102,7 +110,8 @@ def basket(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: An
     """
     if is_late_nb(ticks, slot, market) or not 2 <= legs.shape[0] <= LEGS_MAX + 1:
         return 0
-    _update_nb(ticks, slot, market, legs, params, state)
+    if not _update_nb(ticks, slot, market, legs, params, state):
+        return 0
     if state[_MISSING] or not is_open_nb(market, legs[0]):
         return 0
     fund = market[legs[0]]
