@@ -37,7 +37,7 @@ from feedhandler.core.features import features_nb, refresh_depth_nb
 from feedhandler.core.functions import Functions, Use, allocate_functions
 from feedhandler.core.libc import sched_yield
 from feedhandler.core.lines import zeros
-from feedhandler.core.market import Features, allocate_features, allocate_rows
+from feedhandler.core.market import Features, Look, allocate_features, allocate_rows
 from feedhandler.core.quotes import Quotes, allocate_quotes, publish_quote_nb
 from feedhandler.core.recording import record_nb
 from feedhandler.core.ring import (
@@ -89,7 +89,7 @@ class Setting(IntEnum):
     WORK_FD = 1
     LANES = 2
     MARKET = 3
-    """1: rows of the market are kept, as a function looks at them."""
+    """How much of the market is kept, a Look."""
     FEED = 5
     BOOK_BUDGET_NS = 6
     BREAKER_BUDGET_NS = 7
@@ -143,11 +143,11 @@ class Watch(IntEnum):
 class Shard(NamedTuple):
     """All memory of a shard. Row shapes: ticks TICK[pool], lanes i32[LANES_MAX, pool]; `seen`
     MARKET[pool] is what the receiver found for each tick, `market` MARKET[instruments] what the
-    worker last took of it; `numbers` i64[instruments] is 0, 1, 2 ... `sending_ns` is what the
-    signals of the present tick have cost so far by being sent; `sampling` is whether functions are
-    timed for it, for how many more they are, and how many ticks there were. `ranks` i64[signal
-    ring] of one of several shards: where each signal stands in the order of all, `rank_of_nb`.
-    Live, `broadcast` and `snapshot` are the sequencer's in each of several shards.
+    worker last saw, as far as anybody looks; `numbers` i64[instruments] is 0, 1, 2 ... `sending_ns`
+    is what the signals of the present tick have cost so far by being sent; `sampling` is whether
+    functions are timed for it, for how many more they are, and how many ticks there were. `ranks`
+    i64[signal ring] of one of several shards: where each signal stands in the order of all,
+    `rank_of_nb`. Live, `broadcast` and `snapshot` are the sequencer's in each of several shards.
     """
 
     book: Book
@@ -213,7 +213,7 @@ class ShardCapacity(NamedTuple):
     takers: int = 0
     breakers: tuple[Use, ...] = ()
     patterns: tuple[Use, ...] = ()
-    keeps_market: bool = False
+    look: Look = Look.NOWHERE
 
 
 def allocate_shard(
@@ -224,7 +224,8 @@ def allocate_shard(
     """
     pool, instruments = capacity.pool, capacity.book.instruments
     levels = (max(len(capacity.breakers), 1), instruments)
-    keeps_market = capacity.keeps_market
+    rows = instruments if capacity.look else 1
+    analysed = capacity.look == Look.ANALYTICS
     ahead = CHUNK * min(capacity.shards, ROUNDS_AHEAD_MAX)
     going_round = min(2 * ahead, pool)
     free: Ring = allocate_ring(pool)
@@ -238,7 +239,7 @@ def allocate_shard(
     stash_size[SPARE_SIZE] = pool - going_round
     settings = zeros(16)
     settings[Setting.SHARDS] = capacity.shards
-    settings[Setting.MARKET] = keeps_market
+    settings[Setting.MARKET] = capacity.look
     settings[Setting.FEEDS] = capacity.takers > 0
     settings[Setting.TAKER] = capacity.shard
     for descriptor in (Setting.SIGNAL_FD, Setting.CONTROL_FD, Setting.WORK_FD):
@@ -272,9 +273,9 @@ def allocate_shard(
         breaker_level=zeros(levels, np.int8),
         published_level=zeros(levels, np.int8),
         patterns=allocate_functions(capacity.patterns, instruments),
-        features=allocate_features(instruments if keeps_market else 1),
-        seen=allocate_rows(pool if keeps_market else 1),
-        market=allocate_rows(instruments if keeps_market else 1),
+        features=allocate_features(instruments if analysed else 1),
+        seen=allocate_rows(pool if analysed else 1),
+        market=allocate_rows(rows),
         numbers=numbers,
         out=zeros(OUT_WORDS),
         signal_count=zeros(1),
@@ -410,7 +411,7 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
     moved_bps = analyse_nb(shard.instruments, shard.ticks, slot)
     lane = lane_of_nb(shard.rules, shard.ticks, slot, moved_bps)
     tick["priority"] = lane
-    if shard.settings[Setting.MARKET]:
+    if shard.settings[Setting.MARKET] == Look.ANALYTICS:
         _see_nb(shard, slot)
     if shard.settings[Setting.RECORD_BBO] and tick["flags"] & Flag.BBO_CHANGED:
         _record_bbo_nb(shard, slot)

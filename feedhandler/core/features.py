@@ -360,6 +360,14 @@ def copy_row_nb(
 
 
 @kernel
+def market_flags_nb(flags: int) -> int:
+    """Flags of a tick as those of a row."""
+    in_doubt = np.int64(flags & Flag.IN_DOUBT != 0)
+    halted = np.int64(flags & Flag.HALTED != 0)
+    return in_doubt * MarketFlag.IN_DOUBT + halted * MarketFlag.HALTED
+
+
+@kernel
 def features_nb(
     features: Features, rows: NDArray[np.void], ticks: NDArray[np.void], slot: int
 ) -> None:
@@ -394,10 +402,7 @@ def features_nb(
     own["ts_exch_ns"] = tick["ts_exch_ns"]
     own["vwap_e9"] = tick["vwap_e9"]
     own["volatility_e9"] = tick["volatility_e9"]
-    flags = np.int64(tick["flags"])
-    in_doubt = np.int64(flags & Flag.IN_DOUBT != 0)
-    halted = np.int64(flags & Flag.HALTED != 0)
-    own["flags"] = in_doubt * MarketFlag.IN_DOUBT + halted * MarketFlag.HALTED
+    own["flags"] = market_flags_nb(np.int64(tick["flags"]))
     copy_row_nb(features.state, number, rows, slot)
 
 
@@ -454,3 +459,24 @@ def move_forward_nb(
         return np.int64(0)
     copy_row_nb(rows, slot, market, instrument)
     return np.int64(1)
+
+
+@kernel
+def move_prices_nb(market: NDArray[np.void], ticks: NDArray[np.void], slot: int) -> None:
+    """Take what ticks[slot] tells of its instrument's PRICE_FIELDS if it is no earlier tick."""
+    tick = ticks[np.uint64(slot)]
+    row = market[np.uint64(tick["instrument"])]
+    if tick["seq"] <= row["seq"]:
+        return
+    row["seq"] = tick["seq"]
+    row["ts_exch_ns"] = tick["ts_exch_ns"]
+    bid_e9, ask_e9 = np.int64(tick["bid_price_e9"]), np.int64(tick["ask_price_e9"])
+    row["bid_price_e9"] = bid_e9
+    row["bid_qty"] = tick["bid_qty"]
+    row["ask_price_e9"] = ask_e9
+    row["ask_qty"] = tick["ask_qty"]
+    both = tick["bid_qty"] > 0 and tick["ask_qty"] > 0
+    row["mid_e9"] = (bid_e9 + ask_e9) >> 1 if both else np.int64(0)
+    row["vwap_e9"] = tick["vwap_e9"]
+    row["volatility_e9"] = tick["volatility_e9"]
+    row["flags"] = market_flags_nb(np.int64(tick["flags"]))

@@ -65,6 +65,24 @@ level                of the worst breaker, a BreakerLevel: the worker's own, no 
 epoch                how often the books were replaced as a whole by then; the engine's own"""
 
 
+class Look(IntEnum):
+    """How much of the rows is kept, by what the users' functions look at."""
+
+    NOWHERE = 0
+    PRICES = 1
+    """What a tick tells by itself: PRICE_FIELDS."""
+    ANALYTICS = 2
+    """All of it."""
+
+
+PRICE_FIELDS = frozenset(
+    {
+        *("seq", "ts_exch_ns", "bid_price_e9", "bid_qty", "ask_price_e9", "ask_qty", "mid_e9"),
+        *("vwap_e9", "volatility_e9", "flags", "level"),
+    }
+)
+
+
 class MarketFlag(IntEnum):
     """Bits of `flags` in a MARKET row."""
 

@@ -15,7 +15,8 @@ from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import Agent, Setting, Shard, count_nb
 from feedhandler.core.evaluate import run_breakers_nb, run_patterns_nb
-from feedhandler.core.features import move_forward_nb
+from feedhandler.core.features import move_forward_nb, move_prices_nb
+from feedhandler.core.market import Look
 from feedhandler.core.recording import record_nb
 from feedhandler.core.ring import HEAD, TAIL, Ring, ring_lay_nb, ring_publish_nb, ring_take_nb
 from protocols.jit import kernel, outline_kernel
@@ -58,6 +59,17 @@ def _choose_sampling_nb(shard: Shard) -> None:
 
 
 @kernel
+def _show_market_nb(shard: Shard, slot: int, look: int) -> None:
+    """Bring the market forward to ticks[slot], before functions look at both."""
+    if look == Look.PRICES:
+        move_prices_nb(shard.market, shard.ticks, slot)
+        return
+    instrument = np.int64(shard.ticks[slot]["instrument"])
+    if move_forward_nb(shard.market, instrument, shard.seen, slot):
+        shard.market[instrument]["epoch"] = shard.seen[slot]["epoch"]
+
+
+@kernel
 def _work_on_nb(
     shard: Shard, breakers: Any, patterns: Any, sender: Sender, slot: int, before_ns: int
 ) -> int:
@@ -71,12 +83,11 @@ def _work_on_nb(
         _choose_sampling_nb(shard)
     clock = shard.clocks[Agent.WORKER]
     start_ns = now_ns_nb(clock) if timed and before_ns == 0 else before_ns
-    if shard.settings[Setting.MARKET]:
-        instrument = np.int64(shard.ticks[slot]["instrument"])
-        if move_forward_nb(shard.market, instrument, shard.seen, slot):
-            shard.market[instrument]["epoch"] = shard.seen[slot]["epoch"]
+    look = shard.settings[Setting.MARKET]
+    if look:
+        _show_market_nb(shard, slot, look)
     level = run_breakers_nb(shard, breakers, sender, slot)
-    if shard.settings[Setting.MARKET]:
+    if look:
         shard.market[np.int64(shard.ticks[slot]["instrument"])]["level"] = level
     middle_ns = now_ns_nb(clock) if timed else np.int64(0)
     breakers_ns = middle_ns - start_ns - shard.sending_ns[0]

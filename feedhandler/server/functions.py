@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from types import CodeType
 from typing import Any, NamedTuple
 
 from feedhandler.core.api import Sender, StageError, compile_stage, fill_places, no_sender
@@ -17,6 +18,7 @@ from feedhandler.core.calls import PARAM_WORDS
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.engine import Shard, ShardCapacity
 from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Use
+from feedhandler.core.market import MARKET, PRICE_FIELDS, Look
 from feedhandler.server.config import PatternConfig, ServerConfig, StageConfig
 from feedhandler.server.errors import ConfigError
 
@@ -81,7 +83,7 @@ def with_functions(capacity: ShardCapacity, loaded: LoadedStages) -> ShardCapaci
     return capacity._replace(
         breakers=tuple(each.use for each in loaded.breakers),
         patterns=tuple(each.use for each in loaded.patterns),
-        keeps_market=any(uses_market(each.function) for each in every),
+        look=max((look_of(each.function) for each in every), default=Look.NOWHERE),
     )
 
 
@@ -101,17 +103,43 @@ def build_stages(loaded: LoadedStages) -> Stages:
     return Stages(compiled[0], compiled[1], no_sender())
 
 
-def uses_market(function: Callable[..., int]) -> bool:
-    """Whether a function ever looks at its argument `market`."""
-    code = getattr(function, "py_func", function).__code__
-    if code.co_argcount <= _MARKET_ARGUMENT:
-        return False
+def look_of(function: Callable[..., int]) -> Look:
+    """How far a function looks at the market, told by what it and the kernels that it calls name.
+
+    Of several instruments it is all: the row of another one must tell that the books were replaced.
+    """
+    code = _code_of(function)
+    if code is None or code.co_argcount <= _MARKET_ARGUMENT:
+        return Look.NOWHERE
     name = code.co_varnames[_MARKET_ARGUMENT]
-    return any(
+    looks = any(
         name in (each.argval if isinstance(each.argval, tuple) else (each.argval,))
         for each in dis.get_instructions(code)
         if each.opname.startswith("LOAD_FAST")
     )
+    if not looks:
+        return Look.NOWHERE
+    if getattr(function, "legs", 1) != 1:
+        return Look.ANALYTICS
+    analytics = set(MARKET.names or ()) - PRICE_FIELDS
+    return Look.ANALYTICS if _words_of(function, set()) & analytics else Look.PRICES
+
+
+def _code_of(function: Any) -> CodeType | None:
+    return getattr(getattr(function, "py_func", function), "__code__", None)
+
+
+def _words_of(function: Any, known: set[CodeType]) -> set[str]:
+    """All texts in a function, and in those that it names."""
+    code = _code_of(function)
+    if code is None or code in known:
+        return set()
+    known.add(code)
+    names = getattr(getattr(function, "py_func", function), "__globals__", {})
+    words = {each for each in code.co_consts if isinstance(each, str)}
+    for name in code.co_names:
+        words |= _words_of(names.get(name), known)
+    return words
 
 
 def _load(config: StageConfig, title: str) -> Loaded:
@@ -188,7 +216,7 @@ def _load_function(reference: str, where: str) -> Callable[..., int]:
         )
     try:
         if source.endswith(".py"):
-            module = _load_file(Path(source).resolve())
+            module = load_file(Path(source).resolve())
         else:
             module = importlib.import_module(source)
         function: Callable[..., int] = getattr(module, name)
@@ -200,7 +228,7 @@ def _load_function(reference: str, where: str) -> Callable[..., int]:
     return function
 
 
-def _load_file(path: Path) -> Any:
+def load_file(path: Path) -> Any:
     """The module of a user's file, under a name that is its own and the same at every start: a
     cached kernel is looked up by it.
     """

@@ -54,6 +54,7 @@ PATTERN = PatternConfig(
         "window_ns": 5_000_000,
         "cooldown_ns": 100_000_000,
         "order_qty": 100,
+        "trade_qty_min": 1,
     },
 )
 WITH_BREAKER: ServerConfig = msgspec.structs.replace(REPLAY_CONFIG, breakers=(BREAKER,))

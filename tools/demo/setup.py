@@ -283,6 +283,7 @@ def _server_toml(plan: Plan) -> str:
             "window_ns": 5_000_000,
             "cooldown_ns": 100_000_000,
             "order_qty": 100,
+            "trade_qty_min": 1,
         },
     }
     return (

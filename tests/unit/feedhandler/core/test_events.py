@@ -5,9 +5,7 @@ from feedhandler.core.events import E9_PER_E4, SIGNAL, TICK, BreakerLevel, Flag,
 
 
 @pytest.mark.parametrize(("row", "lines"), [(TICK, 2), (SIGNAL, 3)])
-def test_a_row_is_whole_cache_lines_with_every_field_on_its_own_boundary(
-    row: np.dtype, lines: int
-):
+def test_a_row_is_whole_cache_lines_with_every_field_on_its_own_boundary(row: np.dtype, lines: int):
     assert row.itemsize == 64 * lines
     for name in row.names:
         field, offset = row.fields[name][:2]

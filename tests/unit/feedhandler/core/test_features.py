@@ -176,7 +176,7 @@ def test_every_field_but_the_level_is_brought():
 
 def test_a_tick_leaves_all_other_rows_alone():
     feed = Feed()
-    feed.rows["reserve"] = 9
+    feed.rows["epoch"] = 9
     feed.tick(1)
     assert feed.rows[0]["seq"] == 0
-    assert feed.rows["reserve"].tolist() == [9, 9]
+    assert feed.rows["epoch"].tolist() == [9, 9]

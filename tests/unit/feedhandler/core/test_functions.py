@@ -22,6 +22,7 @@ from feedhandler.core.functions import (
     may_fire_nb,
     strike_nb,
 )
+from feedhandler.core.market import Look
 from feedhandler.core.stages import SAMPLE_TICKS
 from tests.unit.feedhandler.core.support import (
     CAPACITY,
@@ -160,7 +161,7 @@ def define(symbol: str, locate: int) -> bytes:
 
 
 def test_a_pattern_of_two_instruments_sees_both():
-    engine = engine_with(both_sides, uses=(Use(bindings=((A, B),)),), keeps_market=True)
+    engine = engine_with(both_sides, uses=(Use(bindings=((A, B),)),), look=Look.ANALYTICS)
     engine.feed([define("A", 1), define("B", 2), define("C", 3)])
     engine.feed([add(1, "B", 10, 100, locate=1, symbol="A")])
     assert engine.signals() == []
@@ -175,7 +176,7 @@ def test_a_pattern_of_two_instruments_sees_both():
 
 
 def test_one_halted_instrument_holds_the_signals_of_both_back():
-    engine = engine_with(both_sides, uses=(Use(bindings=((A, B),)),), keeps_market=True)
+    engine = engine_with(both_sides, uses=(Use(bindings=((A, B),)),), look=Look.ANALYTICS)
     engine.feed([define("A", 1), define("B", 2), trading_action("H", locate=1)])
     engine.feed([add(1, "B", 10, 100, locate=1, symbol="A")])
     engine.feed([add(2, "B", 20, 100, locate=2, symbol="B")])

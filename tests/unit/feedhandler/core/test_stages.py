@@ -12,6 +12,7 @@ from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import Setting
 from feedhandler.core.events import BreakerLevel, SignalKind
 from feedhandler.core.libc import CLOCK_REALTIME, clock_ns
+from feedhandler.core.market import Look
 from feedhandler.core.patterns import imbalance_with_trade
 from tests.unit.feedhandler.core.support import (
     CAPACITY,
@@ -263,7 +264,8 @@ def test_timed_stages_record_the_latency_of_every_tick_and_signal():
 
 
 def test_built_in_breaker_and_pattern_work_together_on_messages():
-    engine = engine_with([price_band], [imbalance_with_trade])
+    prices = CAPACITY._replace(look=Look.PRICES)
+    engine = engine_with([price_band], [imbalance_with_trade], capacity=prices)
     engine.shard.breakers.params[0, :3] = 100, 1_000, 5_000
     engine.shard.patterns.params[0, :4] = 8_000, 1_000, 0, 25
     engine.feed(

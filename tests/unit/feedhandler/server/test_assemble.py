@@ -58,7 +58,13 @@ SMALL = EngineConfig(
 )
 LINE = LineConfig(port=0)
 FIX = FixConfig(port=0, sender_comp_id="ME", target_comp_id="EXCH")
-IMBALANCE = {"imbalance_bps": 7, "window_ns": 8, "cooldown_ns": 9, "order_qty": 10}
+IMBALANCE = {
+    "imbalance_bps": 7,
+    "window_ns": 8,
+    "cooldown_ns": 9,
+    "order_qty": 10,
+    "trade_qty_min": 11,
+}
 PATTERN = "feedhandler.core.patterns:imbalance_with_trade"
 
 
@@ -209,7 +215,7 @@ def test_several_shards_share_what_a_sequencer_hands_on_and_nothing_else():
         assert shard.settings[Setting.TAKER] == number
         assert shard.settings[Setting.SHARDS] == 3
         assert shard.patterns.meta[Meta.FUNCTIONS] == 1
-        assert shard.patterns.params[0, :4].tolist() == list(IMBALANCE.values())
+        assert shard.patterns.params[0, :5].tolist() == list(IMBALANCE.values())
         assert shard.instruments.shape == (4,)
         assert shard.channel[0]["strict"] == 1
         assert shard.split.owned[:6].tolist() == [i % 3 == number for i in range(6)]

@@ -8,6 +8,8 @@ from msgspec import structs
 
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.functions import Bound, Fn, Meta
+from feedhandler.core.market import Look
+from feedhandler.core.patterns import BUILT_IN
 from feedhandler.server.assemble import build_engines
 from feedhandler.server.config import (
     EngineConfig,
@@ -18,14 +20,20 @@ from feedhandler.server.config import (
     StageConfig,
 )
 from feedhandler.server.errors import ConfigError
-from feedhandler.server.functions import LoadedStages, build_stages, load_stages, uses_market
+from feedhandler.server.functions import LoadedStages, build_stages, load_stages, look_of
 from oms_out.config import OmsConfig
 
 SMALL = EngineConfig(
     instruments=4, orders=512, overflow_orders=8, level_blocks=16, level_arena=256,
     window_packets=4, packet_bytes=64, snapshot_bytes=128, signal_ring=2,
 )  # fmt: skip
-IMBALANCE = {"imbalance_bps": 7, "window_ns": 8, "cooldown_ns": 9, "order_qty": 10}
+IMBALANCE = {
+    "imbalance_bps": 7,
+    "window_ns": 8,
+    "cooldown_ns": 9,
+    "order_qty": 10,
+    "trade_qty_min": 11,
+}
 PATTERN = "feedhandler.core.patterns:imbalance_with_trade"
 HEAD = "from feedhandler.core.api import breaker, pattern\n\n\n"
 ARGUMENTS = "(ticks, slot, market, legs, params, state, out)"
@@ -76,7 +84,7 @@ def test_parameters_come_in_the_order_of_the_function_whatever_that_of_the_file(
     )
     loaded = load_stages(config)
     (shard,) = build_engines(config, loaded)
-    assert shard.patterns.params[0, :5].tolist() == [7, 8, 9, 10, 0]
+    assert shard.patterns.params[0, :6].tolist() == [7, 8, 9, 10, 11, 0]
     counts = (shard.breakers.meta[Meta.FUNCTIONS], shard.patterns.meta[Meta.FUNCTIONS])
     assert counts == (0, 1)
     stages = build_stages(loaded)
@@ -195,15 +203,43 @@ def test_several_instruments_on_several_shards_are_refused(own: str):
         load_stages(config_of(patterns=(pattern,), engine={"shards": 2}))
 
 
-def test_who_looks_at_the_market_is_found_out(own: str):
-    loaded = load_stages(
-        config_of(
-            patterns=(
-                PatternConfig("a", f"{own}:alone"),
-                PatternConfig("b", f"{own}:pair", legs=(("A", "B"),)),
-            )
-        )
+LOOKS = f"""
+from feedhandler.core.patterns.proposals import is_late_nb
+{HEAD}@pattern()
+def alone{ARGUMENTS}:
+    return 0
+
+
+@pattern()
+def late{ARGUMENTS}:
+    return is_late_nb(ticks, slot, market)
+
+
+@pattern()
+def unusual{ARGUMENTS}:
+    return market[legs[0]]["spread_z_e3"] > 0
+
+
+@pattern(legs=2)
+def pair{ARGUMENTS}:
+    return market[legs[1]]["bid_qty"]
+"""
+
+
+def test_how_far_a_function_looks_is_found_out(tmp_path: Path):
+    path = tmp_path / "own.py"
+    path.write_text(LOOKS)
+    patterns = tuple(
+        PatternConfig(name, f"{path}:{name}", legs=(("A", "B"),) if name == "pair" else ())
+        for name in ("alone", "late", "unusual", "pair")
     )
-    assert [uses_market(each.function) for each in loaded.patterns] == [False, True]
-    assert not uses_market(lambda ticks, slot: ticks + slot)
+    loaded = load_stages(config_of(patterns=patterns))
+    found = [look_of(each.function) for each in loaded.patterns]
+    assert found == [Look.NOWHERE, Look.PRICES, Look.ANALYTICS, Look.ANALYTICS]
+    assert look_of(lambda ticks, slot: ticks + slot) == Look.NOWHERE
     assert load_stages(None) == LoadedStages()
+
+
+def test_patterns_of_single_instruments_that_are_built_in_need_no_analytics():
+    needs = {name for name, each in BUILT_IN.items() if look_of(each) == Look.ANALYTICS}
+    assert needs == {name for name, each in BUILT_IN.items() if each.legs != 1}

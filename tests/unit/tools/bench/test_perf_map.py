@@ -84,4 +84,4 @@ def test_the_program_writes_the_names_of_the_kernels_that_it_ran():
     path.unlink()
     assert "feedhandler.core.engine.take_rows_nb" in names
     assert "adapters.nasdaq_itch.normalise.normalise_nb" in names
-    assert any(name.startswith("feedhandler.core.patterns.entry_") for name in names)
+    assert any(name.startswith("feedhandler.core.patterns.imbalance.entry_") for name in names)

@@ -24,7 +24,7 @@ from feedhandler.core.api import pattern
 
 @pattern()
 def look(ticks, slot, market, legs, params, state, out):
-    return 0 if market[legs[0]]["seq"] else 0
+    return 0 if market[legs[0]]["spread_z_e3"] else 0
 """
 EXAMPLE = Path(__file__).resolve().parents[4] / "examples" / "server.toml"
 

@@ -120,6 +120,7 @@ IMBALANCE = PatternConfig(
         "window_ns": 1_000_000_000,
         "cooldown_ns": 1_000_000,
         "order_qty": 100,
+        "trade_qty_min": 1,
     },
 )
 

@@ -29,7 +29,13 @@ instruments = 64
 [[patterns]]
 name = "imbalance"
 function = "feedhandler.core.patterns:imbalance_with_trade"
-params = { imbalance_bps = 6000, window_ns = 1000000000, cooldown_ns = 1000000, order_qty = 100 }
+[patterns.params]
+imbalance_bps = 6000
+window_ns = 1000000000
+cooldown_ns = 1000000
+order_qty = 100
+trade_qty_min = 1
+
 [[breakers]]
 name = "band"
 function = "feedhandler.core.breakers:price_band"

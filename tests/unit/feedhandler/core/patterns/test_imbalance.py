@@ -1,34 +1,33 @@
-"""The built-in pattern, tick by tick."""
+"""Imbalance with a trade that confirms it, tick by tick."""
 
-from typing import Any
-
-import numpy as np
 import pytest
 
-from feedhandler.core.api import OUT_WORDS, STATE_WORDS
 from feedhandler.core.events import Flag, Kind
 from feedhandler.core.patterns import imbalance_with_trade
-from tests.unit.feedhandler.core.support import blank_ticks
+from tests.unit.feedhandler.core.patterns.desk import BUY, NOTHING, SELL, Desk
 
 IMBALANCE_BPS, WINDOW_NS, COOLDOWN_NS, ORDER_QTY = 8_000, 1_000, 5_000, 25
-BUY, SELL, NOTHING = 1, -1, 0
 BID_E9, ASK_E9 = 990_000_000, 1_010_000_000
 
 
 class Pattern:
-    """One instrument's state and the ticks that it sees."""
+    """One instrument and the ticks that it sees."""
 
     def __init__(self) -> None:
-        self.params = np.zeros(16, np.int64)
-        self.params[:4] = IMBALANCE_BPS, WINDOW_NS, COOLDOWN_NS, ORDER_QTY
-        self.state = np.zeros(STATE_WORDS, np.int64)
-        self.out = np.zeros(OUT_WORDS, np.int64)
+        self.desk = Desk(
+            imbalance_with_trade,
+            imbalance_bps=IMBALANCE_BPS,
+            window_ns=WINDOW_NS,
+            cooldown_ns=COOLDOWN_NS,
+            order_qty=ORDER_QTY,
+            trade_qty_min=7,
+        )
 
     def see(self, kind: Kind, ts_ns: int, bid_qty: int, ask_qty: int, **values: int) -> int:
         prices = {"bid_price_e9": BID_E9, "ask_price_e9": ASK_E9}
         quantities = {"bid_qty": bid_qty, "ask_qty": ask_qty}
-        ticks: Any = blank_ticks(kind=kind, ts_exch_ns=ts_ns, **prices, **quantities, **values)
-        return imbalance_with_trade(ticks, 0, None, None, self.params, self.state, self.out)
+        signal = self.desk.see(kind=kind, ts_exch_ns=ts_ns, **prices, **quantities, **values)
+        return signal.side if signal else NOTHING
 
     def quote(self, ts_ns: int, bid_qty: int, ask_qty: int) -> int:
         return self.see(Kind.ADD, ts_ns, bid_qty, ask_qty, flags=Flag.BBO_CHANGED)
@@ -41,14 +40,22 @@ def test_trade_that_confirms_an_imbalance_proposes_an_order_at_the_touch():
     pattern = Pattern()
     assert pattern.quote(100, 80, 20) == NOTHING
     assert pattern.trade(1_100, SELL) == BUY
-    assert pattern.out.tolist()[:5] == [ASK_E9, ORDER_QTY, 8_000, 7, ASK_E9]
+    assert pattern.desk.out.tolist()[:5] == [ASK_E9, ORDER_QTY, 8_000, 7, ASK_E9]
+
+
+def test_a_trade_of_too_few_shares_confirms_nothing():
+    pattern = Pattern()
+    pattern.quote(100, 80, 20)
+    event = {"side": SELL, "price_e9": ASK_E9}
+    assert pattern.see(Kind.EXECUTE, 200, 80, 20, qty=6, **event) == NOTHING
+    assert pattern.see(Kind.EXECUTE, 300, 80, 20, qty=7, **event) == BUY
 
 
 def test_pattern_works_on_the_other_side_too():
     pattern = Pattern()
     assert pattern.quote(100, 10, 90) == NOTHING
     assert pattern.trade(200, BUY, Kind.EXECUTE_AT_PRICE) == SELL
-    assert pattern.out.tolist()[:3] == [BID_E9, ORDER_QTY, 9_000]
+    assert pattern.desk.out.tolist()[:3] == [BID_E9, ORDER_QTY, 9_000]
 
 
 @pytest.mark.parametrize(("bid_qty", "ask_qty"), [(79, 21), (50, 50), (0, 0)])
@@ -107,6 +114,22 @@ def test_imbalance_stays_armed_until_the_other_side_is_heavier():
 
 def test_execution_that_confirms_nothing_may_arm():
     pattern = Pattern()
-    moved = {"side": SELL, "flags": int(Flag.BBO_CHANGED)}
+    moved = {"side": SELL, "qty": 7, "flags": int(Flag.BBO_CHANGED)}
     assert pattern.see(Kind.EXECUTE, 100, 80, 20, **moved) == NOTHING
     assert pattern.trade(200, SELL) == BUY
+
+
+def test_a_tick_that_comes_late_arms_nothing():
+    pattern = Pattern()
+    pattern.quote(90, 50, 50)
+    late = {"seq": 0, "flags": int(Flag.BBO_CHANGED)}
+    assert pattern.see(Kind.ADD, 100, 80, 20, **late) == NOTHING
+    assert pattern.trade(200, SELL) == NOTHING
+
+
+@pytest.mark.parametrize(("bid_qty", "confidence_bps"), [(80, 5_000), (90, 7_500), (100, 10_000)])
+def test_confidence_grows_with_the_imbalance(bid_qty: int, confidence_bps: int):
+    pattern = Pattern()
+    pattern.quote(100, bid_qty, 100 - bid_qty)
+    assert pattern.trade(200, SELL) == BUY
+    assert pattern.desk.out[5] == confidence_bps

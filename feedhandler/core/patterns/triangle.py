@@ -1,0 +1,77 @@
+"""Three legs whose prices make a circle: legs[0] should cost what legs[1] costs times what legs[2]
+costs, as EUR/JPY does with EUR/USD and USD/JPY.
+
+When legs[0] can be bought for less than the other two can be sold for, by `cost_ppm`, it is
+proposed to be bought; to be sold when it is the other way round. One gap is proposed once, until it
+is below half of the costs.
+
+    state[0] side that was proposed (0: none)
+"""
+
+from typing import Any
+
+import numpy as np
+
+from feedhandler.core.api import pattern
+from feedhandler.core.patterns.proposals import (
+    confidence_bps_nb,
+    is_late_nb,
+    is_open_nb,
+    propose_nb,
+)
+from protocols.jit import kernel
+
+DEFAULTS = {"cost_ppm": 200, "order_qty": 100}
+
+_SIDE = 0
+
+
+@kernel
+def _gap_ppm_nb(dear_e9: int, other_dear_e9: int, cheap_e9: int) -> int:
+    """By how much a product of two prices is above a third price, in millionths of it; from -1 to
+    1.
+    """
+    ratio = np.float64(dear_e9) * np.float64(other_dear_e9) / (np.float64(cheap_e9) * 1e9)
+    return np.int64((min(ratio, 2.0) - 1.0) * 1e6)
+
+
+@kernel
+def _short_gap_ppm_nb(cheap_e9: int, other_cheap_e9: int, dear_e9: int) -> int:
+    """By how much a price is above a product of two, in millionths of the product; from -1 to 1."""
+    ratio = np.float64(dear_e9) * 1e9 / (np.float64(cheap_e9) * np.float64(other_cheap_e9))
+    return np.int64((min(ratio, 2.0) - 1.0) * 1e6)
+
+
+@pattern("cost_ppm", "order_qty", legs=3, state_words=4)
+def triangle(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
+    """+1 when legs[0] is cheap, -1 when it is dear; values: the gap (1e-6, costs not taken off),
+    and the prices at which legs[1] and legs[2] would be traded (1e-9).
+    """
+    if is_late_nb(ticks, slot, market):
+        return 0
+    for i in range(3):
+        if not is_open_nb(market, legs[i]):
+            return 0
+    whole, first, second = market[legs[0]], market[legs[1]], market[legs[2]]
+    bought_ppm = _gap_ppm_nb(
+        first["bid_price_e9"], second["bid_price_e9"], np.int64(whole["ask_price_e9"])
+    )
+    sold_ppm = _short_gap_ppm_nb(
+        first["ask_price_e9"], second["ask_price_e9"], np.int64(whole["bid_price_e9"])
+    )
+    gap_ppm = max(bought_ppm, sold_ppm)
+    side = np.int64(1) if bought_ppm >= sold_ppm else np.int64(-1)
+    if gap_ppm <= 0 or gap_ppm < params[0]:
+        if gap_ppm <= 0 or gap_ppm * 2 < params[0]:
+            state[_SIDE] = 0
+        return 0
+    if state[_SIDE] == side:
+        return 0
+    state[_SIDE] = side
+    out[2] = gap_ppm
+    out[3] = first["bid_price_e9"] if side > 0 else first["ask_price_e9"]
+    out[4] = second["bid_price_e9"] if side > 0 else second["ask_price_e9"]
+    confidence_bps = confidence_bps_nb(gap_ppm, params[0])
+    return propose_nb(market, legs[0], side, params[1], confidence_bps, out)
