@@ -145,7 +145,9 @@ def _sequence_nb(
         note_progress_nb(shard.channel, now_ns)
         return
     # While the window is full of packets from behind a hole, answers that fill it must find room.
-    reserved = np.int64(0 if row["line"] == RECOVERY else shard.window.entries.shape[0] >> 3)
+    reserved = np.int64(0)
+    if row["line"] != RECOVERY and channel["can_request"]:
+        reserved = np.int64(shard.window.entries.shape[0] >> 3)
     stored = window_store_nb(shard.window, shard.packet, buf, block_at, reserved)
     if stored == Stored.KEPT:
         count_nb(shard, Count.WINDOW_STORED, 1)

@@ -261,7 +261,8 @@ def test_packet_that_the_window_cannot_keep_is_counted():
 
 
 def test_an_eighth_of_the_window_is_kept_for_answers():
-    engine = Engine(capacity=CAPACITY._replace(window_packets=16), reorder_ns=NEVER)
+    sizes = CAPACITY._replace(window_packets=16)
+    engine = Engine(capacity=sizes, reorder_ns=NEVER, can_request=1)
     for seq in (1, *range(4, 20)):
         engine.take(one(seq))
     assert (engine.count(Count.WINDOW_STORED), engine.count(Count.WINDOW_FULL)) == (14, 2)
