@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -354,9 +355,12 @@ async def _throw(rig: ServedRig, pieces: list[bytes]) -> list[dict[str, Any]]:
     return await peer.rest()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.lists(PIECES, max_size=8), max_size=4))
-def test_whatever_clients_send_each_gets_lines_and_the_hub_lives(throws: list[list[bytes]]):
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(throws=st.lists(st.lists(PIECES, max_size=8), max_size=4))
+def test_whatever_clients_send_each_gets_lines_and_the_hub_lives(
+    runner: Any, throws: list[list[bytes]]
+):
     async def run() -> None:
         reported: list[Any] = []
         asyncio.get_running_loop().set_exception_handler(
@@ -373,4 +377,4 @@ def test_whatever_clients_send_each_gets_lines_and_the_hub_lives(throws: list[li
             assert rig.hub.subscription_count == 0
         assert reported == []
 
-    asyncio.run(run())
+    runner(run())
