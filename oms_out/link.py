@@ -25,7 +25,7 @@ READ_BYTES = 8_192
 _PIECES_PER_TURN = 4
 _LINGER_NS = 1_000_000_000
 _AWAITING_MAX = 65_536
-_KEEPALIVE = (
+KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 20),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
@@ -93,7 +93,7 @@ class Link:
 
     def start(self, first_bytes: bytes = b"") -> None:
         """Begin the session on this connection with what was received already."""
-        for level, option, value in ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *_KEEPALIVE):
+        for level, option, value in ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *KEEPALIVE):
             self._sock.setsockopt(level, option, value)
         self._loop.add_reader(self._sock.fileno(), self._on_readable)
         if self._outlet is not None:

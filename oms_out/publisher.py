@@ -23,6 +23,14 @@ BATCH_ROWS = 32
 _BATCHES_PER_TURN = 32
 
 
+OnRows = Callable[[list[tuple[Any, ...]]], None]
+"""Is shown rows of SIGNAL, as tuples, after every session has had them; must not block or fail."""
+
+
+def _ignore(_rows: list[tuple[Any, ...]]) -> None:
+    """Nobody watches."""
+
+
 class Peer(NamedTuple):
     """A session that gets every signal, and its outlet where the hot thread may send too."""
 
@@ -68,6 +76,7 @@ class SignalPublisher:
         self._clock_ns = clock_ns
         self._note_id = note_id
         self._unmeasured: dict[int, int] = {}
+        self.on_rows: OnRows = _ignore
         # Compiles, or loads from the cache, before the first signal waits for it.
         signals.take(self._rows[:0])
 
@@ -92,7 +101,9 @@ class SignalPublisher:
         """Publish one batch; how many rows the rings gave."""
         count = self._signals.take(self._rows)
         if count:
-            self._publish(self._rows[:count].tolist())
+            rows = self._rows[:count].tolist()
+            self._publish(rows)
+            self.on_rows(rows)
         return count
 
     def _publish(self, rows: list[tuple[Any, ...]]) -> None:

@@ -32,7 +32,7 @@ from oms_out.id_set import IdSet
 from oms_out.link import Link
 from oms_out.outlet import Outlet, OutletStore, has_slots
 from oms_out.outlets import Outlets
-from oms_out.publisher import Peer, SignalPublisher
+from oms_out.publisher import OnRows, Peer, SignalPublisher
 from oms_out.recovery import find_missed, newest_id, survivor_of
 from oms_out.signal_ids import SignalIds, read_boot_id
 from oms_out.sources import SignalSources
@@ -112,6 +112,7 @@ class OmsServer:
     ) -> None:
         """Nothing is opened before `start`."""
         self.config = config
+        self.on_rows: OnRows | None = None
         self._encoder = SignalEncoder(symbol_of, source_names)
         self._outlets = Outlets(source_names)
         self._signals = SignalSources(signals)
@@ -159,6 +160,8 @@ class OmsServer:
             self._clock_ns,
             self._note_id,
         )
+        if self.on_rows is not None:
+            self._publisher.on_rows = self.on_rows
         self._publisher.last_signal_id = self._signals.last_id = self._stored_signal_id()
         self._set_accepting(is_accepting=True)
         self._loop.add_reader(self._wakeup_fd, self._publisher.on_wakeup, self._wakeup_fd)

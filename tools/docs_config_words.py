@@ -24,6 +24,7 @@ SERVER_WORDS: Words = {
         "patterns": "patterns, at most 64, in this order",
         "groups": "symbols by the name of a group, for patterns",
         "metrics": "HTTP pages",
+        "hub": "commands and watchers over TCP, see [the hub](hub.md)",
         "counters_file": "the mapped counter file, replaced at each start; empty: the place where"
         " `feedhandler top` looks",
         "watch_symbol": "instrument that `/book` shows; empty: the one with most messages",
@@ -162,6 +163,26 @@ SERVER_WORDS: Words = {
     "MetricsConfig": {
         "port": f"`/metrics`, `/livez`, `/readyz`, `/book`; {_PORT}",
         "address": "address to listen on",
+    },
+    "HubConfig": {
+        "port": "TCP port; 0: nobody can connect",
+        "address": "address to listen on; one that others reach is refused without `insecure_lan`",
+        "insecure_lan": "whoever reaches the port may do everything: only where the network itself"
+        " keeps others out",
+        "read_only": "refuse `trip`, `reset`, `set_priority`, `reload` and `shutdown`",
+        "clients": "connections at a time",
+        "subscriptions": "of one client",
+        "queue": "messages that wait for one subscription, which may ask for less",
+        "policy": "what becomes of a subscription whose queue is full and that named no policy:"
+        " of each instrument and kind the newest message stays, or it ends",
+        "line_bytes": "longest command",
+        "line_s": "time for a line to become whole, and for the first command",
+        "idle_s": "a client without subscription that says nothing is closed after this",
+        "stall_s": "a client that reads nothing while something waits is closed after this",
+        "heartbeat_s": "silence after which a watcher is told that the connection lives",
+        "quote_ms": "time between two looks at the best prices that are watched",
+        "quote_symbols": "symbols whose best prices are looked at, over all clients",
+        "groups": "names for lists of symbols, which may have `*`, `?` and `[...]`",
     },
 }
 

@@ -18,23 +18,23 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from feedhandler import __version__
 from feedhandler.core.counters import CounterFile, default_counter_path
 from feedhandler.core.counts import COUNT_ROWS, HISTOGRAM_ROWS
-from feedhandler.core.engine import Control, Watch
 from feedhandler.core.events import FEED_SHIFT
 from feedhandler.core.latency import summary
 from feedhandler.core.recording import record_nb
-from feedhandler.core.states import State
 from feedhandler.server.assemble import configs_by_feed, engine_count, prepare
+from feedhandler.server.books import BookTop, BookWatch
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ExitCode, UserError, bind_error
 from feedhandler.server.feeds import Feed, totals_of_feed
 from feedhandler.server.hiccup import HiccupMeter
 from feedhandler.server.http import Handler, HttpServer, Response
+from feedhandler.server.hub_actions import BaseActions
+from feedhandler.server.hub_service import HubService
 from feedhandler.server.logs import configure_logging
 from feedhandler.server.metrics import GcPauseMeter, MetricsPage
 from feedhandler.server.ownership import own_counter_file
 from feedhandler.server.quotes import QuotePage
-from feedhandler.server.snapshots import read_control_nb, write_control_nb
 from feedhandler.server.tables import (
     CONTROL_FIRST,
     OMS_ROWS,
@@ -52,8 +52,6 @@ from oms_out.store import StoreError
 _JSON = "application/json"
 _LIVE_WITHIN_NS = 2_000_000_000
 _WATCH_S = 0.5
-_BOOK_WAIT_S = 0.001
-_BOOK_WAITS = 50
 
 
 class _OmsMetrics:
@@ -135,7 +133,10 @@ class Server:
         )
         self._quotes = QuotePage(self._engines.sequencer.quotes, [f.name for f in self._feeds])
         self._page = MetricsPage(self.counters)
-        self._book_turn = asyncio.Lock()
+        self._books = BookWatch(self._engines)
+        self._hub = self._make_hub()
+        self._oms.on_rows = self._hub.on_rows
+        self._drain_s = config.drain_s
         routes: dict[str, Handler] = {
             "/metrics": lambda: (200, CONTENT_TYPE_LATEST, self._page.render()),
             "/livez": self._livez,
@@ -152,6 +153,12 @@ class Server:
         self._stop = asyncio.Event()
 
     # -- parts ------------------------------------------------------------------------------------
+
+    def _make_hub(self) -> HubService:
+        """The hub, which looks at the feeds and ends the server when it is told to."""
+        actions = BaseActions(self._shut_down)
+        shown = (self._feeds, self.counters, self._quotes, self._books)
+        return HubService(self._config, *shown, actions)
 
     def _count_control(self, row: ControlCount) -> None:
         self.counters.values[CONTROL_FIRST + row, 0] += 1
@@ -192,36 +199,26 @@ class Server:
         return next((f.engines.broken for f in self._feeds if f.engines.broken is not None), None)
 
     async def _book(self) -> Response:
-        """Top of the busiest instrument's book (or of the configured one), as the receiving thread
-        copies it; one reader at a time, as there is one copy.
-        """
-        async with self._book_turn:
-            instrument = self._engines.busiest(self._config.watch_symbol)
-            control = self._engines.owner_of(instrument).control
-            write_control_nb(control, Control.WATCH_INSTRUMENT, instrument)
-            write_control_nb(control, Control.WATCH, Watch.WANTED)
-            for _ in range(_BOOK_WAITS):
-                if read_control_nb(control, Control.WATCH) == Watch.READY:
-                    return self._book_page(instrument)
-                await asyncio.sleep(_BOOK_WAIT_S)
-        return 503, _JSON, b'{"error":"the engine did not answer in time"}'
+        """Top of the busiest instrument's book (or of the configured one)."""
+        instrument = self._engines.busiest(self._config.watch_symbol)
+        top = await self._books.look(instrument)
+        if top is None:
+            return 503, _JSON, b'{"error":"the engine did not answer in time"}'
+        return 200, _JSON, msgspec.json.encode(self._book_body(instrument, top))
 
-    def _book_page(self, instrument: int) -> Response:
-        shard = self._engines.owner_of(instrument)
-        next_seq, state, bids, asks = (int(word) for word in shard.watched_info)
+    def _book_body(self, instrument: int, top: BookTop) -> dict[str, Any]:
         names = ("price_e4", "qty", "orders")
-        sides = [
-            [dict(zip(names, row, strict=True)) for row in shard.watched[side, :count].tolist()]
-            for side, count in ((0, bids), (1, asks))
-        ]
-        body = {
+        bids, asks = (
+            [dict(zip(names, row, strict=True)) for row in side.tolist()]
+            for side in (top.bids, top.asks)
+        )
+        return {
             "symbol": self._symbol_of(instrument),
-            "next_seq": next_seq,
-            "state": State(state).name,
-            "bids": sides[0],
-            "asks": sides[1],
+            "next_seq": top.next_seq,
+            "state": top.state.name,
+            "bids": bids,
+            "asks": asks,
         }
-        return 200, _JSON, msgspec.json.encode(body)
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -240,6 +237,7 @@ class Server:
             raise bind_error(error, "oms", oms.address, oms.port) from None
         self._engines.shards[0].signal_count[0] = self._oms.last_signal_id
         await self._http.start()
+        await self._hub.start()
         self._hiccup.start()
         self._gc.start()
         sender = self._oms.sender()
@@ -251,6 +249,7 @@ class Server:
             pid=os.getpid(),
             oms_port=self._oms.port,
             metrics_port=self._http.port,
+            hub_port=self._hub.port,
             topology=self._config.engine.topology,
             shards=self._config.engine.shards,
         )
@@ -262,6 +261,13 @@ class Server:
     def _refuse_reload(self) -> None:
         """SIGHUP asks many a daemon to read its configuration again; here it must not end one."""
         self._log.warning("reload_refused", remedy="restart to read the configuration again")
+
+    def _shut_down(self, drain_s: int | None) -> int:
+        """Begin to drain, as SIGTERM does; how many seconds OMS sessions have to log out."""
+        self._drain_s = drain_s or self._drain_s
+        self._log.info("shutdown_asked", drain_s=self._drain_s)
+        self._stop.set()
+        return self._drain_s
 
     async def _watch(self) -> None:
         """Log each channel's state whenever a look at it finds another one: what comes and goes
@@ -276,8 +282,10 @@ class Server:
         """Stop receiving, finish every tick, hand every signal over, log out; then report."""
         self._log.info("draining")
         started_ns = time.monotonic_ns()
+        self._hub.drain()
         await asyncio.gather(*(feed.stop() for feed in self._feeds))
-        await self._oms.stop(self._config.drain_s)
+        await self._oms.stop(self._drain_s)
+        await self._hub.stop()
         await self._http.stop()
         self._hiccup.stop()
         self._gc.stop()

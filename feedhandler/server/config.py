@@ -2,6 +2,7 @@
 see docs/configuration.md.
 """
 
+import ipaddress
 from collections import Counter
 from typing import Annotated, Literal
 
@@ -250,6 +251,39 @@ class MetricsConfig(Endpoint, frozen=True):
     port: Port = 9464
 
 
+_HubName = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[!-~]+$")]
+_HubSeconds = Annotated[int, Meta(ge=1, le=3_600)]
+
+
+class HubConfig(Endpoint, frozen=True):
+    """Where watchers and operators connect, and what they may take; without a port nobody can."""
+
+    port: Port = 0
+    insecure_lan: bool = False
+    read_only: bool = False
+    clients: Annotated[int, Meta(ge=1, le=1_024)] = 64
+    subscriptions: Annotated[int, Meta(ge=1, le=256)] = 16
+    queue: Annotated[int, Meta(ge=1, le=65_536)] = 1_024
+    policy: Literal["conflate", "cut"] = "conflate"
+    line_bytes: Annotated[int, Meta(ge=256, le=1_048_576)] = 16_384
+    line_s: _HubSeconds = 5
+    idle_s: _HubSeconds = 60
+    stall_s: _HubSeconds = 10
+    heartbeat_s: _HubSeconds = 10
+    quote_ms: Annotated[int, Meta(ge=10, le=60_000)] = 100
+    quote_symbols: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    groups: dict[_HubName, Annotated[tuple[_HubName, ...], Meta(min_length=1, max_length=256)]] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse an address that others reach: whoever connects may end the server."""
+        super().__post_init__()
+        if not self.insecure_lan and not ipaddress.IPv4Address(self.address).is_loopback:
+            raise ValueError(
+                f"address: {self.address} is not of this machine alone, and the hub asks nobody who"
+                " they are; use 127.0.0.1 and a tunnel, or say insecure_lan = true"
+            )
+
+
 class ServerConfig(_Table, frozen=True):
     """The whole file."""
 
@@ -263,6 +297,7 @@ class ServerConfig(_Table, frozen=True):
     patterns: Annotated[tuple[PatternConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
     groups: dict[str, Symbols] = {}
     metrics: MetricsConfig = MetricsConfig()
+    hub: HubConfig = HubConfig()
     counters_file: str = ""
     watch_symbol: Annotated[str, Meta(max_length=8, pattern="^[ -~]*$")] = ""
     report_file: str = ""

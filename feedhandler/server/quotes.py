@@ -1,6 +1,6 @@
 """The page of best prices over all feeds, and where feeds did not agree."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -17,6 +17,15 @@ from feedhandler.core.quotes import (
 )
 
 
+def market_state(
+    bid: int, bid_qty: int, ask: int, ask_qty: int
+) -> Literal["", "locked", "crossed"]:
+    """What two best prices of one unit are to each other."""
+    if bid_qty == 0 or ask_qty == 0 or bid < ask:
+        return ""
+    return "crossed" if bid > ask else "locked"
+
+
 class QuotePage:
     """Reads a table of best prices; `names` are those of the feeds."""
 
@@ -26,11 +35,13 @@ class QuotePage:
         self._names = names
         self._cell = np.zeros(CELL_WORDS, np.int64)
         self._best = np.zeros(len(Best), np.int64)
-        if self._is_kept:
+        self._places: dict[str, int] = {}
+        if self.is_kept:
             consolidate_nb(quotes, 0, self._cell, self._best)
 
     @property
-    def _is_kept(self) -> bool:
+    def is_kept(self) -> bool:
+        """Whether there is a table: a server of one feed has none."""
         return int(self._quotes.meta[0]) > 0
 
     def render(self) -> bytes:
@@ -42,18 +53,24 @@ class QuotePage:
     def _row(self, place: int) -> dict[str, Any]:
         consolidate_nb(self._quotes, place, self._cell, self._best)
         best = dict(zip((word.name.lower() for word in Best), self._best.tolist(), strict=True))
-        bid, ask = best["bid_e9"], best["ask_e9"]
-        state = ""
-        if best["bid_qty"] > 0 and best["ask_qty"] > 0 and bid >= ask:
-            state = "crossed" if bid > ask else "locked"
         return {
             "symbol": self._symbol(place),
             **{name: best[name] for name in ("bid_e9", "bid_qty", "ask_e9", "ask_qty")},
             "bid_feeds": self._feeds(best["bid_feeds"]),
             "ask_feeds": self._feeds(best["ask_feeds"]),
-            "state": state,
+            "state": market_state(best["bid_e9"], best["bid_qty"], best["ask_e9"], best["ask_qty"]),
             "ts_rx_ns": best["ts_rx_ns"],
         }
+
+    def find(self, symbol: str) -> dict[str, Any] | None:
+        """The row of one symbol; None where there is none, or no table."""
+        place = self._places.get(symbol)
+        if place is None and self.is_kept:
+            keys = np.flatnonzero(self._quotes.keys)
+            if len(keys) != len(self._places):
+                self._places = {self._symbol(place): place for place in keys.tolist()}
+                place = self._places.get(symbol)
+        return None if place is None else self._row(place)
 
     def differences(self) -> dict[str, Any]:
         """How many symbols there are, how often their best prices changed on each feed, and the

@@ -43,6 +43,25 @@ class ControlCount(IntEnum):
     EXECUTION_REPORTS = 12
     FEED_CONNECTS = 13
     FEED_LOSSES = 14
+    HUB_CLIENTS = 15
+    HUB_SUBSCRIPTIONS = 16
+    HUB_SENT = 17
+    HUB_CONFLATED = 18
+    HUB_DROPPED = 19
+    HUB_CUT = 20
+    HUB_MISSED = 21
+    HUB_CLIENTS_REFUSED = 22
+    HUB_LAG = 23
+    HUB_COMMANDS_OK = 24
+    HUB_COMMANDS_REFUSED = 25
+    HUB_COMMANDS_UNSUPPORTED = 26
+    HUB_COMMANDS_TIMEOUT = 27
+    HUB_COMMANDS_FAILED = 28
+    HUB_ENDS_LEFT = 29
+    HUB_ENDS_SLOW = 30
+    HUB_ENDS_SILENT = 31
+    HUB_ENDS_MALFORMED = 32
+    HUB_ENDS_SHUTDOWN = 33
 
 
 class ControlHistogram(IntEnum):
@@ -171,7 +190,46 @@ _CONTROL: dict[ControlCount, tuple[str, str]] = {
     ControlCount.EXECUTION_REPORTS: ("execution_reports", "ExecutionReports received"),
     ControlCount.FEED_CONNECTS: ("feed_connects", "Logins to a feed over TCP that were accepted"),
     ControlCount.FEED_LOSSES: ("feed_losses", "Connections of a feed over TCP that were lost"),
+    ControlCount.HUB_CLIENTS: ("hub_clients", "Clients of the hub"),
+    ControlCount.HUB_SUBSCRIPTIONS: ("hub_subscriptions", "Subscriptions of all clients"),
+    ControlCount.HUB_SENT: ("hub_messages_sent", "Messages taken by watchers"),
+    ControlCount.HUB_CONFLATED: (
+        "hub_messages_conflated",
+        "Messages that gave way to newer ones, as a watcher fell behind",
+    ),
+    ControlCount.HUB_DROPPED: ("hub_messages_dropped", "Messages that a watcher lost"),
+    ControlCount.HUB_CUT: ("hub_subscriptions_cut", "Subscriptions cut as their queue was full"),
+    ControlCount.HUB_MISSED: ("hub_signals_missed", "Signals that the hub passed over"),
+    ControlCount.HUB_CLIENTS_REFUSED: ("hub_clients_refused", "Connections beyond the limit"),
+    ControlCount.HUB_LAG: ("client_lag_messages", "Messages that wait for the slowest client"),
+    **{
+        row: ("hub_commands", "Commands by what became of them")
+        for row in ControlCount
+        if row.name.startswith("HUB_COMMANDS_")
+    },
+    **{
+        row: ("clients_disconnected", "Clients that have gone, by reason")
+        for row in ControlCount
+        if row.name.startswith("HUB_ENDS_")
+    },
 }
+
+_CONTROL_GAUGES = (
+    ControlCount.SESSIONS_UP,
+    ControlCount.HUB_CLIENTS,
+    ControlCount.HUB_SUBSCRIPTIONS,
+    ControlCount.HUB_LAG,
+)
+
+
+def _control_labels(row: ControlCount) -> tuple[tuple[str, str], ...]:
+    """Of the rows that are several of one name."""
+    result = row.name.rpartition("_")[2].lower()
+    if row.name.startswith("HUB_COMMANDS_"):
+        return (("result", result),)
+    if row.name.startswith("HUB_ENDS_"):
+        return (("sink", "hub"), ("reason", result))
+    return (("sink", "hub"),) if row == ControlCount.HUB_LAG else ()
 
 
 def _block(row: Count, names: Sequence[str]) -> dict[int, str]:
@@ -366,8 +424,8 @@ def _specs_of_feed(
     for row, name, help_text, kind, labels, spare in _of_functions(breakers, patterns):
         put(row, name, help_text, kind=kind, labels=labels, spare=spare)
     for own, (name, help_text) in _CONTROL.items():
-        kind = "gauge" if own == ControlCount.SESSIONS_UP else "counter"
-        put(CONTROL_FIRST + own, name, help_text, kind=kind)
+        kind = "gauge" if own in _CONTROL_GAUGES else "counter"
+        put(CONTROL_FIRST + own, name, help_text, kind=kind, labels=_control_labels(own))
     return [specs[row] for row in range(COUNT_ROWS + len(ControlCount))]
 
 

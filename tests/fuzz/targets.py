@@ -7,6 +7,7 @@ add up, and nothing grows. Anything else is a finding.
 
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from feedhandler.server.hub_lines import Line, LineFramer
+from feedhandler.server.hub_messages import COMMANDS, HubError, decode_command
 from protocols.binaryfile.kernels import index_messages_nb
 from protocols.errors import ProtocolError, RemoteProtocolError
 from protocols.fix.dictionary.check import check_message
@@ -42,6 +45,7 @@ from protocols.soupbintcp.spec import Version
 
 NOW_NS = 1_750_000_000_000_000_000
 MEMORY_BYTES = 1 << 20
+_HUB_LINE_BYTES = 64
 
 
 class Target(NamedTuple):
@@ -322,6 +326,44 @@ def captures() -> list[bytes]:
     return made
 
 
+# -- the hub ---------------------------------------------------------------------------------------
+
+
+def run_hub_lines(data: bytes) -> None:
+    """Lines are the same whole and in pieces, within their bound, and commands or refused."""
+    whole, pieces = LineFramer(_HUB_LINE_BYTES), LineFramer(_HUB_LINE_BYTES)
+    whole.feed(data)
+    for at in range(0, len(data), 7):
+        pieces.feed(data[at : at + 7])
+    lines = hub_lines(whole)
+    assert list(map(type, lines)) == list(map(type, hub_lines(pieces)))
+    for line in lines:
+        if not isinstance(line, bytes):
+            continue
+        assert 0 < len(line) <= _HUB_LINE_BYTES
+        with suppress(HubError):
+            command = decode_command(line)
+            assert COMMANDS[command.__struct_config__.tag] is type(command)
+
+
+def hub_lines(framer: LineFramer) -> list[Line]:
+    lines = []
+    while (line := framer.next_line()) is not None:
+        lines.append(line)
+    return lines
+
+
+def hub_commands() -> list[bytes]:
+    arguments = (b"", b',"symbols":["A*"],"share":"x"', b',"what":"feeds"', b',"breaker":"b"')
+    return [
+        b"".join(
+            b'{"cmd":"%b","id":1%b}\n' % (name.encode(), arguments[number % len(arguments)])
+            for number, name in enumerate(COMMANDS)
+        ),
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    ]
+
+
 TARGETS: dict[str, Target] = {
     "itch50": Target(run_codec(ITCH50), lambda: [sample(each) for each in ITCH50_MESSAGES]),
     "itch50_tables": Target(
@@ -336,5 +378,6 @@ TARGETS: dict[str, Target] = {
     "fix_messages": Target(run_fix_messages, fix_messages, mend_fix),
     "fix_session": Target(run_fix_session, lambda: [b"".join(fix_messages())], mend_fix),
     "captures": Target(run_capture, captures),
+    "hub_lines": Target(run_hub_lines, hub_commands),
 }
 """Every target by name."""

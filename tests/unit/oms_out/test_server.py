@@ -8,11 +8,13 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from feedhandler.core.events import BreakerLevel, SignalKind
 from oms_out.contract import OmsCount, OmsGauge
+from oms_out.encoding import ID_COLUMN
 from oms_out.link import Link
 from oms_out.store import FileStore, StoreError
 from protocols.fix.message import Identity, encode, encode_fields
@@ -70,6 +72,24 @@ async def test_every_signal_reaches_every_session_and_is_acknowledged(tmp_path: 
     await rig.stop()
     assert rig.metrics.counts[OmsCount.CONNECTIONS_CUT] == 0
     assert rig.metrics.counts[OmsCount.EXECUTION_REPORTS] == 1980
+
+
+async def test_rows_are_shown_to_whoever_watches_after_every_session_has_had_them(tmp_path: Path):
+    rig = Rig(tmp_path)
+    seen: list[tuple[int, int]] = []
+
+    def note(rows: list[tuple[Any, ...]]) -> None:
+        seen.extend((row[ID_COLUMN], rig.status().next_outgoing) for row in rows)
+
+    rig.server.on_rows = note
+    await rig.server.start()
+    rig.push(*(signal_row(number) for number in range(1, 101)))
+    await until(lambda: len(seen) == 100)
+    assert [signal_id for signal_id, _ in seen] == list(range(1, 101))
+    assert all(next_seq > signal_id for signal_id, next_seq in seen)
+    rig.push(signal_row(101))
+    await rig.stop()
+    assert seen[-1][0] == 101
 
 
 async def test_signals_of_several_shards_are_numbered_as_those_of_one(tmp_path: Path):

@@ -70,6 +70,22 @@ DEFAULTS = {
     "groups": {},
     "metrics.port": 9_464,
     "metrics.address": "127.0.0.1",
+    "hub.port": 0,
+    "hub.address": "127.0.0.1",
+    "hub.insecure_lan": False,
+    "hub.read_only": False,
+    "hub.clients": 64,
+    "hub.subscriptions": 16,
+    "hub.queue": 1_024,
+    "hub.policy": "conflate",
+    "hub.line_bytes": 16_384,
+    "hub.line_s": 5,
+    "hub.idle_s": 60,
+    "hub.stall_s": 10,
+    "hub.heartbeat_s": 10,
+    "hub.quote_ms": 100,
+    "hub.quote_symbols": 1_000,
+    "hub.groups": {},
     "breakers": (),
     "feeds": (),
     "patterns": (),
@@ -238,6 +254,32 @@ REFUSED = [
     ),
     (FEED + "[priority.kinds]\nadd = 9\n", "kinds.add: lane 9 does not exist, lanes = 4"),
     (FEED + "[metrics]\nport = 65536\n", ":4: [metrics] port: "),
+    *(
+        (FEED + f"[hub]\n{key} = {value}\n", f":4: [hub] {key}: ")
+        for key, value in (
+            ("port", 65_536),
+            ("clients", 0),
+            ("clients", 1_025),
+            ("subscriptions", 0),
+            ("subscriptions", 257),
+            ("queue", 0),
+            ("queue", 65_537),
+            ("policy", '"drop"'),
+            ("line_bytes", 255),
+            ("line_bytes", 1_048_577),
+            ("line_s", 0),
+            ("idle_s", 3_601),
+            ("stall_s", 0),
+            ("heartbeat_s", 0),
+            ("quote_ms", 9),
+            ("quote_ms", 60_001),
+            ("quote_symbols", 10_001),
+        )
+    ),
+    (FEED + '[hub]\naddress = "0.0.0.0"\n', "hub: address: 0.0.0.0 is not of this machine alone"),
+    (FEED + '[hub]\naddress = "10.1.2.3"\n', "or say insecure_lan = true"),
+    (FEED + "[hub.groups]\ntech = []\n", ":4: [hub.groups] tech: "),
+    (FEED + '[hub.groups]\ntech = ["A B"]\n', "tech"),
     ("drain_s = 0\n" + FEED, ":1: drain_s: "),
     ('watch_symbol = "NINECHARS"\n' + FEED, ":1: watch_symbol: "),
     (FEED + STAGE % ("patterns", ""), ":4: [patterns[0]] name: "),
@@ -294,6 +336,13 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_it(tmp_path: Path, text
 def test_a_file_without_an_oms_section_is_told_so(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"missing section \[oms\]; add it"):
         load(tmp_path, FEED)
+
+
+def test_hub_may_be_reached_by_others_where_that_is_said(tmp_path: Path):
+    text = LEAST + '[hub]\nport = 9\naddress = "0.0.0.0"\ninsecure_lan = true\n'
+    text += '[hub.groups]\ntech = ["AAPL", "MS*"]\n'
+    hub = load(tmp_path, text).hub
+    assert (hub.address, hub.groups) == ("0.0.0.0", {"tech": ("AAPL", "MS*")})
 
 
 def test_smallest_and_largest_values_are_taken():

@@ -19,7 +19,7 @@ run = partial(run_here, "feedhandler.server")
 def test_help_lists_own_commands_and_those_of_other_packages():
     done = run("--help")
     assert done.returncode == 0
-    for command in ("serve", "check-config", "warmup", "demo", "replay", "top"):
+    for command in ("serve", "check-config", "warmup", "demo", "replay", "top", "ctl"):
         assert command in done.stdout
 
 

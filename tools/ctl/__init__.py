@@ -1,0 +1,1 @@
+"""`feedhandler ctl`: commands to the hub of a running server, and what flows there, for people."""
