@@ -335,28 +335,64 @@ def copy_row_nb(
     """
     a = source[np.uint64(source_idx)]
     b = rows[np.uint64(row_idx)]
-    b["seq"] = a["seq"]
-    b["ts_exch_ns"] = a["ts_exch_ns"]
-    b["bid_price_e9"] = a["bid_price_e9"]
-    b["bid_qty"] = a["bid_qty"]
-    b["ask_price_e9"] = a["ask_price_e9"]
-    b["ask_qty"] = a["ask_qty"]
-    b["mid_e9"] = a["mid_e9"]
-    b["last_price_e9"] = a["last_price_e9"]
-    b["last_qty"] = a["last_qty"]
-    b["last_side"] = a["last_side"]
-    b["volume"] = a["volume"]
-    b["vwap_e9"] = a["vwap_e9"]
-    b["volatility_e9"] = a["volatility_e9"]
-    b["realised_e9"] = a["realised_e9"]
-    b["imbalance_bps"] = a["imbalance_bps"]
-    b["depth_imbalance_bps"] = a["depth_imbalance_bps"]
-    b["spread_z_e3"] = a["spread_z_e3"]
-    b["mid_z_e3"] = a["mid_z_e3"]
-    b["message_rate"] = a["message_rate"]
-    b["message_rate_z_e3"] = a["message_rate_z_e3"]
-    b["trade_rate"] = a["trade_rate"]
-    b["flags"] = a["flags"]
+    # Eight loads, then eight stores become vectors. Word by word a copy took 3 to 5 ns more (AMD
+    # EPYC, Numba 0.68.1): each store might change what is loaded next.
+    eight = (
+        a["seq"],
+        a["ts_exch_ns"],
+        a["bid_price_e9"],
+        a["bid_qty"],
+        a["ask_price_e9"],
+        a["ask_qty"],
+        a["mid_e9"],
+        a["last_price_e9"],
+    )
+    (
+        b["seq"],
+        b["ts_exch_ns"],
+        b["bid_price_e9"],
+        b["bid_qty"],
+        b["ask_price_e9"],
+        b["ask_qty"],
+        b["mid_e9"],
+        b["last_price_e9"],
+    ) = eight
+    eight = (
+        a["last_qty"],
+        a["last_side"],
+        a["volume"],
+        a["vwap_e9"],
+        a["volatility_e9"],
+        a["realised_e9"],
+        a["imbalance_bps"],
+        a["depth_imbalance_bps"],
+    )
+    (
+        b["last_qty"],
+        b["last_side"],
+        b["volume"],
+        b["vwap_e9"],
+        b["volatility_e9"],
+        b["realised_e9"],
+        b["imbalance_bps"],
+        b["depth_imbalance_bps"],
+    ) = eight
+    six = (
+        a["spread_z_e3"],
+        a["mid_z_e3"],
+        a["message_rate"],
+        a["message_rate_z_e3"],
+        a["trade_rate"],
+        a["flags"],
+    )
+    (
+        b["spread_z_e3"],
+        b["mid_z_e3"],
+        b["message_rate"],
+        b["message_rate_z_e3"],
+        b["trade_rate"],
+        b["flags"],
+    ) = six
 
 
 @kernel

@@ -65,6 +65,20 @@ def test_without_a_side_there_is_no_mid(bid: int, ask: int, imbalance: int):
     assert row["imbalance_bps"] == imbalance
 
 
+QUOTE = ("bid_price_e9", "bid_qty", "ask_price_e9", "ask_qty")
+
+
+@pytest.mark.parametrize("name", QUOTE)
+def test_a_quote_that_differs_in_one_number_is_a_new_one(name: str):
+    feed = Feed()
+    feed.show(10_000, 10_002, bid=100, ask=100)
+    value = 2 * feed.quote[name]
+    row = feed.tick(**{name: value})
+    assert row[name] == value
+    assert (row["imbalance_bps"] != 0) == name.endswith("qty")
+    assert (row["mid_e9"] != 10_001 * E9) == name.endswith("e9")
+
+
 SIDES = [(Kind.EXECUTE, 1), (Kind.EXECUTE_AT_PRICE, 1), (Kind.TRADE, 0), (Kind.CROSS_TRADE, 0)]
 
 
@@ -154,6 +168,25 @@ def test_time_stands_while_stamps_go_back_and_begins_anew_far_back():
     assert anew["realised_e9"] == 0
     assert anew["message_rate"] > 40
     assert feed.tick(11 * SECOND)["message_rate"] < 12
+
+
+def test_samples_go_on_after_time_began_anew():
+    feed = Feed(sample_ns=MS)
+    for ts_ns in (20 * SECOND, 20 * SECOND + MS, 5 * SECOND, 5 * SECOND + MS):
+        feed.show(10_000, 10_002, ts_ns)
+    assert feed.features.state[0]["quote_samples"] == 2
+
+
+def test_more_messages_than_a_rate_can_tell_do_not_overflow_it():
+    feed = Feed(half_life_ns=4 * MS)
+    feed.tick()
+    for name in ("message_sum_q16", "trade_sum_q16"):
+        feed.features.state[0][name] = 2**42 - 1
+    row = feed.tick(kind=Kind.TRADE, qty=1)
+    limits = [int(feed.features.state[0][name]) for name in ("message_sum_q16", "trade_sum_q16")]
+    assert limits == [2**42] * 2
+    assert row["message_rate"] == 2**29
+    assert row["trade_rate"] == pytest.approx(2**26 * 0.693147 / 0.004, rel=1e-5)
 
 
 def test_a_row_in_the_market_only_moves_forward_and_keeps_its_level():
