@@ -216,6 +216,18 @@ class ShardCapacity(NamedTuple):
     look: Look = Look.NOWHERE
 
 
+def _first_settings(capacity: ShardCapacity) -> NDArray[np.int64]:
+    """What follows from the sizes; the rest is the server's."""
+    settings = zeros(16)
+    settings[Setting.SHARDS] = capacity.shards
+    settings[Setting.MARKET] = capacity.look
+    settings[Setting.FEEDS] = capacity.takers > 0
+    settings[Setting.TAKER] = capacity.shard
+    for descriptor in (Setting.SIGNAL_FD, Setting.CONTROL_FD, Setting.WORK_FD):
+        settings[descriptor] = -1
+    return settings
+
+
 def allocate_shard(
     capacity: ShardCapacity, counts: NDArray[np.int64], histograms: NDArray[np.int64]
 ) -> Shard:
@@ -237,13 +249,6 @@ def allocate_shard(
     spare[: pool - going_round] = np.arange(pool - 1, going_round - 1, -1)
     stash_size = zeros(3)
     stash_size[SPARE_SIZE] = pool - going_round
-    settings = zeros(16)
-    settings[Setting.SHARDS] = capacity.shards
-    settings[Setting.MARKET] = capacity.look
-    settings[Setting.FEEDS] = capacity.takers > 0
-    settings[Setting.TAKER] = capacity.shard
-    for descriptor in (Setting.SIGNAL_FD, Setting.CONTROL_FD, Setting.WORK_FD):
-        settings[descriptor] = -1
     return Shard(
         book=allocate_book(capacity.book),
         split=allocate_split(capacity.shard, capacity.shards, ahead),
@@ -257,7 +262,7 @@ def allocate_shard(
         packet=zeros(1, ENTRY),
         instruments=zeros(instruments, INSTRUMENT),
         rules=zeros(RULE_WORDS),
-        settings=settings,
+        settings=_first_settings(capacity),
         control=zeros(72),
         ticks=zeros(pool, TICK),
         free=free,

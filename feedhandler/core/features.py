@@ -483,6 +483,14 @@ def refresh_depth_nb(features: Features, book: Book, ticks: NDArray[np.void], sl
     )
 
 
+@outline_kernel
+def forget_depths_nb(features: Features) -> None:
+    """The books were replaced as a whole: what stands at their best levels is looked up anew."""
+    for number in range(features.state.shape[0]):
+        features.state[number]["bid_depth_price_e9"] = DEPTH_UNKNOWN
+        features.state[number]["ask_depth_price_e9"] = DEPTH_UNKNOWN
+
+
 @kernel
 def move_forward_nb(
     market: NDArray[np.void], instrument: int, rows: NDArray[np.void], slot: int

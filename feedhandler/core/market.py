@@ -257,12 +257,6 @@ def set_spans(spans: NDArray[np.int64], settings: FeatureSettings) -> None:
     spans[Span.RATE_FACTOR] = round(a_second * (1 << RATE_BITS))
 
 
-def forget_depths(features: Features) -> None:
-    """The books were replaced as a whole: what stood at their best levels is looked up anew."""
-    features.state["bid_depth_price_e9"] = DEPTH_UNKNOWN
-    features.state["ask_depth_price_e9"] = DEPTH_UNKNOWN
-
-
 def allocate_rows(count: int) -> NDArray[Any]:
     """MARKET[count], empty: one for each tick of the pool, or one for each instrument."""
     return zeros(count, MARKET)

@@ -21,7 +21,9 @@ from feedhandler.core.engine import (
     normalise_chunk_nb,
 )
 from feedhandler.core.events import E9_PER_E4, Kind
+from feedhandler.core.features import forget_depths_nb
 from feedhandler.core.handover import hand_snapshot_nb
+from feedhandler.core.market import Look
 from feedhandler.core.quotes import cell_at_nb, renew_quote_nb
 from feedhandler.core.sequence import believe_nb, window_end_nb
 from protocols.jit import kernel, outline_kernel
@@ -105,6 +107,8 @@ def rebuild_books_nb(shard: Shard, venue: Venue, blocks: int) -> None:
         done += count
     if shard.quotes.meta[0] > 0:
         _renew_quotes_nb(shard)
+    if shard.settings[Setting.MARKET] == Look.ANALYTICS:
+        forget_depths_nb(shard.features)
 
 
 @outline_kernel

@@ -89,7 +89,7 @@ class Server:
         path = Path(config.counters_file) if config.counters_file else default_counter_path()
         self._counter_lock = own_counter_file(path)
         breakers = [breaker.name for breaker in config.breakers]
-        patterns = [pattern.name for pattern in config.patterns]
+        patterns = config.pattern_names
         self.counters = CounterFile.create(
             path,
             counter_specs(
@@ -117,7 +117,7 @@ class Server:
             )
         self._engines = self._feeds[0].engines
         self._metrics = _OmsMetrics(self.counters)
-        sources = [stage.name for stage in (*config.patterns, *config.breakers)]
+        sources = [*patterns, *breakers]
         oms = config.oms
         rings = [shard.signals for feed in self._feeds for shard in feed.engines.shards]
         if len(rings) > 1:
@@ -356,4 +356,4 @@ def check_configuration(path: Path) -> str:
     """
     config = load_config(path, ServerConfig, environ=os.environ)
     prepare(config)
-    return f"{path}: good; {len(config.patterns)} patterns, {len(config.breakers)} breakers"
+    return f"{path}: good; {len(config.pattern_names)} patterns, {len(config.breakers)} breakers"

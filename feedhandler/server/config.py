@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.limits import FEEDS_MAX, SHARDS_MAX
+from feedhandler.server.definitions import Definition
 from oms_out.config import OmsConfig, check_ipv4
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -245,6 +246,18 @@ class PatternConfig(StageConfig, frozen=True):
     cooldown_ms: NotNegative = 0
 
 
+class DefinedConfig(Definition, frozen=True):
+    """A pattern without a function of its own, see `feedhandler.server.definitions`; `choices` are
+    what `legs` are of a pattern, the symbols for its legs in their order.
+    """
+
+    instruments: Symbols = ()
+    choices: tuple[Symbols, ...] = ()
+    pairs_of: str = ""
+    cooldown_ms: NotNegative = 0
+    budget_ns: Positive = 5_000
+
+
 class MetricsConfig(Endpoint, frozen=True):
     """Where /metrics, /livez and /readyz are served."""
 
@@ -295,6 +308,7 @@ class ServerConfig(_Table, frozen=True):
     priority: PriorityConfig = PriorityConfig()
     breakers: Annotated[tuple[StageConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
     patterns: Annotated[tuple[PatternConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
+    definitions: Annotated[tuple[DefinedConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
     groups: dict[str, Symbols] = {}
     metrics: MetricsConfig = MetricsConfig()
     hub: HubConfig = HubConfig()
@@ -305,15 +319,22 @@ class ServerConfig(_Table, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse a name that two feeds or functions share: counters and signals carry it."""
-        for title, stages in (
-            ("feeds", (self.feed, *self.feeds)),
-            ("breakers", self.breakers),
-            ("patterns", self.patterns),
+        for title, names in (
+            ("feeds", [each.name for each in (self.feed, *self.feeds)]),
+            ("breakers", [each.name for each in self.breakers]),
+            ("patterns", self.pattern_names),
         ):
-            name, count = max(
-                Counter(stage.name for stage in stages).items(),
-                key=lambda item: item[1],
-                default=("", 0),
-            )
+            name, count = max(Counter(names).items(), key=lambda item: item[1], default=("", 0))
             if count > 1:
                 raise ValueError(f"{title}: {count} of them are named {name!r}; rename one")
+        if len(self.pattern_names) > FUNCTIONS_MAX:
+            raise ValueError(
+                f"patterns: {len(self.pattern_names)} with those of [[definitions]]; at most"
+                f" {FUNCTIONS_MAX} are possible"
+            )
+
+    @property
+    def pattern_names(self) -> list[str]:
+        """Names of all patterns in the order of their numbers, those with a function first."""
+        written = [each.name for each in self.patterns]
+        return written + [each.name for each in self.definitions]

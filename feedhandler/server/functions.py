@@ -19,7 +19,8 @@ from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.engine import Shard, ShardCapacity
 from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Use
 from feedhandler.core.market import MARKET, PRICE_FIELDS, Look
-from feedhandler.server.config import PatternConfig, ServerConfig, StageConfig
+from feedhandler.server.config import DefinedConfig, PatternConfig, ServerConfig, StageConfig
+from feedhandler.server.definitions import Definition, compile_definition
 from feedhandler.server.errors import ConfigError
 
 _NS_PER_MS = 1_000_000
@@ -60,21 +61,41 @@ def load_stages(config: ServerConfig | None) -> LoadedStages:
     if config is None:
         return LoadedStages()
     breakers = tuple(_load(each, f"breakers[{i}]") for i, each in enumerate(config.breakers))
-    patterns = []
-    for i, each in enumerate(config.patterns):
-        loaded = _load(each, f"patterns[{i}]")
-        bindings = [
-            tuple(_symbol_words(symbol) for symbol in choice)
-            for choice in _choices(each, loaded, config.groups)
-        ]
-        if config.engine.shards > 1 and any(len(choice) > 1 for choice in bindings):
-            raise ConfigError(
-                f"{loaded.where}: it looks at several instruments, which may be on different"
-                " shards; set shards = 1 in [engine]"
-            )
-        use = loaded.use._replace(cooldown_ns=each.cooldown_ms * _NS_PER_MS, bindings=bindings)
-        patterns.append(loaded._replace(use=use))
+    patterns = [
+        *(_bound(each, f"patterns[{i}]", config) for i, each in enumerate(config.patterns)),
+        *(
+            _bound(_written(each, i), f"definitions[{i}]", config)
+            for i, each in enumerate(config.definitions)
+        ),
+    ]
     return LoadedStages(breakers, tuple(patterns))
+
+
+def _written(config: DefinedConfig, number: int) -> PatternConfig:
+    """The pattern of a definition, whose function is in a file now."""
+    given = {name: getattr(config, name) for name in Definition.__struct_fields__}
+    where = f"definitions[{number}] {config.name!r}"
+    function = compile_definition(Definition(**given), where).reference
+    return PatternConfig(
+        config.name, function, config.params, config.budget_ns, config.instruments, config.choices,
+        config.pairs_of, config.cooldown_ms,
+    )  # fmt: skip
+
+
+def _bound(config: PatternConfig, title: str, server: ServerConfig) -> Loaded:
+    """A pattern with the instruments that it looks at."""
+    loaded = _load(config, title)
+    bindings = [
+        tuple(_symbol_words(symbol) for symbol in choice)
+        for choice in _choices(config, loaded, server.groups)
+    ]
+    if server.engine.shards > 1 and any(len(choice) > 1 for choice in bindings):
+        raise ConfigError(
+            f"{loaded.where}: it looks at several instruments, which may be on different"
+            " shards; set shards = 1 in [engine]"
+        )
+    use = loaded.use._replace(cooldown_ns=config.cooldown_ms * _NS_PER_MS, bindings=bindings)
+    return loaded._replace(use=use)
 
 
 def with_functions(capacity: ShardCapacity, loaded: LoadedStages) -> ShardCapacity:

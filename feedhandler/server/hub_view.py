@@ -21,7 +21,7 @@ from feedhandler.core.events import (
 )
 from feedhandler.core.states import State
 from feedhandler.server.books import BookWatch
-from feedhandler.server.config import ServerConfig, StageConfig
+from feedhandler.server.config import ServerConfig
 from feedhandler.server.feeds import Feed
 from feedhandler.server.hub_actions import SignalRow
 from feedhandler.server.hub_messages import (
@@ -42,7 +42,6 @@ _SIDES: dict[int, Side] = {1: "buy", -1: "sell"}
 _LEVEL_NAMES = {int(level): level.name.lower() for level in BreakerLevel}
 _GOOD = (State.LIVE, State.ENDED)
 _FEED_MASK = (1 << FEED_SHIFT) - 1
-_UNUSED = "(unused"
 _COMMON = ("signal_id", "price_e9", "seq", "ts_exch_ns", "ts_rx_ns", "ts_signal_ns")
 _PRICES = ("qty", "bid_price_e9", "bid_qty", "ask_price_e9", "ask_qty")
 
@@ -51,7 +50,8 @@ class EngineView:
     """`hub_actions.View` of a server."""
 
     def __init__(self, config: ServerConfig, feeds: Sequence[Feed], counters: CounterFile) -> None:
-        self.sources: Sequence[str] = [stage.name for stage in (*config.patterns, *config.breakers)]
+        breakers = [stage.name for stage in config.breakers]
+        self.sources: Sequence[str] = [*config.pattern_names, *breakers]
         self.places: dict[str, list[tuple[int, int]]] = {}
         """Where each symbol that `learn` gave is: (feed, instrument)."""
         self._config = config
@@ -79,24 +79,26 @@ class EngineView:
 
     def patterns(self) -> list[FunctionRow]:
         """Every pattern, and its signals over all feeds."""
+        functions = [stage.function for stage in self._config.patterns]
+        functions += ["definition"] * len(self._config.definitions)
         return [
-            self._function(stage, signals=self._value("pattern_signals", pattern=stage.name))
-            for stage in self._config.patterns
+            FunctionRow(
+                name=name, function=function, signals=self._value("pattern_signals", pattern=name)
+            )
+            for name, function in zip(self._config.pattern_names, functions, strict=True)
         ]
 
     def breakers(self) -> list[FunctionRow]:
         """Every breaker, its trips, and how many instruments are tripped, over all feeds."""
         return [
-            self._function(
-                stage,
+            FunctionRow(
+                name=stage.name,
+                function=stage.function,
                 trips=self._value("breaker_trips", breaker=stage.name),
                 tripped=self._value("breaker_state", breaker=stage.name),
             )
             for stage in self._config.breakers
         ]
-
-    def _function(self, stage: StageConfig, **figures: int) -> FunctionRow:
-        return FunctionRow(name=stage.name, function=stage.function, **figures)
 
     def _value(self, name: str, **labels: str) -> int:
         return self._counters.value(name, **labels)
@@ -106,7 +108,7 @@ class EngineView:
         values = self._counters.totals()
         found: dict[str, int] = {}
         for row, spec in enumerate(self._counters.counter_specs):
-            if not names(spec.name) or any(text.startswith(_UNUSED) for _, text in spec.labels):
+            if not names(spec.name) or spec.spare:
                 continue
             labels = ",".join(f"{key}={text}" for key, text in spec.labels)
             found[f"{spec.name}{{{labels}}}" if labels else spec.name] = int(values[row])

@@ -13,13 +13,12 @@ from feedhandler.core.book.kernels import Outcome
 from feedhandler.core.book.layout import allocate_book
 from feedhandler.core.book.views import levels
 from feedhandler.core.events import TICK, Flag, Kind
-from feedhandler.core.features import features_nb, refresh_depth_nb, share_bps_nb
+from feedhandler.core.features import features_nb, forget_depths_nb, refresh_depth_nb, share_bps_nb
 from feedhandler.core.market import (
     Features,
     FeatureSettings,
     allocate_features,
     allocate_rows,
-    forget_depths,
 )
 from tests.property.test_levels import CAPACITY, INSTRUMENT, Pair, messages
 from tests.reference.slow_features import SlowFeatures
@@ -180,7 +179,7 @@ def test_depth_is_that_of_the_best_levels_after_every_order(
         tick["kind"], tick["instrument"], tick["side"], tick["order_ref"] = kind, 1, side, ref
         tick["price_e9"], tick["qty"], tick["aux"] = price_e4 * E9, qty, (ref + 1) % 12
         if number == forgotten_at:
-            forget_depths(features)
+            forget_depths_nb(features)
             features.state["bid_depth"] = features.state["ask_depth"] = 10**6
         if apply_tick_nb(book, ticks, 0) in (Outcome.OK, Outcome.OVERFILL):
             refresh_depth_nb(features, book, ticks, 0)

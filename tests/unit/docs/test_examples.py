@@ -146,7 +146,7 @@ def test_the_page_names_the_parameters_of_each_built_in_pattern_with_their_defau
 
 def test_the_definitions_on_the_page_are_good():
     texts = blocks("docs/patterns.md", "toml")[1:]
-    tables = [tomllib.loads(text)["patterns"][0] for text in texts]
+    tables = [tomllib.loads(text)["definitions"][0] for text in texts]
     sources = [write_source(convert(each, Definition), "shown", "page") for each in tables]
     assert ["is_complete" in source for source in sources] == [False, True]
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from feedhandler.core.features import forget_depths_nb
 from feedhandler.core.market import (
     DECAY_STEPS,
     DEPTH_UNKNOWN,
@@ -16,7 +17,6 @@ from feedhandler.core.market import (
     Span,
     allocate_features,
     allocate_rows,
-    forget_depths,
     set_spans,
 )
 
@@ -81,6 +81,6 @@ def test_limits_are_those_of_every_setting():
 
 def test_depths_are_forgotten_when_books_are_replaced():
     features = allocate_features(2)
-    forget_depths(features)
+    forget_depths_nb(features)
     assert features.state["bid_depth_price_e9"].tolist() == [DEPTH_UNKNOWN] * 2
     assert features.state["ask_depth_price_e9"].tolist() == [DEPTH_UNKNOWN] * 2

@@ -68,6 +68,7 @@ DEFAULTS = {
     "priority.large_trade_notional": 1_000_000,
     "priority.large_move_bps": 100,
     "groups": {},
+    "definitions": (),
     "metrics.port": 9_464,
     "metrics.address": "127.0.0.1",
     "hub.port": 0,

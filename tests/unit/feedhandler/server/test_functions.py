@@ -12,6 +12,7 @@ from feedhandler.core.market import Look
 from feedhandler.core.patterns import BUILT_IN
 from feedhandler.server.assemble import build_engines
 from feedhandler.server.config import (
+    DefinedConfig,
     EngineConfig,
     FeedConfig,
     LineConfig,
@@ -243,3 +244,30 @@ def test_how_far_a_function_looks_is_found_out(tmp_path: Path):
 def test_patterns_of_single_instruments_that_are_built_in_need_no_analytics():
     needs = {name for name, each in BUILT_IN.items() if look_of(each) == Look.ANALYTICS}
     assert needs == {name for name, each in BUILT_IN.items() if each.legs != 1}
+
+
+def test_a_definition_becomes_a_pattern_behind_those_with_a_function(own: str):
+    config = config_of(
+        patterns=(PatternConfig("mine", f"{own}:alone"),),
+        definitions=(
+            DefinedConfig("tight", when="a.bid_qty > b.bid_qty", legs=("a", "b"),
+                          choices=(("X", "Y"),), cooldown_ms=5, budget_ns=900),
+        ),
+    )  # fmt: skip
+    assert config.pattern_names == ["mine", "tight"]
+    loaded = load_stages(config).patterns
+    assert [each.where for each in loaded] == ["patterns[0] 'mine'", "definitions[0] 'tight'"]
+    assert loaded[1].use.bindings == [(word("X"), word("Y"))]
+    assert (loaded[1].use.cooldown_ns, loaded[1].use.budget_ns) == (5_000_000, 900)
+
+
+def test_a_wrong_definition_is_refused_by_its_place():
+    config = config_of(definitions=(DefinedConfig("bad", when="bid_qt > 1"),))
+    with pytest.raises(ConfigError, match=r"^definitions\[0\] 'bad': when: column 1: .*bid_qty"):
+        load_stages(config)
+
+
+def test_more_patterns_than_places_are_refused():
+    many = tuple(PatternConfig(f"p{i}", PATTERN, IMBALANCE) for i in range(FUNCTIONS_MAX))
+    with pytest.raises(ValueError, match=r"65 with those of .*definitions.*; at most 64"):
+        config_of(patterns=many, definitions=(DefinedConfig("one", when="bid_qty > 1"),))

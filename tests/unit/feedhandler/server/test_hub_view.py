@@ -52,7 +52,9 @@ def feeds() -> list[FakeFeed]:
 @pytest.fixture
 def view(feeds: list[FakeFeed]) -> EngineView:
     stages = [StageConfig(name=name, function="m:f") for name in ("sweep", "band")]
-    config = SimpleNamespace(patterns=stages[:1], breakers=stages[1:])
+    config = SimpleNamespace(
+        patterns=stages[:1], breakers=stages[1:], definitions=(), pattern_names=["sweep"]
+    )
     return EngineView(cast("Any", config), cast("Any", feeds), cast("Any", None))
 
 
