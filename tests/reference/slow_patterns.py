@@ -155,11 +155,11 @@ class SlowLeadLag(Slow):
             return None
         _, _, when, moved, mid, gap = best
         side = 1 if moved > 0 else -1
-        sigma = leader["mid_e9"] // 10**6 * leader["volatility_e9"] // 10**3
+        share = leader["mid_e9"] // 10_000 * self.leader_move_bps
         least = max(
             self.leader_move_ticks * self.tick_size_e9,
             self.leader_move_spreads * gap,
-            self.leader_move_sigmas * sigma,
+            share,
         )
         went = follower["mid_e9"] - mid
         if mid == 0 or abs(moved) < least:
@@ -216,8 +216,9 @@ class SlowTriangle(Slow):
         if self.late(tick, rows) or not all(map(self.is_open, (whole, first, second))):
             return None
         bid, ask = "bid_price_e9", "ask_price_e9"
-        rich = float(first[bid]) * float(second[bid]) / (float(whole[ask]) * 1e9)
-        dear = float(whole[bid]) * 1e9 / (float(first[ask]) * float(second[ask]))
+        scale = float(max(self.scale_e9, 1))
+        rich = float(first[bid]) * float(second[bid]) * scale / (float(whole[ask]) * 1e18)
+        dear = float(whole[bid]) * 1e18 / (float(first[ask]) * float(second[ask]) * scale)
         bought, sold = (int((min(ratio, 2.0) - 1.0) * 1e6) for ratio in (rich, dear))
         side, gap = (1, bought) if bought >= sold else (-1, sold)
         if gap <= 0 or gap < self.cost_ppm:

@@ -27,7 +27,7 @@ from protocols.jit import kernel
 LEGS_MAX = 24
 """Of the basket."""
 WEIGHTS = tuple(f"weight_{i}" for i in range(1, LEGS_MAX + 1))
-DEFAULTS = {"cost_bps": 10, "unit_shares": 1, "order_qty": 100, **dict.fromkeys(WEIGHTS, 0)}
+DEFAULTS = {"cost_bps": 25, "unit_shares": 1, "order_qty": 100, **dict.fromkeys(WEIGHTS, 0)}
 
 _READY, _BIDS_E6, _ASKS_E6, _MISSING, _SIDE = range(5)
 _LEGS = 6

@@ -26,7 +26,7 @@ DEFAULTS = {
     "window_ns": 1_000_000,
     "cooldown_ns": 0,
     "order_qty": 100,
-    "trade_qty_min": 500,
+    "trade_qty_min": 1_000,
 }
 
 _ARMED_SIDE, _ARMED_NS, _FIRED_NS, _IMBALANCE_BPS = range(4)

@@ -3,9 +3,8 @@
 The leader has moved when within `window_ns` its bid and its ask are both at least
 `leader_move_ticks` of `tick_size_e9` further in one direction, at least `leader_move_spreads` times
 its spread, the wider one of then and now, as quotes of a thin book go to and fro within it, and at
-least `leader_move_sigmas` times what its middle price goes by at each change (`volatility_e9`). The
-follower has not moved when its middle price went `follower_move_ticks` at most in that direction
-meanwhile. One move is proposed once.
+least `leader_move_bps` of its price. The follower has not moved when its middle price went
+`follower_move_ticks` at most in that direction meanwhile. One move is proposed once.
 
     state[0] quotes in the ring so far            state[4 + 4 i ..] quote i modulo 15:
     state[1] [2] the leader's bid and ask, 1e-9       +0 when it ended, ns   +1 bid   +2 ask, 1e-9
@@ -26,9 +25,9 @@ from feedhandler.core.patterns.proposals import (
 from protocols.jit import kernel
 
 DEFAULTS = {
-    "leader_move_ticks": 5,
-    "leader_move_spreads": 3,
-    "leader_move_sigmas": 10,
+    "leader_move_ticks": 3,
+    "leader_move_spreads": 2,
+    "leader_move_bps": 15,
     "follower_move_ticks": 1,
     "window_ns": 50_000_000,
     "tick_size_e9": 10_000_000,
@@ -38,6 +37,7 @@ QUOTES = 15
 
 _COUNT, _BID_E9, _ASK_E9 = 0, 1, 2
 _FIRST, _WORDS = 4, 4
+_BPS = 10_000
 
 
 @kernel
@@ -81,7 +81,7 @@ def _moved_e9_nb(state: Any, at: int, bid_e9: int, ask_e9: int) -> int:
 @pattern(
     "leader_move_ticks",
     "leader_move_spreads",
-    "leader_move_sigmas",
+    "leader_move_bps",
     "follower_move_ticks",
     "window_ns",
     "tick_size_e9",
@@ -118,9 +118,8 @@ def lead_lag(
     moved_e9 = _moved_e9_nb(state, found, bid_e9, ask_e9)
     side = np.int64(1) if moved_e9 > 0 else np.int64(-1)
     spread_e9 = max(ask_e9 - bid_e9, state[found + 2] - state[found + 1])
-    # In 1e-6 first: a price times a return, both in 1e-9, would need more than 63 bits.
-    sigma_e9 = np.int64(leader["mid_e9"]) // 1_000_000 * np.int64(leader["volatility_e9"]) // 1_000
-    least_e9 = max(params[0] * params[5], params[1] * spread_e9, params[2] * sigma_e9)
+    share_e9 = np.int64(leader["mid_e9"]) // _BPS * params[2]
+    least_e9 = max(params[0] * params[5], params[1] * spread_e9, share_e9)
     follower_moved_e9 = follower_mid_e9 - state[found + 3]
     if state[found + 3] == 0 or abs(moved_e9) < least_e9:
         return 0

@@ -28,10 +28,10 @@ from feedhandler.core.patterns.window import (
 from protocols.jit import kernel
 
 DEFAULTS = {
-    "move_bps": 10,
-    "trades_min": 10,
+    "move_bps": 15,
+    "trades_min": 8,
     "one_sided_bps": 8_000,
-    "window_ns": 1_000_000_000,
+    "window_ns": 2_000_000_000,
     "order_qty": 100,
 }
 

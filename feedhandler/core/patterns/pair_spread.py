@@ -35,9 +35,9 @@ from protocols.jit import kernel
 DEFAULTS = {
     "window_samples": 120,
     "sample_ns": 1_000_000_000,
-    "entry_z_e2": 600,
+    "entry_z_e2": 700,
     "exit_z_e2": 100,
-    "edge_bps": 15,
+    "edge_bps": 20,
     "log_spread": 1,
     "order_qty": 100,
 }

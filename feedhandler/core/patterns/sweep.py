@@ -24,7 +24,7 @@ from feedhandler.core.patterns.proposals import (
 )
 from protocols.jit import kernel
 
-DEFAULTS = {"levels_min": 4, "window_ns": 1_000_000, "qty_min": 0, "order_qty": 100}
+DEFAULTS = {"levels_min": 5, "window_ns": 1_000_000, "qty_min": 0, "order_qty": 100}
 LEVELS_MAX = 16
 """More than these are never asked for."""
 

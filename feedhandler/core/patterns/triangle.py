@@ -1,5 +1,5 @@
 """Three legs whose prices make a circle: legs[0] should cost what legs[1] costs times what legs[2]
-costs, as EUR/JPY does with EUR/USD and USD/JPY.
+costs, as EUR/JPY does with EUR/USD and USD/JPY, times `scale_e9` where the units do not do it.
 
 When legs[0] can be bought for less than the other two can be sold for, by `cost_ppm`, it is
 proposed to be bought; to be sold when it is the other way round. One gap is proposed once, until it
@@ -21,28 +21,30 @@ from feedhandler.core.patterns.proposals import (
 )
 from protocols.jit import kernel
 
-DEFAULTS = {"cost_ppm": 200, "order_qty": 100}
+DEFAULTS = {"cost_ppm": 2_500, "scale_e9": 1_000_000_000, "order_qty": 100}
 
 _SIDE = 0
 
 
 @kernel
-def _gap_ppm_nb(dear_e9: int, other_dear_e9: int, cheap_e9: int) -> int:
-    """By how much a product of two prices is above a third price, in millionths of it; from -1 to
-    1.
+def _gap_ppm_nb(first_e9: int, second_e9: int, whole_e9: int, scale_e9: int) -> int:
+    """By how much the product of two prices is above a third price, in millionths of that; from -1
+    to 1.
     """
-    ratio = np.float64(dear_e9) * np.float64(other_dear_e9) / (np.float64(cheap_e9) * 1e9)
+    product = np.float64(first_e9) * np.float64(second_e9) * np.float64(scale_e9)
+    ratio = product / (np.float64(whole_e9) * 1e18)
     return np.int64((min(ratio, 2.0) - 1.0) * 1e6)
 
 
 @kernel
-def _short_gap_ppm_nb(cheap_e9: int, other_cheap_e9: int, dear_e9: int) -> int:
-    """By how much a price is above a product of two, in millionths of the product; from -1 to 1."""
-    ratio = np.float64(dear_e9) * 1e9 / (np.float64(cheap_e9) * np.float64(other_cheap_e9))
+def _short_gap_ppm_nb(first_e9: int, second_e9: int, whole_e9: int, scale_e9: int) -> int:
+    """By how much a price is above the product of two, in millionths of that; from -1 to 1."""
+    product = np.float64(first_e9) * np.float64(second_e9) * np.float64(scale_e9)
+    ratio = np.float64(whole_e9) * 1e18 / product
     return np.int64((min(ratio, 2.0) - 1.0) * 1e6)
 
 
-@pattern("cost_ppm", "order_qty", legs=3, state_words=4)
+@pattern("cost_ppm", "scale_e9", "order_qty", legs=3, state_words=4)
 def triangle(
     ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
 ) -> int:
@@ -55,11 +57,12 @@ def triangle(
         if not is_open_nb(market, legs[i]):
             return 0
     whole, first, second = market[legs[0]], market[legs[1]], market[legs[2]]
+    scale_e9 = max(params[1], np.int64(1))
     bought_ppm = _gap_ppm_nb(
-        first["bid_price_e9"], second["bid_price_e9"], np.int64(whole["ask_price_e9"])
+        first["bid_price_e9"], second["bid_price_e9"], whole["ask_price_e9"], scale_e9
     )
     sold_ppm = _short_gap_ppm_nb(
-        first["ask_price_e9"], second["ask_price_e9"], np.int64(whole["bid_price_e9"])
+        first["ask_price_e9"], second["ask_price_e9"], whole["bid_price_e9"], scale_e9
     )
     gap_ppm = max(bought_ppm, sold_ppm)
     side = np.int64(1) if bought_ppm >= sold_ppm else np.int64(-1)
@@ -74,4 +77,4 @@ def triangle(
     out[3] = first["bid_price_e9"] if side > 0 else first["ask_price_e9"]
     out[4] = second["bid_price_e9"] if side > 0 else second["ask_price_e9"]
     confidence_bps = confidence_bps_nb(gap_ppm, params[0])
-    return propose_nb(market, legs[0], side, params[1], confidence_bps, out)
+    return propose_nb(market, legs[0], side, params[2], confidence_bps, out)

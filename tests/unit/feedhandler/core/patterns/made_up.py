@@ -61,7 +61,6 @@ class MadeUp:
             "ask_price_e9": (mid + self.random.choice((half, half, half + 1))) * CENT_E9,
             "bid_qty": self.random.choice(quantities),
             "ask_qty": self.random.choice(quantities),
-            "volatility_e9": self.random.choice((0, 200_000, 2_000_000)),
         }
         return {**event, **more}
 

@@ -99,6 +99,16 @@ def test_a_circle_within_the_costs_is_none_and_so_is_one_with_a_leg_missing():
     assert desk.quote(2, 1, 14_900, 14_910) is None
 
 
+def test_a_circle_in_other_units_takes_a_scale():
+    desk = Desk(triangle, (1, 2, 3), cost_ppm=500, scale_e9=20_000_000)
+    desk.quote(0, 2, 5_000, 5_000)
+    desk.quote(0, 3, 6_000, 6_000)
+    assert desk.quote(1, 1, 5_999, 6_001) is None
+    signal = desk.quote(2, 1, 6_010, 6_012)
+    assert signal is not None
+    assert (signal.side, signal.values[0]) == (SELL, 1_666)
+
+
 def test_a_circle_is_proposed_once():
     desk = circle()
     assert desk.quote(1, 1, 14_980, 14_990)

@@ -15,6 +15,10 @@ def take(desk: Desk, ts_ns: int, price: int, side: int = BUY, **more: int) -> Si
     return desk.quote(ts_ns, ONE, price - 1, price + 1, **{**event, **more})
 
 
+def bursting() -> Desk:
+    return Desk(momentum_burst, move_bps=10, trades_min=10, window_ns=SECOND)
+
+
 def burst(desk: Desk, *, step: int, trades: int = 10, side: int = BUY) -> list[Signal | None]:
     desk.quote(0, ONE, 9_999, 10_001)
     return [take(desk, (i + 1) * 10 * MS, 10_000 + side * step * i, side) for i in range(trades)]
@@ -22,7 +26,7 @@ def burst(desk: Desk, *, step: int, trades: int = 10, side: int = BUY) -> list[S
 
 @pytest.mark.parametrize("side", [BUY, SELL])
 def test_trades_of_one_side_that_take_the_price_along_are_a_burst(side: int):
-    *quiet, signal = burst(Desk(momentum_burst), step=3, side=side)
+    *quiet, signal = burst(bursting(), step=3, side=side)
     assert quiet == [None] * 9
     assert signal is not None
     assert (signal.side, signal.price_e9) == (side, (10_000 + side * 28) * CENT_E9)
@@ -30,30 +34,30 @@ def test_trades_of_one_side_that_take_the_price_along_are_a_burst(side: int):
 
 
 def test_a_burst_that_does_not_move_the_price_or_has_few_trades_is_none():
-    assert not any(burst(Desk(momentum_burst), step=1))
-    assert not any(burst(Desk(momentum_burst), step=9, trades=9))
+    assert not any(burst(bursting(), step=1))
+    assert not any(burst(bursting(), step=9, trades=9))
 
 
 def test_a_burst_of_both_sides_is_none():
-    desk = Desk(momentum_burst)
+    desk = bursting()
     sides = [SELL, BUY, BUY]
     assert not any(take(desk, i * MS, 10_000 + 3 * i, sides[i % 3]) for i in range(20))
 
 
 def test_a_burst_within_its_own_spread_is_none():
-    desk = Desk(momentum_burst)
+    desk = bursting()
     desk.quote(0, ONE, 9_970, 10_030)
     wide = {"bid_price_e9": 9_990 * CENT_E9, "ask_price_e9": 10_070 * CENT_E9}
     assert not any(take(desk, i * MS, 10_030, **wide) for i in range(1, 20))
 
 
 def test_what_happened_longer_ago_than_the_window_is_no_part_of_the_burst():
-    desk = Desk(momentum_burst)
+    desk = bursting()
     assert not any(take(desk, i * SECOND // 5, 10_000 + 10 * i) for i in range(30))
 
 
 def test_after_a_burst_another_one_must_begin_anew():
-    desk = Desk(momentum_burst)
+    desk = bursting()
     assert burst(desk, step=3)[-1]
     assert not any(take(desk, 110 * MS + i, 10_030 + 3 * i) for i in range(9))
 
@@ -101,10 +105,10 @@ def test_stuffing_is_told_again_when_it_had_stopped():
 def test_several_levels_within_a_moment_are_a_sweep(side: int):
     desk = Desk(sweep)
     said = [take(desk, i * 10_000, 10_000 + side * i, side) for i in range(6)]
-    assert [bool(signal) for signal in said] == [False] * 3 + [True] + [False] * 2
+    assert [bool(signal) for signal in said] == [False] * 4 + [True] + [False]
     (signal,) = filter(None, said)
-    assert (signal.side, signal.price_e9) == (side, (10_000 + side * 4) * CENT_E9)
-    assert signal.values == (4, 400, 10_000 * CENT_E9)
+    assert (signal.side, signal.price_e9) == (side, (10_000 + side * 5) * CENT_E9)
+    assert signal.values == (5, 500, 10_000 * CENT_E9)
     assert signal.confidence_bps == 5_000
 
 

@@ -9,8 +9,9 @@ from tests.unit.feedhandler.core.patterns.desk import BUY, CENT_E9, MS, SELL, De
 FOLLOWER, LEADER = 1, 2
 
 
-def quiet() -> Desk:
-    desk = Desk(lead_lag, (FOLLOWER, LEADER), leader_move_spreads=2, leader_move_sigmas=6)
+def quiet(**params: int) -> Desk:
+    few = {"leader_move_ticks": 5, "leader_move_spreads": 2, "leader_move_bps": 4}
+    desk = Desk(lead_lag, (FOLLOWER, LEADER), **{**few, **params})
     desk.quote(0, FOLLOWER, 4_999, 5_001)
     desk.quote(0, LEADER, 9_999, 10_001)
     return desk
@@ -68,10 +69,9 @@ def test_a_move_within_a_wide_spread_is_none():
     assert lead(desk, 130 * MS, 10_090) is None
 
 
-def test_a_leader_that_always_moves_so_much_is_left_alone():
-    # 2 basis points a change of 100.00: two cents.
-    assert lead(quiet(), 10 * MS, 10_013, volatility_e9=200_000)
-    assert lead(quiet(), 10 * MS, 10_012, volatility_e9=200_000) is None
+def test_a_move_of_too_small_a_part_of_the_price_is_none():
+    assert lead(quiet(leader_move_bps=12), 10 * MS, 10_011) is None
+    assert lead(quiet(leader_move_bps=12), 10 * MS, 10_013)
 
 
 @pytest.mark.parametrize("flag", [Flag.IN_DOUBT, Flag.HALTED])
