@@ -274,6 +274,13 @@ class Hub:
         self._feed_states[state.feed] = state
         self.publish(Event("feed", state.feed, state))
 
+    def learn(self) -> bool:
+        """Take in symbols that messages have named; whether there may be more."""
+        found = self._view.learn(LEARN_MAX)
+        if found and self._targets["quote"]:
+            self.on_quotes_wanted()
+        return len(found) >= LEARN_MAX
+
     def quote_filters(self) -> list[Filter]:
         """What is watched of best prices."""
         return [target.filter for target in self._targets["quote"]]
@@ -380,6 +387,7 @@ class Hub:
 
     def _subscribe(self, client: Client, command: Subscribe) -> Subscribed:
         takes = self._filter_of(command)
+        self.learn()
         policy = command.policy or self.config.policy
         limit = command.queue or self.config.queue
         if limit > self.config.queue:
@@ -406,7 +414,6 @@ class Hub:
             self.on_quotes_wanted()
         if share is None or len(share.members) == 1:
             self._show_present(share or subscription)
-        self._view.learn(LEARN_MAX)
         exact = takes.symbols.exact
         unknown = exact.difference(self._view.names(Matcher(exact))) if exact else ()
         return Subscribed(
@@ -475,7 +482,7 @@ class Hub:
         tally = self.tally
         rows: list[Any] = []
         if command.symbols:
-            self._view.learn(LEARN_MAX)
+            self.learn()
             rows = self._view.symbols(Matcher(command.symbols), STATS_SYMBOLS_MAX + 1)
         return Stats(
             version=__version__,

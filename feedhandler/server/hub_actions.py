@@ -60,7 +60,9 @@ class QuoteSource(Protocol):
     """Where best prices are looked at."""
 
     async def read(self, symbol: str) -> Quote | None:
-        """Those of a symbol; None when they cannot be seen now."""
+        """Those of a symbol; None where there are none. TimeoutError when the engine that knows
+        them does not answer.
+        """
 
 
 class Actions(Protocol):

@@ -32,6 +32,7 @@ class QuotePoller:
     def start(self) -> None:
         """Begin to look."""
         self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.add_done_callback(report_fault)
 
     async def stop(self) -> None:
         """Look no more."""
@@ -58,20 +59,20 @@ class QuotePoller:
         loop = asyncio.get_running_loop()
         while True:
             due_s = loop.time() + self._interval_s
-            if not await self._look_at(list(self._wanted)):
+            try:
+                await self._look_at(list(self._wanted))
+            except TimeoutError:
                 due_s = loop.time() + _AFTER_SILENCE_S
             await asyncio.sleep(max(due_s - loop.time(), 0))
 
-    async def _look_at(self, symbols: Sequence[str]) -> bool:
-        """One look at each; False when the engine does not answer."""
+    async def _look_at(self, symbols: Sequence[str]) -> None:
+        """One look at each; TimeoutError when the engine does not answer."""
         for count, symbol in enumerate(symbols, 1):
             quote = await self._source.read(symbol)
-            if quote is None:
-                return False
-            self._take(quote)
+            if quote is not None:
+                self._take(quote)
             if count % _TURN_SYMBOLS == 0:
                 await asyncio.sleep(0)
-        return True
 
     def _take(self, quote: Quote) -> None:
         """Publish it unless it says what the last one said."""
@@ -80,6 +81,13 @@ class QuotePoller:
             return
         latest[quote.symbol] = quote
         self._hub.publish(Event("quote", quote.symbol, quote))
+
+
+def report_fault(task: "asyncio.Task[None]") -> None:
+    """Have the log tell at once of a task that should have gone on for ever."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        context = {"message": "a task of the hub failed", "exception": error}
+        task.get_loop().call_exception_handler(context)
 
 
 def _news(quote: Quote | None) -> tuple[object, ...]:

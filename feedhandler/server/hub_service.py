@@ -8,10 +8,10 @@ from feedhandler.core.counters import CounterFile
 from feedhandler.server.books import BookWatch
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.feeds import Feed
-from feedhandler.server.hub import LEARN_MAX, Hub
+from feedhandler.server.hub import Hub
 from feedhandler.server.hub_actions import Actions, QuoteSource
 from feedhandler.server.hub_messages import Code
-from feedhandler.server.hub_quotes import QuotePoller
+from feedhandler.server.hub_quotes import QuotePoller, report_fault
 from feedhandler.server.hub_server import HubServer
 from feedhandler.server.hub_view import BookQuotes, EngineView, TableQuotes
 from feedhandler.server.quotes import QuotePage
@@ -71,6 +71,7 @@ class HubService:
             await self._server.start()
         self._poller.start()
         self._task = asyncio.get_running_loop().create_task(self._look())
+        self._task.add_done_callback(report_fault)
 
     def drain(self) -> None:
         """The server is ending: take no more clients, and no command that changes anything."""
@@ -100,11 +101,7 @@ class HubService:
                 self._show_feeds()
                 now_s = time.monotonic()
                 if now_s >= learnt_s + _LEARN_S:
-                    found = self._view.learn(LEARN_MAX)
-                    if found:
-                        self._poller.choose()
-                    # A batch that was full is not all.
-                    learnt_s = 0.0 if len(found) >= LEARN_MAX else now_s
+                    learnt_s = 0.0 if self.hub.learn() else now_s
             self._count()
             await asyncio.sleep(_LOOK_S)
 

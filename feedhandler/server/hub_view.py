@@ -229,11 +229,13 @@ class BookQuotes:
         self._books = books
 
     async def read(self, symbol: str) -> Quote | None:
-        """Those of a symbol; None where no message has named it, or no engine answers."""
+        """Those of a symbol; None where no message has named it."""
         place = next((place for place in self._view.places.get(symbol, ()) if place[0] == 0), None)
-        top = await self._books.look(place[1]) if place is not None else None
-        if top is None:
+        if place is None:
             return None
+        top = await self._books.look(place[1])
+        if top is None:
+            raise TimeoutError(f"{symbol}: the engine shows no book")
         bid = top.bids[0].tolist() if len(top.bids) else (0, 0)
         ask = top.asks[0].tolist() if len(top.asks) else (0, 0)
         return Quote(

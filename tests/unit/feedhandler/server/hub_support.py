@@ -56,6 +56,7 @@ class FakeView:
         self.sources: Sequence[str] = SOURCES
         self.state = "LIVE"
         self.known = list(SYMBOLS)
+        self.coming: list[str] = []
 
     def patterns(self) -> list[FunctionRow]:
         return [FunctionRow(name=name, function="f", signals=3) for name in SOURCES[:2]]
@@ -78,8 +79,9 @@ class FakeView:
         ]
 
     def learn(self, limit: int) -> list[str]:
-        del limit
-        return []
+        found, self.coming = self.coming[:limit], self.coming[limit:]
+        self.known += found
+        return found
 
     def names(self, names: Matcher) -> list[str]:
         return sorted(filter(names, self.known))

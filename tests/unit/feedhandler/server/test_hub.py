@@ -369,10 +369,13 @@ class Prices:
         self.bids: dict[str, int] = {}
         self.reads: list[str] = []
         self.is_silent = False
+        self.unknown: set[str] = set()
 
     async def read(self, symbol: str) -> Quote | None:
         self.reads.append(symbol)
         if self.is_silent:
+            raise TimeoutError
+        if symbol in self.unknown:
             return None
         bid = self.bids.get(symbol, 1)
         return Quote(
@@ -428,6 +431,44 @@ async def test_symbols_that_come_later_are_looked_at_from_then_on():
     rig.poller.choose()
     await until(lambda: client.queued == 1)
     assert quotes(client) == [("NEW1", 1)]
+    await rig.poller.stop()
+
+
+async def test_symbol_without_prices_keeps_no_other_from_its_own():
+    rig = Polled()
+    rig.prices.unknown = {"SYM1"}
+    rig.poller.start()
+    client = rig.hub.connect("me")
+    await client.call(Subscribe(id=1, symbols=("SYM1", "SYM2"), kinds=("quote",)))
+    await until(lambda: client.queued == 1)
+    rig.prices.unknown.clear()
+    await until(lambda: client.queued == 2)
+    assert sorted(quotes(client)) == [("SYM1", 1), ("SYM2", 1)]
+    await rig.poller.stop()
+
+
+async def test_symbols_that_any_command_learns_are_watched_by_whoever_wants_them():
+    rig = Polled()
+    rig.poller.start()
+    client = rig.hub.connect("me")
+    await client.call(Subscribe(id=1, symbols=("NEW*",), kinds=("quote",)))
+    rig.view.coming = ["NEW1"]
+    await client.call(GetStats(id=2, symbols=("X",)))
+    await until(lambda: client.queued == 1)
+    assert quotes(client) == [("NEW1", 1)]
+    await rig.poller.stop()
+
+
+async def test_fault_of_the_looks_is_told_at_once():
+    reported: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    rig = Polled()
+    rig.prices.bids = None  # type: ignore[assignment]
+    rig.poller.start()
+    client = rig.hub.connect("me")
+    await client.call(Subscribe(id=1, symbols=("SYM1",), kinds=("quote",)))
+    await until(lambda: reported)
+    assert isinstance(reported[0]["exception"], AttributeError)
     await rig.poller.stop()
 
 

@@ -52,7 +52,7 @@ BOOK = (
 
 async def next_of(client: Any, kind: type) -> Any:
     """The next message of a kind; what comes before it is dropped."""
-    for _ in range(500):
+    for _ in range(2_000):
         for item in client.take(1):
             message = item.event.message if isinstance(item, Delivery) else item
             if isinstance(message, kind):

@@ -167,4 +167,5 @@ async def test_best_prices_of_a_book_are_a_quote(
     assert await source.read("NONE") is None
     assert await source.read("ELSE") is None
     books.top = None
-    assert await source.read("AAPL") is None
+    with pytest.raises(TimeoutError, match="AAPL"):
+        await source.read("AAPL")
