@@ -41,6 +41,7 @@ from tools.exchange.flow import (
 from tools.exchange.history import History, keep_block_nb, room_nb
 from tools.exchange.itch_writer import LENGTH_BYTES
 from tools.exchange.layout import (
+    ATTRIBUTION,
     BASE_TICK,
     BUY,
     CLOCK_NS,
@@ -48,6 +49,7 @@ from tools.exchange.layout import (
     EMITTED,
     FILLED_SHARES,
     FILLED_SLOT,
+    FIRST_REFERENCE_SHIFT,
     FIRST_ROW,
     HALTED,
     IS_TAPE,
@@ -244,6 +246,9 @@ def tell_fill_nb(desk: Desk, engine: Engine) -> None:
     slot = state[FILLED_SLOT]
     shares = state[FILLED_SHARES]
     state[FILLED_SLOT] = 0
+    if engine.orders[slot, ATTRIBUTION] >> FIRST_REFERENCE_SHIFT:
+        # An iceberg of the scenario, and no client's.
+        return
     token = slot - first_own_slot_nb(engine)
     desk.filled[token] += shares
     order = engine.orders[slot]

@@ -28,7 +28,7 @@ from tools.exchange.truth import summary
 _BUFFER_BYTES = 4 << 20
 _BATCH_MESSAGES = 1 << 20
 _END = bytes(2)
-_IN_FILE_ALONE = ("happened", "cross_orders", "asked")
+_IN_FILE_ALONE = ("happened", "cross_orders", "relations", "asked")
 Fill = Callable[[NDArray[np.uint8]], tuple[int, int]]
 """Writes the next messages into a buffer: how many, and how many bytes."""
 _COMPRESSION = 1
@@ -70,8 +70,8 @@ def generate_file(settings: FlowSettings, path: Path, producers: int = 1) -> dic
 
 
 def generate_day(scenario: Scenario, seed: int, path: Path) -> dict[str, Any]:
-    """Write a day of a market to `path`, as `generate_file` does; `happened`,
-    `cross_orders` and `asked` are in the file beside it alone.
+    """Write a day of a market to `path`, as `generate_file` does; `happened`, `cross_orders`,
+    `relations` and `asked` are in the file beside it alone.
 
     UserError for a scope or a file of symbols that there is not; OSError from the disk.
     """

@@ -60,13 +60,15 @@ def has_free_slot_nb(engine: Engine, symbol: int) -> int:
 
 @kernel
 def first_own_slot_nb(engine: Engine) -> int:
-    """The first of the slots that are for orders of clients, which no flow touches."""
+    """The first of the slots that are for orders of clients, and behind them for icebergs of a
+    scenario, which no flow touches.
+    """
     return 1 + engine.members.shape[0] * engine.members.shape[1]
 
 
 @kernel
 def is_own_nb(engine: Engine, slot: int) -> bool:
-    """Whether an order is a client's: it has no place among the members."""
+    """Whether an order is a client's, or an iceberg: it has no place among the members."""
     return engine.orders[slot, MEMBER] < 0
 
 

@@ -15,7 +15,6 @@ from tools.exchange.flow import (
     EVENT_CODES,
     OPENING_EVENTS,
     delete_order_nb,
-    sweep_on_nb,
     system_event_nb,
     write_order_nb,
 )
@@ -44,6 +43,7 @@ from tools.exchange.market.heap import (
     PHASE_DUE,
     PLACE_BITS,
     PLACE_MASK,
+    PLANT,
     PROVOKED,
     REACTION,
     REQUOTE,
@@ -74,8 +74,9 @@ from tools.exchange.market.layout import (
     STUFFED_REFERENCE,
     Market,
 )
-from tools.exchange.market.orders import event_nb, expire_nb, look_nb, requote_nb
-from tools.exchange.market.prices import move_factors_nb
+from tools.exchange.market.orders import event_nb, expire_nb, look_nb, requote_nb, take_on_nb
+from tools.exchange.market.plants import plant_nb
+from tools.exchange.market.prices import move_factors_nb, move_relations_nb
 from tools.exchange.market.rules import (
     ACTION_SHIFT,
     AFTER_CLOSE,
@@ -149,7 +150,7 @@ def emit_market_nb(market: Market, out: Bytes, at: int, until_ns: int) -> int:
         if market.words[ENDING]:
             size = _closing_nb(market, out, at)
         elif state[SWEEP_QUANTITY] > 0:
-            size = sweep_on_nb(engine, out, at)
+            size = take_on_nb(market, out, at)
         elif market.words[LIST]:
             size = list_nb(market, out, at)
         elif market.words[HEAP_SIZE] == 0 or market.heap[HEAP_ROOT, 0] > until_ns:
@@ -199,6 +200,8 @@ def _due_nb(market: Market, out: Bytes, at: int) -> int:
         return requote_nb(market, out, at, place)
     if kind == BACKGROUND:
         return _background_nb(market, out, at)
+    if kind == PLANT:
+        return plant_nb(market, out, at, place, rest)
     return _rare_nb(market, out, at, kind, place)
 
 
@@ -244,6 +247,7 @@ def _rare_nb(market: Market, out: Bytes, at: int, kind: int, place: int) -> int:
     now_ns = market.engine.state[CLOCK_NS]
     if kind == STEP_DUE:
         move_factors_nb(market)
+        move_relations_nb(market)
         drift_nb(market)
         if market.words[REGULAR]:
             look_nb(market)

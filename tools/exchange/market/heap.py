@@ -37,6 +37,8 @@ BURST = np.int64(10)
 """One more event of the shock with that number."""
 REQUOTE = np.int64(12)
 """Somebody corrects a quote of a symbol."""
+PLANT = np.int64(13)
+"""Something that patterns are to find: number of the shock, and what of it (`plants`)."""
 
 KIND_MASK = 0xFF
 KIND_BITS = 8

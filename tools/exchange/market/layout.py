@@ -9,7 +9,9 @@
     auctions  i64[2, symbols, AUCTION, 3], auction_sizes i64[2, symbols]
                                      orders for the opening cross (and those after halts), and for
                                      the closing one: side, level, shares
-    shocks    i64[n, 8]              the scenario's events
+    shocks    i64[n, 16]             the scenario's events
+    relations i64[n, 48]             of prices: `relations`
+    planted   i64[PLANTED_ROWS, 12]  what was planted for patterns to find: `plants`
     log       i64[LOG_ROWS, 5]       what happened: time, what, symbol, two values
     cross_orders i64[n, 4]           orders of the crosses that were made: match number, side,
                                      price4 (-1: any), shares
@@ -27,7 +29,7 @@ from numpy.typing import NDArray
 
 from feedhandler.core.lines import zeros
 from protocols.by_reference import by_reference
-from tools.exchange.day import NS_PER_S
+from tools.exchange.day import NS_PER_MS, NS_PER_S
 from tools.exchange.layout import (
     BASE_TICK,
     BEST,
@@ -57,8 +59,17 @@ from tools.exchange.market import tables
 from tools.exchange.market.correlations import Structure, structure_of
 from tools.exchange.market.own_paths import OwnPaths, make_own_paths
 from tools.exchange.market.paths import STEPS_A_SECOND, make_factor_moves, make_paths
+from tools.exchange.market.placing import placed_events, scope_number, sectors_of
 from tools.exchange.market.profiles import Profile
-from tools.exchange.market.scenario import CLOSE_S, OPEN_S, START_S, Event, Scenario
+from tools.exchange.market.relations import FIRST, relation_rows
+from tools.exchange.market.scenario import (
+    CLOSE_S,
+    OPEN_S,
+    PLANT_KEYS,
+    START_S,
+    Event,
+    Scenario,
+)
 from tools.exchange.market.trouble import clock_steps_of
 from tools.exchange.rng import seed_state
 from tools.exchange.symbols import share_table
@@ -69,6 +80,7 @@ START_NS = START_S * NS_PER_S
 RUNS = 4
 AUCTION = 32
 LOG_ROWS = 1 << 20
+PLANTED_ROWS = 1 << 16
 HEAP_SPARE = 1 << 17
 HEAP_ROOT = 3
 """Row of the heap's first entry: `heap`."""
@@ -105,6 +117,12 @@ LOOKS_DUE = 14
 """How many more it should have been so far."""
 FACTOR_STEP = 12
 """Standard deviation of a step of a factor, in 2**-40."""
+ICEBERG_SLOT = 17
+"""Slot of the first shock's iceberg, if it is one; those of the others follow."""
+PLANTED_SIZE = 18
+"""Rows of `planted` in use."""
+DRIFT_ROWS = 19
+"""Rows of `shocks` up to the last drift."""
 WORDS = 32
 
 # Columns of `own`.
@@ -140,6 +158,10 @@ WATCHED_S = 16
 """Second in which its price was last held against the band."""
 NEXT_JUMP = 17
 """Row of `own_paths.jumps`."""
+RELATION = 18
+"""1 + the relation that the symbol follows others by, 0: none. Its own part is what it has parted
+by then.
+"""
 OWN_WORDS = 24
 
 # Columns of `shocks`.
@@ -152,10 +174,60 @@ SHOCK_SIZE = 3
 SHOCK_UNTIL_NS = 4
 SHOCK_BACK = 5
 """Logarithm of the way back."""
-SHOCK_WORDS = 8
+SHOCK_SIDE = 6
+SHOCK_COUNT = 7
+"""Levels of a sweep, trades of a momentum, shares of an iceberg."""
+SHOCK_DISPLAY = 8
+SHOCK_FOLLOWER = 9
+SHOCK_LAG_NS = 10
+SHOCK_EVERY_NS = 11
+"""Between two moves of a leader, two orders that take from an iceberg, or two of a momentum."""
+SHOCK_ROW = 12
+"""Row of `planted` about the whole of it."""
+SHOCK_LEFT = 13
+"""Shares of an iceberg that were not shown yet, trades to come, or how far a leader has come."""
+SHOCK_LEVEL = 14
+"""Of an iceberg."""
+SHOCK_NEXT_NS = 15
+"""When an iceberg is taken from next; NEVER once it is over."""
+SHOCK_WORDS = 16
 
-KINDS = ("jump", "drift", "activity", "stuffing", "news", "outage", "ipo", "listing", "gap")
+KINDS = (
+    "jump",
+    "drift",
+    "activity",
+    "stuffing",
+    "news",
+    "outage",
+    "ipo",
+    "listing",
+    "gap",
+    *PLANT_KEYS,
+)
 """Kinds of shocks, by number."""
+FIRST_PLANT = len(KINDS) - len(PLANT_KEYS)
+
+# Columns of `planted`.
+PLANTED_SHOCK = 0
+PLANTED_PART = 1
+"""WHOLE, or a part of it: a move of a leader, or an order that an iceberg shows."""
+PLANTED_BEGIN_NS = 2
+PLANTED_END_NS = 3
+"""0 until then."""
+PLANTED_MOVE = 4
+"""Of a move, in 2**-40."""
+PLANTED_SHARES = 5
+PLANTED_PRICE4 = 6
+"""Of an iceberg; where a sweep begins; twice the middle price before a momentum."""
+PLANTED_LAST4 = 7
+"""Where a sweep ends; twice the middle price after a momentum."""
+PLANTED_SEQ = 8
+"""Number of its first message, from 1."""
+PLANTED_LAST_SEQ = 9
+PLANTED_REFERENCE = 10
+PLANTED_TRADES = 11
+PLANTED_WORDS = 12
+WHOLE, PART_OF_IT = 0, 1
 
 _DAYS_A_YEAR = 252
 _STEPS_A_DAY = (CLOSE_S - OPEN_S) * (NS_PER_S // STEP_NS)
@@ -176,6 +248,8 @@ _HALF_CORRECTIONS = 15_000
 events that has half of those: measured.
 """
 _ADDS_AN_EVENT = 0.70
+_TAKES_A_DISPLAY = 1.7
+"""Orders that it takes to take all that an iceberg shows, about."""
 
 
 class Draws(NamedTuple):
@@ -215,6 +289,8 @@ class Market(NamedTuple):
     sectors: NDArray[np.int64]
     """i64[sectors + 1 + symbols]: where each sector's symbols begin behind it, then the symbols."""
     shocks: NDArray[np.int64]
+    relations: NDArray[np.int64]
+    planted: NDArray[np.int64]
     log: NDArray[np.int64]
     cross_orders: NDArray[np.int64]
     draws: Draws
@@ -224,9 +300,10 @@ def allocate_market(
     scenario: Scenario, profiles: Sequence[Profile], seed: int, own_orders: int = 0
 ) -> Market:
     """A market before its first message, with room for `own_orders` orders of clients. ValueError
-    names a scope that there is not, or what is wrong in a matrix of correlations.
+    names a scope that there is not, or what is wrong in a matrix of correlations, a relation or a
+    time.
     """
-    names = list(dict.fromkeys(profile.sector for profile in profiles))
+    names = sectors_of(profiles)
     count = len(profiles)
     structure = structure_of(scenario, profiles)
     paths = make_paths(scenario, seed)
@@ -235,7 +312,9 @@ def allocate_market(
     own_paths = make_own_paths(
         scenario, paths.scale, moves.minutes, structure.own, betas * _FACTOR_DAY, seed
     )
-    engine = _engine(scenario, profiles, seed, own_orders)
+    shocks = _shocks(placed_events(scenario, profiles, seed), profiles, names)
+    icebergs = len(shocks) if (shocks[:, SHOCK_KIND] == KINDS.index("iceberg")).any() else 0
+    engine = _engine(scenario, profiles, seed, own_orders + icebergs)
     own = np.zeros((count, OWN_WORDS), np.int64)
     shares = sum(profile.volume_share for profile in profiles)
     events = _events(scenario.messages, count)
@@ -248,18 +327,15 @@ def allocate_market(
         adds_a_s = _ADDS_AN_EVENT * events * profile.volume_share / shares / regular_s
         row[LIFETIME_NS] = round(scenario.orders_per_symbol / adds_a_s * NS_PER_S)
     own[:_TIER_1_SYMBOLS, BAND] = _BAND_TIER_1
-    words = np.zeros(WORDS, np.int64)
-    provoked = scenario.provoked_percent / 100
-    words[BACKGROUND_NS] = round(regular_s * NS_PER_S / (events * (1 - provoked)))
-    looks_a_s = min(_LOOKS_A_SECOND_MAX, count, events / regular_s)
-    words[LOOKS] = round(looks_a_s / STEPS_A_SECOND * tables.ONE_16)
-    words[FACTOR_STEP] = round(_FACTOR_DAY / _STEPS_A_DAY**0.5 * _ONE_LOG)
+    words = _first_words(scenario, events, count, shocks)
+    words[ICEBERG_SLOT] = len(engine.orders) - icebergs
     heap = zeros((len(engine.orders) * 2 + HEAP_SPARE, 2))
     heap[:, 0] = NEVER
-    shocks = _shocks(scenario.event, profiles, names)
     for index, row in enumerate(shocks):
         if KINDS[row[SHOCK_KIND]] in ("ipo", "listing"):
             own[-1 - row[SHOCK_SCOPE], SHOCK] = 1 + index
+    relations = relation_rows(scenario, profiles)
+    own[relations[:, FIRST], RELATION] = 1 + np.arange(len(relations))
     return Market(
         engine=engine,
         words=words,
@@ -280,10 +356,28 @@ def allocate_market(
         auction_sizes=np.zeros((2, count), np.int64),
         sectors=_members(profiles, names),
         shocks=shocks,
+        relations=relations,
+        planted=np.zeros((PLANTED_ROWS, PLANTED_WORDS), np.int64),
         log=np.zeros((LOG_ROWS, 5), np.int64),
         cross_orders=np.zeros((4 * count * AUCTION + _CROSS_SPARE, 4), np.int64),
         draws=_draws(scenario),
     )
+
+
+def _first_words(
+    scenario: Scenario, events: float, count: int, shocks: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """`words` of `count` symbols with so many events in market hours."""
+    words = np.zeros(WORDS, np.int64)
+    regular_s = CLOSE_S - OPEN_S
+    provoked = scenario.provoked_percent / 100
+    words[BACKGROUND_NS] = round(regular_s * NS_PER_S / (events * (1 - provoked)))
+    looks_a_s = min(_LOOKS_A_SECOND_MAX, count, events / regular_s)
+    words[LOOKS] = round(looks_a_s / STEPS_A_SECOND * tables.ONE_16)
+    words[FACTOR_STEP] = round(_FACTOR_DAY / _STEPS_A_DAY**0.5 * _ONE_LOG)
+    drifts = np.flatnonzero(shocks[:, SHOCK_KIND] == KINDS.index("drift"))
+    words[DRIFT_ROWS] = 1 + max(drifts, default=-1)
+    return words
 
 
 def _draws(scenario: Scenario) -> Draws:
@@ -374,20 +468,6 @@ def _members(profiles: Sequence[Profile], names: list[str]) -> NDArray[np.int64]
     return np.concatenate([begins, *members]).astype(np.int64)
 
 
-def scope_number(scope: str, profiles: Sequence[Profile], sectors: list[str]) -> int:
-    """SHOCK_SCOPE of a name; a symbol's name counts before a sector's."""
-    if scope == "market":
-        return 0
-    for index, profile in enumerate(profiles):
-        if profile.symbol == scope:
-            return -1 - index
-    if scope in sectors:
-        return 1 + sectors.index(scope)
-    raise ValueError(
-        f'scope {scope!r} is neither "market" nor a sector nor one of the {len(profiles)} symbols'
-    )
-
-
 def _shocks(
     events: Sequence[Event], profiles: Sequence[Profile], sectors: list[str]
 ) -> NDArray[np.int64]:
@@ -397,8 +477,6 @@ def _shocks(
         row[SHOCK_KIND] = KINDS.index(event.kind)
         row[SHOCK_NS] = event.at_ns
         row[SHOCK_SCOPE] = scope_number(event.scope, profiles, sectors)
-        if event.kind in ("news", "outage", "ipo", "listing", "stuffing") and row[SHOCK_SCOPE] >= 0:
-            raise ValueError(f"{event.kind} at {event.at}: scope {event.scope!r} is not a symbol")
         row[SHOCK_UNTIL_NS] = event.at_ns + round(event.duration_s * NS_PER_S)
         size = np.log1p(event.percent / 100) * _ONE_LOG
         row[SHOCK_SIZE] = round(size)
@@ -409,7 +487,35 @@ def _shocks(
             # A part of what the scope has at an activity of 1.
             inside = _share(int(row[SHOCK_SCOPE]), profiles, sectors) / shares
             row[SHOCK_SIZE] = round(1e6 / (event.factor * inside))
+        if event.kind in PLANT_KEYS:
+            _fill_plant(row, event, profiles)
     return rows
+
+
+def _fill_plant(row: NDArray[np.int64], event: Event, profiles: Sequence[Profile]) -> None:
+    """What only events have that patterns are to find."""
+    row[SHOCK_SIDE] = SELL if event.side == "sell" else BUY
+    part = event.percent / 100
+    if event.ticks:
+        part = event.ticks / profiles[-1 - row[SHOCK_SCOPE]].price_ticks
+    if event.kind == "momentum" and event.side == "sell":
+        part = -part
+    if part <= -1:
+        raise ValueError(f"{event.kind} at {event.at}: that leaves nothing of a price")
+    row[SHOCK_SIZE] = round(np.log1p(part) * _ONE_LOG)
+    row[SHOCK_COUNT] = event.levels or event.trades or event.shares
+    row[SHOCK_DISPLAY] = event.display
+    row[SHOCK_LAG_NS] = event.lag_ms * NS_PER_MS
+    row[SHOCK_EVERY_NS] = round(event.every_s * NS_PER_S)
+    lasts_ns = row[SHOCK_UNTIL_NS] - row[SHOCK_NS]
+    if event.kind == "momentum":
+        row[SHOCK_EVERY_NS] = lasts_ns // event.trades
+    elif event.kind == "iceberg":
+        takes = _TAKES_A_DISPLAY * event.shares / event.display
+        row[SHOCK_EVERY_NS] = max(1, round(lasts_ns / takes))
+    elif event.kind == "lead_lag":
+        names = [profile.symbol for profile in profiles]
+        row[SHOCK_FOLLOWER] = names.index(event.symbols[1])
 
 
 def _share(scope: int, profiles: Sequence[Profile], sectors: list[str]) -> int:

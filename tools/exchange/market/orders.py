@@ -26,6 +26,7 @@ from tools.exchange.layout import (
     ATTRIBUTION,
     BUY,
     CLOCK_NS,
+    FILLED_SLOT,
     FIRST_REFERENCE_SHIFT,
     HALTED,
     LEVEL_COUNT,
@@ -50,6 +51,7 @@ from tools.exchange.layout import (
 )
 from tools.exchange.market.heap import (
     EXPIRY,
+    PLANT,
     PROVOKED,
     REACTION,
     REQUOTE,
@@ -59,6 +61,7 @@ from tools.exchange.market.heap import (
 )
 from tools.exchange.market.layout import (
     HALF_SPREAD,
+    ICEBERG_SLOT,
     LIFETIME_NS,
     LOOKED,
     LOOKS,
@@ -68,6 +71,7 @@ from tools.exchange.market.layout import (
     Market,
 )
 from tools.exchange.market.prices import fair_level_nb
+from tools.exchange.market.relations import FIRST, MEMBER_COUNT, MEMBERS
 from tools.exchange.market.tables import ENTRIES, ONE_16, Table
 from tools.exchange.matching import (
     best_level_nb,
@@ -103,6 +107,10 @@ might lose all, the middle of a wide spread would move too late, and too little.
 """
 _REACTION_NS = np.int64(30_000)
 """It takes one to two times that to see a quote corrected and to correct the next one."""
+_REFILL_NS = np.int64(2_000)
+"""It takes one to two times that to refill an iceberg."""
+REFILL = np.int64(1)
+"""What of an iceberg comes then."""
 _WIDE_LEVELS = 1
 """A best price that is so much further from the fair value than usual asks for a better one.
 """
@@ -141,7 +149,7 @@ def event_nb(market: Market, out: Bytes, at: int, symbol: int, is_first: int) ->
         provoke_nb(market, symbol)
     size = _correct_nb(market, out, at, symbol, (fair, halted))
     if size > 0:
-        _react_nb(market, symbol, REACTION)
+        react_nb(market, symbol, REACTION)
         return size
     if has_free_slot_nb(engine, symbol) == 0:
         return delete_order_nb(engine, out, at, symbol, _random_slot_nb(market, symbol))
@@ -191,25 +199,42 @@ def _kept_nb(market: Market, symbol: int) -> int:
 @outline_kernel
 def look_nb(market: Market) -> None:
     """Look at the quotes of the next symbols in turn, and have them corrected if the fair value has
-    moved: those of a quiet symbol would wait for its next event otherwise.
+    moved: those of a quiet symbol would wait for its next event otherwise. Those of a relation are
+    looked at each time, so that it holds in quotes as well.
     """
-    engine, words = market.engine, market.words
-    count = engine.symbols.shape[0]
+    words = market.words
+    count = market.engine.symbols.shape[0]
     words[LOOKS_DUE] += words[LOOKS]
     while words[LOOKS_DUE] >= ONE_16:
         words[LOOKS_DUE] -= ONE_16
         symbol = words[LOOKED]
         words[LOOKED] = symbol + 1 if symbol + 1 < count else 0
-        if engine.symbols[symbol, HALTED]:
-            continue
-        fair = fair_level_nb(market, symbol)
-        kept = _kept_nb(market, symbol)
-        bid = best_level_nb(engine, symbol, BUY)
-        ask = best_level_nb(engine, symbol, SELL)
-        is_left = bid > fair - kept or ask <= fair + kept
-        is_wide = _is_wide_nb(market, symbol, BUY, fair) or _is_wide_nb(market, symbol, SELL, fair)
-        if is_left or is_wide:
-            _react_nb(market, symbol, REQUOTE)
+        _look_at_nb(market, symbol, REQUOTE)
+    for index in range(market.relations.shape[0]):
+        relation = market.relations[index]
+        _look_at_nb(market, relation[FIRST], REACTION)
+        for place in range(relation[MEMBER_COUNT]):
+            _look_at_nb(market, relation[MEMBERS + place], REACTION)
+
+
+@outline_kernel
+def _look_at_nb(market: Market, symbol: int, kind: int) -> None:
+    """Have the symbol's quotes corrected if it is time, those that were left behind by an event of
+    that kind: a REACTION brings a new order in the end, where so many looks would empty the book.
+    """
+    engine = market.engine
+    if engine.symbols[symbol, HALTED]:
+        return
+    fair = fair_level_nb(market, symbol)
+    kept = _kept_nb(market, symbol)
+    bid = best_level_nb(engine, symbol, BUY)
+    ask = best_level_nb(engine, symbol, SELL)
+    is_left = bid > fair - kept or ask <= fair + kept
+    is_wide = _is_wide_nb(market, symbol, BUY, fair) or _is_wide_nb(market, symbol, SELL, fair)
+    if is_left:
+        react_nb(market, symbol, kind)
+    elif is_wide:
+        react_nb(market, symbol, REQUOTE)
 
 
 @outline_kernel
@@ -229,12 +254,12 @@ def requote_nb(market: Market, out: Bytes, at: int, symbol: int) -> int:
         if is_own_nb(engine, slot):
             return _NOTHING
         size = _move_nb(market, out, at, symbol, (slot, fair))
-    _react_nb(market, symbol, REQUOTE)
+    react_nb(market, symbol, REQUOTE)
     return size
 
 
 @kernel
-def _react_nb(market: Market, symbol: int, kind: int) -> None:
+def react_nb(market: Market, symbol: int, kind: int) -> None:
     """Something more in the symbol, as soon as what is there has been seen."""
     late_ns = _REACTION_NS + random_nb(market.engine.state, RANDOM) % _REACTION_NS
     push_nb(market, market.engine.state[CLOCK_NS] + late_ns, word_nb(kind, symbol, _NOTHING))
@@ -390,16 +415,44 @@ def _take_nb(market: Market, out: Bytes, at: int, symbol: int, fair: int) -> int
     return _sweep_nb(market, out, at, symbol, (side, best + deep if side == BUY else best - deep))
 
 
-@outline_kernel
+@kernel
 def _sweep_nb(market: Market, out: Bytes, at: int, symbol: int, order: tuple[int, int]) -> int:
-    """Begin an order that takes, (side, limit); it reaches something."""
+    """Begin an order that takes, (side, limit), of a size as others; it reaches something."""
+    shares = _draw_nb(market, market.draws.sizes)
+    return take_nb(market, out, at, symbol, (order[0], order[1], shares))
+
+
+@outline_kernel
+def take_nb(market: Market, out: Bytes, at: int, symbol: int, order: tuple[int, int, int]) -> int:
+    """Begin an order that takes, (side, limit, shares); it reaches something."""
     state = market.engine.state
     state[SWEEP_SYMBOL] = symbol
     state[SWEEP_SIDE] = order[0]
     state[SWEEP_LEVEL] = order[1]
-    state[SWEEP_QUANTITY] = _draw_nb(market, market.draws.sizes)
+    state[SWEEP_QUANTITY] = order[2]
     state[SWEEP_POSTS] = 0
-    return sweep_on_nb(market.engine, out, at)
+    return take_on_nb(market, out, at)
+
+
+@kernel
+def take_on_nb(market: Market, out: Bytes, at: int) -> int:
+    """Carry the order that takes on by one message; an iceberg that it took from is refilled."""
+    size = sweep_on_nb(market.engine, out, at)
+    if market.engine.state[FILLED_SLOT] >= market.words[ICEBERG_SLOT]:
+        _refill_nb(market)
+    return size
+
+
+@outline_kernel
+def _refill_nb(market: Market) -> None:
+    """Have the iceberg that was taken from show more in a moment, if it shows nothing any more."""
+    state = market.engine.state
+    slot = state[FILLED_SLOT]
+    state[FILLED_SLOT] = 0
+    if market.engine.orders[slot, QUANTITY] == 0:
+        late_ns = _REFILL_NS + random_nb(state, RANDOM) % _REFILL_NS
+        word = word_nb(PLANT, slot - market.words[ICEBERG_SLOT], REFILL)
+        push_nb(market, state[CLOCK_NS] + late_ns, word)
 
 
 @outline_kernel

@@ -1,5 +1,5 @@
 """Fair values: geometric Brownian motion with a volatility that has a path of its own, jumps, and
-factors that symbols share; in integers throughout.
+factors that symbols share; or what follows from others by a relation. In integers throughout.
 """
 
 import numpy as np
@@ -14,6 +14,7 @@ from tools.exchange.market.layout import (
     LEFT,
     NEXT_JUMP,
     PART,
+    RELATION,
     SECTOR,
     SEEN,
     STEP,
@@ -22,6 +23,16 @@ from tools.exchange.market.layout import (
 )
 from tools.exchange.market.own_paths import MINUTE_BITS
 from tools.exchange.market.paths import FIRST_STEP, STEPS, STEPS_A_MINUTE, STEPS_A_SECOND
+from tools.exchange.market.relations import (
+    IS_SUM,
+    MEMBER_COUNT,
+    MEMBERS,
+    NOISE,
+    NOISE_BITS,
+    NOISE_STEP,
+    TOTAL,
+    WEIGHTS,
+)
 from tools.exchange.market.tables import ENTRIES, EXP_BITS, EXP_STEP_BITS, EXP_STEPS, LOG_BITS
 from tools.exchange.rng import random_nb
 
@@ -29,6 +40,7 @@ _MASK = ENTRIES - 1
 _ROOT_OF_STEPS = round(STEPS_A_SECOND**0.5 * (1 << 16))
 _LIMIT = (9 << LOG_BITS) // 10
 """Logarithm that no price goes beyond: 0.9."""
+_RATIO_BITS = 24
 _EDGE = 64
 """Levels that a fair value keeps from the ends of its symbol's window."""
 
@@ -117,6 +129,14 @@ def power_nb(market: Market, logarithm: int) -> int:
 @outline_kernel
 def fair_value_nb(market: Market, symbol: int) -> int:
     """Fair value in 1/256 ticks, as of the last step."""
+    if market.own[symbol, RELATION]:
+        return _related_value_nb(market, symbol)
+    return _walked_value_nb(market, symbol)
+
+
+@kernel
+def _walked_value_nb(market: Market, symbol: int) -> int:
+    """That of a symbol which follows no others."""
     catch_up_nb(market, symbol)
     own = market.own[symbol]
     common = np.int64(0)
@@ -124,6 +144,35 @@ def fair_value_nb(market: Market, symbol: int) -> int:
         common += market.loadings[symbol, place] * (market.factors[own[FIRST_FACTOR] + place] >> 8)
     logarithm = own[PART] + (common >> 8) + market.shifts[0] + market.shifts[1 + own[SECTOR]]
     return (own[FIRST_PRICE] * power_nb(market, logarithm)) >> EXP_BITS
+
+
+@outline_kernel
+def _related_value_nb(market: Market, symbol: int) -> int:
+    """That of a symbol which follows others, and what it has parted from them by."""
+    own = market.own[symbol]
+    relation = market.relations[own[RELATION] - 1]
+    value = own[FIRST_PRICE]
+    total = np.int64(0)
+    for place in range(relation[MEMBER_COUNT]):
+        member = relation[MEMBERS + place]
+        found = _walked_value_nb(market, member)
+        if relation[IS_SUM]:
+            total += found * relation[WEIGHTS + place]
+        else:
+            value = value * found // market.own[member, FIRST_PRICE]
+    if relation[IS_SUM]:
+        # 20 values of 2**27, each times up to 100: below 2**62 with 24 bits more.
+        value = (value * ((total << _RATIO_BITS) // relation[TOTAL])) >> _RATIO_BITS
+    return (value * power_nb(market, own[PART] + relation[NOISE])) >> EXP_BITS
+
+
+@outline_kernel
+def move_relations_nb(market: Market) -> None:
+    """One more step of the noise that relations hold within."""
+    for index in range(market.relations.shape[0]):
+        relation = market.relations[index]
+        relation[NOISE] -= relation[NOISE] >> NOISE_BITS
+        relation[NOISE] += (relation[NOISE_STEP] * _normal_nb(market)) >> 16
 
 
 @kernel
@@ -140,5 +189,6 @@ def shock_nb(market: Market, scope: int, size: int) -> None:
         market.shifts[scope] += size
     else:
         symbol = np.int64(-1 - scope)
-        catch_up_nb(market, symbol)
+        if market.own[symbol, RELATION] == 0:
+            catch_up_nb(market, symbol)
         market.own[symbol, PART] += size

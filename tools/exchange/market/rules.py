@@ -53,6 +53,7 @@ from tools.exchange.market.heap import (
     BURST,
     NOTICE,
     PHASE_DUE,
+    PLANT,
     SECOND_DUE,
     SHOCK_DUE,
     STEP_DUE,
@@ -63,8 +64,9 @@ from tools.exchange.market.layout import (
     AUCTION,
     BAND,
     BREACHED,
+    DRIFT_ROWS,
+    FIRST_PLANT,
     FIRST_PRICE,
-    KINDS,
     LIST,
     LIST_AT,
     LOG_LOST,
@@ -194,7 +196,7 @@ _LEVEL_1, _LEVEL_2, _LEVEL_3 = (np.int64(_INDEX8 * (100 - each) // 100) for each
 _LAST_BREACH_NS = (CLOSE_S - 2_100) * NS_PER_S
 """15:25: a breach of the first two levels after it halts nothing."""
 
-_JUMP, _DRIFT, _ACTIVITY, _STUFFING, _NEWS, _OUTAGES, _IPO, _LISTING, _GAP = range(len(KINDS))
+_JUMP, _DRIFT, _ACTIVITY, _STUFFING, _NEWS, _OUTAGES, _IPO, _LISTING, _GAP = range(FIRST_PLANT)
 DIRECT = np.int64(_LISTING)
 
 
@@ -530,7 +532,7 @@ def begin_shock_nb(market: Market, index: int) -> None:
 def drift_nb(market: Market) -> None:
     """One step of every drift that goes on: there, and back in as much time again."""
     now_ns = market.engine.state[CLOCK_NS]
-    for index in range(market.shocks.shape[0]):
+    for index in range(market.words[DRIFT_ROWS]):
         shock = market.shocks[index]
         if shock[SHOCK_KIND] != _DRIFT or now_ns < shock[SHOCK_NS]:
             continue
@@ -555,7 +557,8 @@ def first_due_nb(market: Market) -> None:
             shock_nb(market, market.shocks[index, SHOCK_SCOPE], market.shocks[index, SHOCK_SIZE])
         else:
             due_ns = market.shocks[index, SHOCK_NS]
-            push_nb(market, due_ns, word_nb(SHOCK_DUE, np.int64(index), _NOTHING))
+            due = PLANT if kind >= FIRST_PLANT else SHOCK_DUE
+            push_nb(market, due_ns, word_nb(due, np.int64(index), _NOTHING))
 
 
 @kernel

@@ -1,11 +1,13 @@
 """A scenario: a trading day and what happens on it, as a TOML file. Those that come with the
 exchange are in the folder `scenarios`, and are named by their file's name without the ending.
 
-`include` names scenarios whose events and trouble are added, so that they can be put together.
+`include` names scenarios whose events, relations and trouble are added, so that they can be put
+together.
 """
 
+from collections.abc import Iterator
 from datetime import date, timedelta
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -44,13 +46,32 @@ _MISSING = {
     "step_ms": "step_ms above or below 0 is needed",
 }
 
+_ONCE = ("ipo", "listing", "gap")
+PLANT_KEYS = {
+    "arbitrage": ("ticks",),
+    "lead_lag": ("symbols", "lag_ms", "every_s"),
+    "sweep": ("side", "levels"),
+    "iceberg": ("side", "shares", "display"),
+    "momentum": ("side", "ticks", "trades"),
+}
+"""Kinds of events that patterns are to find, and the keys that belong to them alone."""
+_OWN_KEYS = tuple(dict.fromkeys(key for keys in PLANT_KEYS.values() for key in keys))
+_CHOSEN = ("side", "symbols")
+"""What the seed chooses where it is not given."""
+_SIZED = ("arbitrage", "momentum")
+"""How far these move is given in percent or in ticks."""
+_MEMBERS = {"pair": 1, "triangle": 2}
+BASKET_MAX = 20
+
 Percent = Annotated[float, Meta(ge=-60, le=60)]
 Clock = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?$")]
 _Scope = Annotated[str, Meta(min_length=1)]
 
 
 class Event(Struct, frozen=True, forbid_unknown_fields=True):
-    """One thing that happens. Its scope is "market", a sector, or a symbol.
+    """One thing that happens `at` a time; or several, `count` or so many `per_hour`, at times
+    `between` two and to symbols of the scope that the seed chooses. Its scope is "market", a
+    sector, or a symbol.
 
     jump      the fair value moves by `percent` at once
     drift     it does so little by little in `duration_s`, and comes back in as much again by
@@ -64,23 +85,149 @@ class Event(Struct, frozen=True, forbid_unknown_fields=True):
     listing   the same, as a direct listing
     gap       the fair value is `percent` from yesterday's close when the day begins; `at` says
               nothing
+    arbitrage the first symbol of a relation parts from the others by `percent` or `ticks`, for
+              `duration_s`; the scope names it, or "market" any of them
+    lead_lag  for `duration_s` the first of two `symbols` makes moves of once to twice `percent`,
+              one in about `every_s`, and the second makes the same ones `lag_ms` later
+    sweep     an order takes all that stands at the best `levels` prices of one side, at once
+    iceberg   an order for `shares` shows `display` of them at a time; others take them in about
+              `duration_s`
+    momentum  `trades` orders of one side, each of which takes all at the best price, and the fair
+              value moves by `percent` or `ticks`, within `duration_s`
     """
 
     kind: Literal[
-        "jump", "drift", "activity", "stuffing", "news", "outage", "ipo", "listing", "gap"
+        "jump",
+        "drift",
+        "activity",
+        "stuffing",
+        "news",
+        "outage",
+        "ipo",
+        "listing",
+        "gap",
+        "arbitrage",
+        "lead_lag",
+        "sweep",
+        "iceberg",
+        "momentum",
     ]
-    at: Clock
+    at: Clock | None = None
+    count: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    per_hour: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
+    between: tuple[Clock, Clock] | None = None
     scope: _Scope = "market"
     percent: Percent = 0.0
     duration_s: Annotated[float, Meta(gt=0, le=20_000)] = 1.0
     recovery_percent: Annotated[float, Meta(ge=0, le=100)] = 0.0
     factor: Annotated[float, Meta(ge=1, le=1_000)] = 1.0
     rate: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    ticks: Annotated[int, Meta(ge=-10_000, le=10_000)] = 0
+    side: Literal["buy", "sell"] | None = None
+    """Of the order that is planted: of who takes, or of the iceberg. A momentum that buys rises."""
+    symbols: tuple[_Scope, ...] = ()
+    lag_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
+    every_s: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
+    levels: Annotated[int, Meta(ge=0, le=100)] = 0
+    shares: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+    display: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    trades: Annotated[int, Meta(ge=0, le=10_000)] = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a kind without its keys, or with another's, and one that is at no time."""
+        faults = chain(_faults_of_time(self), _faults_of_keys(self), _faults_of_sizes(self))
+        wrong = next(faults, "")
+        if wrong:
+            at = f" at {self.at}" if self.at else ""
+            raise ValueError(f"event of the kind {self.kind}{at}: {wrong}")
 
     @property
     def at_ns(self) -> int:
-        """`at` in nanoseconds since midnight."""
-        return clock_ns_of(self.at)
+        """`at` in nanoseconds since midnight, -1 where the seed chooses."""
+        return -1 if self.at is None else clock_ns_of(self.at)
+
+    @property
+    def until_ns(self) -> int:
+        """When it is over as planned, likewise."""
+        lasting = {"jump": 0, "sweep": 0, "drift": 2 if self.recovery_percent else 1}
+        return self.at_ns + round(lasting.get(self.kind, 1) * self.duration_s * NS_PER_S)
+
+
+def _faults_of_time(event: Event) -> Iterator[str]:
+    given = (event.at is not None) + (event.count > 0) + (event.per_hour > 0)
+    if given != 1:
+        yield "one of at, count and per_hour is needed"
+    if event.at is None and event.kind in _ONCE:
+        yield "it happens once; at is needed"
+    if event.between is not None:
+        if event.at is not None:
+            yield "between says nothing there; it is for count and per_hour"
+        elif event.between[0] >= event.between[1]:
+            yield f"between {event.between[0]} and {event.between[1]} is no time"
+
+
+def _faults_of_keys(event: Event) -> Iterator[str]:
+    keys = PLANT_KEYS.get(event.kind, ())
+    for key in _OWN_KEYS:
+        given = bool(getattr(event, key))
+        if given and key not in keys:
+            yield f"{key} says nothing there"
+        elif not given and key in keys and key not in _CHOSEN and key != "ticks":
+            yield f"{key} above 0 is needed"
+    if event.kind in _SIZED and bool(event.percent) == bool(event.ticks):
+        yield "percent or ticks is needed, one of the two"
+
+
+def _faults_of_sizes(event: Event) -> Iterator[str]:
+    if event.kind in {"momentum", "lead_lag"} and (event.percent < 0 or event.ticks < 0):
+        yield "it goes either way: give a size above 0, and of momentum a side"
+    if event.kind == "lead_lag":
+        if not event.percent:
+            yield "percent above 0 is needed"
+        if len(event.symbols) != 2 and (event.symbols or event.at is not None):
+            yield 'symbols = ["LEADER", "FOLLOWER"] are needed'
+        elif event.symbols and event.symbols[0] == event.symbols[1]:
+            yield f"{event.symbols[0]} can't follow itself"
+        if event.lag_ms * NS_PER_MS >= event.duration_s * NS_PER_S:
+            yield "duration_s is to be longer than lag_ms"
+    if event.kind == "sweep" and event.levels == 1:
+        yield "levels above 1 are needed"
+    if event.kind == "iceberg" and event.display >= event.shares:
+        yield f"display {event.display} is to be below shares {event.shares}"
+
+
+class Relation(Struct, frozen=True, forbid_unknown_fields=True):
+    """What prices are worth to each other, all day: the fair value of the first of `symbols`
+    follows those of the others, from its first price on.
+
+    pair      it moves as the second does
+    basket    as the sum of all others, each times its weight
+    triangle  as the product of the second and the third
+    """
+
+    kind: Literal["pair", "basket", "triangle"]
+    symbols: tuple[_Scope, ...]
+    weights: tuple[Annotated[int, Meta(ge=1, le=100)], ...] = ()
+    """Of a basket: shares of each of its symbols."""
+    noise_percent: Annotated[float, Meta(ge=0, le=1)] = 0.02
+    """Standard deviation from the relation, with a memory of 51 s."""
+
+    def __post_init__(self) -> None:
+        """Refuse a wrong number of symbols or weights."""
+        members = len(self.symbols) - 1
+        where = f"relation of the kind {self.kind} ({', '.join(self.symbols)})"
+        if len(set(self.symbols)) <= members:
+            raise ValueError(f"{where}: a symbol occurs twice")
+        if self.kind == "basket":
+            if not 2 <= members <= BASKET_MAX or len(self.weights) != members:
+                raise ValueError(
+                    f"{where}: {members} symbols and {len(self.weights)} weights behind the first"
+                    f" symbol; 2 to {BASKET_MAX} are possible, and a weight for each"
+                )
+        elif members != _MEMBERS[self.kind] or self.weights:
+            raise ValueError(
+                f"{where}: {_MEMBERS[self.kind] + 1} symbols are needed, and no weights"
+            )
 
 
 class Trouble(Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,6 +325,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     jump_percent: Annotated[float, Meta(ge=0, le=20)] = 0.3
     """Their standard deviation."""
     event: tuple[Event, ...] = ()
+    relation: tuple[Relation, ...] = ()
     trouble: tuple[Trouble, ...] = ()
     """Of the lines of `exchange run`, and of stamps."""
     include: tuple[str, ...] = ()
@@ -207,6 +355,12 @@ def clock_ns_of(text: str) -> int:
     return ((hours * 60 + minutes) * 60 + seconds) * NS_PER_S + int(fraction.ljust(9, "0") or 0)
 
 
+def text_of_clock(clock_ns: int) -> str:
+    """The reverse of it, to the microsecond."""
+    seconds, ns = divmod(clock_ns, NS_PER_S)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{ns // 1_000:06}"
+
+
 def _clock_text(clock_ns: int) -> str:
     return str(timedelta(microseconds=clock_ns // 1_000))
 
@@ -217,7 +371,9 @@ def scenario_names() -> list[str]:
 
 
 def load_scenario(name: str) -> Scenario:
-    """The scenario of that name or file, with the events and trouble of those that it includes."""
+    """The scenario of that name or file, with the events, relations and trouble of those that it
+    includes.
+    """
     return _load(name, ())
 
 
@@ -240,6 +396,7 @@ def _load(name: str, above: tuple[str, ...]) -> Scenario:
         return msgspec.structs.replace(
             scenario,
             event=tuple(event for part in parts for event in part.event),
+            relation=tuple(relation for part in parts for relation in part.relation),
             trouble=tuple(trouble for part in parts for trouble in part.trouble),
             include=(),
         )

@@ -13,9 +13,11 @@ import numpy as np
 from tools.exchange.layout import CLOCK_NS, TICKER
 from tools.exchange.market.correlations import structure_of
 from tools.exchange.market.layout import CROSS_ORDERS, EVENTS_LOST, LOG_LOST, LOG_SIZE, Market
+from tools.exchange.market.placing import placed_events
+from tools.exchange.market.planted import direction_of, told_plants, told_relations
 from tools.exchange.market.profiles import Profile
 from tools.exchange.market.rules import LOG_NAMES
-from tools.exchange.market.scenario import Scenario
+from tools.exchange.market.scenario import Event, Scenario
 from tools.exchange.market.trouble import told_troubles
 from tools.exchange.truth import summary
 
@@ -28,13 +30,16 @@ _BREACH = LOG_NAMES.index("breach")
 def market_truth(
     market: Market, scenario: Scenario, profiles: Sequence[Profile], seed: int
 ) -> dict[str, Any]:
-    """As `truth.summary`, and title, seed and day, `asked`, `happened` in the order of time, and
-    `cross_orders`: match number, side (0 buys), price4 (-1: any) and shares of each.
+    """As `truth.summary`, and title, seed and day, `asked`, `relations`, `happened` in the order of
+    time, and `cross_orders`: match number, side (0 buys), price4 (-1: any) and shares of each.
     """
     orders = market.cross_orders[: market.words[CROSS_ORDERS]]
-    rows = [_row(market, scenario, row) for row in market.log[: market.words[LOG_SIZE]]]
-    troubles = told_troubles(scenario, int(market.engine.state[CLOCK_NS]))
-    rows += [{**told, "utc": utc_of(scenario, told["ts_ns"])} for told in troubles]
+    events = placed_events(scenario, profiles, seed)
+    rows = [_row(market, scenario, events, row) for row in market.log[: market.words[LOG_SIZE]]]
+    told = told_troubles(scenario, int(market.engine.state[CLOCK_NS]))
+    relations = told_relations(scenario, profiles)
+    told += told_plants(market, events, relations)
+    rows += [{**each, "utc": utc_of(scenario, each["ts_ns"])} for each in told]
     return {
         **summary(market.engine),
         "title": scenario.title,
@@ -44,6 +49,7 @@ def market_truth(
         "rows_lost": int(market.words[LOG_LOST]),
         "events_lost": int(market.words[EVENTS_LOST]),
         "cross_orders": orders.tolist(),
+        "relations": relations,
         "asked": _asked(scenario, profiles),
     }
 
@@ -62,7 +68,9 @@ def _asked(scenario: Scenario, profiles: Sequence[Profile]) -> dict[str, Any]:
     }
 
 
-def _row(market: Market, scenario: Scenario, row: np.ndarray[Any, Any]) -> dict[str, Any]:
+def _row(
+    market: Market, scenario: Scenario, events: Sequence[Event], row: np.ndarray[Any, Any]
+) -> dict[str, Any]:
     ts_ns, what, symbol, first, second = map(int, row)
     told: dict[str, Any] = {
         "ts_ns": ts_ns,
@@ -73,8 +81,9 @@ def _row(market: Market, scenario: Scenario, row: np.ndarray[Any, Any]) -> dict[
         word = int(market.engine.symbols[symbol, TICKER])
         told |= {"locate": symbol + 1, "symbol": word.to_bytes(8, "big").decode().rstrip()}
     if what == _SHOCK:
-        event = scenario.event[first]
+        event = events[first]
         told |= {"kind": event.kind, "scope": event.scope, "percent": event.percent}
+        told |= {"until_ns": event.until_ns, "direction": direction_of(event.percent)}
         told |= {"duration_s": event.duration_s, "recovery_percent": event.recovery_percent}
         told |= {"factor": event.factor}
     elif what == _CROSS:

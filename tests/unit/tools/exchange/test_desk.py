@@ -25,10 +25,12 @@ from tools.exchange.desk import (
     pop_reports_nb,
     push_command_nb,
     take_commands_nb,
+    tell_fill_nb,
 )
 from tools.exchange.history import allocate_history, packet_slice_nb
 from tools.exchange.itch_writer import LENGTH_BYTES, TIMESTAMP
 from tools.exchange.layout import (
+    ATTRIBUTION,
     BASE_TICK,
     BUY,
     CLOCK_NS,
@@ -36,6 +38,9 @@ from tools.exchange.layout import (
     EMITTED,
     FAIR,
     FAIR_SHIFT,
+    FILLED_SHARES,
+    FILLED_SLOT,
+    FIRST_REFERENCE_SHIFT,
     FIRST_ROW,
     HALTED,
     LEVEL_QUANTITY,
@@ -263,3 +268,15 @@ def test_an_order_at_any_price_leaves_nothing_behind():
     taken = sum(row["shares"] for row in reports if row["kind"] == Report.FILL)
     assert taken + reports[-1]["shares"] == 50_000
     assert taken > 0
+
+
+def test_an_iceberg_of_a_scenario_is_no_clients_order():
+    market = Market()
+    engine, desk = market.engine, market.desk
+    slot = len(engine.orders) - 1
+    engine.orders[slot, ATTRIBUTION] = 1 << FIRST_REFERENCE_SHIFT
+    engine.state[FILLED_SLOT], engine.state[FILLED_SHARES] = slot, 100
+    tell_fill_nb(desk, engine)
+    assert engine.state[FILLED_SLOT] == 0
+    assert desk.filled.sum() == 0
+    assert pop_reports_nb(desk, np.zeros(8, REPORT)) == 0

@@ -1,6 +1,7 @@
 """Whole days: the same every time, by the rules, with what was planted."""
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,9 +21,10 @@ from tools.exchange.generate import generate_day
 from tools.exchange.layout import LEVEL_QUANTITY
 from tools.exchange.market.day import generate_market_nb
 from tools.exchange.market.layout import Market, allocate_market
+from tools.exchange.market.placing import placed_events
 from tools.exchange.market.profiles import load_profiles
 from tools.exchange.market.rules import first_due_nb
-from tools.exchange.market.scenario import Scenario, load_scenario, scenario_names
+from tools.exchange.market.scenario import PLANT_KEYS, Scenario, load_scenario, scenario_names
 from tools.exchange.market.trouble import clock_steps_of
 from tools.exchange.market.truth import utc_of
 
@@ -84,10 +86,15 @@ def test_each_scenario_keeps_the_rules_and_tells_what_it_planted(name: str, tmp_
     assert told["rows_lost"] == told["events_lost"] == 0
     truth = msgspec.json.decode(Path(f"{path}.truth.json").read_bytes())
     planted = [row for row in truth["happened"] if row["what"] == "shock"]
+    events = placed_events(scenario, load_profiles(scenario.symbols), 3)
     expected = sorted(
-        (event.at_ns, event.kind, event.scope) for event in scenario.event if event.kind != "gap"
+        (event.at_ns, event.kind, event.scope)
+        for event in events
+        if event.kind != "gap" and event.kind not in PLANT_KEYS
     )
     assert sorted((row["ts_ns"], row["kind"], row["scope"]) for row in planted) == expected
+    sought = Counter(row["kind"] for row in truth["happened"] if row["what"] == "planted")
+    assert sought == Counter(event.kind for event in events if event.kind in PLANT_KEYS)
     troubles = [row for row in truth["happened"] if row["what"] == "trouble"]
     assert [(row["ts_ns"], row["kind"], row.get("line")) for row in troubles] == [
         (trouble.at_ns, trouble.kind, trouble.line) for trouble in scenario.trouble

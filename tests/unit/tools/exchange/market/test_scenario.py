@@ -11,6 +11,7 @@ from feedhandler.server.errors import ConfigError, UserError
 from tools.exchange import lines
 from tools.exchange.day import NS_PER_S
 from tools.exchange.market.layout import allocate_market
+from tools.exchange.market.placing import placed_events
 from tools.exchange.market.profiles import load_profiles
 from tools.exchange.market.scenario import (
     Scenario,
@@ -21,6 +22,7 @@ from tools.exchange.market.scenario import (
 from tools.exchange.market.trouble import clock_steps_of, told_troubles, windows_of
 from tools.exchange.rng import CHANCE_ONE
 
+LEAD = '[[event]]\nkind = "lead_lag"\npercent = 1.0\nevery_s = 2\n'
 CLOCK = {"kind": "clock_step", "line": None, "chance": 0, "step_ms": 250}
 
 
@@ -34,7 +36,8 @@ def test_each_that_comes_with_the_exchange_can_be_set_up(name: str):
     scenario = load_scenario(name)
     assert scenario.title
     market = allocate_market(scenario, load_profiles(100), 1)
-    assert len(market.shocks) == len(scenario.event)
+    assert len(market.shocks) == len(placed_events(scenario, load_profiles(100), 1))
+    assert len(market.relations) == len(scenario.relation)
 
 
 def test_a_scenario_has_the_events_of_those_that_it_includes(tmp_path: Path):
@@ -199,7 +202,7 @@ def test_a_scenario_that_includes_itself_is_refused(tmp_path: Path):
 
 
 def test_a_name_that_there_is_not_is_answered_with_those_that_there_are():
-    with pytest.raises(UserError, match="flash-crash, normal-day, open-close-burst"):
+    with pytest.raises(UserError, match="momentum, normal-day, open-close-burst"):
         load_scenario("flash_crash")
 
 
@@ -216,6 +219,66 @@ def test_a_file_of_symbols_lies_beside_the_scenario(tmp_path: Path):
         ("u_shap = 2.0\n", "did you mean 'u_shape'"),
         ('[[event]]\nkind = "crash"\nat = "11:00:00"\n', "crash"),
         ('[[event]]\nkind = "jump"\nat = "24:00:00"\n', "at"),
+        (
+            '[[event]]\nkind = "jump"\n',
+            "event of the kind jump: one of at, count and per_hour is needed",
+        ),
+        (
+            '[[event]]\nkind = "jump"\nat = "11:00:00"\ncount = 2\n',
+            "jump at 11:00:00: one of at, count and per_hour is needed",
+        ),
+        ('[[event]]\nkind = "ipo"\ncount = 2\n', "kind ipo: it happens once; at is needed"),
+        (
+            '[[event]]\nkind = "jump"\nat = "11:00:00"\nbetween = ["10:00:00", "11:00:00"]\n',
+            "between says nothing there",
+        ),
+        (
+            '[[event]]\nkind = "jump"\ncount = 1\nbetween = ["11:00:00", "10:00:00"]\n',
+            "between 11:00:00 and 10:00:00 is no time",
+        ),
+        ('[[event]]\nkind = "sweep"\ncount = 2\n', "kind sweep: levels above 0 is needed"),
+        ('[[event]]\nkind = "sweep"\ncount = 2\nlevels = 1\n', "levels above 1 are needed"),
+        (
+            '[[event]]\nkind = "jump"\nat = "11:00:00"\nlevels = 6\n',
+            "kind jump at 11:00:00: levels says nothing there",
+        ),
+        (
+            '[[event]]\nkind = "iceberg"\ncount = 2\nshares = 300\ndisplay = 300\n',
+            "display 300 is to be below shares 300",
+        ),
+        (
+            '[[event]]\nkind = "momentum"\ncount = 2\ntrades = 9\n',
+            "percent or ticks is needed, one of the two",
+        ),
+        (
+            '[[event]]\nkind = "momentum"\ncount = 2\ntrades = 9\npercent = -1.0\n',
+            "give a size above 0",
+        ),
+        (LEAD + "count = 2\n", "lag_ms above 0 is needed"),
+        (
+            LEAD + 'at = "11:00:00"\nlag_ms = 100\nduration_s = 60\n',
+            'symbols = ["LEADER", "FOLLOWER"] are needed',
+        ),
+        (
+            '[[event]]\nkind = "lead_lag"\ncount = 1\npercent = 1.0\nevery_s = 2\nlag_ms = 1000\n',
+            "duration_s is to be longer than lag_ms",
+        ),
+        (
+            LEAD + 'count = 1\nlag_ms = 100\nduration_s = 60\nsymbols = ["ARLO", "ARLO"]\n',
+            "ARLO can't follow itself",
+        ),
+        (
+            '[[relation]]\nkind = "pair"\nsymbols = ["ARLO"]\n',
+            "relation of the kind pair (ARLO): 2 symbols are needed, and no weights",
+        ),
+        (
+            '[[relation]]\nkind = "pair"\nsymbols = ["ARLO", "ARLO"]\n',
+            "(ARLO, ARLO): a symbol occurs twice",
+        ),
+        (
+            '[[relation]]\nkind = "basket"\nsymbols = ["ARLO", "BEXA", "CIRQ"]\nweights = [1]\n',
+            "2 symbols and 1 weights behind the first symbol",
+        ),
     ],
 )
 def test_what_is_wrong_in_a_file_is_told(tmp_path: Path, text: str, wrong: str):
