@@ -1,8 +1,7 @@
 """The built-in patterns, each written as a user would write one; `docs/patterns.md` says what they
 see.
 
-`BUILT_IN` names them all, and `DEFAULTS` has the parameters of each: such as make fewer than one
-signal an hour and symbol of a quiet market.
+`BUILT_IN` names them all, and `DEFAULTS` has the parameters of each, chosen for a quiet market.
 """
 
 from collections.abc import Callable, Mapping
