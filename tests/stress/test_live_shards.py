@@ -16,6 +16,7 @@ from feedhandler.core.breakers import price_band
 from feedhandler.core.counts import Count
 from feedhandler.core.engine import Control, Setting
 from feedhandler.core.follow import run_follower_nb, run_shard_nb
+from feedhandler.core.market import Look
 from feedhandler.core.patterns import imbalance_with_trade
 from feedhandler.core.receive import Idle, run_receiver_nb, run_worker_nb
 from tests.unit.feedhandler.core.support import (
@@ -40,7 +41,9 @@ MESSAGES_A_ROUND = 5
 MESSAGES = ROUNDS * MESSAGES_A_ROUND
 IN_FLIGHT = 64
 INSTRUMENTS = 11
-SMALL = CAPACITY._replace(pool=1 << 14, signal_ring=65_536, window_packets=2 * IN_FLIGHT)
+SMALL = CAPACITY._replace(
+    pool=1 << 14, signal_ring=65_536, window_packets=2 * IN_FLIGHT, look=Look.PRICES
+)
 
 
 def of(message: bytes, locate: int, seq: int) -> bytes:

@@ -18,6 +18,7 @@ from feedhandler.core.breakers import price_band
 from feedhandler.core.counts import Count
 from feedhandler.core.engine import Control, Setting
 from feedhandler.core.events import SIGNAL
+from feedhandler.core.market import Look
 from feedhandler.core.patterns import imbalance_with_trade
 from feedhandler.core.receive import Idle, run_inline_nb, run_receiver_nb, run_worker_nb
 from tests.unit.feedhandler.core.support import (
@@ -46,7 +47,9 @@ IN_FLIGHT = 64
 TIMESTAMP_AT, REFERENCE_AT, REFERENCE_END = 5, 11, 19
 # The pool is small on purpose: every slot goes round hundreds of times. The window is not: a line
 # that runs ahead of the other leaves all that is in flight there, and nothing asks for it again.
-SMALL_POOL = CAPACITY._replace(pool=1_024, signal_ring=65_536, window_packets=2 * IN_FLIGHT)
+SMALL_POOL = CAPACITY._replace(
+    pool=1_024, signal_ring=65_536, window_packets=2 * IN_FLIGHT, look=Look.PRICES
+)
 
 
 def tally(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any) -> int:
@@ -115,7 +118,7 @@ def signals_by_content(engine: Engine) -> list[tuple]:
     """Signals without the stamps, which no two runs share."""
     stamps = {"ts_rx_ns", "ts_decoded_ns", "ts_signal_ns"}
     names = [name for name in SIGNAL.names if name not in stamps]
-    return [tuple(int(row[name]) for name in names) for row in engine.signals()]
+    return [tuple(row[name].tolist() for name in names) for row in engine.signals()]
 
 
 @pytest.fixture(scope="module")

@@ -73,8 +73,8 @@ def test_compiled_stage_is_called_by_the_loop_of_the_stages():
 @pytest.mark.parametrize(
     ("function", "line", "reason"),
     [
-        (allocates, 1, "it allocates memory"),
-        (misspells, 2, "Field 'quantity' was not found in record"),
+        (allocates, 3, "it allocates memory"),
+        (misspells, 4, "Field 'quantity' was not found in record"),
         (invents, 0, "name 'no_such_name' is not defined"),
     ],
 )

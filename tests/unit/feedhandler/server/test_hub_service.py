@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from feedhandler.server.app import Server
-from feedhandler.server.config import FeedConfig, HubConfig, LineConfig, StageConfig
+from feedhandler.server.config import FeedConfig, HubConfig, LineConfig, PatternConfig
 from feedhandler.server.errors import ExitCode, OsLimitError
 from feedhandler.server.hub_messages import (
     End,
@@ -38,7 +38,7 @@ from tools.demo.setup import free_ports
 
 pytestmark = pytest.mark.compiled_only
 
-LARGE = StageConfig(
+LARGE = PatternConfig(
     name="large_trade",
     function="examples.my_pattern:follow_large_trade",
     params={"large_qty": 50, "order_qty": 10},
