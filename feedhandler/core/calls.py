@@ -49,15 +49,19 @@ if TYPE_CHECKING or not JIT_ENABLED:
         return tuple(entries)
 
     def call_place(
-        places: Any, place: int, ticks: Any, slot: int, market: Any, legs: Any, words: Any
+        places: Any, place: int, ticks: Any, slot: int, market: Any, arrays: Any, at: Any
     ) -> int:
         """The result of the function in places[place], or FAULT.
 
-        Shapes:  ticks TICK[n], market MARKET[n], legs i64[n]; words = (params i64[PARAM_WORDS],
-                 state i64[n], out i64[OUT_WORDS]).
+        Shapes:  ticks TICK[n], market MARKET[n]; arrays = (legs i64[n], params i64[n, PARAM_WORDS],
+                 state i64[n], out i64[OUT_WORDS]), of which the function gets what `at` says: first
+                 leg, how many, row of params, first word of state, how many.
         """
+        legs, params, state, out = arrays
+        first, count, row, begin, words = at
+        own = (legs[first : first + count], params[row], state[begin : begin + words], out)
         try:
-            result: int = places[place](ticks, slot, market, legs, *words)
+            result: int = places[place](ticks, slot, market, *own)
         except IndexError:
             return FAULT
         return result
@@ -165,30 +169,35 @@ def {name}(ticks, tick_count, slot, market, rows, legs, leg_count, params, state
         return np.array([entry.address for entry in entries], np.int64)
 
     @intrinsic
-    def call_place(typingctx, places, place, ticks, slot, market, legs, words):  # noqa: ANN001, ANN201
-        """The result of the function in places[place]."""
+    def call_place(typingctx, places, place, ticks, slot, market, arrays, at):  # noqa: ANN001, ANN201
+        """The result of the function in places[place]. What it gets of the arrays is pointed to:
+        slices would cost a look at each end.
+        """
 
         def codegen(context, builder, signature, args):  # noqa: ANN001, ANN202
-            def array(at):  # noqa: ANN001, ANN202
-                return make_array(signature.args[at])(context, builder, args[at])
+            def array(place):  # noqa: ANN001, ANN202
+                return make_array(signature.args[place])(context, builder, args[place])
 
-            def pointer(made):  # noqa: ANN001, ANN202
-                return builder.bitcast(made.data, _POINTER)
+            def pointer(made, offset=None):  # noqa: ANN001, ANN202
+                data = made.data if offset is None else builder.gep(made.data, [offset])
+                return builder.bitcast(data, _POINTER)
 
-            parts = [
-                make_array(kind)(context, builder, builder.extract_value(args[6], at))
-                for at, kind in enumerate(signature.args[6])
-            ]
-            params, state, out = parts
+            legs, params, state, out = (
+                make_array(kind)(context, builder, builder.extract_value(args[5], i))
+                for i, kind in enumerate(signature.args[5])
+            )
+            first, count, row, begin, words = (
+                builder.extract_value(args[6], i) for i in range(len(signature.args[6]))
+            )
+            own_params = builder.mul(row, ir.Constant(row.type, PARAM_WORDS))
             address = builder.load(builder.gep(array(0).data, [args[1]]))
-            passed = [
-                (pointer(array(2)), array(2).nitems, args[3]),
-                (pointer(array(4)), array(4).nitems),
-                (pointer(array(5)), array(5).nitems),
-                (pointer(params), pointer(state), state.nitems, pointer(out)),
+            given = [
+                *(pointer(array(2)), array(2).nitems, args[3]),
+                *(pointer(array(4)), array(4).nitems),
+                *(pointer(legs, first), count),
+                *(pointer(params, own_params), pointer(state, begin), words, pointer(out)),
             ]
-            given = [word for some in passed for word in some]
             kind = ir.FunctionType(_WORD, [word.type for word in given])
             return builder.call(builder.inttoptr(address, kind.as_pointer()), given)
 
-        return types.int64(places, types.intp, ticks, types.int64, market, legs, words), codegen
+        return types.int64(places, types.intp, ticks, types.int64, market, arrays, at), codegen

@@ -111,34 +111,34 @@ def _show_prices_nb(shard: Shard, slot: int, index: int, legs: NDArray[np.int64]
 
 @kernel
 def _call_nb(
-    shard: Shard, places: Any, functions: Functions, of: tuple[int, int, int], legs: Any, slot: int
+    shard: Shard, places: Any, functions: Functions, legs: Any, slot: int, of: tuple[int, ...]
 ) -> int:
     """The answer of a function to ticks[slot], or FAULT, after which it is not called any more.
     `of` is (number of the function, where its state begins, the first row of its kind in counters
-    and histograms).
+    and histograms, the first of its legs in `legs`, how many).
     """
-    function, at, first = of
+    function, begin, first, first_leg, leg_count = of
     # With a length that the compiler knows it is one store.
     for i in range(OUT_WORDS):
         shard.out[i] = 0
     row = functions.rows[function]
-    state = functions.state[at : at + row[Fn.STATE_WORDS]]
-    words = (functions.params[function], state, shard.out)
+    arrays = (legs, functions.params, functions.state, shard.out)
+    at = (first_leg, leg_count, function, begin, row[Fn.STATE_WORDS])
     functions.meta[Meta.CURRENT] = function + 1
     if shard.sampling[0] == 0:
-        answer = call_place(places, function, shard.ticks, slot, shard.market, legs, words)
+        answer = call_place(places, function, shard.ticks, slot, shard.market, arrays, at)
     else:
         clock = shard.clocks[Agent.WORKER]
         before_ns = now_ns_nb(clock)
-        answer = call_place(places, function, shard.ticks, slot, shard.market, legs, words)
+        answer = call_place(places, function, shard.ticks, slot, shard.market, arrays, at)
         spent_ns = now_ns_nb(clock) - before_ns
         record_nb(shard.histograms[Histogram.FUNCTION + first + function], spent_ns)
         if strike_nb(functions, function, spent_ns):
             count_nb(shard, Count.FUNCTION_OVERRUNS + first + function, 1)
+            shard.counts[Count.FUNCTION_OFF + first + function, 0] = row[Fn.OFF]
     functions.meta[Meta.CURRENT] = 0
     if answer == FAULT:
         row[Fn.OFF] = Off.FAULT
-    if row[Fn.OFF]:
         shard.counts[Count.FUNCTION_OFF + first + function, 0] = row[Fn.OFF]
     return answer
 
@@ -155,14 +155,14 @@ def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int) -> i
     worst = np.int64(0)
     functions = shard.breakers
     behind = shard.patterns.meta[Meta.FUNCTIONS]
-    legs = shard.numbers[instrument : instrument + 1]
     for i in range(functions.meta[Meta.FUNCTIONS]):
         before = np.int64(shard.breaker_level[i, instrument])
         level = before
         row = functions.rows[i]
         if row[Fn.OFF] == Off.NO:
             at = row[Fn.STATE_AT] + instrument * row[Fn.STRIDE]
-            level = _call_nb(shard, breakers, functions, (i, at, 0), legs, slot)
+            of = (i, at, np.int64(0), instrument, np.int64(1))
+            level = _call_nb(shard, breakers, functions, shard.numbers, slot, of)
         if level < 0 or level > _LEVEL_MAX:
             count_nb(shard, Count.STAGE_RESULTS_REFUSED, np.int64(level != FAULT))
             level = before
@@ -171,10 +171,11 @@ def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int) -> i
             count_nb(shard, Count.BREAKERS_TRIPPED + i, np.int64(level > 0) - np.int64(before > 0))
             if level > before:
                 count_nb(shard, Count.BREAKER_TRIPS + i, 1)
-        unpublished = level != shard.published_level[i, instrument] and not in_doubt
-        what = (np.int64(SignalKind.BREAKER), behind + i, level)
-        if unpublished and emit_nb(shard, sender, slot, what, legs):
-            shard.published_level[i, instrument] = level
+        if level != shard.published_level[i, instrument] and not in_doubt:
+            what = (np.int64(SignalKind.BREAKER), behind + i, level)
+            legs = shard.numbers[instrument : instrument + 1]
+            if emit_nb(shard, sender, slot, what, legs):
+                shard.published_level[i, instrument] = level
         worst = max(worst, level)
     return worst
 
@@ -185,13 +186,13 @@ def run_patterns_nb(shard: Shard, patterns: Any, sender: Sender, slot: int, leve
     functions = shard.patterns
     tick = shard.ticks[slot]
     instrument = np.int64(tick["instrument"])
-    legs = shard.numbers[instrument : instrument + 1]
     for i in range(functions.meta[Meta.WILD]):
         function = functions.wild[i]
         row = functions.rows[function]
         if row[Fn.OFF] == Off.NO:
             at = row[Fn.STATE_AT] + instrument * row[Fn.STRIDE]
-            _run_pattern_nb(shard, patterns, sender, (function, at, level), legs, slot)
+            of = (function, at, level, instrument, np.int64(1))
+            _run_pattern_nb(shard, patterns, sender, shard.numbers, slot, of)
     if functions.meta[Meta.SYMBOLS] > 0:
         wanted = np.int64(functions.wanted_by[instrument])
         if wanted == 0:
@@ -218,23 +219,25 @@ def _run_bound_nb(
         if binding[Bound.MISSING] > 0 or row[Fn.OFF] != Off.NO:
             continue
         at = row[Fn.STATE_AT] + (number - row[Fn.FIRST]) * row[Fn.STRIDE]
-        legs = functions.legs[binding[Bound.LEGS_AT] : binding[Bound.LEGS_AT] + binding[Bound.LEGS]]
-        _run_pattern_nb(shard, patterns, sender, (function, at, level), legs, slot)
+        bound = (function, at, level, binding[Bound.LEGS_AT], binding[Bound.LEGS])
+        _run_pattern_nb(shard, patterns, sender, functions.legs, slot, bound)
 
 
 @kernel
 def _run_pattern_nb(
-    shard: Shard, patterns: Any, sender: Sender, of: tuple[int, int, int], legs: Any, slot: int
+    shard: Shard, patterns: Any, sender: Sender, legs: Any, slot: int, of: tuple[int, ...]
 ) -> None:
     """What a pattern proposes leaves only from live books of trading instruments whose breakers are
     closed, and once in its cool-down. A side that is none is refused and counted. `of` is (number
-    of the function, where its state begins, level of the breakers).
+    of the function, where its state begins, level of the breakers, the first of its legs in `legs`,
+    how many).
     """
-    function, at, level = of
-    called = (function, at, np.int64(FUNCTIONS_MAX))
-    side = _call_nb(shard, patterns, shard.patterns, called, legs, slot)
+    function, at, level, first_leg, leg_count = of
+    called = (function, at, np.int64(FUNCTIONS_MAX), first_leg, leg_count)
+    side = _call_nb(shard, patterns, shard.patterns, legs, slot, called)
     if side == 0 or side == FAULT:
         return
+    legs = legs[first_leg : first_leg + leg_count]
     tick = shard.ticks[slot]
     if side != 1 and side != -1:
         count_nb(shard, Count.STAGE_RESULTS_REFUSED + 1, 1)
