@@ -124,7 +124,6 @@ def _call_nb(
     row = functions.rows[function]
     arrays = (legs, functions.params, functions.state, shard.out)
     at = (first_leg, leg_count, function, begin, row[Fn.STATE_WORDS])
-    functions.meta[Meta.CURRENT] = function + 1
     if shard.sampling[0] == 0:
         answer = call_place(places, function, shard.ticks, slot, shard.market, arrays, at)
     else:
@@ -136,7 +135,6 @@ def _call_nb(
         if strike_nb(functions, function, spent_ns):
             count_nb(shard, Count.FUNCTION_OVERRUNS + first + function, 1)
             shard.counts[Count.FUNCTION_OFF + first + function, 0] = row[Fn.OFF]
-    functions.meta[Meta.CURRENT] = 0
     if answer == FAULT:
         row[Fn.OFF] = Off.FAULT
         shard.counts[Count.FUNCTION_OFF + first + function, 0] = row[Fn.OFF]
@@ -241,9 +239,7 @@ def _run_pattern_nb(
     tick = shard.ticks[slot]
     if side != 1 and side != -1:
         count_nb(shard, Count.STAGE_RESULTS_REFUSED + 1, 1)
-    elif (
-        tick["flags"] & (Flag.IN_DOUBT | Flag.HALTED) or level > 0 or _is_held_nb(shard, legs, slot)
-    ):
+    elif tick["flags"] & _HELD_BACK or level > 0 or _is_held_nb(shard, legs, slot):
         count_nb(shard, Count.SIGNALS_SUPPRESSED, 1)
     elif not may_fire_nb(shard.patterns, function, at, np.int64(tick["ts_exch_ns"])):
         count_nb(shard, Count.PATTERN_REPEATS + function, 1)

@@ -7,7 +7,7 @@ symbol is looked up once, at the first tick of its instrument, and its place kep
 
     tick ──► instrument ──► wanted_by ──► cells of the symbol ──► bindings ──► function, legs, state
 
-The rows belong to the thread that runs the functions. `params` alone are written by another one.
+The rows belong to the thread that runs the functions.
 """
 
 from collections.abc import Sequence
@@ -55,8 +55,6 @@ class Off(IntEnum):
     """It used an index outside an array."""
     OVERRUNS = 2
     """It took longer than its budget again and again."""
-    ASKED = 3
-    """Somebody said so, or it was the one that never returned before the last start."""
 
 
 class Bound(IntEnum):
@@ -76,8 +74,6 @@ class Meta(IntEnum):
     WILD = 1
     """Functions that are bound to each instrument alone."""
     SYMBOLS = 2
-    CURRENT = 8
-    """The function that runs now, counted from 1, or 0; on a cache line of its own."""
 
 
 @by_reference
@@ -116,14 +112,15 @@ class Use(NamedTuple):
 def allocate_functions(uses: Sequence[Use], instruments: int) -> Functions:
     """Rows and state of functions that are used so."""
     rows = zeros((FUNCTIONS_MAX, _ROW_WORDS))
-    meta = zeros(16)
+    meta = zeros(len(Meta))
     wild = zeros(FUNCTIONS_MAX)
     state_at = 0
     bound: list[tuple[int, Sequence[int]]] = []
     for number, use in enumerate(uses):
         row = rows[number]
-        # Behind the state stands when the binding fired last.
-        stride = -(-(use.state_words + 1) // _LINE_WORDS) * _LINE_WORDS
+        # Behind the state of one with a cool-down stands when the binding fired last.
+        words = use.state_words + (use.cooldown_ns > 0)
+        stride = -(-words // _LINE_WORDS) * _LINE_WORDS
         row[Fn.STATE_AT], row[Fn.STATE_WORDS], row[Fn.STRIDE] = state_at, use.state_words, stride
         row[Fn.FIRST] = len(bound)
         row[Fn.COOLDOWN_NS], row[Fn.BUDGET_NS] = use.cooldown_ns, use.budget_ns
@@ -207,13 +204,6 @@ def bind_instrument_nb(functions: Functions, instrument: int, symbol: int) -> in
         functions.legs[place] = instrument
     functions.wanted_by[instrument] = low + 1
     return low + 1
-
-
-@kernel
-def state_of_nb(functions: Functions, function: int, ordinal: int) -> int:
-    """Where the state of binding number `ordinal` of a function begins."""
-    row = functions.rows[function]
-    return row[Fn.STATE_AT] + ordinal * row[Fn.STRIDE]
 
 
 @kernel

@@ -18,33 +18,11 @@ from typing import NoReturn
 
 from feedhandler.core.events import TICK, Kind
 from feedhandler.core.guards import LIMIT
+from feedhandler.core.market import MARKET
 from feedhandler.server.errors import ConfigError
 
-MARKET_FIELDS = (
-    "seq",
-    "ts_exch_ns",
-    "bid_price_e9",
-    "bid_qty",
-    "ask_price_e9",
-    "ask_qty",
-    "mid_e9",
-    "last_price_e9",
-    "last_qty",
-    "last_side",
-    "volume",
-    "vwap_e9",
-    "volatility_e9",
-    "realised_e9",
-    "imbalance_bps",
-    "depth_imbalance_bps",
-    "spread_z_e3",
-    "mid_z_e3",
-    "message_rate",
-    "message_rate_z_e3",
-    "trade_rate",
-    "flags",
-    "level",
-)
+MARKET_FIELDS = tuple(name for name in MARKET.names or () if name != "epoch")
+"""Fields of a row; `epoch` is the engine's own."""
 TICK_FIELDS: tuple[str, ...] = TICK.names or ()
 CONSTANTS: Mapping[str, int] = {
     "BUY": 1,

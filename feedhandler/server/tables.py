@@ -305,7 +305,7 @@ _BY_EITHER: tuple[tuple[Count, str, str, str], ...] = (
     (
         Count.FUNCTION_OFF,
         "function_off",
-        "0 while a function is called, 1 after a wrong index, 2 when too slow, 3 when told to be",
+        "0 while a function is called, 1 after a wrong index, 2 when too slow",
         "gauge",
     ),
 )

@@ -79,9 +79,9 @@ def functions_of(*uses: Use, instruments: int = 8) -> Any:
 
 def test_a_function_without_a_choice_has_a_state_for_each_instrument():
     functions = functions_of(Use(16), Use(3))
-    assert functions.rows[0, : Fn.FIRST].tolist() == [0, 16, 24]
-    assert functions.rows[1, : Fn.FIRST].tolist() == [8 * 24, 3, 8]
-    assert len(functions.state) == 8 * 24 + 8 * 8
+    assert functions.rows[0, : Fn.FIRST].tolist() == [0, 16, 16]
+    assert functions.rows[1, : Fn.FIRST].tolist() == [8 * 16, 3, 8]
+    assert len(functions.state) == 8 * 16 + 8 * 8
     assert functions.wild[:2].tolist() == [0, 1]
 
 

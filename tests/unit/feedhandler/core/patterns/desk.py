@@ -8,37 +8,11 @@ from numba import njit
 
 from feedhandler.core.api import OUT_WORDS
 from feedhandler.core.events import TICK, Flag, Kind
+from feedhandler.core.market import MARKET
 from feedhandler.core.patterns import DEFAULTS
 from protocols.kernel_cache import JIT_ENABLED
 
-MARKET_FIELDS = (
-    "seq",
-    "ts_exch_ns",
-    "bid_price_e9",
-    "bid_qty",
-    "ask_price_e9",
-    "ask_qty",
-    "mid_e9",
-    "last_price_e9",
-    "last_qty",
-    "last_side",
-    "volume",
-    "vwap_e9",
-    "volatility_e9",
-    "realised_e9",
-    "imbalance_bps",
-    "depth_imbalance_bps",
-    "spread_z_e3",
-    "mid_z_e3",
-    "message_rate",
-    "message_rate_z_e3",
-    "trade_rate",
-    "flags",
-    "level",
-    "epoch",
-)
-TOUCH = MARKET_FIELDS[2:6]
-MARKET = np.dtype([(name, "i8") for name in MARKET_FIELDS])
+TOUCH = ("bid_price_e9", "bid_qty", "ask_price_e9", "ask_qty")
 INSTRUMENTS = 32
 CENT_E9 = 10_000_000
 MS, SECOND = 1_000_000, 1_000_000_000
@@ -115,7 +89,7 @@ def update_row(row: Any, event: Event) -> None:
     """What features do to the row of a tick's instrument, as far as patterns look: never back."""
     if event["seq"] < row["seq"]:
         return
-    for name in MARKET_FIELDS:
+    for name in MARKET.names or ():
         if name in event and name != "flags":
             row[name] = event[name]
     flags = event.get("flags", 0)
