@@ -12,6 +12,37 @@ from typing import Any
 
 from tools.demo.setup import free_ports
 
+# Parts of a server's configuration, with places for ports and the folder.
+SERVER_HEAD = """\
+counters_file = "{folder}/counters"
+report_file = "{folder}/server.json"
+[feed]
+"""
+MOLD_LINES = """\
+line_a = {{ port = {line_a} }}
+line_b = {{ port = {line_b} }}
+rerequest = {{ port = {rerequest} }}
+glimpse = {{ port = {glimpse} }}
+"""
+SMALL_ENGINE = """\
+[engine]
+instruments = 64
+orders = 65536
+overflow_orders = 1024
+level_blocks = 4096
+level_arena = 65536
+window_packets = 1024
+snapshot_bytes = 1048576
+"""
+SERVER_END = """\
+[oms]
+store_dir = "{folder}/store"
+allowed = ["OMS1"]
+port = {oms}
+[metrics]
+port = {metrics}
+"""
+
 
 class Pair:
     """An exchange that waits, and the server that takes its session."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.pair import Pair
+from tests.end_to_end.pair import MOLD_LINES, SERVER_END, SERVER_HEAD, SMALL_ENGINE, Pair
 
 pytestmark = [pytest.mark.compiled_only, pytest.mark.alone]
 
@@ -39,16 +39,14 @@ port = {soup}
 [fix_md]
 port = {fix}
 """
-SERVER = """\
-counters_file = "{folder}/counters"
-report_file = "{folder}/server.json"
-[feed]
+SERVER = (
+    SERVER_HEAD
+    + """\
 name = "mold"
 session = "{session}"
-line_a = {{ port = {line_a} }}
-line_b = {{ port = {line_b} }}
-rerequest = {{ port = {rerequest} }}
-glimpse = {{ port = {glimpse} }}
+"""
+    + MOLD_LINES
+    + """\
 [[feeds]]
 name = "soup"
 session = "{session}"
@@ -57,21 +55,10 @@ soup = {{ port = {soup} }}
 name = "fix"
 adapter = "fix_md"
 fix = {{ port = {fix}, sender_comp_id = "FH", target_comp_id = "EXCHANGE" }}
-[engine]
-instruments = 64
-orders = 65536
-overflow_orders = 1024
-level_blocks = 4096
-level_arena = 65536
-window_packets = 1024
-snapshot_bytes = 1048576
-[oms]
-store_dir = "{folder}/store"
-allowed = ["OMS1"]
-port = {oms}
-[metrics]
-port = {metrics}
 """
+    + SMALL_ENGINE
+    + SERVER_END
+)
 
 
 @pytest.fixture

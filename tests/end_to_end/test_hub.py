@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.pair import Pair
+from tests.end_to_end.pair import MOLD_LINES, SERVER_END, SERVER_HEAD, SMALL_ENGINE, Pair
 from tools.ctl.client import HubClient, Line
 
 pytestmark = [pytest.mark.compiled_only, pytest.mark.paced]
@@ -37,30 +37,16 @@ port = {line_a}
 [line_b]
 port = {line_b}
 """
-SERVER = """\
-counters_file = "{folder}/counters"
-report_file = "{folder}/server.json"
-[feed]
+SERVER = (
+    SERVER_HEAD
+    + """\
 name = "mold"
 session = "{session}"
-line_a = {{ port = {line_a} }}
-line_b = {{ port = {line_b} }}
-rerequest = {{ port = {rerequest} }}
-glimpse = {{ port = {glimpse} }}
-[engine]
-instruments = 64
-orders = 65536
-overflow_orders = 1024
-level_blocks = 4096
-level_arena = 65536
-window_packets = 1024
-snapshot_bytes = 1048576
-[oms]
-store_dir = "{folder}/store"
-allowed = ["OMS1"]
-port = {oms}
-[metrics]
-port = {metrics}
+"""
+    + MOLD_LINES
+    + SMALL_ENGINE
+    + SERVER_END
+    + """\
 [hub]
 port = {hub}
 queue = 65536
@@ -74,6 +60,7 @@ name = "price_band"
 function = "feedhandler.core.breakers:price_band"
 params = {{ band_bps = 5, window_ns = 1_000_000_000, cooldown_ns = 50_000_000 }}
 """
+)
 
 
 @pytest.fixture

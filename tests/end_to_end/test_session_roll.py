@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.pair import Pair
+from tests.end_to_end.pair import MOLD_LINES, SERVER_END, SERVER_HEAD, SMALL_ENGINE, Pair
 
 pytestmark = [pytest.mark.compiled_only, pytest.mark.alone, pytest.mark.usefixtures("live_market")]
 
@@ -46,30 +46,15 @@ loss = 0.1
 port = {line_b}
 loss = 0.1
 """
-SERVER = """\
-counters_file = "{folder}/counters"
-report_file = "{folder}/server.json"
-[feed]
-line_a = {{ port = {line_a} }}
-line_b = {{ port = {line_b} }}
-rerequest = {{ port = {rerequest} }}
-glimpse = {{ port = {glimpse} }}
-[engine]
-instruments = 64
-orders = 65536
-overflow_orders = 1024
-level_blocks = 4096
-level_arena = 65536
-window_packets = 1024
-snapshot_bytes = 1048576
+SERVER = (
+    SERVER_HEAD
+    + MOLD_LINES
+    + SMALL_ENGINE
+    + """\
 {engine}
-[oms]
-store_dir = "{folder}/store"
-allowed = ["OMS1"]
-port = {oms}
-[metrics]
-port = {metrics}
 """
+    + SERVER_END
+)
 
 
 @pytest.fixture(params=["", "shards = 2"])
