@@ -424,7 +424,7 @@ class SlowIceberg(Slow):
 
     def see(self, tick: Tick, rows: Rows) -> Found:
         side, now = tick["side"], tick["ts_exch_ns"]
-        if tick["kind"] not in {ADD, EXECUTE} or side == 0:
+        if tick["kind"] not in {ADD, EXECUTE} or side == 0 or tick["order_ref"] == 0:
             return None
         if tick["flags"] & UNKNOWN_REFERENCE or self.late(tick, rows):
             return None

@@ -5,7 +5,8 @@ A refill is an order that is added at the price and side of one that was execute
 most after its last execution, with as many shares as were executed of it. A chain is a row of
 refills, each of the one before, `idle_ns` at most apart. With `refills_min` of them an order beside
 the hidden one is proposed, once a chain. Each side has one chain; another order begins a new one
-when the chain has fewer than two refills or is idle.
+when the chain has fewer than two refills or is idle. Orders without a reference (a feed of price
+levels has none) are passed over.
 
     per side (bids at state[0], asks at state[12])
     +0 reference of the order executed last   +6 shares of each refill
@@ -51,7 +52,7 @@ def _execute_nb(ticks: Any, slot: int, state: Any, at: int) -> None:
     tick = ticks[slot]
     ref, qty = np.int64(tick["order_ref"]), min(np.int64(tick["qty"]), np.int64(_QTY_MAX))
     now_ns = np.int64(tick["ts_exch_ns"])
-    if ref == state[at + _TIP_REF] and ref != 0:
+    if ref == state[at + _TIP_REF]:
         state[at + _TIP_EXECUTED] += qty
         state[at + _TOTAL] += qty
         state[at + _TIP_NS] = now_ns
@@ -116,7 +117,7 @@ def iceberg(
     tick = ticks[slot]
     kind, side = tick["kind"], np.int64(tick["side"])
     is_execution = kind == Kind.EXECUTE
-    if not (is_execution or kind == Kind.ADD) or side == 0:
+    if not (is_execution or kind == Kind.ADD) or side == 0 or tick["order_ref"] == 0:
         return 0
     if tick["flags"] & Flag.UNKNOWN_REFERENCE or is_late_nb(ticks, slot, market):
         return 0
