@@ -29,6 +29,7 @@ from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
 from feedhandler.core import calls
+from feedhandler.core.breaker_machine import Scope
 from feedhandler.core.events import SIGNAL, TICK
 from protocols.jit import kernel
 
@@ -173,6 +174,24 @@ def stage(*params: str) -> Callable[[F], F]:
 
     def mark(function: F) -> F:
         function.params = params  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def breaker(
+    *params: str, scope: str = "instrument", state_words: int = STATE_WORDS
+) -> Callable[[F], F]:
+    """Mark a function as a circuit breaker: its parameters in their order, what its level holds for
+    (a `Scope` in small letters) unless the configuration says otherwise, and how many words of
+    state each binding has.
+    """
+    default_scope = Scope[scope.upper()]
+
+    def mark(function: F) -> F:
+        function.params = params  # type: ignore[attr-defined]
+        function.scope = default_scope  # type: ignore[attr-defined]
+        function.state_words = state_words  # type: ignore[attr-defined]
         return function
 
     return mark
