@@ -57,6 +57,8 @@ DEFAULTS: Mapping[str, Mapping[str, int]] = {
         "sample_ns": _S_NS,
         "warm_samples": 60,
         "shift": 10,
+        "open_ns": _OPEN_NS,
+        "close_ns": _CLOSE_NS,
     },
     "spread": {
         "caution_pct": 500,
@@ -70,6 +72,9 @@ DEFAULTS: Mapping[str, Mapping[str, int]] = {
         "sample_ns": _S_NS,
         "warm_samples": 60,
         "shift": 10,
+        "open_ns": _OPEN_NS,
+        "close_ns": _CLOSE_NS,
+        "persist_ns": _S_NS,
     },
     "message_rate": {
         "caution_pct": 2_000,
@@ -84,12 +89,17 @@ DEFAULTS: Mapping[str, Mapping[str, int]] = {
         "shift": 10,
     },
     "stale": {
-        "caution_missed": 50,
-        "restrict_missed": 200,
-        "halt_missed": 0,
-        "silence_ns": 2 * _S_NS,
-        "min_rate": 1,
+        "caution_times": 20,
+        "restrict_times": 60,
+        "halt_times": 0,
+        "silence_ns": 5 * _S_NS,
+        "usual_max_ns": 10 * _S_NS,
+        "sample_ns": _S_NS,
+        "warm_samples": 60,
+        "shift": 8,
         "doubt_level": 1,
+        "open_ns": _OPEN_NS,
+        "close_ns": _CLOSE_NS,
     },
     "clock_step": {
         "caution_ns": 10 * _MS_NS,
@@ -118,6 +128,9 @@ DEFAULTS: Mapping[str, Mapping[str, int]] = {
     },
 }
 """Parameters by the name of the function; what the configuration gives replaces single ones."""
+
+for _name, _function in BUILT_IN.items():
+    _function.defaults = DEFAULTS[_name]  # type: ignore[attr-defined]
 
 __all__ = [
     "BUILT_IN",

@@ -47,6 +47,12 @@ def is_print_nb(ticks: NDArray[Any], slot: int) -> int:
 
 
 @kernel
+def in_session_nb(now_ns: int, params: NDArray[np.int64], at: int) -> int:
+    """1 from params[at] on, until params[at + 1]."""
+    return int(params[at] <= now_ns < params[at + 1])
+
+
+@kernel
 def level_of_nb(value: int, params: NDArray[np.int64], at: int) -> int:
     """The level that `value` demands: params[at : at + 3] are the least values for caution,
     restrict and halt; one that is 0 is never demanded.

@@ -24,13 +24,14 @@ from feedhandler.core.breakers.common import (
     HALTED,
     NORMAL,
     RESTRICTED,
+    in_session_nb,
     is_print_nb,
 )
 from feedhandler.core.events import E9_PER_E4, Kind
 from protocols.jit import kernel
 
 _LEVEL_1, _LEVEL_2, _LEVEL_3, _CAUTION_BPS, _RESTRICT_BPS = range(5)
-_OPEN, _CLOSE, _LATE, _HALT, _QUORUM_PCT = range(5, 10)
+_OPEN, _, _LATE, _HALT, _QUORUM_PCT = range(5, 10)
 
 _SUM_E6, _KNOWN, _TAKEN, _DEMAND, _UNTIL_NS, _NOW_NS = range(6)
 _REFERENCES = 8
@@ -140,7 +141,7 @@ def market_decline(
         for at in range(_WORDS):
             state[at] = 0
     state[_NOW_NS] = now_ns
-    is_open = params[_OPEN] <= now_ns < params[_CLOSE]
+    is_open = in_session_nb(now_ns, params, _OPEN)
     if tick["kind"] == Kind.MARKET_DECLINE_STATUS:
         told = np.int64(tick["status"]) - ord("0")
         if 1 <= told <= 3:

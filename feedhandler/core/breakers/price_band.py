@@ -24,6 +24,7 @@ from feedhandler.core.breakers.common import (
     HALTED,
     NORMAL,
     RESTRICTED,
+    in_session_nb,
     is_print_nb,
 )
 from feedhandler.core.events import E9_PER_E4, Kind
@@ -182,7 +183,7 @@ def price_band(
     is_late = np.int64(tick["seq"]) < state[_SEQ]
     state[_SEQ] = max(state[_SEQ], np.int64(tick["seq"]))
     state[_NOW_NS] = max(state[_NOW_NS], now_ns)
-    if now_ns < params[_OPEN] or now_ns >= params[_CLOSE]:
+    if not in_session_nb(now_ns, params, _OPEN):
         _anchor_nb(state, 0, 0)
         return NORMAL
     if state[_OUTSIDE_NS] > 0 and state[_NOW_NS] - state[_OUTSIDE_NS] >= params[_WINDOW]:

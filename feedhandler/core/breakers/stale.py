@@ -1,11 +1,13 @@
 """Instruments that have fallen silent, as the event time of the others tells, and a gapped feed.
 
 Bind it to a group (a sector, a list). With each tick of any of them it looks at a few others in
-turn: one that has at least `min_rate` messages a second (the market row's `message_rate`) and has
-missed `caution_missed`, `restrict_missed` or `halt_missed` of them, and been silent for
-`silence_ns`, demands that level for itself: its cell is named in out[6]. Instruments that the venue
-halted are not expected to speak. A tick of a feed with a gap (Flag.IN_DOUBT) demands `doubt_level`
-for its own instrument.
+turn, and keeps of each how long it usually has been silent when it is looked at: the average of the
+last 2**shift samples, at most one in `sample_ns`. One that has been silent for `silence_ns`, and
+for `caution_times`, `restrict_times` or `halt_times` of what is usual, demands that level for
+itself: its cell is named in out[6]. That average is the mean gap for steady flow and more for flow
+in bursts. Instruments with less than `warm_samples`, those that usually are silent for
+`usual_max_ns`, and those that the venue halted are not missed. A tick of a feed with a gap
+(Flag.IN_DOUBT) demands `doubt_level` for its own instrument. Outside the session no silence counts.
 """
 
 from typing import Any
@@ -18,61 +20,78 @@ from feedhandler.core.breakers.common import (
     BACK_NS,
     CELL_WORD,
     NORMAL,
-    ONE_S_NS,
+    VALUE_LIMIT,
+    average_nb,
+    in_session_nb,
     level_of_nb,
+    samples_due_nb,
+    take_sample_nb,
 )
 from feedhandler.core.events import Flag
 from protocols.jit import kernel
 
-_CAUTION_MISSED, _SILENCE, _MIN_RATE, _DOUBT = 0, 3, 4, 5
-_NOW_NS, _CURSOR, _SILENT = range(3)
+_CAUTION_TIMES, _SILENCE, _USUAL_MAX, _SAMPLE, _WARM = 0, 3, 4, 5, 6
+_SHIFT, _DOUBT, _OPEN = 7, 8, 9
+_NOW_NS, _CURSOR = range(2)
+_SAMPLED_NS, _AVERAGE_NS, _SAMPLES, _IS_SILENT = range(4)
+_LEGS = 4
+_LEG_WORDS = 4
 
-STATE_WORDS = 16
-BITS = 32
-LEGS_MAX = (STATE_WORDS - _SILENT) * BITS
+LEGS_MAX = 64
 """Legs behind these are not looked at."""
 LOOKS = 4
 """Legs that are looked at with each tick: all of n in n / 4 ticks."""
 
+# A sample counts as at most so many times what is usual: a silence does not hide itself at once.
+_TIMES_MAX = 4
 _HALTED_BIT = 2
-# Together below 2**54.
-_SILENCE_LIMIT_NS = 3_600 * ONE_S_NS
-_RATE_LIMIT = 10_000
 
 
 @kernel
 def silence_ns_nb(market: NDArray[Any], instrument: int, now_ns: int) -> int:
-    """How long an instrument has been silent, 0 for one that never spoke or is halted."""
+    """How long an instrument has been silent, -1 for one that never spoke or is halted."""
     row = market[instrument]
     if row["seq"] == 0 or np.int64(row["flags"]) & _HALTED_BIT:
-        return 0
-    return min(max(now_ns - np.int64(row["ts_exch_ns"]), np.int64(0)), np.int64(_SILENCE_LIMIT_NS))
+        return -1
+    return min(max(now_ns - np.int64(row["ts_exch_ns"]), np.int64(0)), np.int64(VALUE_LIMIT))
 
 
 @kernel
-def silence_level_nb(
-    market: NDArray[Any], instrument: int, silence_ns: int, params: NDArray[np.int64]
+def _silence_level_nb(
+    state: NDArray[np.int64], at: int, silence_ns: int, params: NDArray[np.int64]
 ) -> int:
-    """The level that so long a silence of an instrument demands."""
-    rate = min(np.int64(market[instrument]["message_rate"]), np.int64(_RATE_LIMIT))
-    if rate < max(params[_MIN_RATE], 1) or silence_ns < params[_SILENCE]:
-        return NORMAL
-    return level_of_nb(silence_ns * rate // ONE_S_NS, params, _CAUTION_MISSED)
+    """The level that so long a silence of the leg with the words at `at` demands; takes a sample
+    when one is due.
+    """
+    usual_ns = average_nb(state, at + _AVERAGE_NS)
+    is_warm = state[at + _SAMPLES] >= max(params[_WARM], 1)
+    level = NORMAL
+    if is_warm and usual_ns < params[_USUAL_MAX] and silence_ns >= params[_SILENCE]:
+        level = level_of_nb(silence_ns // max(usual_ns, 1), params, _CAUTION_TIMES)
+    if samples_due_nb(state, at + _SAMPLED_NS, state[_NOW_NS], params[_SAMPLE]):
+        counted_ns = min(silence_ns, (usual_ns + 1) * _TIMES_MAX) if is_warm else silence_ns
+        take_sample_nb(state, at + _AVERAGE_NS, counted_ns, params[_SHIFT])
+    return level
 
 
 @breaker(
-    "caution_missed",
-    "restrict_missed",
-    "halt_missed",
+    "caution_times",
+    "restrict_times",
+    "halt_times",
     "silence_ns",
-    "min_rate",
+    "usual_max_ns",
+    "sample_ns",
+    "warm_samples",
+    "shift",
     "doubt_level",
+    "open_ns",
+    "close_ns",
     scope="instrument",
-    state_words=STATE_WORDS,
+    state_words=_LEGS + LEGS_MAX * _LEG_WORDS,
 )
 def stale(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any) -> int:
     """The level of the instrument in out[6] - 1, 0 once when it speaks again; values: instrument,
-    its silence in ns, its usual messages a second.
+    its silence and what is usual, both ns.
     """
     tick = ticks[slot]
     now_ns = np.int64(tick["ts_exch_ns"])
@@ -81,24 +100,23 @@ def stale(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any
     if tick["flags"] & Flag.IN_DOUBT:
         out[CELL_WORD] = np.int64(tick["instrument"]) + 1
         return params[_DOUBT]
+    is_open = in_session_nb(state[_NOW_NS], params, _OPEN)
     count = min(len(legs), LEGS_MAX)
     for _ in range(min(count, LOOKS)):
-        at = state[_CURSOR] % count
-        state[_CURSOR] = (at + 1) % count
-        instrument = legs[at]
+        leg = state[_CURSOR] % count
+        state[_CURSOR] = (leg + 1) % count
+        at = _LEGS + leg * _LEG_WORDS
+        instrument = legs[leg]
         silence_ns = silence_ns_nb(market, instrument, state[_NOW_NS])
-        level = silence_level_nb(market, instrument, silence_ns, params)
-        word = _SILENT + at // BITS
-        bit = np.int64(1) << (at % BITS)
-        was_silent = state[word] & bit
-        if level > NORMAL:
-            state[word] |= bit
-        elif was_silent:
-            state[word] ^= bit
+        level = np.int64(NORMAL)
+        if is_open and silence_ns >= 0:
+            level = np.int64(_silence_level_nb(state, at, silence_ns, params))
+        was_silent = state[at + _IS_SILENT]
+        state[at + _IS_SILENT] = np.int64(level > NORMAL)
         if level > NORMAL or was_silent:
             out[CELL_WORD] = instrument + 1
             out[2] = instrument
             out[3] = silence_ns
-            out[4] = market[instrument]["message_rate"]
+            out[4] = average_nb(state, at + _AVERAGE_NS)
             return level
     return NORMAL

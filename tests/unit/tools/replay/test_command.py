@@ -33,7 +33,7 @@ params = { imbalance_bps = 6000, window_ns = 1000000000, cooldown_ns = 1000000, 
 [[breakers]]
 name = "band"
 function = "feedhandler.core.breakers:price_band"
-params = { band_bps = 50, window_ns = 1000000000, cooldown_ns = 1000000 }
+params = { band_bps = 50, open_ns = 0, close_ns = 86400000000000 }
 """
 
 

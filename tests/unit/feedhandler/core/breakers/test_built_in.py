@@ -16,6 +16,7 @@ from tools.check.sources import ROOT
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_there_is_a_default_for_each_parameter(name: str):
     assert BUILT_IN[name].params == tuple(DEFAULTS[name])
+    assert BUILT_IN[name].defaults == DEFAULTS[name]
     assert len(DEFAULTS[name]) <= 16
 
 

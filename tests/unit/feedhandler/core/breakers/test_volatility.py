@@ -71,9 +71,17 @@ def test_a_tick_after_an_hour_makes_up_for_a_minute_of_samples():
 
 
 def test_a_clock_that_goes_back_starts_the_samples_anew():
-    detector = warmed()
+    detector = warmed(open_ns=0)
     before = detector.state.copy()
     storm(detector, -1_000, 3 * USUAL)
     assert detector.state[1:3].tolist() == before[1:3].tolist()
     assert storm(detector, -999, 4 * USUAL) == CAUTION
     assert detector.state[2] == before[2] + 1
+
+
+def test_outside_the_session_nothing_is_demanded_nor_learnt():
+    detector = warmed()
+    before = detector.state.copy()
+    for second in (-1, 23_400):
+        assert storm(detector, second, 100 * USUAL) == NORMAL
+    assert (detector.state == before).all()
