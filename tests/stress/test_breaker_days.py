@@ -90,6 +90,7 @@ def test_in_the_flash_crash_breakers_trip_with_the_trade_outside_and_recover(
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_on_the_normal_day_breakers_stay_quiet(seed: int, tmp_path: Path):
     rig, _ = day("normal-day", 100, seed, tmp_path)
-    hours = 6.5 * 100
+    # The volatility here is that of the tick, which is rougher than that of the market row.
+    most = {"volatility": 6.5 * 100 / 4, "spread": 6.5 * 100 / 10}
     for name in NAMES:
-        assert len(trips(rig, name)) < hours, name
+        assert len(trips(rig, name)) <= most.get(name, 0), name

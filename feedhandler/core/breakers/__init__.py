@@ -67,7 +67,7 @@ DEFAULTS: Mapping[str, Mapping[str, int]] = {
         "caution_bps": 200,
         "restrict_bps": 500,
         "halt_bps": 1_000,
-        "one_sided_level": 2,
+        "one_sided_level": 0,
         "floor_e3bps": 1_000,
         "sample_ns": _S_NS,
         "warm_samples": 60,

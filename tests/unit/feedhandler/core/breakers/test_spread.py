@@ -62,8 +62,8 @@ def test_absolute_spread_demands_its_level_from_the_first_tick_on(bps: int, leve
 
 
 def test_a_missing_side_demands_its_level_once_both_are_usual():
-    assert quote(Detector("spread"), 0, BID + 100, ask_qty=0) == NORMAL
-    detector = warmed()
+    assert quote(Detector("spread", one_sided_level=2), 0, BID + 100, ask_qty=0) == NORMAL
+    detector = warmed(one_sided_level=2)
     assert quote(detector, 101, BID + 100, ask_qty=0) == RESTRICTED
     assert quote(detector, 102, BID + 100, bid_qty=0) == RESTRICTED
     assert quote(detector, 103, BID + 100) == NORMAL
