@@ -145,7 +145,8 @@ SPAN_MAX_NS = 60_000_000_000
 """Ticks whose stamps are further apart count as so far apart: a stamp that is wrong by hours ends
 no cooling, and a cell that seldom has a tick is held a little longer."""
 BACK_NS = 60_000_000_000
-"""A stamp that is so much older than the newest is no late tick."""
+"""A stamp that is so much older than the newest is no late tick: it is another session, or a clock
+that was wrong."""
 _TIME_LIMIT_NS = 1 << 61
 
 _CAUTION = int(BreakerLevel.CAUTION)

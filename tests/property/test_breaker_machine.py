@@ -2,9 +2,11 @@
 state that it may not be in.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -35,11 +37,23 @@ stamps = st.one_of(
     st.sampled_from([-90 * S, 3_000 * S, 1, -1]),
 )
 steps = st.tuples(st.just("step"), st.sampled_from([0, 0, 0, 0, 1, 2, 3, -1, 4]), stamps)
+# A quiet time: what follows it meets a cell that cools or is in its probe.
+quiets = st.tuples(st.just("quiet"), st.integers(1, 5), st.integers(1, 40).map(lambda s: s * S))
 trips = st.tuples(st.just("trip"), st.integers(-1, 4), st.sampled_from([0, 1, -1, 9 * S, 40 * S]))
 resets = st.tuples(st.just("reset"), st.just(0), st.just(0))
-inputs = st.lists(st.one_of(steps, steps, steps, steps, trips, resets), max_size=80)
+inputs = st.lists(st.one_of(steps, steps, steps, quiets, quiets, trips, resets), max_size=60)
 
 
+def unfolded(found: list[tuple[str, int, int]]) -> Iterator[tuple[str, int, int]]:
+    """The inputs, a quiet time as its ticks."""
+    for verb, number, more in found:
+        if verb == "quiet":
+            yield from [("step", 0, more)] * number
+        else:
+            yield verb, number, more
+
+
+@settings(max_examples=400)
 @given(tunings, inputs)
 def test_cell_is_that_of_the_slow_twin(
     tuning: tuple[int, int, int, int], given_inputs: list[tuple[str, int, int]]
@@ -47,7 +61,7 @@ def test_cell_is_that_of_the_slow_twin(
     rows, words = np.zeros(1, CELL), np.array(tuning, np.int64)
     slow = SlowBreaker(*tuning)
     now_ns = 1_000 * S
-    for verb, number, more in given_inputs:
+    for verb, number, more in unfolded(given_inputs):
         if verb == "step":
             now_ns = max(now_ns + more, 1)
             level = step_breaker_nb(rows, 0, number, now_ns, words)
@@ -61,6 +75,7 @@ def test_cell_is_that_of_the_slow_twin(
         assert level == expected == level_of_cell_nb(rows, 0)
         assert BreakerState(int(row["state"])).name == slow.state
         assert (row["level"], row["trips"]) == (slow.level, slow.trips)
+        assert (row["wait_ns"], row["calm_ns"]) == (slow.cooling_ns, slow.calm_ns)
         times = [int(row[f"{name.lower()}_ns"]) for name in slow.time_in]
         assert times == list(slow.time_in.values())
 

@@ -72,6 +72,16 @@ class SlowBreaker:
         """The level that holds."""
         return CAUTION if self.state == "PROBE" else self.level
 
+    @property
+    def cooling_ns(self) -> int:
+        """How long this cooling, or the next one, is; 0 in NORMAL."""
+        return 0 if self.state == "NORMAL" else self._cooling_ns
+
+    @property
+    def calm_ns(self) -> int:
+        """For how long nothing was demanded."""
+        return 0 if self._demand else int(self._clock - self._calm_since)
+
     def _run_clock(self, stamp: int) -> None:
         if self._stamp is None or stamp < self._stamp - BACK_NS:
             self._stamp = max(stamp, 1)

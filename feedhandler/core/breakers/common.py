@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from feedhandler.core.breaker_machine import BACK_NS
 from feedhandler.core.events import BreakerLevel, Flag, Kind
 from protocols.jit import kernel
 
@@ -26,8 +27,8 @@ that of its own binding."""
 
 ONE_S_NS = 1_000_000_000
 DAY_NS = 86_400 * ONE_S_NS
-BACK_NS = 60 * ONE_S_NS
-"""Event time that is so much older than the newest is no late tick: it is another session."""
+HALTED_BIT = 2
+"""Of `flags` in a market row: the venue halted the instrument."""
 VALUE_LIMIT = (1 << 40) - 1
 """No value that is averaged is above this, so that nothing overflows."""
 SAMPLES_MAX = 64

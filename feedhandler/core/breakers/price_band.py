@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.api import breaker
+from feedhandler.core.breaker_machine import BACK_NS
 from feedhandler.core.breakers.common import (
-    BACK_NS,
     CAUTION,
     HALTED,
     NORMAL,

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.api import breaker
+from feedhandler.core.breaker_machine import BACK_NS
 from feedhandler.core.breakers.common import (
-    BACK_NS,
     HALTED,
+    HALTED_BIT,
     NORMAL,
     VALUE_LIMIT,
     average_nb,
@@ -34,8 +35,6 @@ from protocols.jit import kernel
 _CAUTION_PCT, _CAUTION_BPS, _ONE_SIDED, _FLOOR, _SAMPLE, _WARM, _SHIFT = 0, 3, 6, 7, 8, 9, 10
 _OPEN, _PERSIST = 11, 13
 _SAMPLED_NS, _AVERAGE, _SAMPLES, _SINCE_NS = range(4)
-
-_HALTED_BIT = 2
 
 _E3BPS = 10_000_000
 # Times _E3BPS it stays below 2**60.
@@ -101,7 +100,7 @@ def spread(
     percent. A market row only moves forward, so a late tick changes nothing.
     """
     now_ns = np.int64(market[legs[0]]["ts_exch_ns"])
-    is_halted = np.int64(market[legs[0]]["flags"]) & _HALTED_BIT
+    is_halted = np.int64(market[legs[0]]["flags"]) & HALTED_BIT
     if is_halted or not in_session_nb(now_ns, params, _OPEN):
         return _lasting_nb(state, NORMAL, now_ns, params[_PERSIST])
     now_e3bps = spread_e3bps_nb(market, legs[0])

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.api import breaker
+from feedhandler.core.breaker_machine import BACK_NS
 from feedhandler.core.breakers.common import (
-    BACK_NS,
     CELL_WORD,
+    HALTED_BIT,
     NORMAL,
     VALUE_LIMIT,
     average_nb,
@@ -44,14 +45,13 @@ LOOKS = 4
 
 # A sample counts as at most so many times what is usual: a silence does not hide itself at once.
 _TIMES_MAX = 4
-_HALTED_BIT = 2
 
 
 @kernel
 def silence_ns_nb(market: NDArray[Any], instrument: int, now_ns: int) -> int:
     """How long an instrument has been silent, -1 for one that never spoke or is halted."""
     row = market[instrument]
-    if row["seq"] == 0 or np.int64(row["flags"]) & _HALTED_BIT:
+    if row["seq"] == 0 or np.int64(row["flags"]) & HALTED_BIT:
         return -1
     return min(max(now_ns - np.int64(row["ts_exch_ns"]), np.int64(0)), np.int64(VALUE_LIMIT))
 
