@@ -13,7 +13,7 @@ start and called from the worker's loop at its address:
                                             # choice of instruments, zero at start
         out[0], out[1] = price_e9, qty      # what a signal proposes; out i64[8], zero at each call
         return side                         # pattern: +1 buy, -1 sell, 0 nothing
-                                            # breaker: a BreakerLevel
+                                            # breaker: the BreakerLevel that it demands
 
 `legs` are the instruments of this call: the tick's alone, or those that the configuration chose, of
 which the tick's is one. Any other side, and a level outside 0..127, is refused and counted. It must
@@ -33,6 +33,7 @@ from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
 from feedhandler.core import calls
+from feedhandler.core.breaker_machine import Scope
 from feedhandler.core.events import SIGNAL, TICK
 from feedhandler.core.market import MARKET
 from protocols.jit import kernel
@@ -201,10 +202,32 @@ def pattern(
 
 
 def breaker(
-    *params: str, legs: int = 1, state_words: int = STATE_WORDS, checked: bool = True
+    *params: str,
+    scope: str = "instrument",
+    legs: int = 1,
+    state_words: int = STATE_WORDS,
+    checked: bool = True,
 ) -> Callable[[F], F]:
-    """Mark a function as a circuit breaker; otherwise as `pattern`."""
-    return _marker(params, legs, state_words, is_checked=checked)
+    """Mark a function as a circuit breaker whose level holds for `scope` (a `Scope` in small
+    letters) unless the configuration says otherwise; the rest as `pattern`.
+    """
+    default_scope = Scope[scope.upper()]
+    mark_rest = _marker(params, legs, state_words, is_checked=checked)
+
+    def mark(function: F) -> F:
+        function.scope = default_scope  # type: ignore[attr-defined]
+        return mark_rest(function)
+
+    return mark
+
+
+def response(
+    *params: str, state_words: int = STATE_WORDS, checked: bool = True
+) -> Callable[[F], F]:
+    """Mark a function as what a breaker's level does to signals, see `feedhandler.core.responses`;
+    the rest as `pattern`.
+    """
+    return _marker(params, 1, state_words, is_checked=checked)
 
 
 class StageError(Exception):

@@ -166,10 +166,15 @@ class SignalKind(IntEnum):
 
 
 class BreakerLevel(IntEnum):
-    """State of a breaker, as published."""
+    """What a breaker demands, and what holds for an instrument."""
 
     NORMAL = 0
-    HALTED = 1
+    CAUTION = 1
+    """Signals leave marked, and smaller."""
+    RESTRICTED = 2
+    """Only signals that reduce risk leave."""
+    HALTED = 3
+    """No signal leaves."""
 
 
 LEGS_SHOWN = 8

@@ -272,11 +272,12 @@ def _ordered_params(function: Callable[..., int], given: dict[str, int], where: 
         )
     if len(names) > PARAM_WORDS:
         raise ConfigError(f"{where}: {len(names)} parameters, at most {PARAM_WORDS} are possible")
-    if set(names) != set(given):
-        missing = ", ".join(sorted(set(names) - set(given))) or "none"
+    known = {**getattr(function, "defaults", {}), **given}
+    if set(names) != set(known):
+        missing = ", ".join(sorted(set(names) - set(known))) or "none"
         unknown = ", ".join(sorted(set(given) - set(names))) or "none"
         raise ConfigError(f"{where}: params missing: {missing}; unknown: {unknown}")
-    return [given[name] for name in names]
+    return [known[name] for name in names]
 
 
 def _compile(function: Callable[..., int], where: str) -> Any:

@@ -58,7 +58,7 @@ params = {{ large_qty = 200, order_qty = 100 }}
 [[breakers]]
 name = "price_band"
 function = "feedhandler.core.breakers:price_band"
-params = {{ band_bps = 5, window_ns = 1_000_000_000, cooldown_ns = 50_000_000 }}
+params = {{ band_bps = 5, open_ns = 0, close_ns = 86_400_000_000_000 }}
 """
 )
 

@@ -44,7 +44,7 @@ _SESSION = b"BENCH".ljust(SESSION_BYTES)
 BREAKER = StageConfig(
     "price_band",
     "feedhandler.core.breakers:price_band",
-    {"band_bps": 300, "window_ns": 5_000_000_000, "cooldown_ns": 2_000_000_000},
+    {"band_bps": 300},
 )
 PATTERN = PatternConfig(
     "imbalance",

@@ -22,7 +22,6 @@ _MARKER_TEXT = "feedhandler demo --keep wrote this folder, and overwrites its ow
 _PROCESSES = ("server", "exchange", "oms-client", "garbage")
 _PORT_NAMES = ("line_a", "line_b", "rerequest", "glimpse", "oms", "metrics", "order_entry")
 _SESSION = "FHDEMO0001"
-_NS_PER_S = 1_000_000_000
 _DAY_S = 86_400
 _USUAL_METRICS_PORT = 9464
 
@@ -273,7 +272,7 @@ def _server_toml(plan: Plan) -> str:
     breaker = {
         "name": "price_band",
         "function": "feedhandler.core.breakers:price_band",
-        "params": {"band_bps": 300, "window_ns": 5 * _NS_PER_S, "cooldown_ns": 2 * _NS_PER_S},
+        "params": {"band_bps": 300},
     }
     pattern = {
         "name": "imbalance",

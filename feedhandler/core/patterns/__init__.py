@@ -57,3 +57,6 @@ _ALL: tuple[tuple[Callable[..., int], Mapping[str, int]], ...] = (
 
 BUILT_IN: Mapping[str, Callable[..., int]] = {each.__name__: each for each, _ in _ALL}
 DEFAULTS: Mapping[str, Mapping[str, int]] = {each.__name__: values for each, values in _ALL}
+
+for _function, _values in _ALL:
+    _function.defaults = _values  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from feedhandler.core.api import compile_stage, make_sender
-from feedhandler.core.breakers import price_band
+from feedhandler.core.breakers import DEFAULTS, price_band
 from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import Setting
 from feedhandler.core.events import BreakerLevel, SignalKind
@@ -266,7 +266,8 @@ def test_timed_stages_record_the_latency_of_every_tick_and_signal():
 def test_built_in_breaker_and_pattern_work_together_on_messages():
     prices = CAPACITY._replace(look=Look.PRICES)
     engine = engine_with([price_band], [imbalance_with_trade], capacity=prices)
-    engine.shard.breakers.params[0, :3] = 100, 1_000, 5_000
+    day = {**DEFAULTS["price_band"], "band_bps": 100, "open_ns": 0}
+    engine.shard.breakers.params[0, : len(day)] = list(day.values())
     engine.shard.patterns.params[0, :4] = 8_000, 1_000, 0, 25
     engine.feed(
         [

@@ -9,7 +9,7 @@ from msgspec import structs
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.functions import Bound, Fn, Meta
 from feedhandler.core.market import Look
-from feedhandler.core.patterns import BUILT_IN
+from feedhandler.core.patterns import BUILT_IN, DEFAULTS
 from feedhandler.server.assemble import build_engines
 from feedhandler.server.config import (
     DefinedConfig,
@@ -143,11 +143,19 @@ def test_a_function_that_is_nowhere_is_refused_by_its_name(function: str, named:
         load_stages(config_of((StageConfig("mine", function),)))
 
 
-def test_parameters_that_are_missing_or_unknown_are_listed():
-    given = IMBALANCE | {"speed": 1}
-    del given["order_qty"]
+def test_parameters_that_are_missing_or_unknown_are_listed(tmp_path: Path):
+    path = tmp_path / "own.py"
+    path.write_text(f"{HEAD}@pattern('order_qty')\ndef mine{ARGUMENTS}:\n    return 0\n")
+    function = f"{path}:mine"
     with pytest.raises(ConfigError, match="params missing: order_qty; unknown: speed"):
-        load_stages(config_of(patterns=(PatternConfig("mine", PATTERN, given),)))
+        load_stages(config_of(patterns=(PatternConfig("mine", function, {"speed": 1}),)))
+
+
+def test_parameters_that_are_not_given_are_the_functions_defaults():
+    given = {"imbalance_bps": 7}
+    loaded = load_stages(config_of(patterns=(PatternConfig("mine", PATTERN, given),)))
+    usual = DEFAULTS["imbalance_with_trade"]
+    assert list(loaded.patterns[0].params) == list((usual | given).values())
 
 
 def test_a_group_becomes_its_pairs_and_each_has_a_state(own: str):

@@ -16,7 +16,7 @@ from tools.replay.replay import Replay
 BAND = StageConfig(
     name="band",
     function="feedhandler.core.breakers:price_band",
-    params={"band_bps": 20, "window_ns": 1_000_000_000, "cooldown_ns": 1_000_000},
+    params={"band_bps": 20, "open_ns": 0, "close_ns": 86_400_000_000_000},
 )
 _OF_THIS_RUN = {"messages_per_second", "ns_per_message", "shard_messages"}
 

@@ -39,7 +39,7 @@ trade_qty_min = 1
 [[breakers]]
 name = "band"
 function = "feedhandler.core.breakers:price_band"
-params = { band_bps = 50, window_ns = 1000000000, cooldown_ns = 1000000 }
+params = { band_bps = 50, open_ns = 0, close_ns = 86400000000000 }
 """
 
 

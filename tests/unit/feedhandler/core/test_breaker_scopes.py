@@ -1,0 +1,69 @@
+"""Which cells an instrument belongs to, and the level that holds for it."""
+
+import numpy as np
+import pytest
+
+from feedhandler.core.breaker_machine import CELL, Scope, trip_breaker_nb
+from feedhandler.core.breaker_scopes import (
+    Cells,
+    allocate_cells,
+    cell_count,
+    cell_of_nb,
+    level_of_instrument_nb,
+)
+
+INSTRUMENTS, SECTORS = 6, 2
+SCOPES = (Scope.SECTOR, Scope.INSTRUMENT, Scope.SERVER, Scope.MARKET)
+
+
+def cells() -> Cells:
+    """Four breakers; instruments 1 and 2 are of sector 0, 3 of sector 1, the others of none."""
+    made = allocate_cells(SCOPES, INSTRUMENTS, SECTORS)
+    made.sector_of[1:4] = 0, 0, 1
+    return made
+
+
+def trip(made: Cells, breaker: int, instrument: int, level: int) -> None:
+    at = cell_of_nb(made, breaker, instrument)
+    trip_breaker_nb(made.rows, at, level, 0, made.tuning[breaker])
+
+
+def levels(made: Cells) -> list[int]:
+    found = [level_of_instrument_nb(made, len(SCOPES), each) for each in range(INSTRUMENTS)]
+    return [int(level) for level, _ in found]
+
+
+def test_each_part_of_a_scope_has_a_cell_of_its_own():
+    made = cells()
+    assert len(made.rows) == sum(cell_count(scope, INSTRUMENTS, SECTORS) for scope in SCOPES)
+    assert made.first.tolist() == [0, 2, 8, 9]
+    found = [[int(cell_of_nb(made, b, i)) for i in range(INSTRUMENTS)] for b in range(4)]
+    assert found == [[-1, 0, 0, 1, -1, -1], [2, 3, 4, 5, 6, 7], [8] * 6, [9] * 6]
+
+
+@pytest.mark.parametrize(
+    ("breaker", "held"),
+    [(0, [0, 2, 2, 0, 0, 0]), (1, [0, 2, 0, 0, 0, 0]), (2, [2] * 6), (3, [2] * 6)],
+)
+def test_a_cell_holds_what_belongs_to_it(breaker: int, held: list[int]):
+    made = cells()
+    trip(made, breaker, 1, 2)
+    assert levels(made) == held
+
+
+def test_the_highest_level_holds_and_the_first_breaker_with_it_is_named():
+    made = cells()
+    trip(made, 2, 0, 1)
+    trip(made, 0, 3, 3)
+    trip(made, 1, 3, 3)
+    trip(made, 3, 0, 2)
+    assert levels(made) == [2, 2, 2, 3, 2, 2]
+    named = [int(level_of_instrument_nb(made, 4, each)[1]) for each in range(INSTRUMENTS)]
+    assert named == [3, 3, 3, 0, 3, 3]
+
+
+def test_without_breakers_nothing_holds():
+    made = allocate_cells((), INSTRUMENTS)
+    assert level_of_instrument_nb(made, 0, 1) == (0, -1)
+    assert made.rows.dtype == CELL
+    assert not np.any(made.tuning)
