@@ -126,6 +126,15 @@ class Control(IntEnum):
     RX_STOPPED = 40
     WATCH = 48
     WATCH_INSTRUMENT = 56
+    RULES = 64
+    """1: new rules of priority are staged; the thread that receives takes them between two packets
+    and writes 0."""
+    FUNCTIONS = 72
+    """1: new functions, parameters or bindings are staged; the worker takes them between two ticks
+    and writes 0."""
+    COMMAND = 80
+    """1: a command for the breakers is written; the worker carries it out between two ticks and
+    writes 0."""
 
 
 class Watch(IntEnum):
@@ -263,7 +272,7 @@ def allocate_shard(
         instruments=zeros(instruments, INSTRUMENT),
         rules=zeros(RULE_WORDS),
         settings=_first_settings(capacity),
-        control=zeros(72),
+        control=zeros(88),
         ticks=zeros(pool, TICK),
         free=free,
         clocks=allocate_clocks(len(Agent), is_steady=has_steady_counter()),
