@@ -5,7 +5,7 @@
   the mapped file beside it), so that an OMS that was away sees the gap at its next Logon, asks with
   a ResendRequest, and gets it marked PossDupFlag=Y. Numbers and messages survive a crash of the
   server.
-- A signal has one id in ClOrdID (orders) and SignalId (both kinds), counted from 1 over both kinds.
+- A signal has one id in ClOrdID (D and q) and SignalId (all kinds), counted from 1 over all kinds.
   No id comes twice, whatever resets the sequence numbers; after a power cut some are left out.
 - Prices are exact decimals, never rounded. Times are UTC; the nanosecond tags count from the epoch.
 - An OMS that does not read is cut off when its queue is full; nothing is lost, it reconnects and
@@ -14,9 +14,12 @@
 Message D (NewOrderSingle), an order that a pattern proposes:
     11 ClOrdID = signal id, 55 Symbol, 54 Side (1 buy, 2 sell), 60 TransactTime = when the signal
     arose, 38 OrderQty, 40 OrdType = 2 (limit), 44 Price, then the tags of `SignalTag`.
-Message f (SecurityStatus), a circuit breaker that changed:
-    55 Symbol, 326 SecurityTradingStatus (2 halt, 3 resume), 60 TransactTime, then the tags of
-    `SignalTag`.
+Message f (SecurityStatus), the level changed that circuit breakers hold an instrument to:
+    55 Symbol, 326 SecurityTradingStatus (2 halt, 3 resume, 23 fast market: orders leave marked, or
+    none but what reduces risk, as Level says), 60 TransactTime, then the tags of `SignalTag`.
+Message q (OrderMassCancelRequest), with a halt: take back what came of our signals:
+    11 ClOrdID = signal id, 530 MassCancelRequestType = 1 (of a security), 55 Symbol,
+    60 TransactTime, then the tags of `SignalTag`.
 
 Either side checks the other's messages by `VALIDATION`.
 """
@@ -37,10 +40,10 @@ VALIDATION = ValidationRules(validate_user_defined_fields=False, allow_unknown_m
 
 
 class SignalTag(IntEnum):
-    """User-defined fields (FIX 4.4 volume 1: 5000 to 9999), in both messages, in this order."""
+    """User-defined fields (FIX 4.4 volume 1: 5000 to 9999), in all messages, in this order."""
 
     SIGNAL_ID = 5001
-    """Id of the signal, from 1, over both kinds."""
+    """Id of the signal, from 1, over all kinds."""
     SOURCE_NAME = 5002
     """Name of the pattern or breaker in the configuration."""
     FEED_SEQ = 5003
@@ -51,6 +54,9 @@ class SignalTag(IntEnum):
     """Exchange's stamp of that message, ns since midnight of the venue."""
     SIGNAL_TIME_NS = 5006
     """When the signal arose, ns since the epoch."""
+    LEVEL = 5007
+    """Level of the circuit breakers: 0 normal, 1 caution, 2 restricted, 3 halted. Of an order, the
+    one that it was marked with."""
 
 
 class OmsMetrics(Protocol):

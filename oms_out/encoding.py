@@ -13,10 +13,16 @@ from protocols.fix.times import format_utc_timestamp
 
 _E9 = 1_000_000_000
 _SIDES = {1: b"1", -1: b"2"}
-_TRADING_STATUS = {BreakerLevel.HALTED: b"2", BreakerLevel.NORMAL: b"3"}
+_TRADING_STATUS = {
+    BreakerLevel.NORMAL: b"3",
+    BreakerLevel.CAUTION: b"23",
+    BreakerLevel.RESTRICTED: b"23",
+    BreakerLevel.HALTED: b"2",
+}
 
-_TAIL = b"5001=%d\x015002=%b\x015003=%d\x015004=%d\x015005=%d\x015006=%d\x01"
+_TAIL = b"5001=%d\x015002=%b\x015003=%d\x015004=%d\x015005=%d\x015006=%d\x015007=%d\x01"
 _ORDER = b"11=%d\x0155=%b\x0154=%b\x0160=%b\x0138=%d\x0140=2\x0144=%b\x01" + _TAIL
+_CANCEL = b"11=%d\x01530=1\x0155=%b\x0160=%b\x01" + _TAIL
 _STATUS = b"55=%b\x01326=%b\x0160=%b\x01" + _TAIL
 
 _COLUMN = {name: at for at, name in enumerate(SIGNAL.names or ())}
@@ -72,16 +78,20 @@ class SignalEncoder:
             time_text = format_utc_timestamp(row[_TS_SIGNAL_NS])
             signal_id, seq = row[_ID], row[_SEQ]
             stamps = (row[RX_COLUMN], row[_TS_EXCH_NS], row[_TS_SIGNAL_NS])
-            tail = (signal_id, source, seq, *stamps)
+            level = BreakerLevel(row[_LEVEL])
+            tail = (signal_id, source, seq, *stamps, level)
             if row[_KIND] == SignalKind.ORDER:
                 price = format_price_e9(row[_PRICE_E9])
                 side = _SIDES[row[_SIDE]]
                 order = (signal_id, symbol, side, time_text, row[_QTY], price)
                 return MsgType.NEW_ORDER_SINGLE, _ORDER % (*order, *tail)
             if row[_KIND] == SignalKind.BREAKER:
-                status = _TRADING_STATUS[row[_LEVEL]]
+                status = _TRADING_STATUS[level]
                 return MsgType.SECURITY_STATUS, _STATUS % (symbol, status, time_text, *tail)
-        except (KeyError, IndexError) as error:
+            if row[_KIND] == SignalKind.CANCEL:
+                cancel = (signal_id, symbol, time_text)
+                return MsgType.ORDER_MASS_CANCEL_REQUEST, _CANCEL % (*cancel, *tail)
+        except (KeyError, IndexError, ValueError) as error:
             raise LocalProtocolError(
                 f"signal {row[_ID]}: side, level or source unknown: {row}"
             ) from error

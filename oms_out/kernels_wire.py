@@ -28,15 +28,16 @@ _EQUALS = ord("=")
 _POINT = ord(".")
 _MINUS = ord("-")
 _ZERO = ord("0")
-_ORDER, _STATUS = ord("D"), ord("f")
+_ORDER, _STATUS, _CANCEL = ord("D"), ord("f"), ord("q")
 _BUY, _SELL = ord("1"), ord("2")
 _LIMIT = ord("2")
-_HALT, _RESUME = ord("2"), ord("3")
+_HALT, _RESUME, _FAST_MARKET = 2, 3, 23
+_OF_A_SECURITY = 1
 _E9 = 1_000_000_000
 _PRICE_DECIMALS = 9
 _TRANSACT_DECIMALS = 3
 
-_FIELDS_BYTES_MAX = 318
+_FIELDS_BYTES_MAX = 325
 """Every field of a NewOrderSingle at its longest, without source, CompIDs and SubIDs."""
 if _INNER_AT + _FIELDS_BYTES_MAX + 3 * TEXT_BYTES + TRAILER_BYTES > SLOT_BYTES:
     raise AssertionError(f"a signal may not fit a slot of {SLOT_BYTES} bytes")
@@ -105,18 +106,24 @@ def write_price_nb(out: Bytes, at: int, price_e9: int) -> int:
 
 @kernel
 def _code_of_nb(signals: NDArray[Any], at: int) -> int:
-    """Side of an order or trading status of a breaker as its character; 0 when there is none."""
+    """Side of an order as its character, trading status of a level, or type of a cancel request; 0
+    when there is none.
+    """
     row = signals[at]
     kind, side, level = np.int64(row["kind"]), np.int64(row["side"]), np.int64(row["level"])
     code = 0
-    if kind == SignalKind.ORDER and side == 1:
+    if level > BreakerLevel.HALTED:
+        code = 0
+    elif kind == SignalKind.ORDER and side == 1:
         code = _BUY
     elif kind == SignalKind.ORDER and side == -1:
         code = _SELL
     elif kind == SignalKind.BREAKER and level == BreakerLevel.HALTED:
         code = _HALT
-    elif kind == SignalKind.BREAKER and level == BreakerLevel.NORMAL:
-        code = _RESUME
+    elif kind == SignalKind.BREAKER:
+        code = _RESUME if level == BreakerLevel.NORMAL else _FAST_MARKET
+    elif kind == SignalKind.CANCEL:
+        code = _OF_A_SECURITY
     return code
 
 
@@ -128,12 +135,19 @@ def _write_body_nb(
     row = signals[index]
     signal_id = np.int64(row["signal_id"])
     is_order = row["kind"] == SignalKind.ORDER
-    if is_order:
+    is_status = row["kind"] == SignalKind.BREAKER
+    if not is_status:
         at = _write_field_nb(out, at, Tag.CL_ORD_ID, signal_id)
+    if not (is_order or is_status):
+        at = _write_field_nb(out, at, Tag.MASS_CANCEL_REQUEST_TYPE, code)
     at = _write_tag_nb(out, at, Tag.SYMBOL)
     at = write_symbol_nb(out, at, symbol, np.int64(row["instrument"]))
     out[at] = _SOH
-    at = _write_code_nb(out, at + 1, Tag.SIDE if is_order else Tag.SECURITY_TRADING_STATUS, code)
+    at += 1
+    if is_order:
+        at = _write_code_nb(out, at, Tag.SIDE, code)
+    elif is_status:
+        at = _write_field_nb(out, at, Tag.SECURITY_TRADING_STATUS, code)
     signal_ns = np.int64(row["ts_signal_ns"])
     at = _write_time_nb(out, at, Tag.TRANSACT_TIME, signal_ns, _TRANSACT_DECIMALS)
     if is_order:
@@ -159,7 +173,8 @@ def _write_tail_nb(
     at = _write_field_nb(out, at + 1, SignalTag.FEED_SEQ, np.int64(row["seq"]))
     at = _write_field_nb(out, at, SignalTag.RX_TIME_NS, np.int64(row["ts_rx_ns"]))
     at = _write_field_nb(out, at, SignalTag.EXCH_TIME_NS, np.int64(row["ts_exch_ns"]))
-    return _write_field_nb(out, at, SignalTag.SIGNAL_TIME_NS, np.int64(row["ts_signal_ns"]))
+    at = _write_field_nb(out, at, SignalTag.SIGNAL_TIME_NS, np.int64(row["ts_signal_ns"]))
+    return _write_field_nb(out, at, SignalTag.LEVEL, np.int64(row["level"]))
 
 
 @outline_kernel
@@ -184,7 +199,10 @@ def write_signal_nb(
     code = _code_of_nb(signals, index)
     if code == 0 or source >= SOURCES_MAX or texts[source, 0] == 0:
         return 0
-    msg_type = _ORDER if row["kind"] == SignalKind.ORDER else _STATUS
+    kind = row["kind"]
+    msg_type = _ORDER if kind == SignalKind.ORDER else _STATUS
+    if kind == SignalKind.CANCEL:
+        msg_type = _CANCEL
     at = _write_code_nb(out, _INNER_AT, Tag.MSG_TYPE, msg_type)
     at = _write_field_nb(out, at, Tag.MSG_SEQ_NUM, seq)
     at = _copy_text_nb(out, at, texts, SOURCES_MAX + 2 * outlet)

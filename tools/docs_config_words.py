@@ -20,13 +20,17 @@ SERVER_WORDS: Words = {
         "engine": "threads and memory",
         "budgets": "time that a stage may take for one tick",
         "priority": "which messages are looked at first",
-        "breakers": "circuit breakers, at most 64, in this order",
+        "breakers": "circuit breakers, at most 60, in this order, see [breakers](breakers.md)",
+        "responses": "what their levels do to signals, where not as built in",
         "patterns": "patterns, at most 64, in this order",
         "definitions": "patterns by conditions instead of a function, see"
         " [patterns](patterns.md#patterns-without-python)",
-        "groups": "symbols by the name of a group, for patterns",
+        "groups": "symbols by the name of a group, for patterns and breakers",
+        "sectors": "symbols by the name of their sector, which may be named as a group as well",
         "metrics": "HTTP pages",
         "hub": "commands and watchers over TCP, see [the hub](hub.md)",
+        "breakers_file": "what is tripped survives a restart in it; empty: `breakers` in"
+        " `oms.store_dir`, with the feed's number behind it for further feeds",
         "counters_file": "the mapped counter file, replaced at each start; empty: the place where"
         " `feedhandler top` looks",
         "watch_symbol": "instrument that `/book` shows; empty: the one with most messages",
@@ -154,13 +158,39 @@ SERVER_WORDS: Words = {
     "PatternConfig": {
         "name": "label in the metrics and tag 5002 of the signals",
         "function": _STAGE,
-        "params": "exactly those that its decorator names",
+        "params": "of those that its decorator names; the others are the function's defaults",
         "budget_ns": "what a call may take; over it again and again, it is not called any more",
         "instruments": "symbols that it looks at, each alone; empty: all, if it looks at one at a"
         " time; `group:NAME` stands for those of a group, here and in `legs`",
         "legs": "symbols that it looks at together, a list for each choice of them",
         "pairs_of": "a group, of which it looks at every pair",
         "cooldown_ms": "event time after a signal in which the same choice gives no other",
+    },
+    "BreakerConfig": {
+        "name": "label in the metrics and tag 5002 of the signals",
+        "function": _STAGE,
+        "params": "of those that its decorator names; the others are the function's defaults",
+        "budget_ns": "what a call may take; over it again and again, it is not called any more",
+        "instruments": "symbols that it looks at, each alone; empty: all, if it looks at one at a"
+        " time; `group:NAME` stands for those of a group or sector, here and in `legs`",
+        "legs": "symbols that it looks at together, a list for each choice of them",
+        "pairs_of": "a group or sector, of which it looks at every pair",
+        "scope": "what its level holds for; empty: what the function says",
+        "calm_ms": "event time without a demand before a trip begins to cool",
+        "cooling_ms": "how long it cools, at the level of the trip",
+        "cooling_max_ms": "each relapse doubles the cooling, up to this",
+        "probe_ms": "how long it is at caution before it is normal again",
+    },
+    "ResponsesConfig": {
+        "normal": "before every order; without it orders leave as they are",
+        "caution": "marks orders, and cuts them to a quarter",
+        "restrict": "lets only what reduces a position leave that it was told",
+        "halt": "lets nothing leave, and asks the OMS to cancel",
+    },
+    "ResponseConfig": {
+        "function": _STAGE,
+        "params": "of those that its decorator names; the others are the function's defaults",
+        "budget_ns": "what a call may take; over it again and again, it is not called any more",
     },
     "DefinedConfig": {
         "name": "as of a pattern",

@@ -16,7 +16,7 @@ start and called from the worker's loop at its address:
                                             # breaker: the BreakerLevel that it demands
 
 `legs` are the instruments of this call: the tick's alone, or those that the configuration chose, of
-which the tick's is one. Any other side, and a level outside 0..127, is refused and counted. It must
+which the tick's is one. Any other side, and a level that is none, is refused and counted. It must
 not allocate, and may call other kernels. An index outside an array ends it: the function is counted
 as faulty and not called any more. A tick that arrives late (a critical one overtook it) has a lower
 `seq` than one seen before; a pattern that minds keeps the highest seq in its state.
@@ -130,6 +130,12 @@ class Sender(NamedTuple):
 STATE_WORDS = 16
 """Length of `state` unless the function asks for another."""
 OUT_WORDS, PARAM_WORDS = calls.OUT_WORDS, calls.PARAM_WORDS
+CELL_WORD = 6
+"""Word of `out` in which a breaker may name the instrument whose level it demands, plus 1; 0: the
+tick's."""
+NOW_WORD = 7
+"""Word of `out` in which a breaker finds the worker's clock, ns since the epoch; 0: there is none,
+as in a replay."""
 
 OWN_WORDS = 16
 """Words of a stream that mean the same for every venue, see `StreamWord`; its own come behind."""

@@ -126,7 +126,7 @@ CELL = np.dtype(
         ("relapses", "i8"),
         ("trips", "i8"),
         ("changes", "i8"),
-        ("normal_ns", "i8"),
+        ("spare", "i8"),
         ("tripped_ns", "i8"),
         ("cooling_ns", "i8"),
         ("probe_ns", "i8"),
@@ -138,7 +138,7 @@ CELL = np.dtype(
 none; `spent_ns` in this state; `calm_ns` since something was demanded; `manual_left_ns` of a manual
 trip for a time; `wait_ns` the length of this or the next cooling; `relapses` in a row. Counters:
 `trips`, by demand or by hand, relapses among them; `changes` of state, level and `manual`; and the
-time in each state."""
+time in each state but NORMAL, in which a cell need not be stepped."""
 
 LEVEL_MAX = int(BreakerLevel.HALTED)
 SPAN_MAX_NS = 60_000_000_000
@@ -189,13 +189,11 @@ def _pass_time_nb(cells: NDArray[Any], at: int, now_ns: int) -> int:
     row["last_ns"] = max(last_ns, now_ns)
     row["spent_ns"] = min(row["spent_ns"] + span_ns, _TIME_LIMIT_NS)
     state = row["state"]
-    if state == BreakerState.NORMAL:
-        row["normal_ns"] += span_ns
-    elif state == BreakerState.TRIPPED:
+    if state == BreakerState.TRIPPED:
         row["tripped_ns"] += span_ns
     elif state == BreakerState.COOLING:
         row["cooling_ns"] += span_ns
-    else:
+    elif state == BreakerState.PROBE:
         row["probe_ns"] += span_ns
     if row["manual"] == Manual.FOR_A_TIME:
         row["manual_left_ns"] = max(row["manual_left_ns"] - span_ns, np.int64(0))

@@ -28,6 +28,7 @@ from feedhandler.core.book.apply import (
 )
 from feedhandler.core.book.kernels import Outcome
 from feedhandler.core.book.layout import ORDERS_LIVE, Book, BookCapacity, allocate_book
+from feedhandler.core.breaker_scopes import Cells, allocate_cells
 from feedhandler.core.broadcast import Broadcast, allocate_broadcast
 from feedhandler.core.calls import OUT_WORDS
 from feedhandler.core.clock import allocate_clocks, has_steady_counter, now_ns_nb
@@ -137,6 +138,32 @@ class Control(IntEnum):
     writes 0."""
 
 
+class Order(IntEnum):
+    """Words of `command`: what an operator wants of the breakers."""
+
+    WHAT = 0
+    """An `Ask`."""
+    BREAKER = 1
+    KEY = 2
+    """Part of the breaker's scope: number of an instrument or sector; ALL_PARTS."""
+    LEVEL = 3
+    FOR_NS = 4
+    POSITION = 5
+    RESULT = 6
+    """How many cells it was about, once it is carried out."""
+
+
+class Ask(IntEnum):
+    """What a command may be."""
+
+    TRIP = 1
+    RESET = 2
+    TELL_POSITION = 3
+
+
+ALL_PARTS = -1
+
+
 class Watch(IntEnum):
     """Hand-over of one book to an observer, in control[WATCH]; the receiving thread copies it
     between two packets, so it is never torn. `watched` rows: price_e4, quantity, orders, best
@@ -150,13 +177,15 @@ class Watch(IntEnum):
 
 @by_reference
 class Shard(NamedTuple):
-    """All memory of a shard. Row shapes: ticks TICK[pool], lanes i32[LANES_MAX, pool]; `seen`
+    """All memory of a shard. Row shapes: ticks TICK[pool + 1], the last one of which is no tick but
+    what stands for it in a signal that a command causes, lanes i32[LANES_MAX, pool]; `seen`
     MARKET[pool] is what the receiver found for each tick, `market` MARKET[instruments] what the
     worker last saw, as far as anybody looks; `numbers` i64[instruments] is 0, 1, 2 ... `sending_ns`
     is what the signals of the present tick have cost so far by being sent; `sampling` is whether
     functions are timed for it, for how many more they are, and how many ticks there were. `ranks`
     i64[signal ring] of one of several shards: where each signal stands in the order of all,
-    `rank_of_nb`. Live, `broadcast` and `snapshot` are the sequencer's in each of several shards.
+    `rank_of_nb`. `command` is an `Order` to the worker; `proposal` i64[OUT_WORDS] what a response
+    gets to judge. Live, `broadcast` and `snapshot` are the sequencer's in each of several shards.
     """
 
     book: Book
@@ -180,8 +209,9 @@ class Shard(NamedTuple):
     signals: Ring
     ranks: NDArray[np.int64]
     breakers: Functions
-    breaker_level: NDArray[np.int8]
-    published_level: NDArray[np.int8]
+    cells: Cells
+    command: NDArray[np.int64]
+    proposal: NDArray[np.int64]
     patterns: Functions
     features: Features
     seen: NDArray[np.void]
@@ -222,6 +252,7 @@ class ShardCapacity(NamedTuple):
     takers: int = 0
     breakers: tuple[Use, ...] = ()
     patterns: tuple[Use, ...] = ()
+    sectors: tuple[tuple[int, ...], ...] = ()
     look: Look = Look.NOWHERE
 
 
@@ -244,7 +275,7 @@ def allocate_shard(
     the mapped counter file. No two arrays share a cache line.
     """
     pool, instruments = capacity.pool, capacity.book.instruments
-    levels = (max(len(capacity.breakers), 1), instruments)
+    scopes = [use.scope for use in capacity.breakers if not use.asked]
     rows = instruments if capacity.look else 1
     analysed = capacity.look == Look.ANALYTICS
     ahead = CHUNK * min(capacity.shards, ROUNDS_AHEAD_MAX)
@@ -273,7 +304,7 @@ def allocate_shard(
         rules=zeros(RULE_WORDS),
         settings=_first_settings(capacity),
         control=zeros(88),
-        ticks=zeros(pool, TICK),
+        ticks=zeros(pool + 1, TICK),
         free=free,
         clocks=allocate_clocks(len(Agent), is_steady=has_steady_counter()),
         spare=spare,
@@ -284,8 +315,9 @@ def allocate_shard(
         signals=allocate_ring(capacity.signal_ring, SIGNAL),
         ranks=zeros(capacity.signal_ring if capacity.shards > 1 else 1),
         breakers=allocate_functions(capacity.breakers, instruments),
-        breaker_level=zeros(levels, np.int8),
-        published_level=zeros(levels, np.int8),
+        cells=allocate_cells(scopes, instruments, capacity.sectors),
+        command=zeros(len(Order)),
+        proposal=zeros(OUT_WORDS),
         patterns=allocate_functions(capacity.patterns, instruments),
         features=allocate_features(instruments if analysed else 1),
         seen=allocate_rows(pool if analysed else 1),

@@ -1,5 +1,5 @@
-"""One tick through breakers and patterns: which functions are called, what their answers come to,
-and the signal that leaves.
+"""One tick through the patterns: which functions are called, what their answers come to, and the
+signal that leaves; how any function is called. The breakers: `breaker_stage.py`.
 
 A function is called for its bindings to the tick's instrument. One that used an index outside an
 array, or was over its budget again and again, is not called any more (`Off`).
@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.api import Sender
+from feedhandler.core.breaker_scopes import Held, level_of_instrument_nb
 from feedhandler.core.calls import FAULT, OUT_WORDS, call_place
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import FUNCTIONS_MAX, Count, Histogram
 from feedhandler.core.engine import Agent, Setting, Shard, count_nb, rank_of_nb
-from feedhandler.core.events import FEED_SHIFT, LEGS_SHOWN, Flag, SignalKind
+from feedhandler.core.events import FEED_SHIFT, LEGS_SHOWN, BreakerLevel, Flag, SignalKind
 from feedhandler.core.functions import (
     Bound,
     Fn,
@@ -24,29 +25,35 @@ from feedhandler.core.functions import (
     Off,
     bind_instrument_nb,
     may_fire_nb,
+    note_fired_nb,
     strike_nb,
 )
-from feedhandler.core.market import MarketFlag
+from feedhandler.core.market import Look, MarketFlag
 from feedhandler.core.recording import record_nb
+from feedhandler.core.responses import LEVEL_WORD, QTY_WORD, SIDE_WORD, Action, is_cut_nb
 from feedhandler.core.ring import ring_commit_nb, ring_reserve_nb
 from protocols.jit import kernel, outline_kernel
 
-_LEVEL_MAX = 127
-"""A breaker's level is kept in a signed byte."""
 _HELD_BACK = int(Flag.IN_DOUBT | Flag.HALTED)
+_SEND, _MARK = int(Action.SEND), int(Action.MARK)
+_TELL, _CANCEL = int(Action.TELL), int(Action.CANCEL)
 CERTAIN_BPS = 10_000
 """Confidence of a signal whose function says nothing about it."""
 
 
 @outline_kernel
 def emit_nb(
-    shard: Shard, sender: Sender, slot: int, what: tuple[int, int, int], legs: NDArray[np.int64]
+    shard: Shard,
+    sender: Sender,
+    slot: int,
+    what: tuple[int, int, int, int],
+    legs: NDArray[np.int64],
 ) -> int:
     """Write a signal row from ticks[slot] and `out`, send it where that can be done at once, and
     put it in the ring; 1, or 0 when the ring was full (counted). `what` is (SignalKind, source,
-    side or level).
+    side, level).
     """
-    kind, source, side_or_level = what
+    kind, source, side, level = what
     index = ring_reserve_nb(shard.signals)
     if index < 0:
         count_nb(shard, Count.SIGNALS_DROPPED, 1)
@@ -72,12 +79,12 @@ def emit_nb(
         record_nb(shard.histograms[Histogram.SIGNAL_READY], now_ns - tick["ts_rx_ns"])
     _show_prices_nb(shard, slot, index, legs)
     out = shard.out
+    row["side"], row["level"] = side, level
     if kind == SignalKind.ORDER:
-        row["side"], row["level"] = side_or_level, 0
         row["price_e9"], row["qty"] = out[0], out[1]
     else:
-        row["side"], row["level"] = 0, side_or_level
-        row["price_e9"], row["qty"] = tick["price_e9"], 0
+        is_own = legs[0] == tick["instrument"]
+        row["price_e9"], row["qty"] = tick["price_e9"] if is_own else 0, 0
     row["value_0"], row["value_1"], row["value_2"] = out[2], out[3], out[4]
     row["confidence_bps"] = CERTAIN_BPS if out[5] == 0 else min(max(out[5], 0), CERTAIN_BPS)
     row["leg_count"] = len(legs)
@@ -104,25 +111,33 @@ def _show_prices_nb(shard: Shard, slot: int, index: int, legs: NDArray[np.int64]
         row["bid_price_e9"], row["bid_qty"] = tick["bid_price_e9"], tick["bid_qty"]
         row["ask_price_e9"], row["ask_qty"] = tick["ask_price_e9"], tick["ask_qty"]
         return
+    if shard.settings[Setting.MARKET] == Look.NOWHERE:
+        row["bid_price_e9"] = row["bid_qty"] = row["ask_price_e9"] = row["ask_qty"] = 0
+        return
     seen = shard.market[legs[0]]
     row["bid_price_e9"], row["bid_qty"] = seen["bid_price_e9"], seen["bid_qty"]
     row["ask_price_e9"], row["ask_qty"] = seen["ask_price_e9"], seen["ask_qty"]
 
 
 @kernel
-def _call_nb(
-    shard: Shard, places: Any, functions: Functions, legs: Any, slot: int, of: tuple[int, ...]
-) -> int:
-    """The answer of a function to ticks[slot], or FAULT, after which it is not called any more.
-    `of` is (number of the function, where its state begins, the first row of its kind in counters
-    and histograms, the first of its legs in `legs`, how many).
-    """
-    function, begin, first, first_leg, leg_count = of
+def clear_nb(out: NDArray[np.int64]) -> None:
+    """Zero what a function is to fill."""
     # With a length that the compiler knows it is one store.
     for i in range(OUT_WORDS):
-        shard.out[i] = 0
+        out[i] = 0
+
+
+@kernel
+def call_nb(
+    shard: Shard, places: Any, functions: Functions, given: Any, slot: int, of: tuple[int, ...]
+) -> int:
+    """The answer of a function to ticks[slot], or FAULT, after which it is not called any more.
+    `given` is (legs, out); `of` is (number of the function, where its state begins, the first row
+    of its kind in counters and histograms, the first of its legs in `legs`, how many).
+    """
+    function, begin, first, first_leg, leg_count = of
     row = functions.rows[function]
-    arrays = (legs, functions.params, functions.state, shard.out)
+    arrays = (given[0], functions.params, functions.state, given[1])
     at = (first_leg, leg_count, function, begin, row[Fn.STATE_WORDS])
     if shard.sampling[0] == 0:
         answer = call_place(places, function, shard.ticks, slot, shard.market, arrays, at)
@@ -142,72 +157,61 @@ def _call_nb(
 
 
 @kernel
-def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int) -> int:
-    """Every breaker sees every tick; a changed level is published as soon as the book is not in
-    doubt. A level that is none is refused, counted, and leaves the breaker as it was. Returns the
-    highest level.
+def ask_response_nb(shard: Shard, breakers: Any, slot: int, instrument: int, level: int) -> int:
+    """What the response to a level wants done with `proposal`, bits of Action. Without one, or when
+    it is not called any more, a change is told, and nothing leaves above NORMAL.
     """
-    tick = shard.ticks[slot]
-    instrument = np.int64(tick["instrument"])
-    in_doubt = tick["flags"] & Flag.IN_DOUBT
-    worst = np.int64(0)
     functions = shard.breakers
-    behind = shard.patterns.meta[Meta.FUNCTIONS]
-    for i in range(functions.meta[Meta.FUNCTIONS]):
-        before = np.int64(shard.breaker_level[i, instrument])
-        level = before
-        row = functions.rows[i]
-        if row[Fn.OFF] == Off.NO:
-            at = row[Fn.STATE_AT] + instrument * row[Fn.STRIDE]
-            of = (i, at, np.int64(0), instrument, np.int64(1))
-            level = _call_nb(shard, breakers, functions, shard.numbers, slot, of)
-        if level < 0 or level > _LEVEL_MAX:
-            count_nb(shard, Count.STAGE_RESULTS_REFUSED, np.int64(level != FAULT))
-            level = before
-        if level != before:
-            shard.breaker_level[i, instrument] = level
-            count_nb(shard, Count.BREAKERS_TRIPPED + i, np.int64(level > 0) - np.int64(before > 0))
-            if level > before:
-                count_nb(shard, Count.BREAKER_TRIPS + i, 1)
-        if level != shard.published_level[i, instrument] and not in_doubt:
-            what = (np.int64(SignalKind.BREAKER), behind + i, level)
-            legs = shard.numbers[instrument : instrument + 1]
-            if emit_nb(shard, sender, slot, what, legs):
-                shard.published_level[i, instrument] = level
-        worst = max(worst, level)
-    return worst
+    number = functions.meta[Meta.FUNCTIONS] + level
+    is_change = shard.proposal[SIDE_WORD] == 0
+    if functions.meta[Meta.ASKED] > 0 and functions.rows[number, Fn.OFF] == Off.NO:
+        row = functions.rows[number]
+        at = row[Fn.STATE_AT] + instrument * row[Fn.STRIDE]
+        of = (number, at, np.int64(0), instrument, np.int64(1))
+        answer = call_nb(shard, breakers, functions, (shard.numbers, shard.proposal), slot, of)
+        if answer != FAULT:
+            return answer
+    if is_change:
+        return _TELL | _CANCEL if level == BreakerLevel.HALTED else _TELL
+    return _SEND if level == BreakerLevel.NORMAL else 0
 
 
 @kernel
-def run_patterns_nb(shard: Shard, patterns: Any, sender: Sender, slot: int, level: int) -> None:
-    """Patterns of each instrument alone, then those that chose this one among others."""
+def run_patterns_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, slot: int) -> None:
+    """Patterns of each instrument alone, then those that chose this one among others. `breakers`
+    are the places of the responses.
+    """
     functions = shard.patterns
-    tick = shard.ticks[slot]
-    instrument = np.int64(tick["instrument"])
+    instrument = np.int64(shard.ticks[slot]["instrument"])
+    places = (breakers, patterns)
     for i in range(functions.meta[Meta.WILD]):
         function = functions.wild[i]
         row = functions.rows[function]
         if row[Fn.OFF] == Off.NO:
             at = row[Fn.STATE_AT] + instrument * row[Fn.STRIDE]
-            of = (function, at, level, instrument, np.int64(1))
-            _run_pattern_nb(shard, patterns, sender, shard.numbers, slot, of)
+            of = (function, at, instrument, np.int64(1))
+            _run_pattern_nb(shard, places, sender, shard.numbers, slot, of)
     if functions.meta[Meta.SYMBOLS] > 0:
-        wanted = np.int64(functions.wanted_by[instrument])
-        if wanted == 0:
-            symbol = np.int64(shard.instruments[instrument]["symbol"])
-            wanted = bind_instrument_nb(functions, instrument, symbol)
+        wanted = wanted_nb(shard, functions, instrument)
         if wanted > 0:
-            _run_bound_nb(shard, patterns, sender, (wanted, level), slot)
+            _run_bound_nb(shard, places, sender, wanted, slot)
+
+
+@kernel
+def wanted_nb(shard: Shard, functions: Functions, instrument: int) -> int:
+    """Place of the instrument's symbol among those that functions choose, from 1; 0 or less: none
+    does.
+    """
+    wanted = np.int64(functions.wanted_by[instrument])
+    if wanted == 0:
+        symbol = np.int64(shard.instruments[instrument]["symbol"])
+        wanted = bind_instrument_nb(functions, instrument, symbol)
+    return wanted
 
 
 @outline_kernel
-def _run_bound_nb(
-    shard: Shard, patterns: Any, sender: Sender, of: tuple[int, int], slot: int
-) -> None:
-    """Bindings that want the instrument of ticks[slot]; `of` is (place of its symbol, from 1, and
-    the level of its breakers).
-    """
-    wanted, level = of
+def _run_bound_nb(shard: Shard, places: Any, sender: Sender, wanted: int, slot: int) -> None:
+    """Bindings that want the instrument of ticks[slot], whose symbol has the place `wanted`."""
     functions = shard.patterns
     for cell in range(functions.first[wanted - 1], functions.first[wanted]):
         number = functions.cells[cell, 0]
@@ -217,40 +221,102 @@ def _run_bound_nb(
         if binding[Bound.MISSING] > 0 or row[Fn.OFF] != Off.NO:
             continue
         at = row[Fn.STATE_AT] + (number - row[Fn.FIRST]) * row[Fn.STRIDE]
-        bound = (function, at, level, binding[Bound.LEGS_AT], binding[Bound.LEGS])
-        _run_pattern_nb(shard, patterns, sender, functions.legs, slot, bound)
+        bound = (function, at, binding[Bound.LEGS_AT], binding[Bound.LEGS])
+        _run_pattern_nb(shard, places, sender, functions.legs, slot, bound)
 
 
 @kernel
 def _run_pattern_nb(
-    shard: Shard, patterns: Any, sender: Sender, legs: Any, slot: int, of: tuple[int, ...]
+    shard: Shard, places: Any, sender: Sender, legs: Any, slot: int, of: tuple[int, ...]
 ) -> None:
-    """What a pattern proposes leaves only from live books of trading instruments whose breakers are
-    closed, and once in its cool-down. A side that is none is refused and counted. `of` is (number
-    of the function, where its state begins, level of the breakers, the first of its legs in `legs`,
-    how many).
+    """Call a pattern; a side that is none is refused and counted. `places` are those of the
+    breakers and of the patterns; `of` is (number of the function, where its state begins, the first
+    of its legs in `legs`, how many).
     """
-    function, at, level, first_leg, leg_count = of
+    function, at, first_leg, leg_count = of
+    clear_nb(shard.out)
     called = (function, at, np.int64(FUNCTIONS_MAX), first_leg, leg_count)
-    side = _call_nb(shard, patterns, shard.patterns, legs, slot, called)
-    if side == 0 or side == FAULT:
-        return
-    legs = legs[first_leg : first_leg + leg_count]
-    tick = shard.ticks[slot]
-    if side != 1 and side != -1:
+    side = call_nb(shard, places[1], shard.patterns, (legs, shard.out), slot, called)
+    if side == 1 or side == -1:
+        legs = legs[first_leg : first_leg + leg_count]
+        _propose_nb(shard, places[0], sender, legs, slot, (function, at, side))
+    elif side != 0 and side != FAULT:
         count_nb(shard, Count.STAGE_RESULTS_REFUSED + 1, 1)
-    elif tick["flags"] & _HELD_BACK or level > 0 or _is_held_nb(shard, legs, slot):
+
+
+@outline_kernel
+def _propose_nb(
+    shard: Shard,
+    breakers: Any,
+    sender: Sender,
+    legs: NDArray[np.int64],
+    slot: int,
+    of: tuple[int, int, int],
+) -> None:
+    """What a pattern proposes leaves only from live books of trading instruments, once in its
+    cool-down, and as the response to the highest level of its legs lets it. `of` is (number of the
+    pattern, where its state begins, side).
+    """
+    function, at, side = of
+    tick = shard.ticks[slot]
+    now_ns = np.int64(tick["ts_exch_ns"])
+    if tick["flags"] & _HELD_BACK or _is_held_nb(shard, legs, slot):
         count_nb(shard, Count.SIGNALS_SUPPRESSED, 1)
-    elif not may_fire_nb(shard.patterns, function, at, np.int64(tick["ts_exch_ns"])):
+        return
+    if not may_fire_nb(shard.patterns, function, at, now_ns):
         count_nb(shard, Count.PATTERN_REPEATS + function, 1)
-    elif emit_nb(shard, sender, slot, (np.int64(SignalKind.ORDER), function, side), legs):
+        return
+    level = _level_of_legs_nb(shard, legs)
+    mark = np.int64(0)
+    if level > 0 or shard.breakers.meta[Meta.ASKS_NORMAL]:
+        mark = _judge_nb(shard, breakers, legs, slot, (side, level))
+        if mark < 0:
+            return
+    note_fired_nb(shard.patterns, function, at, now_ns)
+    if emit_nb(shard, sender, slot, (np.int64(SignalKind.ORDER), function, side, mark), legs):
         count_nb(shard, Count.PATTERN_SIGNALS + function, 1)
+
+
+@kernel
+def _judge_nb(
+    shard: Shard, breakers: Any, legs: NDArray[np.int64], slot: int, of: tuple[int, int]
+) -> int:
+    """Have the response to a level judge the order in `out`, of which it may lower the quantity:
+    the level to mark it with, or -1 when it does not leave. `of` is (side, level).
+    """
+    side, level = of
+    proposal = shard.proposal
+    for i in range(OUT_WORDS):
+        proposal[i] = shard.out[i]
+    proposal[SIDE_WORD], proposal[LEVEL_WORD] = side, level
+    action = ask_response_nb(shard, breakers, slot, legs[0], level)
+    if not action & _SEND:
+        count_nb(shard, Count.SIGNALS_SUPPRESSED, 1)
+        return -1
+    if not is_cut_nb(shard.out[QTY_WORD], proposal[QTY_WORD]):
+        count_nb(shard, Count.STAGE_RESULTS_REFUSED, 1)
+        return -1
+    shard.out[QTY_WORD] = proposal[QTY_WORD]
+    return level if action & _MARK else np.int64(0)
+
+
+@kernel
+def _level_of_legs_nb(shard: Shard, legs: NDArray[np.int64]) -> int:
+    """The highest level that holds for one of them."""
+    level = np.int64(0)
+    if shard.cells.held[Held.ACTIVE]:
+        for i in range(len(legs)):
+            known = level_of_instrument_nb(
+                shard.cells, shard.breakers.meta[Meta.FUNCTIONS], legs[i]
+            )
+            level = max(level, known[0])
+    return level
 
 
 @kernel
 def _is_held_nb(shard: Shard, legs: NDArray[np.int64], slot: int) -> int:
     """1 when what was last seen of one of several instruments was in doubt, or halted, or before
-    the books were replaced, or has an open breaker.
+    the books were replaced.
     """
     if len(legs) == 1:
         return 0
@@ -258,6 +324,6 @@ def _is_held_nb(shard: Shard, legs: NDArray[np.int64], slot: int) -> int:
     epoch = shard.market[np.int64(shard.ticks[slot]["instrument"])]["epoch"]
     for i in range(len(legs)):
         seen = shard.market[legs[i]]
-        if seen["flags"] & bad or seen["level"] > 0 or seen["epoch"] != epoch:
+        if seen["flags"] & bad or seen["epoch"] != epoch:
             return 1
     return 0

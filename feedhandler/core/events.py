@@ -162,7 +162,9 @@ class SignalKind(IntEnum):
     ORDER = 1
     """A pattern proposes an order: `side`, `price_e9`, `qty`."""
     BREAKER = 2
-    """A circuit breaker of the instrument changed to `level`."""
+    """The level that circuit breakers hold the instrument to changed to `level`."""
+    CANCEL = 3
+    """The OMS is asked to take back the instrument's orders that came of our signals."""
 
 
 class BreakerLevel(IntEnum):

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from feedhandler.core.calls import PARAM_WORDS
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.lines import zeros
+from feedhandler.core.lookup import place_of_nb
 from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 
-LEGS_MAX = 32
+LEGS_MAX = 64
 STATE_WORDS_MAX = 1 << 16
 _LINE_WORDS = 8
 _ROW_WORDS = 16
@@ -74,6 +75,10 @@ class Meta(IntEnum):
     WILD = 1
     """Functions that are bound to each instrument alone."""
     SYMBOLS = 2
+    ASKED = 3
+    """Functions behind those: of breakers the responses, one for each level, or none."""
+    ASKS_NORMAL = 4
+    """1: the response to the level NORMAL is asked, too, before an order leaves."""
 
 
 @by_reference
@@ -100,13 +105,16 @@ class Functions(NamedTuple):
 
 class Use(NamedTuple):
     """How one function is used: words of state a binding, and `bindings`, each a choice of symbols
-    (eight little-endian bytes) in order; without any it is bound to each instrument alone.
+    (eight little-endian bytes) in order; without any it is bound to each instrument alone. One that
+    is `asked` is called for no tick, and stands behind all others. `scope` is a breaker's.
     """
 
     state_words: int = 16
     cooldown_ns: int = 0
     budget_ns: int = 0
     bindings: Sequence[Sequence[int]] = ()
+    asked: bool = False
+    scope: int = 0
 
 
 def allocate_functions(uses: Sequence[Use], instruments: int) -> Functions:
@@ -124,13 +132,13 @@ def allocate_functions(uses: Sequence[Use], instruments: int) -> Functions:
         row[Fn.STATE_AT], row[Fn.STATE_WORDS], row[Fn.STRIDE] = state_at, use.state_words, stride
         row[Fn.FIRST] = len(bound)
         row[Fn.COOLDOWN_NS], row[Fn.BUDGET_NS] = use.cooldown_ns, use.budget_ns
+        meta[Meta.ASKED if use.asked else Meta.FUNCTIONS] += 1
         if use.bindings:
             bound += [(number, symbols) for symbols in use.bindings]
-        else:
+        elif not use.asked:
             wild[meta[Meta.WILD]] = number
             meta[Meta.WILD] += 1
         state_at += stride * (len(use.bindings) or instruments)
-    meta[Meta.FUNCTIONS] = len(uses)
     bindings, legs, wanted = _lay_out(bound)
     symbols = sorted(wanted)
     meta[Meta.SYMBOLS] = len(symbols)
@@ -185,31 +193,25 @@ def bind_instrument_nb(functions: Functions, instrument: int, symbol: int) -> in
     """
     if symbol == 0:
         return _UNKNOWN
-    low, high = np.int64(0), functions.meta[Meta.SYMBOLS]
-    while low < high:
-        middle = (low + high) >> 1
-        if functions.symbols[middle] < symbol:
-            low = middle + 1
-        else:
-            high = middle
-    if low == functions.meta[Meta.SYMBOLS] or functions.symbols[low] != symbol:
+    found = place_of_nb(functions.symbols, functions.meta[Meta.SYMBOLS], symbol)
+    if found < 0:
         functions.wanted_by[instrument] = _UNWANTED
         return _UNWANTED
-    for cell in range(functions.first[low], functions.first[low + 1]):
+    for cell in range(functions.first[found], functions.first[found + 1]):
         binding = functions.bindings[functions.cells[cell, 0]]
         place = functions.cells[cell, 1]
         # A symbol that gets another number (a new session) takes its place with it.
         if functions.legs[place] < 0:
             binding[Bound.MISSING] -= 1
         functions.legs[place] = instrument
-    functions.wanted_by[instrument] = low + 1
-    return low + 1
+    functions.wanted_by[instrument] = found + 1
+    return found + 1
 
 
 @kernel
 def may_fire_nb(functions: Functions, function: int, at: int, now_ns: int) -> int:
     """1 unless the binding whose state begins at `at` fired less than its cool-down before
-    `now_ns` of event time; then it has fired now.
+    `now_ns` of event time.
     """
     cooldown_ns = functions.rows[function, Fn.COOLDOWN_NS]
     if cooldown_ns == 0:
@@ -217,10 +219,14 @@ def may_fire_nb(functions: Functions, function: int, at: int, now_ns: int) -> in
     place = at + functions.rows[function, Fn.STATE_WORDS]
     fired_ns = functions.state[place] - 1
     # Time that goes back (another day, a clock step) ends the cool-down.
-    if fired_ns >= 0 and 0 <= now_ns - fired_ns < cooldown_ns:
-        return 0
-    functions.state[place] = now_ns + 1
-    return 1
+    return int(fired_ns < 0 or not 0 <= now_ns - fired_ns < cooldown_ns)
+
+
+@kernel
+def note_fired_nb(functions: Functions, function: int, at: int, now_ns: int) -> None:
+    """The binding whose state begins at `at` fired at `now_ns` of event time."""
+    if functions.rows[function, Fn.COOLDOWN_NS] > 0:
+        functions.state[at + functions.rows[function, Fn.STATE_WORDS]] = now_ns + 1
 
 
 @kernel

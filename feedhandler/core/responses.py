@@ -35,7 +35,7 @@ POSITION, IS_KNOWN, LEFT = range(3)
 """Words of `restrict`'s state: the signed position that was told, whether one was, and what left
 to reduce it since then."""
 
-_QTY = 1
+QTY_WORD = 1
 
 
 class Action(IntEnum):
@@ -59,19 +59,7 @@ _TELL = int(Action.TELL)
 _CANCEL = int(Action.CANCEL)
 
 
-class Judged(IntEnum):
-    """What `apply_response_nb` made of a response."""
-
-    REFUSED = -1
-    """It raised the quantity: nothing leaves, and the caller counts it."""
-    HELD_BACK = 0
-    LEAVES = 1
-
-
-_REFUSED, _HELD_BACK, _LEAVES = (int(each) for each in Judged)
-
-
-@response()
+@response(state_words=0)
 def normal(
     ticks: Any,  # noqa: ARG001
     slot: int,  # noqa: ARG001
@@ -85,7 +73,7 @@ def normal(
     return _TELL if out[SIDE_WORD] == 0 else _SEND
 
 
-@response("size_pct", "lot_qty")
+@response("size_pct", "lot_qty", state_words=0)
 def caution(
     ticks: Any,  # noqa: ARG001
     slot: int,  # noqa: ARG001
@@ -101,11 +89,11 @@ def caution(
     if out[SIDE_WORD] == 0:
         return _TELL
     lot_qty = max(params[1], 1)
-    out[_QTY] = percent_nb(out[_QTY], params[0]) // lot_qty * lot_qty
-    return _SEND | _MARK if out[_QTY] > 0 else _NOTHING
+    out[QTY_WORD] = percent_nb(out[QTY_WORD], params[0]) // lot_qty * lot_qty
+    return _SEND | _MARK if out[QTY_WORD] > 0 else _NOTHING
 
 
-@response()
+@response(state_words=3)
 def restrict(
     ticks: Any,  # noqa: ARG001
     slot: int,  # noqa: ARG001
@@ -123,14 +111,14 @@ def restrict(
         return _TELL
     if not state[IS_KNOWN] or side * state[POSITION] >= 0:
         return _NOTHING
-    out[_QTY] = min(out[_QTY], abs(state[POSITION]) - state[LEFT])
-    if out[_QTY] <= 0:
+    out[QTY_WORD] = min(out[QTY_WORD], abs(state[POSITION]) - state[LEFT])
+    if out[QTY_WORD] <= 0:
         return _NOTHING
-    state[LEFT] += out[_QTY]
+    state[LEFT] += out[QTY_WORD]
     return _SEND | _MARK
 
 
-@response()
+@response(state_words=0)
 def halt(
     ticks: Any,  # noqa: ARG001
     slot: int,  # noqa: ARG001
@@ -146,6 +134,8 @@ def halt(
 
 RESPONSES = (normal, caution, restrict, halt)
 """The defaults, by level."""
+
+caution.defaults = {"size_pct": 25, "lot_qty": 1}  # type: ignore[attr-defined]
 
 
 @kernel
@@ -164,26 +154,8 @@ def tell_position_nb(state: NDArray[np.int64], position: int) -> None:
 
 
 @kernel
-def apply_response_nb(
-    signals: NDArray[Any], index: int, action: int, out: NDArray[np.int64]
-) -> int:
-    """Bring the row of a proposal, which holds the pattern's side and quantity and is not in the
-    ring yet, in line with what the response said; a Judged. Side and price stay the pattern's: what
-    a response may do is to hold back, to cut and to mark.
-
-    Shapes: signals SIGNAL[n], out i64[OUT_WORDS] as the response left it.
+def is_cut_nb(proposed_qty: int, qty: int) -> int:
+    """1 when a response left the quantity of an order as it was, or cut it: side and price stay the
+    pattern's, and what a response may do is to hold back, to cut and to mark.
     """
-    row = signals[index]
-    qty = np.int64(out[_QTY])
-    if not action & _SEND:
-        row["qty"] = 0
-        row["side"] = 0
-        return _HELD_BACK
-    if qty > row["qty"] or qty <= 0 < row["qty"]:
-        row["qty"] = 0
-        row["side"] = 0
-        return _REFUSED
-    row["qty"] = qty
-    if action & _MARK:
-        row["level"] = out[LEVEL_WORD]
-    return _LEAVES
+    return int(qty <= proposed_qty and (qty > 0 or proposed_qty <= 0))

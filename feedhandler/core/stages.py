@@ -11,10 +11,11 @@ import numpy as np
 
 from feedhandler.core.api import Sender
 from feedhandler.core.atomics import load_acquire
+from feedhandler.core.breaker_stage import hear_operator_nb, run_breakers_nb
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import Agent, Setting, Shard, count_nb
-from feedhandler.core.evaluate import run_breakers_nb, run_patterns_nb
+from feedhandler.core.evaluate import run_patterns_nb
 from feedhandler.core.features import move_forward_nb, move_prices_nb
 from feedhandler.core.market import Look
 from feedhandler.core.recording import record_nb
@@ -86,13 +87,14 @@ def _work_on_nb(
     look = shard.settings[Setting.MARKET]
     if look:
         _show_market_nb(shard, slot, look)
-    level = run_breakers_nb(shard, breakers, sender, slot)
+    run_breakers_nb(shard, breakers, sender, slot, start_ns)
     if look:
-        shard.market[np.int64(shard.ticks[slot]["instrument"])]["level"] = level
+        instrument = np.int64(shard.ticks[slot]["instrument"])
+        shard.market[instrument]["level"] = shard.cells.told[instrument]
     middle_ns = now_ns_nb(clock) if timed else np.int64(0)
     breakers_ns = middle_ns - start_ns - shard.sending_ns[0]
     shard.sending_ns[0] = 0
-    run_patterns_nb(shard, patterns, sender, slot, level)
+    run_patterns_nb(shard, breakers, patterns, sender, slot)
     tick = shard.ticks[slot]
     lane = np.int64(tick["priority"])
     count_nb(shard, Count.LANE_TICKS + lane, 1)
@@ -117,6 +119,7 @@ def _work_on_nb(
 @outline_kernel
 def drain_lanes_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, most: int) -> int:
     """Work on up to `most` ticks and give their slots back; how many."""
+    hear_operator_nb(shard, breakers, sender)
     done = 0
     # The end of one tick is the begin of the next: a clock less to be read, and what it takes to
     # choose a lane counts as the breakers' time.

@@ -33,7 +33,7 @@ from feedhandler.core.breaker_machine import (
     Manual,
     Scope,
 )
-from feedhandler.core.breaker_scopes import Cells, cell_count
+from feedhandler.core.breaker_scopes import Cells, cell_count, note_state_nb
 
 _MAGIC = b"FHBREAK1"
 _VERSION = 1
@@ -193,13 +193,13 @@ class BreakerStore:
     def __init__(
         self,
         path: Path,
-        cells: Cells,
+        shards: Sequence[Cells],
         names: Sequence[str],
         sectors: Sequence[str] = (),
         symbol_of: Callable[[int], str] = str,
         quiet_ms: int = 200,
     ) -> None:
-        """`names` of the breakers in the order of the cells; `symbol_of` an instrument's number,
+        """The cells of every shard; those of an instrument count where its book is. `names` of the breakers in the order of the cells; `symbol_of` an instrument's number,
         empty while nobody knows it; `quiet_ms` is how long a change may wait for others before it
         is saved.
         """
@@ -207,7 +207,8 @@ class BreakerStore:
         self.failures = 0
         self.fault = ""
         self._path = path
-        self._cells = cells
+        self._shards = tuple(shards)
+        self._cells = self._shards[0]
         self._names = tuple(names)
         self._sectors = tuple(sectors)
         self._symbol_of = symbol_of
@@ -293,33 +294,38 @@ class BreakerStore:
         return True
 
     def _changes(self) -> int:
-        return int(self._cells.rows["changes"].sum())
+        return sum(int(cells.rows["changes"].sum()) for cells in self._shards)
 
     def _held(self) -> list[Held]:
         found = []
-        cells = self._cells
-        for at in np.flatnonzero(cells.rows["state"] != BreakerState.NORMAL):
-            row = _copy_row(cells.rows, int(at))
-            breaker = int(np.searchsorted(cells.first, at, side="right")) - 1
-            scope = Scope(int(cells.scope[breaker]))
-            number = int(at - cells.first[breaker])
-            held = Held(
-                self._names[breaker],
-                scope,
-                number,
-                self._key_of(scope, number),
-                BreakerState(int(row["state"])),
-                int(row["level"]),
-                Manual(int(row["manual"])),
-                int(row["spent_ns"]),
-                int(row["manual_left_ns"]),
-                int(row["wait_ns"]),
-                int(row["relapses"]),
-            )
-            # Anything else is a row between two stores of the worker; the next poll has it whole.
-            if is_legal(held):
-                found.append(held)
+        for shard, cells in enumerate(self._shards):
+            for at in np.flatnonzero(cells.rows["state"] != BreakerState.NORMAL):
+                held = self._held_at(cells, int(at))
+                owner = held.number % len(self._shards) if held.scope is Scope.INSTRUMENT else 0
+                # Anything that is not legal is a row between two stores of the worker; the next
+                # poll has it whole.
+                if owner == shard and is_legal(held):
+                    found.append(held)
         return found
+
+    def _held_at(self, cells: Cells, at: int) -> Held:
+        row = _copy_row(cells.rows, at)
+        breaker = int(np.searchsorted(cells.first, at, side="right")) - 1
+        scope = Scope(int(cells.scope[breaker]))
+        number = int(at - cells.first[breaker])
+        return Held(
+            self._names[breaker],
+            scope,
+            number,
+            self._key_of(scope, number),
+            BreakerState(int(row["state"])),
+            int(row["level"]),
+            Manual(int(row["manual"])),
+            int(row["spent_ns"]),
+            int(row["manual_left_ns"]),
+            int(row["wait_ns"]),
+            int(row["relapses"]),
+        )
 
     def _key_of(self, scope: Scope, number: int) -> str:
         if scope is Scope.INSTRUMENT:
@@ -329,21 +335,24 @@ class BreakerStore:
         return ""
 
     def _place(self, held: Held) -> bool:
-        """Into its cell; False when there is none."""
+        """Into its cell, of every shard; False when there is none."""
         cells = self._cells
         breaker = self._names.index(held.breaker)
         count = cell_count(held.scope, len(cells.sector_of), len(self._sectors))
         if cells.scope[breaker] != held.scope or not 0 <= held.number < count:
             return False
-        row = cells.rows[cells.first[breaker] + held.number]
-        row["state"] = held.state
-        row["level"] = held.level
-        row["manual"] = held.manual
-        row["spent_ns"] = held.spent_ns
-        row["manual_left_ns"] = held.manual_left_ns
-        row["wait_ns"] = held.wait_ns
-        row["relapses"] = held.relapses
-        row["changes"] += 1
+        for each in self._shards:
+            row = each.rows[each.first[breaker] + held.number]
+            before = int(row["state"])
+            row["state"] = held.state
+            row["level"] = held.level
+            row["manual"] = held.manual
+            row["spent_ns"] = held.spent_ns
+            row["manual_left_ns"] = held.manual_left_ns
+            row["wait_ns"] = held.wait_ns
+            row["relapses"] = held.relapses
+            row["changes"] += 1
+            note_state_nb(each, breaker, before, int(held.state))
         return True
 
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from feedhandler.core.counts import FUNCTIONS_MAX
+from feedhandler.core.events import BreakerLevel
 from feedhandler.core.limits import FEEDS_MAX, SHARDS_MAX
 from feedhandler.server.definitions import Definition
 from oms_out.config import OmsConfig, check_ipv4
@@ -231,19 +232,69 @@ class StageConfig(_Table, frozen=True):
     budget_ns: Positive = 5_000
 
 
+BREAKERS_MAX = FUNCTIONS_MAX - len(BreakerLevel)
+"""The responses are functions of the breakers' kind, too."""
+
 Symbols = tuple[Annotated[str, Meta(max_length=64, pattern="^[!-~]+$")], ...]
 
 
-class PatternConfig(StageConfig, frozen=True):
-    """A pattern. Without `instruments`, `legs` and `pairs_of` it looks at each instrument alone;
-    `instruments` are those that it looks at alone, `legs` several at a time, and `pairs_of` names
-    a group of [groups], of which it looks at every pair. "group:NAME" stands for a group's members.
+class BoundConfig(StageConfig, frozen=True):
+    """A function and its instruments. Without `instruments`, `legs` and `pairs_of` it looks at each
+    instrument alone; `instruments` are those that it looks at alone, `legs` several at a time, and
+    `pairs_of` names a group of [groups] or a sector, of which it looks at every pair. "group:NAME"
+    stands for the members of either.
     """
 
     instruments: Symbols = ()
     legs: tuple[Symbols, ...] = ()
     pairs_of: str = ""
+
+
+class PatternConfig(BoundConfig, frozen=True):
+    """A pattern; a choice of instruments that gave a signal is quiet for `cooldown_ms`."""
+
     cooldown_ms: NotNegative = 0
+
+
+class BreakerConfig(BoundConfig, frozen=True):
+    """A circuit breaker: what its level holds for (that of the function where nothing is said), and
+    the times of its machine, see `feedhandler.core.breaker_machine`.
+    """
+
+    scope: Literal["", "instrument", "sector", "market", "server"] = ""
+    calm_ms: Positive = 5_000
+    cooling_ms: Positive = 30_000
+    cooling_max_ms: Positive = 600_000
+    probe_ms: Positive = 30_000
+
+    def __post_init__(self) -> None:
+        """Refuse a longest cooling that is shorter than the first."""
+        if self.cooling_max_ms < self.cooling_ms:
+            raise ValueError(
+                f"cooling_max_ms: {self.cooling_max_ms} is less than cooling_ms ="
+                f" {self.cooling_ms}; set {self.cooling_ms} or more"
+            )
+
+
+class ResponseConfig(_Table, frozen=True):
+    """What a level does to signals: a function, see `feedhandler.core.responses`."""
+
+    function: str
+    params: dict[str, Word] = {}
+    budget_ns: Positive = 5_000
+
+
+RESPONSE_NAMES = ("normal", "caution", "restrict", "halt")
+"""Fields of `ResponsesConfig`, by level."""
+
+
+class ResponsesConfig(_Table, frozen=True):
+    """The response of each level that is not the built-in one."""
+
+    normal: ResponseConfig | None = None
+    caution: ResponseConfig = ResponseConfig("feedhandler.core.responses:caution")
+    restrict: ResponseConfig = ResponseConfig("feedhandler.core.responses:restrict")
+    halt: ResponseConfig = ResponseConfig("feedhandler.core.responses:halt")
 
 
 class DefinedConfig(Definition, frozen=True):
@@ -306,12 +357,15 @@ class ServerConfig(_Table, frozen=True):
     engine: EngineConfig = EngineConfig()
     budgets: BudgetConfig = BudgetConfig()
     priority: PriorityConfig = PriorityConfig()
-    breakers: Annotated[tuple[StageConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
+    breakers: Annotated[tuple[BreakerConfig, ...], Meta(max_length=BREAKERS_MAX)] = ()
+    responses: ResponsesConfig = ResponsesConfig()
     patterns: Annotated[tuple[PatternConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
     definitions: Annotated[tuple[DefinedConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
     groups: dict[str, Symbols] = {}
+    sectors: dict[str, Symbols] = {}
     metrics: MetricsConfig = MetricsConfig()
     hub: HubConfig = HubConfig()
+    breakers_file: str = ""
     counters_file: str = ""
     watch_symbol: Annotated[str, Meta(max_length=8, pattern="^[ -~]*$")] = ""
     report_file: str = ""
@@ -327,6 +381,15 @@ class ServerConfig(_Table, frozen=True):
             name, count = max(Counter(names).items(), key=lambda item: item[1], default=("", 0))
             if count > 1:
                 raise ValueError(f"{title}: {count} of them are named {name!r}; rename one")
+        symbols = Counter(symbol for each in self.sectors.values() for symbol in each)
+        symbol, count = max(symbols.items(), key=lambda item: item[1], default=("", 0))
+        if count > 1:
+            raise ValueError(f"sectors: {symbol!r} is in {count} of them; leave it in one")
+        if shared := sorted(self.sectors.keys() & self.groups.keys()):
+            raise ValueError(
+                f"sectors: {shared[0]!r} is a group as well, and a sector can be named as one;"
+                " rename it"
+            )
         if len(self.pattern_names) > FUNCTIONS_MAX:
             raise ValueError(
                 f"patterns: {len(self.pattern_names)} with those of [[definitions]]; at most"

@@ -14,12 +14,22 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from feedhandler.core.api import Sender, StageError, compile_stage, fill_places, no_sender
+from feedhandler.core.breaker_machine import Scope
 from feedhandler.core.calls import PARAM_WORDS
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.engine import Shard, ShardCapacity
-from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Use
+from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Meta, Use
 from feedhandler.core.market import MARKET, PRICE_FIELDS, Look
-from feedhandler.server.config import DefinedConfig, PatternConfig, ServerConfig, StageConfig
+from feedhandler.server.config import (
+    RESPONSE_NAMES,
+    BoundConfig,
+    BreakerConfig,
+    DefinedConfig,
+    PatternConfig,
+    ResponseConfig,
+    ServerConfig,
+    StageConfig,
+)
 from feedhandler.server.definitions import Definition, compile_definition
 from feedhandler.server.errors import ConfigError
 
@@ -50,17 +60,26 @@ class Loaded(NamedTuple):
 
 
 class LoadedStages(NamedTuple):
-    """All functions of a configuration."""
+    """All functions of a configuration: `breakers` are followed by the responses, one for each
+    level, when there are any; `tunings` are the times of each breaker's machine, `sectors` the
+    symbols of each.
+    """
 
     breakers: tuple[Loaded, ...] = ()
     patterns: tuple[Loaded, ...] = ()
+    tunings: tuple[tuple[int, ...], ...] = ()
+    sectors: tuple[tuple[int, ...], ...] = ()
+    asks_normal: bool = False
 
 
 def load_stages(config: ServerConfig | None) -> LoadedStages:
     """The configured functions, none without a configuration. Raises ConfigError."""
     if config is None:
         return LoadedStages()
-    breakers = tuple(_load(each, f"breakers[{i}]") for i, each in enumerate(config.breakers))
+    breakers = [
+        *(_breaker(each, f"breakers[{i}]", config) for i, each in enumerate(config.breakers)),
+        *_responses(config),
+    ]
     patterns = [
         *(_bound(each, f"patterns[{i}]", config) for i, each in enumerate(config.patterns)),
         *(
@@ -68,7 +87,47 @@ def load_stages(config: ServerConfig | None) -> LoadedStages:
             for i, each in enumerate(config.definitions)
         ),
     ]
-    return LoadedStages(breakers, tuple(patterns))
+    return LoadedStages(
+        tuple(breakers),
+        tuple(patterns),
+        tuple(_tuning(each) for each in config.breakers),
+        tuple(
+            tuple(_symbol_words(symbol) for symbol in symbols)
+            for symbols in config.sectors.values()
+        ),
+        asks_normal=config.responses.normal is not None,
+    )
+
+
+def _tuning(config: BreakerConfig) -> tuple[int, ...]:
+    """Words of `Tuning`, in its order."""
+    times_ms = (config.calm_ms, config.cooling_ms, config.cooling_max_ms, config.probe_ms)
+    return tuple(time_ms * _NS_PER_MS for time_ms in times_ms)
+
+
+def _breaker(config: BreakerConfig, title: str, server: ServerConfig) -> Loaded:
+    """A breaker with its scope and the instruments that it looks at."""
+    loaded = _bound(config, title, server)
+    scope = getattr(loaded.function, "scope", Scope.INSTRUMENT)
+    if config.scope:
+        scope = Scope[config.scope.upper()]
+    if scope == Scope.SECTOR and not server.sectors:
+        raise ConfigError(
+            f"{loaded.where}: scope = 'sector' without a sector; name them in [sectors]"
+        )
+    return loaded._replace(use=loaded.use._replace(scope=scope))
+
+
+def _responses(config: ServerConfig) -> Iterator[Loaded]:
+    """What each level does, where there are breakers."""
+    given = config.responses
+    usual = ResponseConfig("feedhandler.core.responses:normal")
+    levels = (given.normal or usual, given.caution, given.restrict, given.halt)
+    for level, each in zip(RESPONSE_NAMES, levels, strict=True):
+        if config.breakers:
+            stage = StageConfig(level, each.function, each.params, each.budget_ns)
+            loaded = _load(stage, "responses", least_words=0)
+            yield loaded._replace(use=loaded.use._replace(asked=True))
 
 
 def _written(config: DefinedConfig, number: int) -> PatternConfig:
@@ -82,19 +141,21 @@ def _written(config: DefinedConfig, number: int) -> PatternConfig:
     )  # fmt: skip
 
 
-def _bound(config: PatternConfig, title: str, server: ServerConfig) -> Loaded:
-    """A pattern with the instruments that it looks at."""
+def _bound(config: BoundConfig, title: str, server: ServerConfig) -> Loaded:
+    """A function with the instruments that it looks at."""
     loaded = _load(config, title)
+    groups = {**server.groups, **server.sectors}
     bindings = [
         tuple(_symbol_words(symbol) for symbol in choice)
-        for choice in _choices(config, loaded, server.groups)
+        for choice in _choices(config, loaded, groups)
     ]
     if server.engine.shards > 1 and any(len(choice) > 1 for choice in bindings):
         raise ConfigError(
             f"{loaded.where}: it looks at several instruments, which may be on different"
             " shards; set shards = 1 in [engine]"
         )
-    use = loaded.use._replace(cooldown_ns=config.cooldown_ms * _NS_PER_MS, bindings=bindings)
+    cooldown_ms = config.cooldown_ms if isinstance(config, PatternConfig) else 0
+    use = loaded.use._replace(cooldown_ns=cooldown_ms * _NS_PER_MS, bindings=bindings)
     return loaded._replace(use=use)
 
 
@@ -104,6 +165,7 @@ def with_functions(capacity: ShardCapacity, loaded: LoadedStages) -> ShardCapaci
     return capacity._replace(
         breakers=tuple(each.use for each in loaded.breakers),
         patterns=tuple(each.use for each in loaded.patterns),
+        sectors=loaded.sectors,
         look=max((look_of(each.function) for each in every), default=Look.NOWHERE),
     )
 
@@ -113,13 +175,16 @@ def set_params(shard: Shard, loaded: LoadedStages) -> None:
     for functions, stages in ((shard.breakers, loaded.breakers), (shard.patterns, loaded.patterns)):
         for i, each in enumerate(stages):
             functions.params[i, : len(each.params)] = each.params
+    for i, tuning in enumerate(loaded.tunings):
+        shard.cells.tuning[i] = tuning
+    shard.breakers.meta[Meta.ASKS_NORMAL] = loaded.asks_normal
 
 
 def build_stages(loaded: LoadedStages) -> Stages:
     """Compile the functions. Raises ConfigError for one that does not."""
     compiled = [
         fill_places([_compile(each.function, each.where) for each in stages], FUNCTIONS_MAX)
-        for stages in loaded
+        for stages in (loaded.breakers, loaded.patterns)
     ]
     return Stages(compiled[0], compiled[1], no_sender())
 
@@ -163,20 +228,20 @@ def _words_of(function: Any, known: set[CodeType]) -> set[str]:
     return words
 
 
-def _load(config: StageConfig, title: str) -> Loaded:
+def _load(config: StageConfig, title: str, least_words: int = 1) -> Loaded:
     where = f"{title} {config.name!r}"
     function = _load_function(config.function, where)
     params = _ordered_params(function, config.params, where)
     state_words = int(getattr(function, "state_words", 0))
-    if not 1 <= state_words <= STATE_WORDS_MAX:
+    if not least_words <= state_words <= STATE_WORDS_MAX:
         raise ConfigError(
-            f"{where}: state_words = {state_words}: it must be 1 to {STATE_WORDS_MAX}"
+            f"{where}: state_words = {state_words}: it must be {least_words} to {STATE_WORDS_MAX}"
         )
     return Loaded(where, function, params, Use(state_words, budget_ns=config.budget_ns))
 
 
 def _choices(
-    config: PatternConfig, loaded: Loaded, groups: Mapping[str, Sequence[str]]
+    config: BoundConfig, loaded: Loaded, groups: Mapping[str, Sequence[str]]
 ) -> list[Sequence[str]]:
     """The choices of symbols that a pattern is bound to; none: each instrument alone."""
     where = loaded.where
@@ -267,7 +332,7 @@ def _ordered_params(function: Callable[..., int], given: dict[str, int], where: 
     names = getattr(function, "params", None)
     if names is None:
         raise ConfigError(
-            f"{where}: mark the function with @pattern(...) or @breaker(...) of"
+            f"{where}: mark the function with @pattern(...), @breaker(...) or @response(...) of"
             " feedhandler.core.api"
         )
     if len(names) > PARAM_WORDS:

@@ -310,10 +310,12 @@ class Order(_Message, tag_field="type", tag="order", frozen=True):
     ask_price_e9: int
     ask_qty: int
     values: tuple[int, int, int]
+    level: int = 0
+    """Of the breakers, that it was marked with."""
 
 
 class Breaker(_Message, tag_field="type", tag="breaker", frozen=True):
-    """A breaker of an instrument that came to another level."""
+    """An instrument that breakers hold to another level now; `source` is the one that led."""
 
     symbol: str
     feed: str

@@ -186,14 +186,14 @@ class EngineView:
             "source": self.sources[source],
             **{name: row[_COLUMN[name]] for name in _COMMON},
         }
+        level = row[_COLUMN["level"]]
         if kind == SignalKind.BREAKER:
-            level = row[_COLUMN["level"]]
             return Breaker(**common, level=level, level_name=_LEVEL_NAMES.get(level, "?"))
         if kind == SignalKind.ORDER:
             side = _SIDES.get(row[_COLUMN["side"]], "none")
             values = tuple(row[_COLUMN[f"value_{i}"]] for i in range(3))
             prices = {name: row[_COLUMN[name]] for name in _PRICES}
-            return Order(**common, **prices, side=side, values=values)
+            return Order(**common, **prices, side=side, level=level, values=values)
         return None
 
 

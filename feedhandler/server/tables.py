@@ -20,6 +20,7 @@ from feedhandler.core.counts import (
     Histogram,
     SnapshotFault,
 )
+from feedhandler.server.config import RESPONSE_NAMES
 from oms_out.contract import OmsCount, OmsGauge
 
 LINE_NAMES = ("a", "b", "recovery")
@@ -318,8 +319,9 @@ def _padded(names: Sequence[str]) -> list[str]:
 def _either(
     start: int, breakers: Sequence[str], patterns: Sequence[str]
 ) -> Iterator[tuple[int, Labels, bool]]:
-    """Row, labels, and whether it is spare, of each breaker and then of each pattern."""
-    for stage, names in (("breaker", breakers), ("pattern", patterns)):
+    """Row, labels, and whether it is spare, of each breaker, each response and each pattern."""
+    called = [*breakers, *(RESPONSE_NAMES if breakers else ())]
+    for stage, names in (("breaker", called), ("pattern", patterns)):
         for i, name in enumerate(_padded(names)):
             yield start + i, (("stage", stage), ("function", name)), i >= len(names)
         start += FUNCTIONS_MAX

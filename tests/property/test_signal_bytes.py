@@ -37,9 +37,9 @@ _UNTOLD = (10_000, 1, (0,) * 8, 0, 0)
 def rows(draw: st.DrawFn) -> tuple[int, ...]:
     """Any row of SIGNAL, most of them sound."""
     row = {name: draw(_WORDS) for name in _TOLD}
-    row["kind"] = draw(st.sampled_from([*SignalKind, *SignalKind, 0, 3, 255]))
+    row["kind"] = draw(st.sampled_from([*SignalKind, *SignalKind, 0, 4, 255]))
     row["side"] = draw(st.sampled_from([1, -1, 1, -1, 0, 2, -128]))
-    row["level"] = draw(st.sampled_from([*BreakerLevel, *BreakerLevel, 2, 255]))
+    row["level"] = draw(st.sampled_from([*BreakerLevel, *BreakerLevel, 4, 255]))
     row["source"] = draw(st.sampled_from([0, 1, 0, 1, 2, 15, 16, 255]))
     row["instrument"] = draw(st.integers(0, 2**32 - 1))
     row["price_e9"] = draw(_PRICES)

@@ -20,7 +20,7 @@ from feedhandler.core.api import Venue
 from feedhandler.core.engine import Setting
 from feedhandler.core.states import State
 from feedhandler.server.assemble import find_adapter
-from feedhandler.server.config import PatternConfig, ServerConfig, StageConfig
+from feedhandler.server.config import BreakerConfig, PatternConfig, ServerConfig
 from feedhandler.server.memory import reserve_memory
 from protocols.binaryfile.kernels import index_messages_nb
 from protocols.binaryfile.reader import load_bytes
@@ -41,7 +41,7 @@ from tools.replay.player import Player
 MESSAGES_A_PACKET = 40
 _SESSION = b"BENCH".ljust(SESSION_BYTES)
 # One of each, as in examples/server.toml.
-BREAKER = StageConfig(
+BREAKER = BreakerConfig(
     "price_band",
     "feedhandler.core.breakers:price_band",
     {"band_bps": 300},

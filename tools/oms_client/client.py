@@ -34,7 +34,9 @@ _BACKOFF_S_MAX = 5.0
 _LOGOUT_WAIT_S = 3.0
 _OUTBOUND_CAP_BYTES = 16 * 1024 * 1024
 _NEW = b"0"
-_SIGNAL_TYPES = frozenset({MsgType.NEW_ORDER_SINGLE, MsgType.SECURITY_STATUS})
+_SIGNAL_TYPES = frozenset(
+    {MsgType.NEW_ORDER_SINGLE, MsgType.SECURITY_STATUS, MsgType.ORDER_MASS_CANCEL_REQUEST}
+)
 
 
 @dataclass(frozen=True, slots=True)

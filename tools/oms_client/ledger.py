@@ -6,11 +6,11 @@ from protocols.fix.message import FixMessage
 from protocols.fix.spec import MsgType, Tag
 
 _SIDES = {b"1": "buy", b"2": "sell"}
-_STATUSES = {b"2": "halt", b"3": "resume"}
+_LEVELS = {b"0": "normal", b"1": "caution", b"2": "restricted", b"3": "halted"}
 
 
 class SignalLedger:
-    """Counts of one run; ids count from 1 over orders and breaker changes."""
+    """Counts of one run; ids count from 1 over orders, breaker changes and cancel requests."""
 
     def __init__(self) -> None:
         """Nothing received."""
@@ -18,6 +18,7 @@ class SignalLedger:
         self.duplicates = 0
         self.orders = 0
         self.breaker_changes = 0
+        self.cancel_requests = 0
         self.acknowledged = 0
         self.poss_dup_received = 0
         self.without_id = 0
@@ -29,6 +30,7 @@ class SignalLedger:
         self.received += 1
         self.orders += message.msg_type == MsgType.NEW_ORDER_SINGLE
         self.breaker_changes += message.msg_type == MsgType.SECURITY_STATUS
+        self.cancel_requests += message.msg_type == MsgType.ORDER_MASS_CANCEL_REQUEST
         self.poss_dup_received += message.flag(Tag.POSS_DUP_FLAG)
         signal_id = message.number(SignalTag.SIGNAL_ID)
         if not signal_id:
@@ -51,6 +53,7 @@ class SignalLedger:
             "missing": self.ids.missing_count,
             "orders": self.orders,
             "breaker_changes": self.breaker_changes,
+            "cancel_requests": self.cancel_requests,
             "acknowledged": self.acknowledged,
             "min_id": self.min_id,
             "max_id": self.ids.max_id,
@@ -72,5 +75,6 @@ def describe(message: FixMessage) -> str:
         side = _SIDES.get(message.get(Tag.SIDE), "?")
         order = f"{side:<6} {text(Tag.ORDER_QTY):>8} @ {text(Tag.PRICE)}"
         return f"{head}  order    {text(Tag.SYMBOL):<8} {order}  {tail}"
-    status = _STATUSES.get(message.get(Tag.SECURITY_TRADING_STATUS), "?")
-    return f"{head}  breaker  {text(Tag.SYMBOL):<8} {status:<6}  {tail}"
+    level = _LEVELS.get(message.get(SignalTag.LEVEL), "?")
+    what = "breaker" if message.msg_type == MsgType.SECURITY_STATUS else "cancel"
+    return f"{head}  {what:<7}  {text(Tag.SYMBOL):<8} {level:<10}  {tail}"

@@ -18,13 +18,6 @@ CAUTION = int(BreakerLevel.CAUTION)
 RESTRICTED = int(BreakerLevel.RESTRICTED)
 HALTED = int(BreakerLevel.HALTED)
 
-NOW_WORD = 7
-"""Word of `out` in which a detector finds the worker's clock, ns since the epoch; 0: there is
-none, as in a replay."""
-CELL_WORD = 6
-"""Word of `out` in which a detector names the instrument whose cell its level is for, plus 1; 0:
-that of its own binding."""
-
 ONE_S_NS = 1_000_000_000
 DAY_NS = 86_400 * ONE_S_NS
 HALTED_BIT = 2

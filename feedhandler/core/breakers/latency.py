@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from feedhandler.core.api import breaker
-from feedhandler.core.breakers.common import CAUTION, HALTED, NORMAL, NOW_WORD
+from feedhandler.core.api import NOW_WORD, breaker
+from feedhandler.core.breakers.common import CAUTION, HALTED, NORMAL
 from feedhandler.core.events import Flag
 
 _CAUTION, _STRIKES = 0, 3

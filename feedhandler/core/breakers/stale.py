@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.api import breaker
+from feedhandler.core.api import CELL_WORD, breaker
 from feedhandler.core.breaker_machine import BACK_NS
 from feedhandler.core.breakers.common import (
-    CELL_WORD,
     HALTED_BIT,
     NORMAL,
     VALUE_LIMIT,

@@ -40,19 +40,38 @@ def test_an_order_carries_what_the_contract_says():
     assert body == {
         11: b"42", 55: b"SYM7", 54: b"2", 60: b"20260921-12:00:00.123", 38: b"300", 40: b"2",
         44: b"101.25", 5001: b"42", 5002: b"imbalance", 5003: b"99", 5004: b"%d" % STAMP_NS,
-        5005: b"34200000000000", 5006: b"%d" % (STAMP_NS + 1),
+        5005: b"34200000000000", 5006: b"%d" % (STAMP_NS + 1), 5007: b"0",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("level", "status"), [(BreakerLevel.HALTED, b"2"), (BreakerLevel.NORMAL, b"3")]
+    ("level", "status"),
+    [
+        (BreakerLevel.HALTED, b"2"),
+        (BreakerLevel.RESTRICTED, b"23"),
+        (BreakerLevel.CAUTION, b"23"),
+        (BreakerLevel.NORMAL, b"3"),
+    ],
 )
 def test_a_breaker_change_is_a_security_status(level: int, status: bytes):
     fields = through_simplefix(signal_row(7, kind=SignalKind.BREAKER, level=level, source=1))
     assert fields[35] == b"f"
     assert (fields[55], fields[326], fields[5001]) == (b"SYM7", status, b"7")
-    assert fields[5002] == b"price_band"
+    assert (fields[5002], fields[5007]) == (b"price_band", b"%d" % level)
     assert 11 not in fields
+
+
+def test_a_request_to_cancel_names_the_symbol():
+    fields = through_simplefix(signal_row(8, kind=SignalKind.CANCEL, level=3, source=1))
+    body = {tag: fields[tag] for tag in list(fields)[7:-1]}
+    assert fields[35] == b"q"
+    assert (body[11], body[530], body[55], body[5001]) == (b"8", b"1", b"SYM7", b"8")
+    assert (body[5002], body[5007]) == (b"price_band", b"3")
+    assert not {38, 44, 54, 326} & body.keys()
+
+
+def test_an_order_says_at_which_level_it_was_marked():
+    assert through_simplefix(signal_row(9, level=1))[5007] == b"1"
 
 
 def test_prices_are_exact_decimals_without_padding():
@@ -67,7 +86,7 @@ def test_prices_are_exact_decimals_without_padding():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"kind": 3}, {"kind": 0}, {"side": 0}, {"source": 9}, {"kind": 2, "level": 5}]
+    "changes", [{"kind": 4}, {"kind": 0}, {"side": 0}, {"source": 9}, {"kind": 2, "level": 5}]
 )
 def test_a_row_that_names_nothing_known_is_refused(changes: dict[str, int]):
     with pytest.raises(LocalProtocolError, match="signal 1"):

@@ -5,27 +5,37 @@ import pytest
 
 from feedhandler.core.breaker_machine import CELL, Scope, trip_breaker_nb
 from feedhandler.core.breaker_scopes import (
+    NO_SECTOR,
     Cells,
+    Held,
     allocate_cells,
     cell_count,
     cell_of_nb,
+    find_sector_nb,
     level_of_instrument_nb,
+    note_state_nb,
 )
 
-INSTRUMENTS, SECTORS = 6, 2
+INSTRUMENTS = 6
+SECTORS = [(11, 7), (9,)]
+SYMBOLS = (0, 7, 11, 9, 8, 10)
 SCOPES = (Scope.SECTOR, Scope.INSTRUMENT, Scope.SERVER, Scope.MARKET)
 
 
 def cells() -> Cells:
     """Four breakers; instruments 1 and 2 are of sector 0, 3 of sector 1, the others of none."""
     made = allocate_cells(SCOPES, INSTRUMENTS, SECTORS)
-    made.sector_of[1:4] = 0, 0, 1
+    for instrument, symbol in enumerate(SYMBOLS):
+        find_sector_nb(made, instrument, symbol)
+    made.sector_of[0] = NO_SECTOR
     return made
 
 
 def trip(made: Cells, breaker: int, instrument: int, level: int) -> None:
     at = cell_of_nb(made, breaker, instrument)
+    state = int(made.rows[at]["state"])
     trip_breaker_nb(made.rows, at, level, 0, made.tuning[breaker])
+    note_state_nb(made, breaker, state, int(made.rows[at]["state"]))
 
 
 def levels(made: Cells) -> list[int]:
@@ -35,7 +45,7 @@ def levels(made: Cells) -> list[int]:
 
 def test_each_part_of_a_scope_has_a_cell_of_its_own():
     made = cells()
-    assert len(made.rows) == sum(cell_count(scope, INSTRUMENTS, SECTORS) for scope in SCOPES)
+    assert len(made.rows) == sum(cell_count(scope, INSTRUMENTS, len(SECTORS)) for scope in SCOPES)
     assert made.first.tolist() == [0, 2, 8, 9]
     found = [[int(cell_of_nb(made, b, i)) for i in range(INSTRUMENTS)] for b in range(4)]
     assert found == [[-1, 0, 0, 1, -1, -1], [2, 3, 4, 5, 6, 7], [8] * 6, [9] * 6]
@@ -67,3 +77,22 @@ def test_without_breakers_nothing_holds():
     assert level_of_instrument_nb(made, 0, 1) == (0, -1)
     assert made.rows.dtype == CELL
     assert not np.any(made.tuning)
+
+
+def test_an_instrument_without_a_symbol_waits_for_its_sector():
+    made = allocate_cells(SCOPES, INSTRUMENTS, SECTORS)
+    find_sector_nb(made, 2, 0)
+    assert cell_of_nb(made, 0, 2) == -1
+    find_sector_nb(made, 2, 9)
+    find_sector_nb(made, 2, 7)
+    assert cell_of_nb(made, 0, 2) == 1
+
+
+def test_cells_that_are_not_normal_are_counted():
+    made = cells()
+    trip(made, 1, 2, 1)
+    trip(made, 1, 2, 3)
+    trip(made, 1, 3, 1)
+    assert made.active.tolist() == [0, 2, 0, 0]
+    assert note_state_nb(made, 1, 1, 0) == -1
+    assert made.held[Held.ACTIVE] == 1

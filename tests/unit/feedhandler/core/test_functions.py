@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from feedhandler.core.api import compile_stage
+from feedhandler.core.breaker_machine import trip_breaker_nb
+from feedhandler.core.breaker_scopes import note_state_nb
 from feedhandler.core.calls import FAULT
 from feedhandler.core.counts import FUNCTIONS_MAX, Count, Histogram
 from feedhandler.core.engine import Setting
@@ -20,6 +22,7 @@ from feedhandler.core.functions import (
     allocate_functions,
     bind_instrument_nb,
     may_fire_nb,
+    note_fired_nb,
     strike_nb,
 )
 from feedhandler.core.market import Look
@@ -111,6 +114,7 @@ def test_a_symbol_that_gets_another_number_takes_its_place_with_it():
 def test_a_cool_down_holds_back_what_comes_within_it(later_ns: int, fires: int):
     functions = functions_of(Use(2, cooldown_ns=1_000))
     assert may_fire_nb(functions, 0, 0, 50) == 1
+    note_fired_nb(functions, 0, 0, 50)
     assert may_fire_nb(functions, 0, 0, 50 + later_ns) == fires
     assert may_fire_nb(functions, 0, 8, 50) == 1, "another instrument's is its own"
     assert functions.state[:2].tolist() == [0, 0]
@@ -205,11 +209,13 @@ def test_an_index_outside_its_state_ends_a_function_and_nothing_else(place: int)
 
 def test_a_breaker_that_ends_keeps_its_level():
     engine = Engine([compile_stage(far_out)])
+    cells = engine.shard.cells
+    trip_breaker_nb(cells.rows, 1, 2, 0, cells.tuning[0])
+    note_state_nb(cells, 0, 0, 1)
     engine.shard.breakers.params[0, 0] = 99
-    engine.shard.breaker_level[0, 1] = 1
     engine.feed([trade(5, 7), trade(5, 7)])
     assert engine.shard.breakers.rows[0, Fn.OFF] == Off.FAULT
-    assert engine.shard.breaker_level[0, 1] == 1
+    assert [int(row["level"]) for row in engine.signals()] == [2]
     assert engine.count(Count.STAGE_RESULTS_REFUSED) == 0
 
 

@@ -5,16 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from feedhandler.core.events import SIGNAL, TICK, BreakerLevel
+from feedhandler.core.events import TICK, BreakerLevel
 from feedhandler.core.responses import (
-    LEVEL_WORD,
+    QTY_WORD,
     RESPONSES,
-    SIDE_WORD,
     Action,
-    Judged,
-    apply_response_nb,
     caution,
     halt,
+    is_cut_nb,
     normal,
     percent_nb,
     restrict,
@@ -34,7 +32,6 @@ class Desk:
         self.params[: len(params)] = params
         self.state = np.zeros(16, np.int64)
         self.out = np.zeros(8, np.int64)
-        self.signals = np.zeros(2, SIGNAL)
 
     def ask(self, side: int, qty: int = 1_000, level: int = 1) -> int:
         """The action on a proposal, or with no side on a change of the level."""
@@ -44,14 +41,12 @@ class Desk:
         return int(self.response(*arguments))
 
     def left(self, side: int, qty: int = 1_000, level: int = 1) -> tuple[int, int, int]:
-        """Side, quantity and level of the row when it leaves; zeros when it does not."""
-        row = self.signals[1]
-        row["side"], row["qty"], row["level"], row["price_e9"] = side, qty, 0, 10_000_000_000
-        judged = apply_response_nb(self.signals, 1, self.ask(side, qty, level), self.out)
-        assert (judged == Judged.LEAVES) == bool(row["side"])
-        assert row["price_e9"] == 10_000_000_000
-        assert not any(self.signals[0].tobytes())
-        return int(row["side"]), int(row["qty"]), int(row["level"])
+        """Side, quantity and mark of the order when it leaves; zeros when it does not."""
+        action = self.ask(side, qty, level)
+        if not action & SEND:
+            return 0, 0, 0
+        assert is_cut_nb(qty, int(self.out[QTY_WORD]))
+        return side, int(self.out[QTY_WORD]), level if action & MARK else 0
 
 
 def test_there_is_a_response_for_each_level():
@@ -114,19 +109,14 @@ def test_at_halt_nothing_leaves():
     assert Desk(halt).left(1) == Desk(halt).left(-1) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("qty", [1_001, 0, -1, 1 << 62])
-def test_a_response_that_raises_or_voids_the_quantity_is_refused(qty: int):
-    signals, out = np.zeros(1, SIGNAL), np.zeros(8, np.int64)
-    signals[0]["side"], signals[0]["qty"], out[1] = 1, 1_000, qty
-    assert apply_response_nb(signals, 0, int(SEND | MARK), out) == Judged.REFUSED
-    assert (signals[0]["side"], signals[0]["qty"]) == (0, 0)
+@pytest.mark.parametrize(("qty", "is_cut"), [(1_001, 0), (1_000, 1), (1, 1), (0, 0), (-1, 0)])
+def test_a_response_may_lower_a_quantity_but_neither_raise_nor_void_it(qty: int, is_cut: int):
+    assert is_cut_nb(1_000, qty) == is_cut
 
 
 def test_a_pattern_without_a_quantity_is_let_be():
-    signals, out = np.zeros(1, SIGNAL), np.zeros(8, np.int64)
-    signals[0]["side"], out[SIDE_WORD], out[LEVEL_WORD] = 1, 1, 1
-    assert apply_response_nb(signals, 0, int(SEND), out) == Judged.LEAVES
-    assert signals[0]["level"] == 0
+    assert is_cut_nb(0, 0)
+    assert not is_cut_nb(0, 1)
 
 
 def test_percent_rounds_down():

@@ -11,6 +11,7 @@ from feedhandler.core.breakers import DEFAULTS, price_band
 from feedhandler.core.counts import Count, Histogram
 from feedhandler.core.engine import Setting
 from feedhandler.core.events import BreakerLevel, SignalKind
+from feedhandler.core.functions import Use
 from feedhandler.core.libc import CLOCK_REALTIME, clock_ns
 from feedhandler.core.market import Look
 from feedhandler.core.patterns import imbalance_with_trade
@@ -162,11 +163,13 @@ def test_signal_of_a_halted_instrument_is_held_back_until_it_trades_again():
 
 def test_open_breaker_holds_back_the_signals_of_its_instrument_only():
     engine = engine_with([note_seq, follow_qty], [propose])
-    engine.feed([trade(1, 10_000), trade(0, 10_000, locate=2), trade(0, 10_000)])
+    engine.feed([trade(1, 10_000), trade(0, 10_000, locate=2)])
+    # Without times a level comes down by one state a tick.
+    engine.feed([trade(0, 10_000)] * 4)
     kinds = [(int(signal["kind"]), int(signal["instrument"])) for signal in engine.signals()]
     order, breaker = SignalKind.ORDER, SignalKind.BREAKER
-    assert kinds == [(breaker, 1), (order, 2), (breaker, 1), (order, 1)]
-    assert engine.count(Count.SIGNALS_SUPPRESSED) == 1
+    assert kinds == [(breaker, 1), (order, 2), (breaker, 1), (order, 1), (order, 1)]
+    assert engine.count(Count.SIGNALS_SUPPRESSED) == 3
 
 
 def test_pattern_sees_ticks_whose_signals_would_be_held_back():
@@ -175,7 +178,7 @@ def test_pattern_sees_ticks_whose_signals_would_be_held_back():
     assert state_of(engine.shard.patterns, 0, 1)[0] == 2
 
 
-def test_change_of_a_breaker_is_published_once_with_its_level():
+def test_change_of_a_level_is_published_once():
     engine = engine_with([note_seq, follow_qty], [propose, propose])
     engine.shard.breakers.params[1, 0] = 77
     engine.feed([trade(1, 10_000), trade(1, 10_001), add(1, "B", 5, 9_000), trade(2, 10_002)])
@@ -183,11 +186,14 @@ def test_change_of_a_breaker_is_published_once_with_its_level():
     assert (first["kind"], first["source"], first["level"]) == (SignalKind.BREAKER, 2 + 1, 1)
     assert (first["price_e9"], first["qty"], first["side"]) == (1_000_000_000, 0, 0)
     assert (first["value_0"], second["level"], second["seq"]) == (77, 2, 4)
-    assert engine.count(Count.BREAKER_TRIPS + 1) == 2
+    assert engine.count(Count.BREAKER_TRIPS + 1) == 1
     assert engine.count(Count.BREAKERS_TRIPPED + 1) == 1
-    engine.feed([trade(0, 10_000)])
+    engine.feed([trade(0, 10_000)] * 3)
+    probe, normal = (row for row in engine.signals() if row["kind"] == SignalKind.BREAKER)
+    assert (probe["level"], normal["level"]) == (1, 0)
+    assert (normal["source"], normal["value_0"]) == (2 + 1, 77)
     assert engine.count(Count.BREAKERS_TRIPPED + 1) == 0
-    assert engine.count(Count.BREAKER_TRIPS + 1) == 2
+    assert engine.count(Count.BREAKER_TRIPS + 1) == 1
 
 
 def test_breaker_that_changes_in_doubt_is_published_when_the_doubt_has_ended():
@@ -204,9 +210,9 @@ def test_breaker_that_changes_in_doubt_is_published_when_the_doubt_has_ended():
 
 def test_breaker_that_tripped_and_recovered_in_doubt_is_never_published():
     engine = engine_with([follow_qty], reorder_ns=1 << 40)
-    engine.take(heartbeat(3))
+    engine.take(heartbeat(7))
     engine.settle()
-    engine.feed([trade(1, 10_000), trade(0, 10_000), add(1, "B", 5, 9_000)])
+    engine.feed([trade(1, 10_000), *[trade(0, 10_000)] * 3, *[add(1, "B", 5, 9_000)] * 4])
     assert engine.signals() == []
     assert engine.count(Count.BREAKER_TRIPS) == 1
 
@@ -234,8 +240,8 @@ def test_side_that_is_none_is_refused_and_counted():
 
 def test_level_that_is_none_is_refused_counted_and_leaves_the_breaker_as_it_was():
     engine = engine_with([level_of_qty])
-    engine.feed([trade(qty, 10_000) for qty in (10, 137, 138, 9, 266, 10)])
-    assert [int(signal["level"]) for signal in engine.signals()] == [127, 0]
+    engine.feed([trade(qty, 10_000) for qty in (10, 13, 14, 9, 266, 13, 10, 10, 10)])
+    assert [int(signal["level"]) for signal in engine.signals()] == [3, 3, 1, 0]
     assert engine.count(Count.STAGE_RESULTS_REFUSED) == 3
     assert engine.count(Count.BREAKERS_TRIPPED) == 0
 
@@ -264,7 +270,8 @@ def test_timed_stages_record_the_latency_of_every_tick_and_signal():
 
 
 def test_built_in_breaker_and_pattern_work_together_on_messages():
-    prices = CAPACITY._replace(look=Look.PRICES)
+    use = Use(price_band.state_words)  # type: ignore[attr-defined]
+    prices = CAPACITY._replace(look=Look.PRICES, breakers=(use,))
     engine = engine_with([price_band], [imbalance_with_trade], capacity=prices)
     day = {**DEFAULTS["price_band"], "band_bps": 100, "open_ns": 0}
     engine.shard.breakers.params[0, : len(day)] = list(day.values())
@@ -277,15 +284,19 @@ def test_built_in_breaker_and_pattern_work_together_on_messages():
             trade(1, 10_200, ts_ns=4),
             execute(2, 10, ts_ns=5),
             execute(2, 10, ts_ns=5_005),
+            execute(2, 10, ts_ns=5_006),
         ]
     )
     signals = engine.signals()
     found = [(int(row["kind"]), int(row["seq"]), int(row["level"])) for row in signals]
     order, breaker = SignalKind.ORDER, SignalKind.BREAKER
     halted, normal = BreakerLevel.HALTED, BreakerLevel.NORMAL
-    assert found == [(order, 3, 0), (breaker, 4, halted), (breaker, 6, normal)]
+    assert found == [
+        *((order, 3, 0), (SignalKind.CANCEL, 4, halted), (breaker, 4, halted)),
+        *((breaker, 6, BreakerLevel.CAUTION), (breaker, 7, normal), (order, 7, 0)),
+    ]
     assert (signals[0]["price_e9"], signals[0]["qty"]) == (1_000_000_000, 25)
-    assert signals[1]["value_2"] == 200
+    assert signals[2]["value_2"] == 200
 
 
 def send_slowly(signals: Any, at: int, symbol: int, words: Any, texts: Any, scratch: Any) -> int:

@@ -175,7 +175,7 @@ def test_a_shard_is_built_with_all_its_settings():
     config = server_config(rerequest=Endpoint(port=1), stale_after_ms=7)
     shard = build_shard(config, *scratch_tables())
     assert shard.channel[0]["strict"] == 1
-    assert shard.ticks.shape == (131_072,)
+    assert shard.ticks.shape == (131_072 + 1,)
     assert shard.instruments.shape == (4,)
     assert shard.settings[Setting.LANES] == 4
     assert shard.settings[Setting.BOOK_BUDGET_NS] == 10_000

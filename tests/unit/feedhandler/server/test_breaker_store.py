@@ -44,13 +44,13 @@ BAND, SECTOR, SERVER = 2, 6, 7
 
 
 def make_cells() -> Cells:
-    cells = allocate_cells(SCOPES, INSTRUMENTS, len(SECTORS))
+    cells = allocate_cells(SCOPES, INSTRUMENTS, [()] * len(SECTORS))
     cells.tuning[:] = 5 * S, 10 * S, 40 * S, 8 * S
     return cells
 
 
 def make_store(path: Path, cells: Cells, names: tuple[str, ...] = NAMES) -> BreakerStore:
-    return BreakerStore(path, cells, names, SECTORS, lambda number: f"SYM{number}")
+    return BreakerStore(path, [cells], names, SECTORS, lambda number: f"SYM{number}")
 
 
 def known(_scope: Scope, key: str) -> int | None:
@@ -310,7 +310,7 @@ def test_a_trip_that_waits_for_its_symbol_stays_in_the_file(path: Path):
 def test_an_instrument_that_was_not_named_again_keeps_its_name(path: Path):
     cooling(path)
     cells = make_cells()
-    store = BreakerStore(path, cells, NAMES, SECTORS, lambda _number: "")
+    store = BreakerStore(path, [cells], NAMES, SECTORS, lambda _number: "")
     store.load(TODAY, unknown)
     store.save(TODAY)
     assert [held.key for held in decode(path.read_bytes()).held] == ["SYM2"]

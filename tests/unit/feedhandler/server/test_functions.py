@@ -12,13 +12,13 @@ from feedhandler.core.market import Look
 from feedhandler.core.patterns import BUILT_IN, DEFAULTS
 from feedhandler.server.assemble import build_engines
 from feedhandler.server.config import (
+    BreakerConfig,
     DefinedConfig,
     EngineConfig,
     FeedConfig,
     LineConfig,
     PatternConfig,
     ServerConfig,
-    StageConfig,
 )
 from feedhandler.server.errors import ConfigError
 from feedhandler.server.functions import LoadedStages, build_stages, load_stages, look_of
@@ -55,7 +55,7 @@ def alone{ARGUMENTS}:
 
 
 def config_of(
-    breakers: tuple[StageConfig, ...] = (), patterns: tuple[PatternConfig, ...] = (), **rest: Any
+    breakers: tuple[BreakerConfig, ...] = (), patterns: tuple[PatternConfig, ...] = (), **rest: Any
 ) -> ServerConfig:
     engine = structs.replace(SMALL, **rest.pop("engine", {}))
     return ServerConfig(
@@ -95,7 +95,7 @@ def test_parameters_come_in_the_order_of_the_function_whatever_that_of_the_file(
 def test_a_function_may_come_from_a_file(tmp_path: Path):
     path = tmp_path / "own.py"
     path.write_text(f"{HEAD}@breaker('limit')\ndef quiet{ARGUMENTS}:\n    return 0\n")
-    config = config_of((StageConfig("mine", f"{path}:quiet", {"limit": -5}),))
+    config = config_of((BreakerConfig("mine", f"{path}:quiet", {"limit": -5}),))
     (shard,) = build_engines(config, load_stages(config))
     assert shard.breakers.params[0, 0] == -5
     assert shard.breakers.rows[0, Fn.BUDGET_NS] == 5_000
@@ -116,7 +116,7 @@ BODIES = {
     [
         ("raises", "cannot load '.*': ZeroDivisionError: division by zero"),
         ("syntax", "cannot load '.*': SyntaxError: "),
-        ("unmarked", r"mark the function with @pattern\(...\) or @breaker\(...\) of feedhandler"),
+        ("unmarked", r"mark the function with @pattern\(...\), @breaker\(...\) or @response"),
         pytest.param("text", "f does not compile: ", marks=pytest.mark.compiled_only),
         ("many", "33 parameters, at most 32 are possible"),
         ("state", "state_words = 0: it must be 1 to 65536"),
@@ -140,7 +140,7 @@ def test_a_file_that_is_of_no_use_is_refused_with_the_reason(tmp_path: Path, bod
 )
 def test_a_function_that_is_nowhere_is_refused_by_its_name(function: str, named: str):
     with pytest.raises(ConfigError, match=rf"^breakers\[0\] 'mine': .*{named}"):
-        load_stages(config_of((StageConfig("mine", function),)))
+        load_stages(config_of((BreakerConfig("mine", function),)))
 
 
 def test_parameters_that_are_missing_or_unknown_are_listed(tmp_path: Path):
@@ -195,7 +195,7 @@ def test_single_instruments_are_chosen_by_symbol_or_group(own: str):
         ("alone", {"legs": (("A", "B"),)}, "A, B: 2 instruments; .*:alone looks at 1"),
         ("pair", {"legs": (("A", "A"),)}, "A, A: a symbol is named twice"),
         ("pair", {"pairs_of": "oil"}, "no group is named 'oil' in .groups.; there is gas"),
-        ("any_number", {"legs": ((),)}, "0 instruments; .* looks at 1 to 32"),
+        ("any_number", {"legs": ((),)}, "0 instruments; .* looks at 1 to 64"),
     ],
 )
 def test_a_choice_that_does_not_fit_is_refused(

@@ -10,7 +10,7 @@ from feedhandler.core.analytics import INSTRUMENT
 from feedhandler.core.events import FEED_SHIFT, SignalKind, symbol_text
 from feedhandler.core.states import State
 from feedhandler.server.books import BookTop, BookWatch
-from feedhandler.server.config import StageConfig
+from feedhandler.server.config import BreakerConfig
 from feedhandler.server.hub_messages import Breaker, Order, Quote
 from feedhandler.server.hub_view import BookQuotes, EngineView
 from feedhandler.server.hub_watchers import Matcher
@@ -51,7 +51,7 @@ def feeds() -> list[FakeFeed]:
 
 @pytest.fixture
 def view(feeds: list[FakeFeed]) -> EngineView:
-    stages = [StageConfig(name=name, function="m:f") for name in ("sweep", "band")]
+    stages = [BreakerConfig(name=name, function="m:f") for name in ("sweep", "band")]
     config = SimpleNamespace(
         patterns=stages[:1], breakers=stages[1:], definitions=(), pattern_names=["sweep"]
     )
@@ -110,10 +110,10 @@ def test_signals_become_messages_with_names(view: EngineView, feeds: list[FakeFe
     assert isinstance(order, Order)
     assert (order.symbol, order.feed, order.source, order.side) == ("IBM", "b", "sweep", "sell")
     assert (order.signal_id, order.values, order.bid_qty) == (5, (0, 3, 0), 4)
-    row = signal_row(6, instrument=7, kind=SignalKind.BREAKER, source=1, level=1)
+    row = signal_row(6, instrument=7, kind=SignalKind.BREAKER, source=1, level=3)
     breaker = view.message_of(row)
     assert isinstance(breaker, Breaker)
-    assert (breaker.source, breaker.level, breaker.level_name) == ("band", 1, "halted")
+    assert (breaker.source, breaker.level, breaker.level_name) == ("band", 3, "halted")
 
 
 @pytest.mark.parametrize("changes", [{"kind": 77}, {"source": 9}, {"instrument": 5 << FEED_SHIFT}])

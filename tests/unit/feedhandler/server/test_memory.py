@@ -21,7 +21,7 @@ def test_what_fits_is_reserved_and_left_as_it_was():
     needed = reserve_memory([shard])
     assert needed == sum(array.nbytes for _name, array in blocks(shard))
     assert (shard.snapshot == 7).all()
-    assert int(shard.free.cursors[0]) + shard.stash_size[SPARE_SIZE] == len(shard.ticks)
+    assert int(shard.free.cursors[0]) + shard.stash_size[SPARE_SIZE] == len(shard.ticks) - 1
 
 
 def test_what_does_not_fit_is_refused_with_the_largest_blocks():

@@ -11,19 +11,20 @@ def order(signal_id: int, repeat: bytes = b""):
     return decode(encode(Identity("S", "C"), b"D", 1, TIME, body, repeat))
 
 
-def breaker(signal_id: int, status: int):
+def breaker(signal_id: int, status: int, level: int = 0, msg_type: bytes = b"f"):
     body = encode_fields((55, "ABC"), (326, status), (60, TIME), (5001, signal_id), (5002, "band"))
-    return decode(encode(Identity("S", "C"), b"f", 1, TIME, body))
+    body += encode_fields((5007, level))
+    return decode(encode(Identity("S", "C"), msg_type, 1, TIME, body))
 
 
 def test_ledger_counts_by_id_and_kind():
     ledger = SignalLedger()
-    for message in (order(3), order(5), breaker(4, 2), order(5, TIME)):
+    for message in (order(3), order(5), breaker(4, 2), order(5, TIME), breaker(6, 0, 3, b"q")):
         ledger.record(message)
     report = ledger.report()
     assert report == {
-        "received": 4, "distinct": 3, "duplicates": 1, "missing": 2, "orders": 3,
-        "breaker_changes": 1, "acknowledged": 0, "min_id": 3, "max_id": 5,
+        "received": 5, "distinct": 4, "duplicates": 1, "missing": 2, "orders": 3,
+        "breaker_changes": 1, "cancel_requests": 1, "acknowledged": 0, "min_id": 3, "max_id": 6,
         "ids_contiguous": True, "poss_dup_received": 1, "without_id": 0,
     }  # fmt: skip
 
@@ -51,7 +52,8 @@ def test_a_line_for_a_person_names_what_and_how_much():
     assert describe(order(7)).split() == [
         "7", "order", "ABC", "buy", "300", "@", "101.25", "imbalance", TIME.decode()
     ]  # fmt: skip
-    assert describe(breaker(8, 3)).split()[:4] == ["8", "breaker", "ABC", "resume"]
+    assert describe(breaker(8, 3)).split()[:4] == ["8", "breaker", "ABC", "normal"]
+    assert describe(breaker(8, 2, 3, b"q")).split()[:4] == ["8", "cancel", "ABC", "halted"]
 
 
 def test_an_order_is_acknowledged_with_a_report_of_its_id_and_open_quantity():

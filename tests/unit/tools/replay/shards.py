@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from feedhandler.server.config import ServerConfig, StageConfig
+from feedhandler.server.config import BreakerConfig, ServerConfig
 from protocols.pcap.sniff import sniff_format
 from tests.unit.tools.replay.support import IMBALANCE, server_config
 from tools.replay.pace import Pace
 from tools.replay.replay import Replay
 
-BAND = StageConfig(
+BAND = BreakerConfig(
     name="band",
     function="feedhandler.core.breakers:price_band",
     params={"band_bps": 20, "open_ns": 0, "close_ns": 86_400_000_000_000},
