@@ -149,12 +149,6 @@ SERVER_WORDS: Words = {
         "large_move_bps": "a message that moves the mid price so far is critical",
         "kinds": "lane by kind of message, replaces the whole table below",
     },
-    "StageConfig": {
-        "name": "label in the metrics and tag 5002 of the signals",
-        "function": _STAGE,
-        "params": "exactly those that its decorator names",
-        "budget_ns": "what a call may take; over it again and again, it is not called any more",
-    },
     "PatternConfig": {
         "name": "label in the metrics and tag 5002 of the signals",
         "function": _STAGE,

@@ -23,6 +23,7 @@ from feedhandler.core.latency import summary
 from feedhandler.core.recording import record_nb
 from feedhandler.server.assemble import configs_by_feed, engine_count, prepare
 from feedhandler.server.books import BookTop, BookWatch
+from feedhandler.server.breakers import BreakerDesk
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ExitCode, UserError, bind_error
@@ -134,6 +135,7 @@ class Server:
         self._quotes = QuotePage(self._engines.sequencer.quotes, [f.name for f in self._feeds])
         self._page = MetricsPage(self.counters)
         self._books = BookWatch(self._engines)
+        self._breakers = BreakerDesk(config, self._feeds) if config.breakers else None
         self._hub = self._make_hub()
         self._oms.on_rows = self._hub.on_rows
         self._drain_s = config.drain_s
@@ -156,7 +158,7 @@ class Server:
 
     def _make_hub(self) -> HubService:
         """The hub, which looks at the feeds and ends the server when it is told to."""
-        actions = BaseActions(self._shut_down)
+        actions = BaseActions(self._shut_down, self._breakers)
         shown = (self._feeds, self.counters, self._quotes, self._books)
         return HubService(self._config, *shown, actions)
 
@@ -240,6 +242,9 @@ class Server:
         await self._hub.start()
         self._hiccup.start()
         self._gc.start()
+        if self._breakers is not None:
+            self._breakers.load()
+            self._breakers.start()
         sender = self._oms.sender()
         for feed in self._feeds:
             feed.start(sender)
@@ -284,6 +289,8 @@ class Server:
         started_ns = time.monotonic_ns()
         self._hub.drain()
         await asyncio.gather(*(feed.stop() for feed in self._feeds))
+        if self._breakers is not None:
+            await self._breakers.stop()
         await self._oms.stop(self._drain_s)
         await self._hub.stop()
         await self._http.stop()

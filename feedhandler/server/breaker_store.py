@@ -199,9 +199,10 @@ class BreakerStore:
         symbol_of: Callable[[int], str] = str,
         quiet_ms: int = 200,
     ) -> None:
-        """The cells of every shard; those of an instrument count where its book is. `names` of the breakers in the order of the cells; `symbol_of` an instrument's number,
-        empty while nobody knows it; `quiet_ms` is how long a change may wait for others before it
-        is saved.
+        """The cells of every shard; those of an instrument count where its book is. `names` are
+        those of the breakers in the order of the cells; `symbol_of` gives an instrument's name by
+        its number, empty while nobody knows it; `quiet_ms` is how long a change may wait for others
+        before it is saved.
         """
         self.saves = 0
         self.failures = 0

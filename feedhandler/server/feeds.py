@@ -121,6 +121,11 @@ class Feed:
         row = self.engines.owner_of(instrument).instruments[instrument]
         return symbol_text(int(row["symbol"]), instrument + (self.number << FEED_SHIFT))
 
+    def told_symbol_of(self, instrument: int) -> str:
+        """The same, empty while no message has told it."""
+        row = self.engines.owner_of(instrument).instruments[instrument]
+        return self.symbol_of(instrument) if row["symbol"] else ""
+
     def log_state(self) -> None:
         """Log the channel's state if it is another one than at the last look."""
         state = self.state

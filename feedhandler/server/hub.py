@@ -26,6 +26,7 @@ from feedhandler.server.hub_messages import (
     SIGNAL_KINDS,
     Answer,
     Breaker,
+    Cancel,
     ClientRow,
     Code,
     Command,
@@ -38,6 +39,7 @@ from feedhandler.server.hub_messages import (
     List,
     Order,
     Ping,
+    Position,
     Quote,
     Reload,
     Reset,
@@ -69,7 +71,7 @@ STATS_SYMBOLS_MAX = 200
 LEARN_MAX = 1_000
 """Symbols that are taken in at a time: some milliseconds."""
 _TURN_S = 0.001
-_CHANGING = (Trip, Reset, SetPriority, Reload, Shutdown)
+_CHANGING = (Trip, Reset, Position, SetPriority, Reload, Shutdown)
 _INSTRUMENT = (SIGNAL.names or ()).index("instrument")
 
 Target = Subscription | Share
@@ -194,6 +196,7 @@ class Hub:
             List: self._list,
             Trip: lambda _client, command: actions.trip(command),
             Reset: lambda _client, command: actions.reset(command),
+            Position: lambda _client, command: actions.position(command),
             SetPriority: lambda _client, command: actions.set_priority(command),
             Reload: lambda _client, command: actions.reload(command),
             Shutdown: lambda _client, command: actions.shutdown(command),
@@ -304,6 +307,9 @@ class Hub:
         elif isinstance(message, Breaker):
             # Another breaker's state is no newer news of this one's.
             detail = (row[_INSTRUMENT], message.source)
+            self.publish(Event("breaker", message.symbol, message, message.source, detail))
+        elif isinstance(message, Cancel):
+            detail = (row[_INSTRUMENT], "cancel")
             self.publish(Event("breaker", message.symbol, message, message.source, detail))
 
     def _miss(self, count: int) -> None:

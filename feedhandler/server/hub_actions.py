@@ -2,15 +2,18 @@
 still to come need only be filled in.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn, Protocol
 
+from feedhandler.server.breakers import BreakerDesk, NoSuchTargetError
 from feedhandler.server.hub_messages import (
     Code,
     FeedState,
     FunctionRow,
     HubError,
     Message,
+    Position,
     Quote,
     Reload,
     Reset,
@@ -76,6 +79,9 @@ class Actions(Protocol):
     async def reset(self, command: Reset) -> Any:
         """Put a breaker back to normal."""
 
+    async def position(self, command: Position) -> Any:
+        """Note what is held of a symbol."""
+
     async def set_priority(self, command: SetPriority) -> Any:
         """Give a symbol's ticks a lane."""
 
@@ -89,21 +95,40 @@ class Actions(Protocol):
 class BaseActions:
     """Actions of a server that can only be ended: the others say what is missing."""
 
-    def __init__(self, shut_down: Callable[[int | None], int]) -> None:
+    def __init__(
+        self, shut_down: Callable[[int | None], int], breakers: BreakerDesk | None = None
+    ) -> None:
         """`shut_down` begins the drain, with a limit in s instead of the configured one, and gives
-        the limit that holds.
+        the limit that holds. Without `breakers` none are configured.
         """
         self._shut_down = shut_down
+        self._breakers = breakers
 
     async def trip(self, command: Trip) -> Any:
-        """Not yet."""
-        del command
-        _missing("trip", "breakers change by ticks only", "set the breaker's params and restart")
+        """Trip a breaker by hand."""
+        if self._breakers is None:
+            _missing("trip", "no breakers are configured", "add [[breakers]] and restart")
+        with _explained():
+            count = await self._breakers.trip(
+                command.breaker, command.target, command.level, command.for_ms, command.reason
+            )
+        return {"level": command.level, "cells": count}
 
     async def reset(self, command: Reset) -> Any:
-        """Not yet."""
-        del command
-        _missing("reset", "breakers change by ticks only", "wait for its cool-down, or restart")
+        """Reset it by hand; what it still demands trips it again."""
+        if self._breakers is None:
+            _missing("reset", "no breakers are configured", "add [[breakers]] and restart")
+        with _explained():
+            count = await self._breakers.reset(command.breaker, command.target, command.reason)
+        return {"level": "normal", "cells": count}
+
+    async def position(self, command: Position) -> Any:
+        """Tell the response to `restrict`."""
+        if self._breakers is None:
+            _missing("position", "no breakers are configured", "add [[breakers]] and restart")
+        with _explained():
+            await self._breakers.tell_position(command.symbol, command.qty)
+        return {"symbol": command.symbol, "qty": command.qty}
 
     async def set_priority(self, command: SetPriority) -> Any:
         """Not yet."""
@@ -120,8 +145,21 @@ class BaseActions:
         return {"state": "draining", "drain_s": self._shut_down(command.drain_s)}
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What a breaker's command may fail for, as the hub says it."""
+    try:
+        yield
+    except NoSuchTargetError as error:
+        raise HubError(Code.NOT_FOUND, str(error)) from None
+    except TimeoutError:
+        raise HubError(
+            Code.TIMEOUT, "the engine did not take the command, and now will not; try again"
+        ) from None
+
+
 def _missing(name: str, why: str, remedy: str) -> NoReturn:
-    raise HubError(Code.UNSUPPORTED, f"{name}: {why} in this release; {remedy}")
+    raise HubError(Code.UNSUPPORTED, f"{name}: {why}; {remedy}")
 
 
 def known_names(names: Iterable[str]) -> str:

@@ -116,11 +116,14 @@ class List(Command, tag_field="cmd", tag="list", frozen=True):
 
 
 class Trip(Command, tag_field="cmd", tag="trip", frozen=True):
-    """Put a breaker to a level by hand, for a symbol or for another target that it knows."""
+    """Put a breaker to a level by hand, for a symbol or for another target that it knows; for a
+    time or, with 0, until it is reset.
+    """
 
     breaker: Name
     target: Name = "*"
     level: Literal["caution", "restrict", "halt"] = "halt"
+    for_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 0
     reason: Words = ""
 
 
@@ -130,6 +133,13 @@ class Reset(Command, tag_field="cmd", tag="reset", frozen=True):
     breaker: Name
     target: Name = "*"
     reason: Words = ""
+
+
+class Position(Command, tag_field="cmd", tag="position", frozen=True):
+    """Tell what is held of a symbol: what `restrict` lets leave reduces it."""
+
+    symbol: Name
+    qty: Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)]
 
 
 class SetPriority(Command, tag_field="cmd", tag="set_priority", frozen=True):
@@ -158,6 +168,7 @@ AnyCommand = (
     | List
     | Trip
     | Reset
+    | Position
     | SetPriority
     | Reload
     | Shutdown
@@ -330,6 +341,23 @@ class Breaker(_Message, tag_field="type", tag="breaker", frozen=True):
     ts_signal_ns: int
 
 
+class Cancel(_Message, tag_field="type", tag="cancel", frozen=True):
+    """The OMS was asked to take back its orders of an instrument that came of our signals; comes
+    with the kind "breaker".
+    """
+
+    symbol: str
+    feed: str
+    source: str
+    signal_id: int
+    level: int
+    price_e9: int
+    seq: int
+    ts_exch_ns: int
+    ts_rx_ns: int
+    ts_signal_ns: int
+
+
 class FeedState(_Message, tag_field="type", tag="feed", frozen=True):
     """What a look found of a feed; `ts_ns` is when."""
 
@@ -355,7 +383,7 @@ class Quote(_Message, tag_field="type", tag="quote", frozen=True):
     in_doubt: bool = False
 
 
-Message = Order | Breaker | FeedState | Quote
+Message = Order | Breaker | Cancel | FeedState | Quote
 
 
 class Behind(msgspec.Struct, tag_field="type", tag="behind", frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from feedhandler.server.feeds import Feed
 from feedhandler.server.hub_actions import SignalRow
 from feedhandler.server.hub_messages import (
     Breaker,
+    Cancel,
     FeedState,
     FunctionRow,
     Message,
@@ -189,6 +190,8 @@ class EngineView:
         level = row[_COLUMN["level"]]
         if kind == SignalKind.BREAKER:
             return Breaker(**common, level=level, level_name=_LEVEL_NAMES.get(level, "?"))
+        if kind == SignalKind.CANCEL:
+            return Cancel(**common, level=level)
         if kind == SignalKind.ORDER:
             side = _SIDES.get(row[_COLUMN["side"]], "none")
             values = tuple(row[_COLUMN[f"value_{i}"]] for i in range(3))

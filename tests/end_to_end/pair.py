@@ -66,6 +66,10 @@ class Pair:
         with (self.folder / f"{name}.log").open("wb") as log:
             return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
 
+    def start_server_again(self) -> None:
+        """Another server in the place of one that has ended; its log begins anew."""
+        self.server = self._start("server", "feedhandler.server", "serve")
+
     def until(self, holds: Callable[[], bool], within_s: float = 60) -> None:
         """Wait; the test fails when it does not come true, or a process ends."""
         deadline_s = time.monotonic() + within_s

@@ -122,7 +122,8 @@ def test_watchers_get_every_signal_while_others_misbehave_and_the_end_leaves_not
     assert session.exchange.stdin is not None
     session.exchange.stdin.close()
     prices.read("quote")
-    assert operator.call("trip", 1_000, breaker="price_band")["error"]["code"] == "unsupported"
+    refused = operator.call("trip", 1_000, breaker="price_band", target="NOBODY")
+    assert refused["error"]["code"] == "not_found"
     session.until(lambda: ask(operator, "list", what="feeds")[0]["state"] == "ENDED")
     stats = ask(operator, "get_stats", symbols=["*"], counters=["hub_*", "messages_applied"])
     assert len(stats["symbols"]) == 12
@@ -142,7 +143,7 @@ def test_watchers_get_every_signal_while_others_misbehave_and_the_end_leaves_not
     server, exchange = session.end()
     assert exchange["sent"] == MESSAGES
     assert server["counts"]["applied"] == MESSAGES
-    signals = everything.of("order", "breaker")
+    signals = everything.of("order", "breaker", "cancel")
     assert [line["signal_id"] for line in signals] == list(range(1, len(signals) + 1))
     assert len(signals) == server["signals_published"] > 100
     assert {line["source"] for line in signals} == {"large_trade", "price_band"}
@@ -158,7 +159,7 @@ def test_watchers_get_every_signal_while_others_misbehave_and_the_end_leaves_not
     assert len({line["symbol"] for line in quotes}) == 12
     assert all(line["ask_price_e9"] > line["bid_price_e9"] > 0 for line in quotes[-12:])
     told = stuck.of("behind")
-    kept = stuck.of("order", "breaker")
+    kept = stuck.of("order", "breaker", "cancel")
     lost = sum(line["conflated"] + line["dropped"] for line in told)
     assert len(kept) + lost == len(signals)
     control = server["control"]

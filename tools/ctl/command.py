@@ -153,23 +153,27 @@ def trip(
     *,
     target: str = "*",
     level: Literal["caution", "restrict", "halt"] = "halt",
+    for_ms: int = 0,
     reason: str = "",
     where: Where,
 ) -> None:
-    """Put a breaker to a level by hand.
+    """Put a breaker to a level by hand, for a time or until it is reset.
 
     Parameters
     ----------
     breaker
         Its name.
     target
-        A symbol, or another target that the breaker knows.
+        A symbol, sector or feed, as the breaker's scope is; `*`: all.
     level
         The level.
+    for_ms
+        For how long, event time; 0: until it is reset.
     reason
         For the log.
     """
-    _do(where, "trip", breaker=breaker, target=target, level=level, reason=reason)
+    given = {"target": target, "level": level, "for_ms": for_ms, "reason": reason}
+    _do(where, "trip", breaker=breaker, **given)
 
 
 @app.command
@@ -181,11 +185,25 @@ def reset(breaker: str, *, target: str = "*", reason: str = "", where: Where) ->
     breaker
         Its name.
     target
-        A symbol, or another target that the breaker knows.
+        A symbol, sector or feed, as the breaker's scope is; `*`: all.
     reason
         For the log.
     """
     _do(where, "reset", breaker=breaker, target=target, reason=reason)
+
+
+@app.command
+def position(symbol: str, qty: int, *, where: Where) -> None:
+    """Tell what is held of a symbol: while it is restricted, only orders that reduce it leave.
+
+    Parameters
+    ----------
+    symbol
+        The symbol.
+    qty
+        Shares; negative: short.
+    """
+    _do(where, "position", symbol=symbol, qty=qty)
 
 
 @app.command

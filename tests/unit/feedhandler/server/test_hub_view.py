@@ -11,7 +11,7 @@ from feedhandler.core.events import FEED_SHIFT, SignalKind, symbol_text
 from feedhandler.core.states import State
 from feedhandler.server.books import BookTop, BookWatch
 from feedhandler.server.config import BreakerConfig
-from feedhandler.server.hub_messages import Breaker, Order, Quote
+from feedhandler.server.hub_messages import Breaker, Cancel, Order, Quote
 from feedhandler.server.hub_view import BookQuotes, EngineView
 from feedhandler.server.hub_watchers import Matcher
 from tests.unit.feedhandler.server.hub_support import signal_row
@@ -114,6 +114,9 @@ def test_signals_become_messages_with_names(view: EngineView, feeds: list[FakeFe
     breaker = view.message_of(row)
     assert isinstance(breaker, Breaker)
     assert (breaker.source, breaker.level, breaker.level_name) == ("band", 3, "halted")
+    cancel = view.message_of(signal_row(7, instrument=7, kind=SignalKind.CANCEL, source=1, level=3))
+    assert isinstance(cancel, Cancel)
+    assert (cancel.signal_id, cancel.symbol) == (7, "#7")
 
 
 @pytest.mark.parametrize("changes", [{"kind": 77}, {"source": 9}, {"instrument": 5 << FEED_SHIFT}])
