@@ -27,6 +27,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "list": {"what": "patterns"},
     "trip": {"breaker": "band", "target": "AAPL", "level": "restrict", "reason": "news at noon"},
     "reset": {"breaker": "band"},
+    "position": {"symbol": "AAPL", "qty": -500},
     "set_priority": {"symbol": "AAPL", "lane": 0, "for_ms": 60_000},
     "reload": {},
     "shutdown": {"drain_s": 9},
