@@ -109,18 +109,19 @@ def pair_spread(
     """+1 when legs[0] is cheap against legs[1], -1 when it is dear; values: z-score (1e-2), spread
     and its mean (1e-8 from the anchor).
     """
+    now_ns = np.int64(ticks[slot]["ts_exch_ns"])
+    mid_a_e9, mid_b_e9 = np.int64(market[legs[0]]["mid_e9"]), np.int64(market[legs[1]]["mid_e9"])
+    # First of all, as this is how nearly every call ends.
+    is_same = mid_a_e9 == state[_LAST_A_E9] and mid_b_e9 == state[_LAST_B_E9]
+    if is_same and now_ns < state[_NEXT_NS]:
+        return 0
     if is_late_nb(ticks, slot, market):
         return 0
     if not (is_open_nb(market, legs[0]) and is_open_nb(market, legs[1])):
         return 0
-    now_ns = np.int64(ticks[slot]["ts_exch_ns"])
     size = min(max(params[0], np.int64(2)), np.int64(SAMPLES_MAX))
     if state[_ANCHOR_A_E9] == 0:
         _restart_nb(market, legs, state)
-    mid_a_e9, mid_b_e9 = np.int64(market[legs[0]]["mid_e9"]), np.int64(market[legs[1]]["mid_e9"])
-    is_same = mid_a_e9 == state[_LAST_A_E9] and mid_b_e9 == state[_LAST_B_E9]
-    if is_same and now_ns < state[_NEXT_NS]:
-        return 0
     state[_LAST_A_E9] = mid_a_e9
     state[_LAST_B_E9] = mid_b_e9
     spread = spread_e8_nb(mid_a_e9, mid_b_e9, state, params[5])
