@@ -180,7 +180,8 @@ class Shard(NamedTuple):
     """All memory of a shard. Row shapes: ticks TICK[pool + 1], the last one of which is no tick but
     what stands for it in a signal that a command causes, lanes i32[LANES_MAX, pool]; `seen`
     MARKET[pool] is what the receiver found for each tick, `market` MARKET[instruments] what the
-    worker last saw, as far as anybody looks; `numbers` i64[instruments] is 0, 1, 2 ... `sending_ns`
+    worker last saw, as far as anybody looks; `epochs` i32[pool] is how often the books were replaced
+    as a whole before each tick; `numbers` i64[instruments] is 0, 1, 2 ... `sending_ns`
     is what the signals of the present tick have cost so far by being sent; `sampling` is whether
     functions are timed for it, for how many more they are, and how many ticks there were. `ranks`
     i64[signal ring] of one of several shards: where each signal stands in the order of all,
@@ -215,6 +216,7 @@ class Shard(NamedTuple):
     patterns: Functions
     features: Features
     seen: NDArray[np.void]
+    epochs: NDArray[np.int32]
     market: NDArray[np.void]
     numbers: NDArray[np.int64]
     out: NDArray[np.int64]
@@ -321,6 +323,7 @@ def allocate_shard(
         patterns=allocate_functions(capacity.patterns, instruments),
         features=allocate_features(instruments if analysed else 1),
         seen=allocate_rows(pool if analysed else 1),
+        epochs=zeros(pool if capacity.look else 1, np.int32),
         market=allocate_rows(rows),
         numbers=numbers,
         out=zeros(OUT_WORDS),
@@ -419,12 +422,9 @@ def _show_quote_nb(shard: Shard, slot: int) -> None:
 
 @outline_kernel
 def _see_nb(shard: Shard, slot: int) -> None:
-    """What is known of the instrument after ticks[slot] goes beside it; `epoch` is how often the
-    books were replaced so far.
-    """
+    """What is known of the instrument after ticks[slot] goes beside it."""
     refresh_depth_nb(shard.features, shard.book, shard.ticks, slot)
     features_nb(shard.features, shard.seen, shard.ticks, slot)
-    shard.seen[slot]["epoch"] = shard.counts[Count.SNAPSHOTS, 0]
 
 
 @kernel
@@ -457,7 +457,10 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
     moved_bps = analyse_nb(shard.instruments, shard.ticks, slot)
     lane = lane_of_nb(shard.rules, shard.ticks, slot, moved_bps)
     tick["priority"] = lane
-    if shard.settings[Setting.MARKET] == Look.ANALYTICS:
+    look = shard.settings[Setting.MARKET]
+    if look:
+        shard.epochs[slot] = shard.counts[Count.SNAPSHOTS, 0]
+    if look == Look.ANALYTICS:
         _see_nb(shard, slot)
     if shard.settings[Setting.RECORD_BBO] and tick["flags"] & Flag.BBO_CHANGED:
         _record_bbo_nb(shard, slot)

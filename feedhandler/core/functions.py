@@ -28,6 +28,7 @@ LEGS_MAX = 64
 STATE_WORDS_MAX = 1 << 16
 _LINE_WORDS = 8
 _ROW_WORDS = 16
+_APART_LINES = 2
 _UNKNOWN = 0
 _UNWANTED = -1
 
@@ -128,7 +129,10 @@ def allocate_functions(uses: Sequence[Use], instruments: int) -> Functions:
         row = rows[number]
         # Behind the state of one with a cool-down stands when the binding fired last.
         words = use.state_words + (use.cooldown_ns > 0)
-        stride = -(-words // _LINE_WORDS) * _LINE_WORDS
+        lines = -(-words // _LINE_WORDS)
+        # Large ones an odd number of lines apart: by a power of two they would share a few sets of
+        # the caches, and push one another out of them.
+        stride = (lines | (lines > _APART_LINES)) * _LINE_WORDS
         row[Fn.STATE_AT], row[Fn.STATE_WORDS], row[Fn.STRIDE] = state_at, use.state_words, stride
         row[Fn.FIRST] = len(bound)
         row[Fn.COOLDOWN_NS], row[Fn.BUDGET_NS] = use.cooldown_ns, use.budget_ns

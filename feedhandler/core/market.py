@@ -78,7 +78,7 @@ class Look(IntEnum):
 PRICE_FIELDS = frozenset(
     {
         *("seq", "ts_exch_ns", "bid_price_e9", "bid_qty", "ask_price_e9", "ask_qty", "mid_e9"),
-        *("vwap_e9", "volatility_e9", "flags", "level"),
+        *("vwap_e9", "volatility_e9", "flags", "level", "epoch"),
     }
 )
 

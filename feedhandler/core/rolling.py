@@ -73,6 +73,7 @@ _Z_LIMIT = 1e3
 _E3 = 1e3
 _LOW_32_BITS = (1 << 32) - 1
 _SIGN_32 = 1 << 31
+_ROOT_MAX = 3_037_000_499
 
 
 @kernel
@@ -117,18 +118,66 @@ def _centred_nb(products: int, sum_a: int, sum_b: int, count: int) -> np.float64
 
 
 @kernel
+def window_sample_nb(state: NDArray[np.int64], at: int, length: int, sample: int) -> None:
+    """A sample, within SAMPLE_LIMIT, as it is into the window at state[at] of the last `length`;
+    of one window either all samples come so or all by `window_add_nb`.
+    """
+    count = state[at + WindowWord.COUNT]
+    cell = _next_cell_nb(state, at, np.int64(WINDOW_HEAD), length)
+    oldest = state[cell] if count >= length else np.int64(0)
+    state[cell] = sample
+    state[at + WindowWord.SUM] += sample - oldest
+    state[at + WindowWord.SQUARES] += sample * sample - oldest * oldest
+
+
+@kernel
 def window_add_nb(state: NDArray[np.int64], at: int, length: int, value: int) -> None:
     """A sample into the window at state[at] of the last `length`, within VALUE_LIMIT."""
     limited = min(max(value, -VALUE_LIMIT), VALUE_LIMIT)
     count = state[at + WindowWord.COUNT]
     if count == 0:
         state[at + WindowWord.BASE] = limited
-    sample = _limited_nb(limited - state[at + WindowWord.BASE])
-    cell = _next_cell_nb(state, at, np.int64(WINDOW_HEAD), length)
-    oldest = state[cell] if count >= length else np.int64(0)
-    state[cell] = sample
-    state[at + WindowWord.SUM] += sample - oldest
-    state[at + WindowWord.SQUARES] += sample * sample - oldest * oldest
+    window_sample_nb(state, at, length, _limited_nb(limited - state[at + WindowWord.BASE]))
+
+
+@kernel
+def window_clear_nb(state: NDArray[np.int64], at: int) -> None:
+    """Forget every sample; when the next one is due stays."""
+    for word in range(WindowWord.COUNT, WINDOW_HEAD):
+        state[at + word] = 0
+
+
+@kernel
+def window_is_full_nb(state: NDArray[np.int64], at: int, length: int) -> int:
+    """1 when there are `length` samples."""
+    return np.int64(state[at + WindowWord.COUNT] >= length)
+
+
+@kernel
+def window_sum_of_samples_nb(state: NDArray[np.int64], at: int) -> int:
+    """Sum of the samples of a window that came by `window_sample_nb`."""
+    return state[at + WindowWord.SUM]
+
+
+@kernel
+def window_spread_nb(state: NDArray[np.int64], at: int, length: int) -> int:
+    """`length` times the standard deviation of a full window, rounded down; exact while every
+    |sample| * length is below 2**31.
+    """
+    total = state[at + WindowWord.SUM]
+    return root_nb(length * state[at + WindowWord.SQUARES] - total * total)
+
+
+@kernel
+def root_nb(value: int) -> int:
+    """Largest integer whose square is not above `value`, 0 to 2^63 - 1."""
+    # The float is off by one at most, and the loops make up for it.
+    root = min(np.int64(np.sqrt(np.float64(value))), np.int64(_ROOT_MAX))
+    while root * root > value:
+        root -= 1
+    while root < _ROOT_MAX and (root + 1) * (root + 1) <= value:
+        root += 1
+    return root
 
 
 @kernel

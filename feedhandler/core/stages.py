@@ -62,12 +62,13 @@ def _choose_sampling_nb(shard: Shard) -> None:
 @kernel
 def _show_market_nb(shard: Shard, slot: int, look: int) -> None:
     """Bring the market forward to ticks[slot], before functions look at both."""
-    if look == Look.PRICES:
-        move_prices_nb(shard.market, shard.ticks, slot)
-        return
     instrument = np.int64(shard.ticks[slot]["instrument"])
-    if move_forward_nb(shard.market, instrument, shard.seen, slot):
-        shard.market[instrument]["epoch"] = shard.seen[slot]["epoch"]
+    if look == Look.PRICES:
+        is_later = move_prices_nb(shard.market, shard.ticks, slot)
+    else:
+        is_later = move_forward_nb(shard.market, instrument, shard.seen, slot)
+    if is_later:
+        shard.market[instrument]["epoch"] = shard.epochs[slot]
 
 
 @kernel

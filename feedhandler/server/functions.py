@@ -190,10 +190,7 @@ def build_stages(loaded: LoadedStages) -> Stages:
 
 
 def look_of(function: Callable[..., int]) -> Look:
-    """How far a function looks at the market, told by what it and the kernels that it calls name.
-
-    Of several instruments it is all: the row of another one must tell that the books were replaced.
-    """
+    """How far a function looks at the market, told by what it and the kernels that it calls name."""
     code = _code_of(function)
     if code is None or code.co_argcount <= _MARKET_ARGUMENT:
         return Look.NOWHERE
@@ -205,8 +202,6 @@ def look_of(function: Callable[..., int]) -> Look:
     )
     if not looks:
         return Look.NOWHERE
-    if getattr(function, "legs", 1) != 1:
-        return Look.ANALYTICS
     analytics = set(MARKET.names or ()) - PRICE_FIELDS
     return Look.ANALYTICS if _words_of(function, set()) & analytics else Look.PRICES
 

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,19 @@ from feedhandler.core.rolling import (
     beta_e9_nb,
     correlation_e9_nb,
     pair_add_nb,
+    root_nb,
     window_add_nb,
+    window_clear_nb,
     window_deviation_e3_nb,
+    window_is_full_nb,
     window_mean_e3_nb,
+    window_sample_nb,
+    window_spread_nb,
+    window_sum_of_samples_nb,
     window_z_e3_nb,
 )
 
-AT = 3
+AT, SIZE = 3, 5
 small = st.integers(-50, 50)
 returns = st.one_of(small, st.integers(-SAMPLE_LIMIT, SAMPLE_LIMIT), st.sampled_from([77, 78]))
 extremes = st.sampled_from([-SAMPLE_LIMIT, SAMPLE_LIMIT, SAMPLE_LIMIT - 1])
@@ -112,3 +119,48 @@ def test_z_mean_and_deviation_are_exact_over_any_window(
     score = float(off - mean) / deviation if deviation else 0.0
     expected = max(-1_000.0, min(score, 1_000.0)) * 1_000
     assert window_z_e3_nb(state, AT, value) == pytest.approx(expected, abs=1.001)
+
+
+@given(st.lists(st.integers(-10_500_000, 10_500_000), max_size=30))
+def test_a_window_has_the_sum_and_deviation_of_its_last_samples(samples: list[int]):
+    state = np.zeros(AT + WINDOW_HEAD + SIZE + 1, np.int64)
+    for number, sample in enumerate(samples, start=1):
+        window_sample_nb(state, AT, SIZE, sample)
+        last = samples[max(number - SIZE, 0) : number]
+        assert window_sum_of_samples_nb(state, AT) == sum(last)
+        assert window_is_full_nb(state, AT, SIZE) == (number >= SIZE)
+        if number >= SIZE:
+            variance = sum((SIZE * each - sum(last)) ** 2 for each in last) // SIZE
+            assert window_spread_nb(state, AT, SIZE) == isqrt(variance)
+    assert state[-1] == 0
+
+
+def test_the_largest_window_of_the_largest_samples_stays_within_63_bits():
+    size = 240
+    state = np.zeros(WINDOW_HEAD + size, np.int64)
+    for number in range(2 * size):
+        window_sample_nb(state, 0, size, 10_500_000 if number % 2 else -10_500_000)
+    assert window_spread_nb(state, 0, size) == 10_500_000 * size
+
+
+@given(st.one_of(st.integers(0, 2**63 - 1), st.integers(0, 2**31).map(lambda root: root * root)))
+def test_a_root_is_exact(value: int):
+    assert root_nb(np.int64(value)) == isqrt(value)
+
+
+@pytest.mark.parametrize("value", [0, 1, 2, 3, 4, 2**62, 3_037_000_499**2, 2**63 - 1])
+def test_a_root_at_the_ends_is_exact(value: int):
+    assert root_nb(np.int64(value)) == isqrt(value)
+
+
+def test_a_window_that_is_cleared_keeps_when_it_is_due_and_begins_anew():
+    state = np.zeros(AT + WINDOW_HEAD + SIZE, np.int64)
+    state[AT] = 77
+    for sample in range(7):
+        window_sample_nb(state, AT, SIZE, sample)
+    window_clear_nb(state, AT)
+    assert not window_is_full_nb(state, AT, SIZE)
+    for sample in (4, 5):
+        window_sample_nb(state, AT, SIZE, sample)
+    assert window_sum_of_samples_nb(state, AT) == 9
+    assert state[AT] == 77

@@ -112,6 +112,7 @@ ENGINE: Mapping[str, Why] = {
     "features.spans": Why("windows of the analytics"),
     "features.decay": Why("powers of the decay of rates"),
     "seen": Why("what was known after each tick, when a function looks", _TICKS),
+    "epochs": Why("books' age at each tick, when a function looks", _TICKS),
     "market": Why("what was last seen of each instrument, when a function looks", _INSTRUMENTS),
     "numbers": Why("numbers of instruments", _INSTRUMENTS),
     "out": Why("what a breaker or pattern says of its decision"),

@@ -20,6 +20,7 @@ from feedhandler.core.patterns.proposals import (
     is_open_nb,
     propose_nb,
 )
+from protocols.jit import kernel
 
 DEFAULTS = {
     "imbalance_bps": 9_500,
@@ -33,6 +34,26 @@ _ARMED_SIDE, _ARMED_NS, _FIRED_NS, _IMBALANCE_BPS = range(4)
 _BPS = 10_000
 # Above any order of ITCH; times 10,000 it stays below 63 bits.
 _QTY_MAX = 1 << 40
+
+
+@kernel
+def _share_bps_nb(bid_qty: int, ask_qty: int) -> int:
+    """What the bid is of both, rounded down; half where there is nothing."""
+    total = bid_qty + ask_qty
+    return bid_qty * _BPS // total if total > 0 else np.int64(_BPS // 2)
+
+
+@kernel
+def _is_heavy_nb(bid_qty: int, ask_qty: int, threshold_bps: int) -> int:
+    """Whether a side has that share at least, the bid's rounded down, the other one what is left:
+    without a division, which takes as long as all the rest.
+    """
+    total = bid_qty + ask_qty
+    if total <= 0 or threshold_bps <= 0:
+        return np.int64(threshold_bps <= _BPS // 2)
+    share = bid_qty * _BPS
+    least = min(threshold_bps, np.int64(_BPS + 1))
+    return np.int64((share >= least * total) | (share < (_BPS - least + 1) * total))
 
 
 @pattern("imbalance_bps", "window_ns", "cooldown_ns", "order_qty", "trade_qty_min")
@@ -68,14 +89,11 @@ def imbalance_with_trade(
             return propose_nb(market, legs[0], direction, params[3], confidence_bps, out)
     if tick["flags"] & Flag.BBO_CHANGED:
         bid_qty = min(np.int64(tick["bid_qty"]), np.int64(_QTY_MAX))
-        total = bid_qty + min(np.int64(tick["ask_qty"]), np.int64(_QTY_MAX))
-        share_bps = bid_qty * _BPS // total if total > 0 else np.int64(_BPS // 2)
-        if share_bps >= params[0]:
-            state[_ARMED_SIDE] = 1
+        ask_qty = min(np.int64(tick["ask_qty"]), np.int64(_QTY_MAX))
+        if _is_heavy_nb(bid_qty, ask_qty, params[0]):
+            share_bps = _share_bps_nb(bid_qty, ask_qty)
+            side = np.int64(1) if share_bps >= params[0] else np.int64(-1)
+            state[_ARMED_SIDE] = side
             state[_ARMED_NS] = now_ns
-            state[_IMBALANCE_BPS] = share_bps
-        elif _BPS - share_bps >= params[0]:
-            state[_ARMED_SIDE] = -1
-            state[_ARMED_NS] = now_ns
-            state[_IMBALANCE_BPS] = _BPS - share_bps
+            state[_IMBALANCE_BPS] = share_bps if side > 0 else _BPS - share_bps
     return 0

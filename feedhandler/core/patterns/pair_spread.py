@@ -8,7 +8,7 @@ spread has come back to `exit_z_e2`, or has crossed the mean.
 
     state[0] side that was proposed (0: none)      state[4] [5] middle prices looked at last, 1e-9
     state[1] time of the next sample, ns           state[6] deviation of the window times its size
-    state[2] [3] middle prices at the anchor, 1e-9 state[7 ..] ring of samples
+    state[2] [3] middle prices at the anchor, 1e-9 state[7 ..] window of samples
 """
 
 from typing import Any
@@ -22,13 +22,13 @@ from feedhandler.core.patterns.proposals import (
     is_open_nb,
     propose_nb,
 )
-from feedhandler.core.patterns.window import (
-    RING_WORDS,
-    add_sample_nb,
-    clear_ring_nb,
-    ring_deviation_nb,
-    ring_is_full_nb,
-    ring_sum_nb,
+from feedhandler.core.rolling import (
+    WINDOW_HEAD,
+    window_clear_nb,
+    window_is_full_nb,
+    window_sample_nb,
+    window_spread_nb,
+    window_sum_of_samples_nb,
 )
 from protocols.jit import kernel
 
@@ -43,9 +43,9 @@ DEFAULTS = {
 }
 SAMPLES_MAX = 240
 
-_SIDE, _NEXT_NS, _ANCHOR_A_E9, _ANCHOR_B_E9, _LAST_A_E9, _LAST_B_E9, _DEVIATION, _RING = range(8)
+_SIDE, _NEXT_NS, _ANCHOR_A_E9, _ANCHOR_B_E9, _LAST_A_E9, _LAST_B_E9, _DEVIATION, _WINDOW = range(8)
 _ONE_E8 = 100_000_000
-# Beyond a tenth the squares of a full ring would leave 63 bits; it is another regime anyway.
+# Beyond a tenth the squares of a full window would leave 63 bits; it is another regime anyway.
 _SPREAD_MAX_E8 = 10_000_000
 _E8_PER_BPS = 10_000
 _Z_MAX_E2 = 100_000
@@ -79,17 +79,17 @@ def _edge_nb(market: Any, legs: Any, state: Any, size: int, asked: tuple[int, in
         spread = spread_e8_nb(a["ask_price_e9"], b["bid_price_e9"], state, is_log)
     else:
         spread = spread_e8_nb(a["bid_price_e9"], b["ask_price_e9"], state, is_log)
-    return (ring_sum_nb(state, _RING) - size * spread) * side
+    return (window_sum_of_samples_nb(state, _WINDOW) - size * spread) * side
 
 
 @kernel
 def _restart_nb(market: Any, legs: Any, state: Any) -> None:
-    """A new anchor and an empty ring."""
+    """A new anchor and an empty window."""
     state[_SIDE] = 0
     state[_ANCHOR_A_E9] = market[legs[0]]["mid_e9"]
     state[_ANCHOR_B_E9] = market[legs[1]]["mid_e9"]
     state[_DEVIATION] = 0
-    clear_ring_nb(state, _RING)
+    window_clear_nb(state, _WINDOW)
 
 
 @pattern(
@@ -101,7 +101,7 @@ def _restart_nb(market: Any, legs: Any, state: Any) -> None:
     "log_spread",
     "order_qty",
     legs=2,
-    state_words=_RING + RING_WORDS + SAMPLES_MAX,
+    state_words=_WINDOW + WINDOW_HEAD + SAMPLES_MAX,
 )
 def pair_spread(
     ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
@@ -109,18 +109,19 @@ def pair_spread(
     """+1 when legs[0] is cheap against legs[1], -1 when it is dear; values: z-score (1e-2), spread
     and its mean (1e-8 from the anchor).
     """
+    now_ns = np.int64(ticks[slot]["ts_exch_ns"])
+    mid_a_e9, mid_b_e9 = np.int64(market[legs[0]]["mid_e9"]), np.int64(market[legs[1]]["mid_e9"])
+    # First of all, as this is how nearly every call ends.
+    is_same = mid_a_e9 == state[_LAST_A_E9] and mid_b_e9 == state[_LAST_B_E9]
+    if is_same and now_ns < state[_NEXT_NS]:
+        return 0
     if is_late_nb(ticks, slot, market):
         return 0
     if not (is_open_nb(market, legs[0]) and is_open_nb(market, legs[1])):
         return 0
-    now_ns = np.int64(ticks[slot]["ts_exch_ns"])
     size = min(max(params[0], np.int64(2)), np.int64(SAMPLES_MAX))
     if state[_ANCHOR_A_E9] == 0:
         _restart_nb(market, legs, state)
-    mid_a_e9, mid_b_e9 = np.int64(market[legs[0]]["mid_e9"]), np.int64(market[legs[1]]["mid_e9"])
-    is_same = mid_a_e9 == state[_LAST_A_E9] and mid_b_e9 == state[_LAST_B_E9]
-    if is_same and now_ns < state[_NEXT_NS]:
-        return 0
     state[_LAST_A_E9] = mid_a_e9
     state[_LAST_B_E9] = mid_b_e9
     spread = spread_e8_nb(mid_a_e9, mid_b_e9, state, params[5])
@@ -128,8 +129,8 @@ def pair_spread(
         _restart_nb(market, legs, state)
         return 0
     side = np.int64(0)
-    if ring_is_full_nb(state, _RING, size):
-        total = ring_sum_nb(state, _RING)
+    if window_is_full_nb(state, _WINDOW, size):
+        total = window_sum_of_samples_nb(state, _WINDOW)
         away = size * spread - total
         deviation = max(state[_DEVIATION], np.int64(1))
         if state[_SIDE] != 0:
@@ -149,7 +150,7 @@ def pair_spread(
             propose_nb(market, legs[0], side, params[6], confidence_bps_nb(z_e2, params[2]), out)
     if now_ns >= state[_NEXT_NS]:
         state[_NEXT_NS] = now_ns + params[1]
-        add_sample_nb(state, _RING, size, spread)
-        if ring_is_full_nb(state, _RING, size):
-            state[_DEVIATION] = ring_deviation_nb(state, _RING, size)
+        window_sample_nb(state, _WINDOW, size, spread)
+        if window_is_full_nb(state, _WINDOW, size):
+            state[_DEVIATION] = window_spread_nb(state, _WINDOW, size)
     return side

@@ -167,9 +167,9 @@ def test_a_group_becomes_its_pairs_and_each_has_a_state(own: str):
     assert functions.symbols.tolist() == sorted(word(name) for name in ("AA", "BB", "CC"))
     assert functions.bindings[:, Bound.LEGS].tolist() == [2, 2, 2]
     row = functions.rows[0]
-    assert (row[Fn.STATE_WORDS], row[Fn.STRIDE]) == (40, 48)
+    assert (row[Fn.STATE_WORDS], row[Fn.STRIDE]) == (40, 56)
     assert (row[Fn.COOLDOWN_NS], row[Fn.BUDGET_NS]) == (3_000_000, 77)
-    assert len(functions.state) == 3 * 48
+    assert len(functions.state) == 3 * 56
     assert len(shard.market) == len(shard.instruments)
 
 
@@ -244,14 +244,13 @@ def test_how_far_a_function_looks_is_found_out(tmp_path: Path):
     )
     loaded = load_stages(config_of(patterns=patterns))
     found = [look_of(each.function) for each in loaded.patterns]
-    assert found == [Look.NOWHERE, Look.PRICES, Look.ANALYTICS, Look.ANALYTICS]
+    assert found == [Look.NOWHERE, Look.PRICES, Look.ANALYTICS, Look.PRICES]
     assert look_of(lambda ticks, slot: ticks + slot) == Look.NOWHERE
     assert load_stages(None) == LoadedStages()
 
 
-def test_patterns_of_single_instruments_that_are_built_in_need_no_analytics():
-    needs = {name for name, each in BUILT_IN.items() if look_of(each) == Look.ANALYTICS}
-    assert needs == {name for name, each in BUILT_IN.items() if each.legs != 1}
+def test_patterns_that_are_built_in_need_prices_at_most():
+    assert {look_of(each) for each in BUILT_IN.values()} == {Look.PRICES}
 
 
 def test_a_definition_becomes_a_pattern_behind_those_with_a_function(own: str):
