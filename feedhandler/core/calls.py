@@ -13,7 +13,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from llvmlite import ir
 from numba import cfunc, from_dtype, njit, types
 from numba.core.serialize import dumps
@@ -21,6 +20,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
 from feedhandler.core.events import TICK
+from feedhandler.core.lines import zeros
 from feedhandler.core.market import MARKET
 from protocols.kernel_cache import JIT_ENABLED
 
@@ -46,7 +46,11 @@ if TYPE_CHECKING or not JIT_ENABLED:
 
     def make_places(entries: Sequence[Any]) -> Any:
         """The places that `call_place` finds its functions in."""
-        return tuple(entries)
+        return list(entries)
+
+    def allocate_places(count: int) -> Any:
+        """Places that nothing is in yet."""
+        return [None] * count
 
     def call_place(
         places: Any, place: int, ticks: Any, slot: int, market: Any, arrays: Any, at: Any
@@ -166,7 +170,13 @@ def {name}(ticks, tick_count, slot, market, rows, legs, leg_count, params, state
 
     def make_places(entries):  # noqa: ANN001, ANN201
         """Addresses, i64[len(entries)]."""
-        return np.array([entry.address for entry in entries], np.int64)
+        places = allocate_places(len(entries))
+        places[:] = [entry.address for entry in entries]
+        return places
+
+    def allocate_places(count):  # noqa: ANN001, ANN201
+        """Addresses, i64[count], none of them set yet."""
+        return zeros(count)
 
     @intrinsic
     def call_place(typingctx, places, place, ticks, slot, market, arrays, at):  # noqa: ANN001, ANN201

@@ -14,7 +14,7 @@ from feedhandler.core.api import Sender
 from feedhandler.core.calls import FAULT, OUT_WORDS, call_place
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import FUNCTIONS_MAX, Count, Histogram
-from feedhandler.core.engine import Agent, Setting, Shard, count_nb, rank_of_nb
+from feedhandler.core.engine import Agent, Sampling, Setting, Shard, count_nb, rank_of_nb
 from feedhandler.core.events import FEED_SHIFT, LEGS_SHOWN, Flag, SignalKind
 from feedhandler.core.functions import (
     Bound,
@@ -47,6 +47,7 @@ def emit_nb(
     side or level).
     """
     kind, source, side_or_level = what
+    shard.sampling[Sampling.INSIDE] = 0
     index = ring_reserve_nb(shard.signals)
     if index < 0:
         count_nb(shard, Count.SIGNALS_DROPPED, 1)
@@ -124,7 +125,9 @@ def _call_nb(
     row = functions.rows[function]
     arrays = (legs, functions.params, functions.state, shard.out)
     at = (first_leg, leg_count, function, begin, row[Fn.STATE_WORDS])
-    if shard.sampling[0] == 0:
+    # One store a call, so that a call that never ends can be named.
+    shard.sampling[Sampling.INSIDE] = 1 + first + function
+    if shard.sampling[Sampling.IS_TIMED] == 0:
         answer = call_place(places, function, shard.ticks, slot, shard.market, arrays, at)
     else:
         clock = shard.clocks[Agent.WORKER]
@@ -152,7 +155,6 @@ def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int) -> i
     in_doubt = tick["flags"] & Flag.IN_DOUBT
     worst = np.int64(0)
     functions = shard.breakers
-    behind = shard.patterns.meta[Meta.FUNCTIONS]
     for i in range(functions.meta[Meta.FUNCTIONS]):
         before = np.int64(shard.breaker_level[i, instrument])
         level = before
@@ -170,7 +172,7 @@ def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int) -> i
             if level > before:
                 count_nb(shard, Count.BREAKER_TRIPS + i, 1)
         if level != shard.published_level[i, instrument] and not in_doubt:
-            what = (np.int64(SignalKind.BREAKER), behind + i, level)
+            what = (np.int64(SignalKind.BREAKER), FUNCTIONS_MAX + i, level)
             legs = shard.numbers[instrument : instrument + 1]
             if emit_nb(shard, sender, slot, what, legs):
                 shard.published_level[i, instrument] = level
@@ -216,7 +218,7 @@ def _run_bound_nb(
         row = functions.rows[function]
         if binding[Bound.MISSING] > 0 or row[Fn.OFF] != Off.NO:
             continue
-        at = row[Fn.STATE_AT] + (number - row[Fn.FIRST]) * row[Fn.STRIDE]
+        at = binding[Bound.STATE_AT]
         bound = (function, at, level, binding[Bound.LEGS_AT], binding[Bound.LEGS])
         _run_pattern_nb(shard, patterns, sender, functions.legs, slot, bound)
 

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -17,15 +18,25 @@ from feedhandler.core.api import Sender, StageError, compile_stage, fill_places,
 from feedhandler.core.calls import PARAM_WORDS
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.engine import Shard, ShardCapacity
-from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Use
+from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Room, Use
 from feedhandler.core.market import MARKET, PRICE_FIELDS, Look
-from feedhandler.server.config import DefinedConfig, PatternConfig, ServerConfig, StageConfig
+from feedhandler.server.config import (
+    DefinedConfig,
+    EngineConfig,
+    PatternConfig,
+    ServerConfig,
+    StageConfig,
+)
 from feedhandler.server.definitions import Definition, compile_definition
 from feedhandler.server.errors import ConfigError
 
 _NS_PER_MS = 1_000_000
 _SYMBOL_BYTES = 8
 _MARKET_ARGUMENT = 2
+_ARGUMENTS = ("ticks", "slot", "market", "legs", "params", "state", "out")
+_COMMON_USE = Use(fires=True)
+_LEGS_A_BINDING = 4
+_STATE_WORDS_A_BINDING = 64
 
 
 class Stages(NamedTuple):
@@ -39,10 +50,11 @@ class Stages(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A function as configured: where that stands, the function, its parameters in order, and how
-    it is used.
+    """A function as configured: its name, where that stands, the function, its parameters in order,
+    and how it is used.
     """
 
+    name: str
     where: str
     function: Callable[..., int]
     params: Sequence[int]
@@ -94,7 +106,8 @@ def _bound(config: PatternConfig, title: str, server: ServerConfig) -> Loaded:
             f"{loaded.where}: it looks at several instruments, which may be on different"
             " shards; set shards = 1 in [engine]"
         )
-    use = loaded.use._replace(cooldown_ns=config.cooldown_ms * _NS_PER_MS, bindings=bindings)
+    cooldown_ns = config.cooldown_ms * _NS_PER_MS
+    use = loaded.use._replace(cooldown_ns=cooldown_ns, bindings=bindings, fires=True)
     return loaded._replace(use=use)
 
 
@@ -108,6 +121,22 @@ def with_functions(capacity: ShardCapacity, loaded: LoadedStages) -> ShardCapaci
     )
 
 
+def with_room(capacity: ShardCapacity, engine: EngineConfig) -> ShardCapacity:
+    """The sizes, with what later functions may need."""
+    instruments = capacity.book.instruments
+    own_words = max((use.stride for use in capacity.breakers), default=0)
+    return capacity._replace(
+        look=max(capacity.look, Look[engine.keep_market.upper()]),
+        breaker_room=Room(state_words=own_words * instruments),
+        pattern_room=Room(
+            engine.reload_bindings,
+            engine.reload_bindings * _LEGS_A_BINDING,
+            engine.reload_functions * _COMMON_USE.stride * instruments
+            + engine.reload_bindings * _STATE_WORDS_A_BINDING,
+        ),
+    )
+
+
 def set_params(shard: Shard, loaded: LoadedStages) -> None:
     """Write the functions' parameters into a shard."""
     for functions, stages in ((shard.breakers, loaded.breakers), (shard.patterns, loaded.patterns)):
@@ -118,10 +147,14 @@ def set_params(shard: Shard, loaded: LoadedStages) -> None:
 def build_stages(loaded: LoadedStages) -> Stages:
     """Compile the functions. Raises ConfigError for one that does not."""
     compiled = [
-        fill_places([_compile(each.function, each.where) for each in stages], FUNCTIONS_MAX)
-        for stages in loaded
+        fill_places([compile_loaded(each) for each in stages], FUNCTIONS_MAX) for stages in loaded
     ]
     return Stages(compiled[0], compiled[1], no_sender())
+
+
+def own_places(stages: Stages) -> Stages:
+    """The same with places that nobody else has."""
+    return stages._replace(breakers=stages.breakers.copy(), patterns=stages.patterns.copy())
 
 
 def look_of(function: Callable[..., int]) -> Look:
@@ -138,10 +171,10 @@ def look_of(function: Callable[..., int]) -> Look:
         for each in dis.get_instructions(code)
         if each.opname.startswith("LOAD_FAST")
     )
-    if not looks:
-        return Look.NOWHERE
     if getattr(function, "legs", 1) != 1:
         return Look.ANALYTICS
+    if not looks:
+        return Look.NOWHERE
     analytics = set(MARKET.names or ()) - PRICE_FIELDS
     return Look.ANALYTICS if _words_of(function, set()) & analytics else Look.PRICES
 
@@ -166,13 +199,15 @@ def _words_of(function: Any, known: set[CodeType]) -> set[str]:
 def _load(config: StageConfig, title: str) -> Loaded:
     where = f"{title} {config.name!r}"
     function = _load_function(config.function, where)
+    _check_arguments(function, where)
     params = _ordered_params(function, config.params, where)
     state_words = int(getattr(function, "state_words", 0))
     if not 1 <= state_words <= STATE_WORDS_MAX:
         raise ConfigError(
             f"{where}: state_words = {state_words}: it must be 1 to {STATE_WORDS_MAX}"
         )
-    return Loaded(where, function, params, Use(state_words, budget_ns=config.budget_ns))
+    use = Use(state_words, budget_ns=config.budget_ns, function=function)
+    return Loaded(config.name, where, function, params, use)
 
 
 def _choices(
@@ -240,27 +275,67 @@ def _load_function(reference: str, where: str) -> Callable[..., int]:
             module = load_file(Path(source).resolve())
         else:
             module = importlib.import_module(source)
-        function: Callable[..., int] = getattr(module, name)
-    except ConfigError:
-        raise
     except Exception as error:  # noqa: BLE001 - a user's module may fail in any way
-        fault = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{where}: cannot load {reference!r}: {fault}") from None
-    return function
+        raise ConfigError(f"{where}: cannot load {reference!r}: {_fault_text(error)}") from None
+    function = getattr(module, name, None)
+    if not callable(function):
+        known = ", ".join(each for each, made in vars(module).items() if hasattr(made, "params"))
+        raise ConfigError(
+            f"{where}: {source} has no function {name!r}; it has {known or 'none that is marked'}"
+        )
+    found: Callable[..., int] = function
+    return found
+
+
+def _fault_text(error: Exception) -> str:
+    """What went wrong, and in which line of the user's file where it was one of a file."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        frame for frame in frames if frame.filename != __file__ and "<frozen" not in frame.filename
+    ]
+    return f"{own[-1].filename}:{own[-1].lineno}: {text}" if own else text
 
 
 def load_file(path: Path) -> Any:
-    """The module of a user's file, under a name that is its own and the same at every start: a
-    cached kernel is looked up by it.
+    """The module of a user's file, under a name that its place and text decide: the same at every
+    start, as a cached kernel is looked up by it, and the same module as long as the text is.
     """
-    title = f"feedhandler_stage_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    text = path.read_bytes()
+    title = f"feedhandler_stage_{hashlib.sha256(bytes(path) + text).hexdigest()[:16]}"
+    if title in sys.modules:
+        return sys.modules[title]
     spec = importlib.util.spec_from_file_location(title, path)
-    if spec is None or spec.loader is None:
+    if spec is None:
         raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[title] = module
-    spec.loader.exec_module(module)
+    try:
+        exec(compile(text, path, "exec"), vars(module))  # noqa: S102 - the user's own file
+    except BaseException:
+        del sys.modules[title]
+        raise
     return module
+
+
+def place_of(function: Callable[..., int]) -> str:
+    """File and line of a function."""
+    code = _code_of(function)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else "an unknown place"
+
+
+def _check_arguments(function: Callable[..., int], where: str) -> None:
+    """ConfigError for a function that takes something else than every stage does."""
+    code = _code_of(function)
+    if code is not None and code.co_argcount != len(_ARGUMENTS):
+        raise ConfigError(
+            f"{where}: {place_of(function)}: {code.co_name} takes {code.co_argcount} arguments;"
+            f" write def {code.co_name}({', '.join(_ARGUMENTS)})"
+        )
 
 
 def _ordered_params(function: Callable[..., int], given: dict[str, int], where: str) -> list[int]:
@@ -280,8 +355,9 @@ def _ordered_params(function: Callable[..., int], given: dict[str, int], where: 
     return [known[name] for name in names]
 
 
-def _compile(function: Callable[..., int], where: str) -> Any:
+def compile_loaded(loaded: Loaded) -> Any:
+    """What a place holds for a function. Raises ConfigError."""
     try:
-        return compile_stage(function)
+        return compile_stage(loaded.function)
     except StageError as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise ConfigError(f"{loaded.where}: {error}") from None

@@ -30,6 +30,7 @@ from feedhandler.server.hub_messages import (
     Code,
     Command,
     Cut,
+    Enable,
     End,
     FeedState,
     GetStats,
@@ -69,7 +70,7 @@ STATS_SYMBOLS_MAX = 200
 LEARN_MAX = 1_000
 """Symbols that are taken in at a time: some milliseconds."""
 _TURN_S = 0.001
-_CHANGING = (Trip, Reset, SetPriority, Reload, Shutdown)
+_CHANGING = (Trip, Reset, SetPriority, Reload, Enable, Shutdown)
 _INSTRUMENT = (SIGNAL.names or ()).index("instrument")
 
 Target = Subscription | Share
@@ -196,6 +197,7 @@ class Hub:
             Reset: lambda _client, command: actions.reset(command),
             SetPriority: lambda _client, command: actions.set_priority(command),
             Reload: lambda _client, command: actions.reload(command),
+            Enable: lambda _client, command: actions.enable(command),
             Shutdown: lambda _client, command: actions.shutdown(command),
         }
 

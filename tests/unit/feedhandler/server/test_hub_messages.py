@@ -29,6 +29,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "reset": {"breaker": "band"},
     "set_priority": {"symbol": "AAPL", "lane": 0, "for_ms": 60_000},
     "reload": {},
+    "enable": {"name": "spread"},
     "shutdown": {"drain_s": 9},
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from feedhandler.core.analytics import INSTRUMENT
+from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.events import FEED_SHIFT, SignalKind, symbol_text
 from feedhandler.core.states import State
 from feedhandler.server.books import BookTop, BookWatch
@@ -110,7 +111,7 @@ def test_signals_become_messages_with_names(view: EngineView, feeds: list[FakeFe
     assert isinstance(order, Order)
     assert (order.symbol, order.feed, order.source, order.side) == ("IBM", "b", "sweep", "sell")
     assert (order.signal_id, order.values, order.bid_qty) == (5, (0, 3, 0), 4)
-    row = signal_row(6, instrument=7, kind=SignalKind.BREAKER, source=1, level=1)
+    row = signal_row(6, instrument=7, kind=SignalKind.BREAKER, source=FUNCTIONS_MAX, level=1)
     breaker = view.message_of(row)
     assert isinstance(breaker, Breaker)
     assert (breaker.source, breaker.level, breaker.level_name) == ("band", 1, "halted")
