@@ -33,7 +33,7 @@ FAULT = -(1 << 62)
 Function = Callable[..., int]
 
 if TYPE_CHECKING or not JIT_ENABLED:
-    # The interpreter's twins: a place holds the function itself.
+    # The interpreter's twins: a place holds the number of a function.
     def compile_function(function: Function, signature: Any) -> Any:
         """The machine code of `function`, which may be a kernel, for `signature`, cached. It is for
         what is not called for every tick.
@@ -44,13 +44,22 @@ if TYPE_CHECKING or not JIT_ENABLED:
         """What a place holds for `function(ticks, slot, market, legs, params, state, out)`."""
         return function
 
+    _functions: list[Any] = []
+    _numbers: dict[Any, int] = {}
+
     def make_places(entries: Sequence[Any]) -> Any:
         """The places that `call_place` finds its functions in."""
-        return list(entries)
+        places = allocate_places(len(entries))
+        for place, entry in enumerate(entries):
+            if entry not in _numbers:
+                _numbers[entry] = len(_functions)
+                _functions.append(entry)
+            places[place] = _numbers[entry]
+        return places
 
     def allocate_places(count: int) -> Any:
-        """Places that nothing is in yet."""
-        return [None] * count
+        """Places that nothing is in yet, i64[count]."""
+        return zeros(count)
 
     def call_place(
         places: Any, place: int, ticks: Any, slot: int, market: Any, arrays: Any, at: Any
@@ -65,7 +74,7 @@ if TYPE_CHECKING or not JIT_ENABLED:
         first, count, row, begin, words = at
         own = (legs[first : first + count], params[row], state[begin : begin + words], out)
         try:
-            result: int = places[place](ticks, slot, market, *own)
+            result: int = _functions[places[place]](ticks, slot, market, *own)
         except IndexError:
             return FAULT
         return result

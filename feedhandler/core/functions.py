@@ -168,12 +168,10 @@ def allocate_arrays(sizes: Room, instruments: int) -> Functions:
 
 
 def allocate_staged(functions: Functions) -> Functions:
-    """Where other functions are written down that are to take the place of these. State and
-    `wanted_by` are the same memory.
+    """Where other functions are written down that are to take the place of these; state and
+    `wanted_by` stay where they are.
     """
-    sizes = Room(len(functions.bindings), len(functions.legs))
-    made = allocate_arrays(sizes, len(functions.wanted_by))
-    return made._replace(state=functions.state, wanted_by=functions.wanted_by)
+    return allocate_arrays(Room(len(functions.bindings), len(functions.legs)), 1)
 
 
 @outline_kernel

@@ -67,5 +67,5 @@ def _shown(key: str, value: Any) -> str:
         return "(hidden)"
     if isinstance(value, Mapping):
         return f"{{{', '.join(value)}}}" if "name" not in value else "given"
-    text = str(value)
+    text = str(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}..."

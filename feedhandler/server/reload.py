@@ -396,7 +396,7 @@ def _stage(functions: Functions, staged: Functions, plan: Plan, shard: Shard) ->
         staged.rows[number, Fn.FATE] = plan.fates[number]
         staged.rows[number, Fn.OFF] = plan.off[number]
     for at, words in plan.layout.fresh:
-        staged.state[at : at + words] = 0
+        functions.state[at : at + words] = 0
 
 
 def _instruments_of(functions: Functions, layout: Layout, shard: Shard) -> dict[int, int]:

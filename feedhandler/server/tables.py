@@ -410,7 +410,8 @@ def _specs_of_feed(
     specs: dict[int, CounterSpec] = {}
 
     def put(row: int, name: str, help_text: str, **rest: object) -> None:
-        across = _ACROSS.get(row, "sum")
+        is_off = 0 <= row - Count.FUNCTION_OFF < 2 * FUNCTIONS_MAX
+        across = "most" if is_off else _ACROSS.get(row, "sum")
         specs[row] = CounterSpec(
             name,
             str(rest.pop("unit", "")),

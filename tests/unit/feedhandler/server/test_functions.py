@@ -136,7 +136,7 @@ def test_a_file_that_is_of_no_use_is_refused_with_the_reason(tmp_path: Path, bod
         ("no.such.module:f", "ModuleNotFoundError: No module named 'no'"),
         (
             "feedhandler.core.patterns:f",
-            "feedhandler.core.patterns has no function 'f'; it has .*pair_spread",
+            "patterns has no function 'f'; it has .*pair_spread",
         ),
         ("missing.py:f", "cannot load 'missing.py:f': no such file"),
     ],
@@ -167,12 +167,12 @@ def test_a_group_becomes_its_pairs_and_each_has_a_state(own: str):
     (shard,) = build_engines(config, load_stages(config))
     functions = shard.patterns
     assert functions.meta[Meta.WILD] == 0
-    assert functions.symbols.tolist() == sorted(word(name) for name in ("AA", "BB", "CC"))
-    assert functions.bindings[:, Bound.LEGS].tolist() == [2, 2, 2]
+    assert functions.symbols[:3].tolist() == sorted(word(name) for name in ("AA", "BB", "CC"))
+    assert functions.bindings[:4, Bound.LEGS].tolist() == [2, 2, 2, 0]
     row = functions.rows[0]
     assert (row[Fn.STATE_WORDS], row[Fn.STRIDE]) == (40, 48)
     assert (row[Fn.COOLDOWN_NS], row[Fn.BUDGET_NS]) == (3_000_000, 77)
-    assert len(functions.state) == 3 * 48
+    assert functions.bindings[:3, Bound.STATE_AT].tolist() == [0, 48, 96]
     assert len(shard.market) == len(shard.instruments)
 
 
