@@ -16,11 +16,11 @@ import pytest
 from tests.end_to_end.pair import MOLD_LINES, SERVER_END, SERVER_HEAD, SMALL_ENGINE, Pair
 from tools.ctl.client import HubClient
 
-pytestmark = [pytest.mark.compiled_only, pytest.mark.paced]
+pytestmark = [pytest.mark.compiled_only, pytest.mark.paced, pytest.mark.timeout(300)]
 
 NAMES = ("line_a", "line_b", "rerequest", "glimpse", "oms", "metrics", "hub")
 RELOADS = 1_000
-MESSAGES = 500_000
+MESSAGES = 600_000
 GROWTH_BYTES = 4 << 20
 EXCHANGE = """\
 status_file = "{folder}/status.json"

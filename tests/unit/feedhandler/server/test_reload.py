@@ -3,6 +3,8 @@ as a whole.
 """
 
 import asyncio
+import gc
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,9 +13,10 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from feedhandler.core import calls
 from feedhandler.core.counts import FUNCTIONS_MAX, Count
 from feedhandler.core.engine import Control
-from feedhandler.core.functions import Fn, Off
+from feedhandler.core.functions import Bound, Fn, Off
 from feedhandler.server.assemble import build_engines
 from feedhandler.server.config import (
     DefinedConfig,
@@ -29,6 +32,7 @@ from feedhandler.server.functions import build_stages, load_stages, own_places
 from feedhandler.server.reload import Names, Reloader
 from oms_out.config import OmsConfig
 from tests.unit.feedhandler.core.support import Engine, add, trade
+from tests.unit.feedhandler.server.hub_support import until
 
 SMALL = EngineConfig(
     instruments=8, orders=512, overflow_orders=8, level_blocks=64, level_arena=256,
@@ -181,6 +185,10 @@ async def test_who_gets_the_number_of_another_counts_and_remembers_from_the_begi
         rig.engine.feed([trade(1, 5)])
         assert rig.values()[0] == (0, 9, 9, 1)
         assert rig.names[-1].senders[0] == "new"
+
+
+def word(symbol: str) -> int:
+    return int.from_bytes(symbol.encode().ljust(8), "little")
 
 
 def define(symbol: str, locate: int) -> bytes:
@@ -340,3 +348,39 @@ async def test_no_tick_sees_half_of_a_configuration(own: Path):
             assert all(one == other for _, one, other, _ in found)
             assert {one for _, one, _, _ in found} <= {value - 1, value}
         assert rig.engine.count(Count.TICKS) == seen
+
+
+async def test_a_text_that_is_the_same_is_neither_loaded_nor_compiled_again(own: Path):
+    async with running(with_patterns(told(own))) as rig:
+        texts = ("params[0]", "params[0] + 1")
+        for after in texts:
+            edit(own, "params[0]", after)
+            await rig.reload(with_patterns(told(own)))
+        before = (len(sys.modules), len(gc.get_objects()))
+        kept = len(getattr(calls, "_kept", ()))
+        for value in range(60):
+            edit(own, "params[0]", texts[value % 2])
+            await rig.reload(with_patterns(told(own, value=value)))
+        assert len(sys.modules) == before[0]
+        assert len(getattr(calls, "_kept", ())) == kept
+        gc.collect()
+        assert len(gc.get_objects()) < before[1] + 500
+
+
+async def test_a_number_that_a_symbol_lost_while_it_was_staged_is_not_bound(own: Path):
+    config = with_patterns(pair(own, ("A", "B")))
+    rig = Rig(config)
+    rig.engine.feed([define("A", 1), define("B", 2)])
+    reload = asyncio.create_task(rig.reload(with_patterns(pair(own, ("B", "A")))))
+    await until(lambda: rig.engine.shard.control[Control.FUNCTIONS] == 1)
+    # As a session that follows may do it.
+    rig.engine.shard.instruments[1]["symbol"] = word("C")
+    rig.engine.shard.instruments[3]["symbol"] = word("A")
+    rig.engine.work()
+    await reload
+    patterns = rig.engine.shard.patterns
+    assert patterns.legs[:2].tolist() == [2, -1]
+    assert patterns.bindings[0, Bound.MISSING] == 1
+    rig.engine.feed([trade(1, 5, locate=3)])
+    assert patterns.legs[:2].tolist() == [2, 3]
+    assert patterns.bindings[0, Bound.MISSING] == 0
