@@ -66,7 +66,13 @@ class SignalEncoder:
     def __init__(self, symbol_of: Callable[[int], str], source_names: Sequence[str]) -> None:
         """Names by instrument number and by the index of the pattern or breaker."""
         self._symbol_of = symbol_of
-        self._sources = [_text(name, "source name") for name in source_names]
+        self.name_sources(source_names)
+
+    def name_sources(self, source_names: Sequence[str]) -> None:
+        """These are the names from now on; empty for a number that nobody has."""
+        self._sources = {
+            number: _text(name, "source name") for number, name in enumerate(source_names) if name
+        }
 
     def encode(self, row: tuple[Any, ...]) -> tuple[bytes, bytes]:
         """(MsgType, body) of a signal; LocalProtocolError for a row that names no known kind, side,

@@ -36,7 +36,12 @@ class Outlets:
         self._texts = np.zeros((SOURCES_MAX + 2 * OUTLETS_MAX, TEXT_BYTES), np.uint8)
         self._scratch = np.zeros(SLOT_BYTES, np.uint8)
         self._opened: list[Outlet] = []
-        # A signal of a source without a text is left to the ring.
+        self.name_sources(source_names)
+
+    def name_sources(self, source_names: Sequence[str]) -> None:
+        """These are the names from now on. Of a source whose name changes no signal may be on its
+        way; a signal of a source without a text is left to the ring.
+        """
         for row, name in enumerate(source_names[:SOURCES_MAX]):
             self._put_text(row, name.encode())
 

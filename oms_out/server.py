@@ -134,6 +134,11 @@ class OmsServer:
         self._refused_quiet_until_ns = 0
         self._refused_suppressed = 0
 
+    def name_sources(self, source_names: Sequence[str]) -> None:
+        """Other patterns and breakers have these numbers from now on."""
+        self._encoder.name_sources(source_names)
+        self._outlets.name_sources(source_names)
+
     # -- life ---------------------------------------------------------------------------------
 
     async def start(self) -> None:

@@ -33,6 +33,8 @@ SERVER_WORDS: Words = {
         " `oms.store_dir`, with the feed's number behind it for further feeds",
         "counters_file": "the mapped counter file, replaced at each start; empty: the place where"
         " `feedhandler top` looks",
+        "off_file": "functions that are not called, see [reload](reload.md#the-off-file); empty:"
+        " `functions.off` in the folder `store_dir` of `[oms]`",
         "watch_symbol": "instrument that `/book` shows; empty: the one with most messages",
         "report_file": "JSON report, written when the server ends; empty: none",
         "drain_s": "how long OMS sessions may take to log out on SIGTERM",
@@ -125,6 +127,13 @@ SERVER_WORDS: Words = {
         "snapshot_bytes": "room for a snapshot's messages",
         "signal_ring": "signals that may wait for the publisher; a power of two",
         "shard_ring": "packets that may wait for the slowest of several shards; a power of two",
+        "keep_market": "how much is kept of the market at least: functions that a reload brings may"
+        " look at more than those at start do; see [reload](reload.md)",
+        "reload_functions": "room for functions that a reload brings, with 16 words of state for"
+        " each instrument",
+        "reload_bindings": "room for choices of instruments that a reload brings",
+        "watchdog_ms": "a function that has run for so long within one call is taken to hang, and"
+        " the process ends, see [reload](reload.md#a-function-that-never-returns); 0: never",
         "receiver_cpu": "CPU of the thread that receives, of the only one with `inline`; -1: any."
         " Threads of further feeds are bound to none",
         "worker_cpu": "CPU of the worker's thread, of the first one of several shards, whose "
@@ -216,7 +225,7 @@ SERVER_WORDS: Words = {
         "address": "address to listen on; one that others reach is refused without `insecure_lan`",
         "insecure_lan": "whoever reaches the port may do everything: only where the network itself"
         " keeps others out",
-        "read_only": "refuse `trip`, `reset`, `set_priority`, `reload` and `shutdown`",
+        "read_only": "refuse `trip`, `reset`, `set_priority`, `reload`, `enable` and `shutdown`",
         "clients": "connections at a time",
         "subscriptions": "of one client",
         "queue": "messages that wait for one subscription, which may ask for less",
@@ -328,6 +337,8 @@ EXIT_CODE_WORDS: Mapping[ExitCode, str] = {
     ExitCode.UNCLEAN_DRAIN: "the server could not finish within its deadline (reserved)",
     ExitCode.DATA: "a data file is missing, damaged or of another kind",
     ExitCode.UNAVAILABLE: "something needed does not answer",
+    ExitCode.FUNCTION_HUNG: "a pattern or breaker did not return; start the server again, which"
+    " does without it, see [reload](reload.md#a-function-that-never-returns)",
     ExitCode.OS_LIMIT: "the system refused a port, memory or descriptor",
     ExitCode.CANNOT_WRITE: "an output cannot be written",
     ExitCode.NO_PERMISSION: "permission denied",

@@ -32,7 +32,7 @@ from feedhandler.core.breaker_scopes import (
 )
 from feedhandler.core.calls import FAULT
 from feedhandler.core.clock import now_ns_nb
-from feedhandler.core.counts import Count
+from feedhandler.core.counts import FUNCTIONS_MAX, Count
 from feedhandler.core.engine import (
     ALL_PARTS,
     Agent,
@@ -98,10 +98,14 @@ def _run_bound_nb(
         number = functions.cells[cell, 0]
         binding = functions.bindings[number]
         function = binding[Bound.FUNCTION]
-        row = functions.rows[function]
         if binding[Bound.MISSING] == 0:
-            at = row[Fn.STATE_AT] + (number - row[Fn.FIRST]) * row[Fn.STRIDE]
-            of = (function, at, np.int64(0), binding[Bound.LEGS_AT], binding[Bound.LEGS])
+            of = (
+                function,
+                binding[Bound.STATE_AT],
+                np.int64(0),
+                binding[Bound.LEGS_AT],
+                binding[Bound.LEGS],
+            )
             _ask_breaker_nb(shard, breakers, sender, functions.legs, when, of)
 
 
@@ -195,7 +199,7 @@ def settle_level_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, inst
     clear_nb(shard.proposal)
     shard.proposal[SIDE_WORD], shard.proposal[LEVEL_WORD] = 0, before
     action = ask_response_nb(shard, breakers, slot, instrument, level)
-    source = shard.patterns.meta[Meta.FUNCTIONS] + breaker
+    source = FUNCTIONS_MAX + breaker
     legs = shard.numbers[instrument : instrument + 1]
     side = np.int64(0)
     if action & _CANCEL:

@@ -16,7 +16,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from llvmlite import ir
 from numba import cfunc, from_dtype, njit, types
 from numba.core.cgutils import alloca_once
@@ -25,6 +24,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
 from feedhandler.core.events import TICK
+from feedhandler.core.lines import zeros
 from feedhandler.core.market import MARKET
 from protocols.kernel_cache import JIT_ENABLED
 
@@ -37,7 +37,7 @@ FAULT = -(1 << 62)
 Function = Callable[..., int]
 
 if TYPE_CHECKING or not JIT_ENABLED:
-    # The interpreter's twins: a place holds the function itself.
+    # The interpreter's twins: a place holds the number of a function.
     def compile_function(function: Function, signature: Any) -> Any:
         """The machine code of `function`, which may be a kernel, for `signature`, cached. It is for
         what is not called for every tick.
@@ -48,9 +48,22 @@ if TYPE_CHECKING or not JIT_ENABLED:
         """What a place holds for `function(ticks, slot, market, legs, params, state, out)`."""
         return function
 
+    _functions: list[Any] = []
+    _numbers: dict[Any, int] = {}
+
     def make_places(entries: Sequence[Any]) -> Any:
         """The places that `call_place` finds its functions in."""
-        return tuple(entries)
+        places = allocate_places(len(entries))
+        for place, entry in enumerate(entries):
+            if entry not in _numbers:
+                _numbers[entry] = len(_functions)
+                _functions.append(entry)
+            places[place] = _numbers[entry]
+        return places
+
+    def allocate_places(count: int) -> Any:
+        """Places that nothing is in yet, i64[count]."""
+        return zeros(count)
 
     def call_place(
         places: Any, place: int, ticks: Any, slot: int, market: Any, arrays: Any, at: Any
@@ -65,7 +78,7 @@ if TYPE_CHECKING or not JIT_ENABLED:
         first, count, row, begin, words = at
         own = (legs[first : first + count], params[row], state[begin : begin + words], out)
         try:
-            result: int = places[place](ticks, slot, market, *own)
+            result: int = _functions[places[place]](ticks, slot, market, *own)
         except IndexError:
             return FAULT
         return result
@@ -182,7 +195,13 @@ def {name}(frame, slot):
 
     def make_places(entries):  # noqa: ANN001, ANN201
         """Addresses, i64[len(entries)]."""
-        return np.array([entry.address for entry in entries], np.int64)
+        places = allocate_places(len(entries))
+        places[:] = [entry.address for entry in entries]
+        return places
+
+    def allocate_places(count):  # noqa: ANN001, ANN201
+        """Addresses, i64[count], none of them set yet."""
+        return zeros(count)
 
     @intrinsic
     def call_place(typingctx, places, place, ticks, slot, market, arrays, at):  # noqa: ANN001, ANN201

@@ -4,7 +4,8 @@
     values      i64[counters, 8]              a cache line each: the value, then its writer's words
     histograms  i64[histograms, HISTOGRAM_WORDS]    as in `latency.py`
     ...         both once more for each further part
-    metadata    JSON {"counters": [specs], "histograms": [specs]}    UTF-8, never changes
+    metadata    JSON {"counters": [specs], "histograms": [specs]}    UTF-8, blanks behind it; a
+                reload of functions writes other names there, in one piece
 
 A process of several engines has a part for each, so that every row keeps its one writer. Who reads
 the file by name, or its `totals`, sees all parts as one.
@@ -140,10 +141,12 @@ class CounterFile:
         *,
         start_time_ns: int = 0,
         parts: int = 1,
+        room_bytes: int = 0,
     ) -> "CounterFile":
         """Make the file with every value 0 and map it for writing; replaces an older one.
 
-        `start_time_ns` is the owner's start, ns since the epoch, as readers should see it. Raises
+        `start_time_ns` is the owner's start, ns since the epoch, as readers should see it; names
+        that are given later (`describe`) may be `room_bytes` longer together. Raises
         ValueError for specs that contradict each other, CounterFileError when the file cannot be
         made (its space is reserved at once, so that a full disk is an error here and not a fault on
         the hot path).
@@ -151,7 +154,7 @@ class CounterFile:
         path = Path(path)
         metadata = _Metadata(tuple(counters), tuple(histograms))
         _index_rows(metadata)
-        text = msgspec.json.encode(metadata)
+        text = _padded_text(metadata, room_bytes)
         words_count = _words_count(len(counters), len(histograms), parts)
         header = np.zeros(HEADER_WORDS, np.int64)
         header[Header.MAGIC] = MAGIC
@@ -170,6 +173,18 @@ class CounterFile:
             reason = error.strerror or error
             raise CounterFileError(f"{path}: cannot make the counter file: {reason}") from error
         return cls(path, np.frombuffer(mapped, np.int64, words_count), metadata)
+
+    def describe(
+        self, counters: Sequence[CounterSpec], histograms: Sequence[HistogramSpec]
+    ) -> bool:
+        """The rows mean something else from now on; of the owner. Whether the file says so too: it
+        goes on to have the old names where it has no room for the new ones. Whoever has it open
+        sees them when he opens it again.
+        """
+        metadata = _Metadata(tuple(counters), tuple(histograms))
+        self._rows = _index_rows(metadata)
+        self.counter_specs, self.histogram_specs = metadata.counters, metadata.histograms
+        return _write_text(self.path, metadata)
 
     @classmethod
     def open(cls, path: Path | str) -> "CounterFile":
@@ -286,6 +301,27 @@ def _index_rows(metadata: _Metadata) -> Mapping[tuple[str, frozenset[tuple[str, 
             raise ValueError(f"counter {spec.name}{dict(spec.labels)} is given twice")
         rows[key] = row
     return rows
+
+
+def _padded_text(metadata: _Metadata, room_bytes: int) -> bytes:
+    """JSON, with blanks behind it."""
+    text = msgspec.json.encode(metadata)
+    return text.ljust(len(text) + room_bytes)
+
+
+def _write_text(path: Path, metadata: _Metadata) -> bool:
+    """Overwrite the metadata of a file; False when they are longer than what is there."""
+    text = msgspec.json.encode(metadata)
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        header = np.frombuffer(os.pread(descriptor, HEADER_WORDS * _WORD_BYTES, 0), np.int64)
+        room = int(header[Header.METADATA_SIZE_BYTES])
+        if len(text) > room:
+            return False
+        at = int(header[Header.FILE_SIZE_BYTES]) - room
+        return os.pwrite(descriptor, text.ljust(room), at) == room
+    finally:
+        os.close(descriptor)
 
 
 def _write_file(path: Path, header: NDArray[np.int64], words_count: int, text: bytes) -> mmap.mmap:

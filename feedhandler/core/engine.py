@@ -35,12 +35,14 @@ from feedhandler.core.clock import allocate_clocks, has_steady_counter, now_ns_n
 from feedhandler.core.counts import LANES_MAX, Count, Histogram
 from feedhandler.core.events import BBO, SIGNAL, TICK, Flag, Kind
 from feedhandler.core.features import features_nb, refresh_depth_nb
-from feedhandler.core.functions import Functions, Use, allocate_functions
+from feedhandler.core.function_layout import allocate_functions
+from feedhandler.core.functions import Functions, Room, Use
 from feedhandler.core.libc import sched_yield
 from feedhandler.core.lines import zeros
 from feedhandler.core.market import Features, Look, allocate_features, allocate_rows
 from feedhandler.core.quotes import Quotes, allocate_quotes, publish_quote_nb
 from feedhandler.core.recording import record_nb
+from feedhandler.core.reload import Staged, allocate_stage
 from feedhandler.core.ring import (
     CURSOR_WORDS,
     TAIL,
@@ -164,6 +166,20 @@ class Ask(IntEnum):
 ALL_PARTS = -1
 
 
+class Sampling(IntEnum):
+    """Words of `sampling`."""
+
+    IS_TIMED = 0
+    """Whether functions are timed for the present tick,"""
+    LEFT = 1
+    """and for how many more they are."""
+    TICKS = 2
+    """Ticks so far."""
+    INSIDE = 3
+    """1 + number of the function that was called last for the present tick, patterns behind
+    FUNCTIONS_MAX breakers; 0 between two ticks, and while a signal is written and sent."""
+
+
 class Watch(IntEnum):
     """Hand-over of one book to an observer, in control[WATCH]; the receiving thread copies it
     between two packets, so it is never torn. `watched` rows: price_e4, quantity, orders, best
@@ -180,13 +196,13 @@ class Shard(NamedTuple):
     """All memory of a shard. Row shapes: ticks TICK[pool + 1], the last one of which is no tick but
     what stands for it in a signal that a command causes, lanes i32[LANES_MAX, pool]; `seen`
     MARKET[pool] is what the receiver found for each tick, `market` MARKET[instruments] what the
-    worker last saw, as far as anybody looks; `epochs` i32[pool] is how often the books were replaced
-    as a whole before each tick; `numbers` i64[instruments] is 0, 1, 2 ... `sending_ns`
-    is what the signals of the present tick have cost so far by being sent; `sampling` is whether
-    functions are timed for it, for how many more they are, and how many ticks there were. `ranks`
-    i64[signal ring] of one of several shards: where each signal stands in the order of all,
-    `rank_of_nb`. `command` is an `Order` to the worker; `proposal` i64[OUT_WORDS] what a response
-    gets to judge. Live, `broadcast` and `snapshot` are the sequencer's in each of several shards.
+    worker last saw, as far as anybody looks; `epochs` i32[pool] is how often the books were
+    replaced as a whole before each tick; `numbers` i64[instruments] is 0, 1, 2 ... `sending_ns` is
+    what the signals of the present tick have cost so far by being sent; `sampling` i64[4], see
+    Sampling; `staged` is the control plane's, see `reload`. `ranks` i64[signal ring] of one of
+    several shards: where each signal stands in the order of all, `rank_of_nb`. `command` is an
+    `Order` to the worker; `proposal` i64[OUT_WORDS] what a response gets to judge. Live,
+    `broadcast` and `snapshot` are the sequencer's in each of several shards.
     """
 
     book: Book
@@ -214,6 +230,7 @@ class Shard(NamedTuple):
     command: NDArray[np.int64]
     proposal: NDArray[np.int64]
     patterns: Functions
+    staged: Staged
     features: Features
     seen: NDArray[np.void]
     epochs: NDArray[np.int32]
@@ -255,6 +272,8 @@ class ShardCapacity(NamedTuple):
     breakers: tuple[Use, ...] = ()
     patterns: tuple[Use, ...] = ()
     sectors: tuple[tuple[int, ...], ...] = ()
+    breaker_room: Room = Room()
+    pattern_room: Room = Room()
     look: Look = Look.NOWHERE
 
 
@@ -285,6 +304,8 @@ def allocate_shard(
     free: Ring = allocate_ring(pool)
     free.cells[:going_round] = np.arange(going_round)
     free.cursors[TAIL] = going_round
+    breakers = allocate_functions(capacity.breakers, instruments, capacity.breaker_room)
+    patterns = allocate_functions(capacity.patterns, instruments, capacity.pattern_room)
     numbers = zeros(instruments)
     numbers[:] = np.arange(instruments)
     spare = zeros(pool, np.int32)
@@ -316,11 +337,12 @@ def allocate_shard(
         lane_cells=zeros((LANES_MAX, pool), np.int32),
         signals=allocate_ring(capacity.signal_ring, SIGNAL),
         ranks=zeros(capacity.signal_ring if capacity.shards > 1 else 1),
-        breakers=allocate_functions(capacity.breakers, instruments),
+        breakers=breakers,
         cells=allocate_cells(scopes, instruments, capacity.sectors),
         command=zeros(len(Order)),
         proposal=zeros(OUT_WORDS),
-        patterns=allocate_functions(capacity.patterns, instruments),
+        patterns=patterns,
+        staged=allocate_stage(breakers, patterns, max(len(scopes), 1)),
         features=allocate_features(instruments if analysed else 1),
         seen=allocate_rows(pool if analysed else 1),
         epochs=zeros(pool if capacity.look else 1, np.int32),
@@ -329,7 +351,7 @@ def allocate_shard(
         out=zeros(OUT_WORDS),
         signal_count=zeros(1),
         sending_ns=zeros(1),
-        sampling=zeros(3),
+        sampling=zeros(len(Sampling)),
         counts=counts,
         histograms=histograms,
         snapshot=zeros(capacity.snapshot_bytes, np.uint8),

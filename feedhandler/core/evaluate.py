@@ -15,7 +15,7 @@ from feedhandler.core.breaker_scopes import Held, level_of_instrument_nb
 from feedhandler.core.calls import FAULT, OUT_WORDS, call_place
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import FUNCTIONS_MAX, Count, Histogram
-from feedhandler.core.engine import Agent, Setting, Shard, count_nb, rank_of_nb
+from feedhandler.core.engine import Agent, Sampling, Setting, Shard, count_nb, rank_of_nb
 from feedhandler.core.events import FEED_SHIFT, LEGS_SHOWN, BreakerLevel, Flag, SignalKind
 from feedhandler.core.functions import (
     Bound,
@@ -54,6 +54,7 @@ def emit_nb(
     side, level).
     """
     kind, source, side, level = what
+    shard.sampling[Sampling.INSIDE] = 0
     index = ring_reserve_nb(shard.signals)
     if index < 0:
         count_nb(shard, Count.SIGNALS_DROPPED, 1)
@@ -139,7 +140,9 @@ def call_nb(
     row = functions.rows[function]
     arrays = (given[0], functions.params, functions.state, given[1])
     at = (first_leg, leg_count, function, begin, row[Fn.STATE_WORDS])
-    if shard.sampling[0] == 0:
+    # One store a call, so that a call that never ends can be named.
+    shard.sampling[Sampling.INSIDE] = 1 + first + function
+    if shard.sampling[Sampling.IS_TIMED] == 0:
         answer = call_place(places, function, shard.ticks, slot, shard.market, arrays, at)
     else:
         clock = shard.clocks[Agent.WORKER]
@@ -220,7 +223,7 @@ def _run_bound_nb(shard: Shard, places: Any, sender: Sender, wanted: int, slot: 
         row = functions.rows[function]
         if binding[Bound.MISSING] > 0 or row[Fn.OFF] != Off.NO:
             continue
-        at = row[Fn.STATE_AT] + (number - row[Fn.FIRST]) * row[Fn.STRIDE]
+        at = binding[Bound.STATE_AT]
         bound = (function, at, binding[Bound.LEGS_AT], binding[Bound.LEGS])
         _run_pattern_nb(shard, places, sender, functions.legs, slot, bound)
 

@@ -26,8 +26,8 @@ from protocols.jit import kernel, outline_kernel
 
 LEGS_MAX = 64
 STATE_WORDS_MAX = 1 << 16
-_LINE_WORDS = 8
-_ROW_WORDS = 16
+LINE_WORDS = 8
+ROW_WORDS = 16
 _APART_LINES = 2
 _UNKNOWN = 0
 _UNWANTED = -1
@@ -40,13 +40,24 @@ class Fn(IntEnum):
     STATE_WORDS = 1
     STRIDE = 2
     """From one binding's state to the next one's."""
-    FIRST = 3
-    """Number of its first binding, of a function that has a choice of instruments."""
+    FATE = 3
+    """What becomes of it when a staged row takes the place of its row, a Fate."""
     COOLDOWN_NS = 4
     BUDGET_NS = 5
     OFF = 6
     """Why it is not called any more, an Off."""
     STRIKES = 7
+
+
+class Fate(IntEnum):
+    """What a function of a staged row is to the one that has its number now."""
+
+    SAME = 0
+    """It stays off when it is off."""
+    CHANGED = 1
+    """It begins without a strike."""
+    ANOTHER = 2
+    """It counts from 0."""
 
 
 class Off(IntEnum):
@@ -57,6 +68,8 @@ class Off(IntEnum):
     """It used an index outside an array."""
     OVERRUNS = 2
     """It took longer than its budget again and again."""
+    HUNG = 3
+    """It did not return, in this process or in one before; see `feedhandler.server.off_file`."""
 
 
 class Bound(IntEnum):
@@ -67,6 +80,7 @@ class Bound(IntEnum):
     LEGS = 2
     MISSING = 3
     """Legs whose instruments are not known yet."""
+    STATE_AT = 4
 
 
 class Meta(IntEnum):
@@ -76,10 +90,15 @@ class Meta(IntEnum):
     WILD = 1
     """Functions that are bound to each instrument alone."""
     SYMBOLS = 2
-    ASKED = 3
-    """Functions behind those: of breakers the responses, one for each level, or none."""
-    ASKS_NORMAL = 4
+    BINDINGS = 3
+    LEGS = 4
+    """Legs of all bindings together, and so many cells."""
+    ASKED = 5
+    """Functions behind FUNCTIONS: of breakers the responses, one for each level, or none."""
+    ASKS_NORMAL = 6
     """1: the response to the level NORMAL is asked, too, before an order leaves."""
+    IS_REBOUND = 7
+    """1 where the bindings are others than before; of what is staged."""
 
 
 @by_reference
@@ -107,7 +126,9 @@ class Functions(NamedTuple):
 class Use(NamedTuple):
     """How one function is used: words of state a binding, and `bindings`, each a choice of symbols
     (eight little-endian bytes) in order; without any it is bound to each instrument alone. One that
-    is `asked` is called for no tick, and stands behind all others. `scope` is a breaker's.
+    `fires` may get a cool-down. One that is `asked` is called for no tick, and stands behind all
+    others; `always`, at every level. `scope` and `tuning` (words of `Tuning`) are a breaker's.
+    `function` is what a state is kept for.
     """
 
     state_words: int = 16
@@ -115,79 +136,57 @@ class Use(NamedTuple):
     budget_ns: int = 0
     bindings: Sequence[Sequence[int]] = ()
     asked: bool = False
+    always: bool = False
     scope: int = 0
+    tuning: tuple[int, ...] = ()
+    fires: bool = False
+    function: Any = None
 
-
-def allocate_functions(uses: Sequence[Use], instruments: int) -> Functions:
-    """Rows and state of functions that are used so."""
-    rows = zeros((FUNCTIONS_MAX, _ROW_WORDS))
-    meta = zeros(len(Meta))
-    wild = zeros(FUNCTIONS_MAX)
-    state_at = 0
-    bound: list[tuple[int, Sequence[int]]] = []
-    for number, use in enumerate(uses):
-        row = rows[number]
-        # Behind the state of one with a cool-down stands when the binding fired last.
-        words = use.state_words + (use.cooldown_ns > 0)
-        lines = -(-words // _LINE_WORDS)
+    @property
+    def stride(self) -> int:
+        """Words from one binding's state to the next one's. Behind the state of one with a
+        cool-down stands when the binding fired last.
+        """
+        words = self.state_words + (self.fires or self.cooldown_ns > 0)
+        lines = -(-words // LINE_WORDS)
         # Large ones an odd number of lines apart: by a power of two they would share a few sets of
         # the caches, and push one another out of them.
-        stride = (lines | (lines > _APART_LINES)) * _LINE_WORDS
-        row[Fn.STATE_AT], row[Fn.STATE_WORDS], row[Fn.STRIDE] = state_at, use.state_words, stride
-        row[Fn.FIRST] = len(bound)
-        row[Fn.COOLDOWN_NS], row[Fn.BUDGET_NS] = use.cooldown_ns, use.budget_ns
-        meta[Meta.ASKED if use.asked else Meta.FUNCTIONS] += 1
-        if use.bindings:
-            bound += [(number, symbols) for symbols in use.bindings]
-        elif not use.asked:
-            wild[meta[Meta.WILD]] = number
-            meta[Meta.WILD] += 1
-        state_at += stride * (len(use.bindings) or instruments)
-    bindings, legs, wanted = _lay_out(bound)
-    symbols = sorted(wanted)
-    meta[Meta.SYMBOLS] = len(symbols)
-    cells = [cell for symbol in symbols for cell in wanted[symbol]]
-    ends = np.cumsum([0, *(len(wanted[symbol]) for symbol in symbols)])
-    return Functions(
-        meta=meta,
-        rows=rows,
+        return (lines | (lines > _APART_LINES)) * LINE_WORDS
+
+
+class Room(NamedTuple):
+    """What functions that come later may need besides."""
+
+    bindings: int = 0
+    legs: int = 0
+    state_words: int = 0
+
+
+def allocate_arrays(sizes: Room, instruments: int) -> Functions:
+    """Room for functions, of which there are none yet."""
+    bindings, legs, state_words = (max(each, 1) for each in sizes)
+    made = Functions(
+        meta=zeros(len(Meta)),
+        rows=zeros((FUNCTIONS_MAX, ROW_WORDS)),
         params=zeros((FUNCTIONS_MAX, PARAM_WORDS)),
-        state=zeros(max(state_at, 1)),
-        wild=wild,
-        bindings=bindings,
-        legs=legs,
-        symbols=_filled(symbols),
-        first=_filled(ends),
-        cells=_filled(cells).reshape(-1, 2) if cells else zeros((1, 2)),
+        state=zeros(state_words),
+        wild=zeros(FUNCTIONS_MAX),
+        bindings=zeros((bindings, LINE_WORDS)),
+        legs=zeros(legs),
+        symbols=zeros(legs),
+        first=zeros(legs + 1),
+        cells=zeros((legs, 2)),
         wanted_by=zeros(instruments, np.int32),
     )
-
-
-def _filled(values: Any) -> NDArray[np.int64]:
-    given = np.array(values, np.int64)
-    made = zeros(given.shape if given.size else (1,))
-    if given.size:
-        made[:] = given
+    made.legs[:] = -1
     return made
 
 
-def _lay_out(
-    bound: Sequence[tuple[int, Sequence[int]]],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], dict[int, list[tuple[int, int]]]]:
-    """Rows of bindings, room for their legs, and which cells each symbol has."""
-    bindings = zeros((max(len(bound), 1), _LINE_WORDS))
-    legs = zeros(max(sum(len(symbols) for _, symbols in bound), 1))
-    legs[:] = -1
-    wanted: dict[int, list[tuple[int, int]]] = {}
-    at = 0
-    for number, (function, symbols) in enumerate(bound):
-        row = bindings[number]
-        row[Bound.FUNCTION], row[Bound.LEGS_AT] = function, at
-        row[Bound.LEGS] = row[Bound.MISSING] = len(symbols)
-        for symbol in symbols:
-            wanted.setdefault(symbol, []).append((number, at))
-            at += 1
-    return bindings, legs, wanted
+def allocate_staged(functions: Functions) -> Functions:
+    """Where other functions are written down that are to take the place of these; state and
+    `wanted_by` stay where they are.
+    """
+    return allocate_arrays(Room(len(functions.bindings), len(functions.legs)), 1)
 
 
 @outline_kernel

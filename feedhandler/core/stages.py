@@ -14,11 +14,12 @@ from feedhandler.core.atomics import load_acquire
 from feedhandler.core.breaker_stage import hear_operator_nb, run_breakers_nb
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import Count, Histogram
-from feedhandler.core.engine import Agent, Setting, Shard, count_nb
+from feedhandler.core.engine import Agent, Control, Sampling, Setting, Shard, count_nb
 from feedhandler.core.evaluate import run_patterns_nb
 from feedhandler.core.features import move_forward_nb, move_prices_nb
 from feedhandler.core.market import Look
 from feedhandler.core.recording import record_nb
+from feedhandler.core.reload import take_functions_nb
 from feedhandler.core.ring import HEAD, TAIL, Ring, ring_lay_nb, ring_publish_nb, ring_take_nb
 from protocols.jit import kernel, outline_kernel
 
@@ -54,9 +55,10 @@ def _choose_sampling_nb(shard: Shard) -> None:
     the next SUSPICION_TICKS when a stage was over its budget, to find out whose fault it is.
     """
     sampling = shard.sampling
-    sampling[2] += 1
-    sampling[0] = np.int64(sampling[2] & (SAMPLE_TICKS - 1) == 0 or sampling[1] > 0)
-    sampling[1] = max(sampling[1] - 1, np.int64(0))
+    sampling[Sampling.TICKS] += 1
+    is_sample = sampling[Sampling.TICKS] & (SAMPLE_TICKS - 1) == 0
+    sampling[Sampling.IS_TIMED] = np.int64(is_sample or sampling[Sampling.LEFT] > 0)
+    sampling[Sampling.LEFT] = max(sampling[Sampling.LEFT] - 1, np.int64(0))
 
 
 @kernel
@@ -96,6 +98,7 @@ def _work_on_nb(
     breakers_ns = middle_ns - start_ns - shard.sending_ns[0]
     shard.sending_ns[0] = 0
     run_patterns_nb(shard, breakers, patterns, sender, slot)
+    shard.sampling[Sampling.INSIDE] = 0
     tick = shard.ticks[slot]
     lane = np.int64(tick["priority"])
     count_nb(shard, Count.LANE_TICKS + lane, 1)
@@ -113,13 +116,17 @@ def _work_on_nb(
         count_nb(shard, Count.BREAKER_OVERRUNS, np.int64(breakers_over))
         count_nb(shard, Count.PATTERN_OVERRUNS, np.int64(patterns_over))
         if breakers_over or patterns_over:
-            shard.sampling[1] = SUSPICION_TICKS
+            shard.sampling[Sampling.LEFT] = SUSPICION_TICKS
     return end_ns
 
 
 @outline_kernel
 def drain_lanes_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, most: int) -> int:
-    """Work on up to `most` ticks and give their slots back; how many."""
+    """Work on up to `most` ticks and give their slots back; how many. Functions that are staged are
+    taken before the first, commands carried out.
+    """
+    if load_acquire(shard.control, Control.FUNCTIONS):
+        take_functions_nb(shard, breakers, patterns, np.int64(Control.FUNCTIONS))
     hear_operator_nb(shard, breakers, sender)
     done = 0
     # The end of one tick is the begin of the next: a clock less to be read, and what it takes to

@@ -3,8 +3,10 @@ drain.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,16 +28,24 @@ from feedhandler.server.books import BookTop, BookWatch
 from feedhandler.server.breakers import BreakerDesk
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
-from feedhandler.server.errors import ExitCode, UserError, bind_error
+from feedhandler.server.errors import (
+    ConfigError,
+    ExitCode,
+    UnavailableError,
+    UserError,
+    bind_error,
+)
 from feedhandler.server.feeds import Feed, totals_of_feed
 from feedhandler.server.hiccup import HiccupMeter
 from feedhandler.server.http import Handler, HttpServer, Response
-from feedhandler.server.hub_actions import BaseActions
+from feedhandler.server.hub_actions import ServerActions
 from feedhandler.server.hub_service import HubService
 from feedhandler.server.logs import configure_logging
 from feedhandler.server.metrics import GcPauseMeter, MetricsPage
+from feedhandler.server.off_file import add_off, off_path, read_off, remove_off
 from feedhandler.server.ownership import own_counter_file
 from feedhandler.server.quotes import QuotePage
+from feedhandler.server.reload import Names, Reloader
 from feedhandler.server.tables import (
     CONTROL_FIRST,
     OMS_ROWS,
@@ -45,14 +55,21 @@ from feedhandler.server.tables import (
     feed_first_row,
     feed_tables,
     histogram_specs,
+    source_names,
 )
 from feedhandler.server.warmup import warm_up
+from feedhandler.server.watchdog import Hung, Watchdog
 from oms_out.server import OmsServer
 from oms_out.store import StoreError
 
 _JSON = "application/json"
 _LIVE_WITHIN_NS = 2_000_000_000
 _WATCH_S = 0.5
+_LOOKS = 8
+"""Looks at the workers within the time after which a function is taken to hang."""
+_HUNG_JOIN_S = 1.0
+_NAMES_ROOM_BYTES = 65_536
+"""What the names of functions of later configurations may take in the counter file."""
 
 
 class _OmsMetrics:
@@ -84,8 +101,10 @@ class Server:
     `start`.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, config_path: Path | None = None) -> None:
+        """`config_path` is the file that a reload reads; without one there is none."""
         self._config = config
+        self._config_path = config_path
         self._log = structlog.get_logger()
         path = Path(config.counters_file) if config.counters_file else default_counter_path()
         self._counter_lock = own_counter_file(path)
@@ -104,6 +123,7 @@ class Server:
             ),
             start_time_ns=time.time_ns(),
             parts=engine_count(config.engine),
+            room_bytes=_NAMES_ROOM_BYTES,
         )
         configs = configs_by_feed(config)
         self._tables = [
@@ -111,14 +131,24 @@ class Server:
             for number in range(len(configs))
         ]
         self._feeds: list[Feed] = []
-        for number, prepared in enumerate(prepare(config, self._tables)):
+        every = prepare(config, self._tables)
+        for number, prepared in enumerate(every):
             signal_fd = self._feeds[0].engines.signal_fd if self._feeds else None
             self._feeds.append(
                 Feed(number, configs[number], prepared, self._count_control, signal_fd)
             )
         self._engines = self._feeds[0].engines
+        self._off_path = off_path(config.off_file, config.oms.store_dir)
+        self._reloader = Reloader(
+            config,
+            every[0].loaded,
+            every[0].stages,
+            [shard for feed in self._feeds for shard in feed.engines.shards],
+            read_off(self._off_path),
+        )
+        self._reloader.on_names = self._name_functions
         self._metrics = _OmsMetrics(self.counters)
-        sources = [*patterns, *breakers]
+        sources = source_names(patterns, breakers)
         oms = config.oms
         rings = [shard.signals for feed in self._feeds for shard in feed.engines.shards]
         if len(rings) > 1:
@@ -153,14 +183,29 @@ class Server:
         self._hiccup = HiccupMeter(histograms[HISTOGRAM_ROWS + ControlHistogram.HICCUP])
         self._gc = GcPauseMeter(histograms[HISTOGRAM_ROWS + ControlHistogram.GC_PAUSE])
         self._stop = asyncio.Event()
+        self._hangup: asyncio.Task[None] | None = None
+        self._hung = False
 
     # -- parts ------------------------------------------------------------------------------------
 
     def _make_hub(self) -> HubService:
         """The hub, which looks at the feeds and ends the server when it is told to."""
-        actions = BaseActions(self._shut_down, self._breakers)
+        actions = ServerActions(self._shut_down, self._reload, self._enable, self._breakers)
         shown = (self._feeds, self.counters, self._quotes, self._books)
         return HubService(self._config, *shown, actions)
+
+    def _name_functions(self, names: Names) -> None:
+        """Other patterns have the numbers of signals and counters from now on."""
+        config = self._reloader.config
+        feeds = [feed.name for feed in self._feeds]
+        self._oms.name_sources(source_names(names.senders, names.breakers))
+        self._hub.name_functions(config, names)
+        fits = self.counters.describe(
+            counter_specs(feeds[0], names.breakers, names.patterns, feeds[1:]),
+            histogram_specs(feeds, names.breakers, names.patterns),
+        )
+        if not fits:
+            self._log.warning("counter_names_too_long", file=str(self.counters.path))
 
     def _count_control(self, row: ControlCount) -> None:
         self.counters.values[CONTROL_FIRST + row, 0] += 1
@@ -229,7 +274,7 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._refuse_reload)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         oms = self._config.oms
         try:
             await self._oms.start()
@@ -263,9 +308,38 @@ class Server:
         watcher.cancel()
         return await self._drain()
 
-    def _refuse_reload(self) -> None:
-        """SIGHUP asks many a daemon to read its configuration again; here it must not end one."""
-        self._log.warning("reload_refused", remedy="restart to read the configuration again")
+    def _on_hangup(self) -> None:
+        """SIGHUP: a reload, unless one has been asked for that has not begun to read yet."""
+        if self._hangup is None or self._hangup.done():
+            self._hangup = asyncio.get_running_loop().create_task(self._reload_by_signal())
+
+    async def _reload_by_signal(self) -> None:
+        with contextlib.suppress(UserError):  # which is in the log
+            await self._reload()
+
+    async def _reload(self) -> dict[str, Any]:
+        """Read the configuration again; what has changed. UserError when it is refused."""
+        try:
+            if self._stop.is_set():
+                raise UnavailableError("the server is ending; start it with the new configuration")
+            result = await self._reloader.reload(self._read_again)
+        except UserError as error:
+            self._count_control(ControlCount.RELOADS_REFUSED)
+            self._log.error("reload_refused", reason=str(error))
+            raise
+        self._count_control(ControlCount.RELOADS_OK)
+        return result
+
+    def _read_again(self) -> tuple[ServerConfig, frozenset[str]]:
+        if self._config_path is None:
+            raise ConfigError("this server was not started from a file; restart it")
+        config = load_config(self._config_path, ServerConfig, environ=os.environ)
+        return config, read_off(self._off_path)
+
+    async def _enable(self, name: str) -> None:
+        """Have a function called again that is off. UserError where there is none."""
+        await self._reloader.enable(name)
+        remove_off(self._off_path, name)
 
     def _shut_down(self, drain_s: int | None) -> int:
         """Begin to drain, as SIGTERM does; how many seconds OMS sessions have to log out."""
@@ -278,17 +352,45 @@ class Server:
         """Log each channel's state whenever a look at it finds another one: what comes and goes
         between two looks is in the counters only.
         """
+        workers = [each for feed in self._feeds for each in feed.engines.workers(feed.name)]
+        limit_ms = self._config.engine.watchdog_ms
+        watchdog = Watchdog(workers, lambda: self._reloader.functions, limit_ms)
         while True:
             for feed in self._feeds:
                 feed.log_state()
-            await asyncio.sleep(_WATCH_S)
+            hung = watchdog.look()
+            if hung is not None:
+                self._give_up(hung)
+                return
+            await asyncio.sleep(min(_WATCH_S, max(limit_ms, _LOOKS) / 1_000 / _LOOKS))
+
+    def _give_up(self, hung: Hung) -> None:
+        """A thread will never come back: say whose fault it is, note the function down so that the
+        next start does without it, and end.
+        """
+        self._hung = True
+        fault = {"worker": hung.worker, "stage": hung.stage, "function": hung.name}
+        self._log.critical(
+            "function_hung",
+            **fault,
+            place=hung.place,
+            stood_ms=hung.stood_ms,
+            off_file=str(self._off_path),
+            remedy=f"mend it, then feedhandler ctl enable {hung.name} or delete its line there",
+        )
+        try:
+            add_off(self._off_path, hung.name, "it did not return", hung.place)
+        except UserError as error:
+            self._log.critical("off_file_not_written", reason=str(error))
+        self._stop.set()
 
     async def _drain(self) -> int:
         """Stop receiving, finish every tick, hand every signal over, log out; then report."""
         self._log.info("draining")
         started_ns = time.monotonic_ns()
         self._hub.drain()
-        await asyncio.gather(*(feed.stop() for feed in self._feeds))
+        most_s = _HUNG_JOIN_S if self._hung else None
+        await asyncio.gather(*(feed.stop(most_s) for feed in self._feeds))
         if self._breakers is not None:
             await self._breakers.stop()
         await self._oms.stop(self._drain_s)
@@ -303,7 +405,7 @@ class Server:
         self._log.info("stopped", drain_ms=took_ms)
         if self._broken is not None:
             raise self._broken
-        return ExitCode.OK
+        return ExitCode.FUNCTION_HUNG if self._hung else ExitCode.OK
 
     def report(self) -> dict[str, Any]:
         """What the server has done, for whoever compares it with the truth. After its end."""
@@ -350,11 +452,17 @@ def run_server(config_path: Path) -> int:
     config = load_config(config_path, ServerConfig, environ=os.environ)
     configure_logging("server")
     warm_up()
-    return uvloop.run(_serve(config))
+    code = uvloop.run(_serve(config, config_path))
+    if code == ExitCode.FUNCTION_HUNG:
+        # A thread still runs in the memory that the interpreter would take down now.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
-async def _serve(config: ServerConfig) -> int:
-    return await Server(config).run()
+async def _serve(config: ServerConfig, config_path: Path) -> int:
+    return await Server(config, config_path).run()
 
 
 def check_configuration(path: Path) -> str:

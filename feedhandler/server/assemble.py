@@ -44,6 +44,7 @@ from feedhandler.server.functions import (
     load_stages,
     set_params,
     with_functions,
+    with_room,
 )
 from feedhandler.server.memory import memory_reserved
 from feedhandler.server.placing import check_placing
@@ -62,12 +63,14 @@ Tables = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 class Prepared(NamedTuple):
     """Everything of a server that can be made without a socket, a thread or a file. The engine that
-    receives is the only shard, or a sequencer before several.
+    receives is the only shard, or a sequencer before several; `loaded` is what `stages` was made
+    of.
     """
 
     sequencer: Shard
     shards: tuple[Shard, ...]
     stages: Stages
+    loaded: LoadedStages
     adapter: Any
     venue: Venue
 
@@ -103,7 +106,7 @@ def prepare(
         shards = [made[1:] or made for made in engines]
         stages = build_stages(loaded)
         return [
-            Prepared(made[0], tuple(own), stages, adapter, adapter.venue())
+            Prepared(made[0], tuple(own), stages, loaded, adapter, adapter.venue())
             for made, own, adapter in zip(engines, shards, adapters, strict=True)
         ]
 
@@ -231,7 +234,7 @@ def build_engines(
     """The one shard, or the sequencer and the shards behind it, which share what it hands on."""
     engine = config.engine
     tables = tables or [scratch_tables() for _ in range(engine_count(engine))]
-    whole = with_functions(shard_capacity(engine), loaded)
+    whole = with_room(with_functions(shard_capacity(engine), loaded), engine)
     if engine.shards == 1:
         shard = build_shard(config, *tables[0], whole)
         set_params(shard, loaded)

@@ -163,6 +163,10 @@ class EngineConfig(_Table, frozen=True):
     snapshot_bytes: Positive = 67_108_864
     signal_ring: Positive = 65_536
     shard_ring: Positive = 1_024
+    keep_market: Literal["nowhere", "prices", "analytics"] = "nowhere"
+    reload_functions: Annotated[int, Meta(ge=0, le=FUNCTIONS_MAX)] = 4
+    reload_bindings: Annotated[int, Meta(ge=0, le=1_048_576)] = 1_024
+    watchdog_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 2_000
     receiver_cpu: Annotated[int, Meta(ge=-1, le=4_095)] = -1
     worker_cpu: Annotated[int, Meta(ge=-1, le=4_095)] = -1
     realtime_priority: Annotated[int, Meta(ge=0, le=98)] = 0
@@ -286,6 +290,8 @@ class ResponseConfig(_Table, frozen=True):
 
 RESPONSE_NAMES = ("normal", "caution", "restrict", "halt")
 """Fields of `ResponsesConfig`, by level."""
+RESPONSE_LABEL = "response:"
+"""What stands before them where functions are named."""
 
 
 class ResponsesConfig(_Table, frozen=True):
@@ -367,6 +373,7 @@ class ServerConfig(_Table, frozen=True):
     hub: HubConfig = HubConfig()
     breakers_file: str = ""
     counters_file: str = ""
+    off_file: str = ""
     watch_symbol: Annotated[str, Meta(max_length=8, pattern="^[ -~]*$")] = ""
     report_file: str = ""
     drain_s: Positive = 4

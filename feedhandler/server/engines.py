@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,10 @@ from feedhandler.core.receiver import Receiver, allocate_receiver
 from feedhandler.core.states import State
 from feedhandler.server.assemble import Prepared
 from feedhandler.server.config import EngineConfig
+from feedhandler.server.functions import own_places
 from feedhandler.server.placing import agent_cpu, lock_memory, place_thread
 from feedhandler.server.snapshots import write_control_nb
+from feedhandler.server.watchdog import Worker
 
 _SLOT_BYTES = 64
 _READY = (State.LIVE, State.ENDED)
@@ -47,6 +50,8 @@ class Engines:
         """
         self.sequencer = prepared.sequencer
         self.shards = prepared.shards
+        # Functions change in one shard after the other, each between two ticks of its own.
+        self.stages = [own_places(prepared.stages) for _ in prepared.shards]
         self.signal_fd = os.eventfd(0, os.EFD_NONBLOCK) if signal_fd is None else signal_fd
         self.control_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self._config = config
@@ -107,7 +112,7 @@ class Engines:
 
     def _duties_of_one(self, sender: Sender) -> list[Duty]:
         shard, rx, venue = self.sequencer, self._rx, self._prepared.venue
-        stages = self._prepared.stages._replace(sender=sender)
+        stages = self.stages[0]._replace(sender=sender)
         if self._config.topology == "inline":
             return [("inline", lambda: run_inline_nb(shard, rx, venue, *stages))]
         return [
@@ -116,7 +121,7 @@ class Engines:
         ]
 
     def _duties_of_shards(self) -> list[Duty]:
-        sequencer, venue, stages = self.sequencer, self._prepared.venue, self._prepared.stages
+        sequencer, venue = self.sequencer, self._prepared.venue
         duties: list[Duty] = [
             ("receiver", lambda: run_receiver_nb(sequencer, self._rx, venue)),
         ]
@@ -124,13 +129,12 @@ class Engines:
             rx = allocate_receiver((-1, -1, -1), bytes(len(self._rx.session)), _SLOT_BYTES)
             wake_fd = os.eventfd(0, os.EFD_NONBLOCK)
             rx.pollfds[0]["fd"] = sequencer.broadcast.fds[number] = wake_fd
-            duties += self._duties_of(number, shard, rx, venue, stages)
+            duties += self._duties_of(number, shard, rx, venue)
         return duties
 
-    def _duties_of(
-        self, number: int, shard: Shard, rx: Receiver, venue: Any, stages: Any
-    ) -> list[Duty]:
+    def _duties_of(self, number: int, shard: Shard, rx: Receiver, venue: Any) -> list[Duty]:
         """Those of one shard of several."""
+        stages = self.stages[number]
         if self._config.topology == "inline":
             return [(f"shard {number}", lambda: run_shard_nb(shard, rx, venue, *stages))]
         return [
@@ -171,7 +175,28 @@ class Engines:
                 write_control_nb(shard.control, Control.STOP, 1)
                 write_control_nb(shard.control, Control.RX_STOPPED, 1)
 
-    def join(self) -> None:
-        """Wait until every thread has ended."""
+    def join(self, most_s: float | None = None) -> None:
+        """Wait until every thread has ended, or for `most_s` together."""
+        until_s = None if most_s is None else time.monotonic() + most_s
         for thread in self._threads:
-            thread.join()
+            thread.join(None if until_s is None else max(until_s - time.monotonic(), 0.0))
+
+    def workers(self, feed: str) -> list[Worker]:
+        """The threads that call functions, once they have started."""
+        threads = {thread.name: thread for thread in self._threads}
+        own = "inline" if self._config.topology == "inline" else "worker"
+        names = [own]
+        if self.is_sharded:
+            kind = "shard" if self._config.topology == "inline" else "worker"
+            names = [f"{kind} {number}" for number in range(len(self.shards))]
+        return [
+            Worker(f"{feed} {name}", shard, partial(_cpu_ns, threads[name]))
+            for name, shard in zip(names, self.shards, strict=True)
+        ]
+
+
+def _cpu_ns(thread: threading.Thread) -> int:
+    """The processor's time that a thread has had; 0 once it has ended."""
+    if thread.ident is None or not thread.is_alive():
+        return 0
+    return time.clock_gettime_ns(time.pthread_getcpuclockid(thread.ident))

@@ -26,6 +26,8 @@ class ExitCode(IntEnum):
     UNCLEAN_DRAIN = 5
     DATA = 65
     UNAVAILABLE = 69
+    FUNCTION_HUNG = 70
+    """A pattern or breaker did not return; it is off at the next start, which should follow."""
     OS_LIMIT = 71
     CANNOT_WRITE = 73
     NO_PERMISSION = 77

@@ -168,14 +168,14 @@ class Feed:
         if self._snapshots is not None:
             self._snapshots.on_wanted()
 
-    async def stop(self) -> None:
-        """Read no more, finish every tick, and wait for the threads' ends."""
+    async def stop(self, most_s: float | None = None) -> None:
+        """Read no more, finish every tick, and wait for the threads' ends, for `most_s` at most."""
         if self._snapshots is not None:
             await self._snapshots.stop()
         if self._stream is not None:
             await self._stream.stop()
         self.engines.stop()
-        await asyncio.to_thread(self.engines.join)
+        await asyncio.to_thread(self.engines.join, most_s)
 
     def close(self) -> None:
         """Close its sockets."""

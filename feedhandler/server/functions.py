@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -18,13 +19,15 @@ from feedhandler.core.breaker_machine import Scope
 from feedhandler.core.calls import PARAM_WORDS
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.engine import Shard, ShardCapacity
-from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Meta, Use
+from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Room, Use
 from feedhandler.core.market import MARKET, PRICE_FIELDS, Look
 from feedhandler.server.config import (
+    RESPONSE_LABEL,
     RESPONSE_NAMES,
     BoundConfig,
     BreakerConfig,
     DefinedConfig,
+    EngineConfig,
     PatternConfig,
     ResponseConfig,
     ServerConfig,
@@ -36,6 +39,10 @@ from feedhandler.server.errors import ConfigError
 _NS_PER_MS = 1_000_000
 _SYMBOL_BYTES = 8
 _MARKET_ARGUMENT = 2
+_ARGUMENTS = ("ticks", "slot", "market", "legs", "params", "state", "out")
+_COMMON_USE = Use(fires=True)
+_LEGS_A_BINDING = 4
+_STATE_WORDS_A_BINDING = 64
 
 
 class Stages(NamedTuple):
@@ -49,10 +56,11 @@ class Stages(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A function as configured: where that stands, the function, its parameters in order, and how
-    it is used.
+    """A function as configured: its name, where that stands, the function, its parameters in order,
+    and how it is used.
     """
 
+    name: str
     where: str
     function: Callable[..., int]
     params: Sequence[int]
@@ -61,15 +69,12 @@ class Loaded(NamedTuple):
 
 class LoadedStages(NamedTuple):
     """All functions of a configuration: `breakers` are followed by the responses, one for each
-    level, when there are any; `tunings` are the times of each breaker's machine, `sectors` the
-    symbols of each.
+    level, when there are any; `sectors` are the symbols of each.
     """
 
     breakers: tuple[Loaded, ...] = ()
     patterns: tuple[Loaded, ...] = ()
-    tunings: tuple[tuple[int, ...], ...] = ()
     sectors: tuple[tuple[int, ...], ...] = ()
-    asks_normal: bool = False
 
 
 def load_stages(config: ServerConfig | None) -> LoadedStages:
@@ -90,12 +95,10 @@ def load_stages(config: ServerConfig | None) -> LoadedStages:
     return LoadedStages(
         tuple(breakers),
         tuple(patterns),
-        tuple(_tuning(each) for each in config.breakers),
         tuple(
             tuple(_symbol_words(symbol) for symbol in symbols)
             for symbols in config.sectors.values()
         ),
-        asks_normal=config.responses.normal is not None,
     )
 
 
@@ -115,7 +118,7 @@ def _breaker(config: BreakerConfig, title: str, server: ServerConfig) -> Loaded:
         raise ConfigError(
             f"{loaded.where}: scope = 'sector' without a sector; name them in [sectors]"
         )
-    return loaded._replace(use=loaded.use._replace(scope=scope))
+    return loaded._replace(use=loaded.use._replace(scope=scope, tuning=_tuning(config)))
 
 
 def _responses(config: ServerConfig) -> Iterator[Loaded]:
@@ -125,9 +128,9 @@ def _responses(config: ServerConfig) -> Iterator[Loaded]:
     levels = (given.normal or usual, given.caution, given.restrict, given.halt)
     for level, each in zip(RESPONSE_NAMES, levels, strict=True):
         if config.breakers:
-            stage = StageConfig(level, each.function, each.params, each.budget_ns)
-            loaded = _load(stage, "responses", least_words=0)
-            yield loaded._replace(use=loaded.use._replace(asked=True))
+            stage = StageConfig(RESPONSE_LABEL + level, each.function, each.params, each.budget_ns)
+            loaded = _load(stage, f"responses.{level}", least_words=0)
+            yield loaded._replace(use=loaded.use._replace(asked=True, always=each is given.normal))
 
 
 def _written(config: DefinedConfig, number: int) -> PatternConfig:
@@ -154,8 +157,10 @@ def _bound(config: BoundConfig, title: str, server: ServerConfig) -> Loaded:
             f"{loaded.where}: it looks at several instruments, which may be on different"
             " shards; set shards = 1 in [engine]"
         )
-    cooldown_ms = config.cooldown_ms if isinstance(config, PatternConfig) else 0
-    use = loaded.use._replace(cooldown_ns=cooldown_ms * _NS_PER_MS, bindings=bindings)
+    if isinstance(config, PatternConfig):
+        cooldown_ns = config.cooldown_ms * _NS_PER_MS
+        loaded = loaded._replace(use=loaded.use._replace(cooldown_ns=cooldown_ns, fires=True))
+    use = loaded.use._replace(bindings=bindings)
     return loaded._replace(use=use)
 
 
@@ -170,27 +175,48 @@ def with_functions(capacity: ShardCapacity, loaded: LoadedStages) -> ShardCapaci
     )
 
 
+def with_room(capacity: ShardCapacity, engine: EngineConfig) -> ShardCapacity:
+    """The sizes, with what later functions may need."""
+    instruments = capacity.book.instruments
+    own_words = max((use.stride for use in capacity.breakers), default=0)
+    return capacity._replace(
+        look=max(capacity.look, Look[engine.keep_market.upper()]),
+        breaker_room=Room(state_words=own_words * instruments),
+        pattern_room=Room(
+            engine.reload_bindings,
+            engine.reload_bindings * _LEGS_A_BINDING,
+            engine.reload_functions * _COMMON_USE.stride * instruments
+            + engine.reload_bindings * _STATE_WORDS_A_BINDING,
+        ),
+    )
+
+
 def set_params(shard: Shard, loaded: LoadedStages) -> None:
     """Write the functions' parameters into a shard."""
     for functions, stages in ((shard.breakers, loaded.breakers), (shard.patterns, loaded.patterns)):
         for i, each in enumerate(stages):
             functions.params[i, : len(each.params)] = each.params
-    for i, tuning in enumerate(loaded.tunings):
-        shard.cells.tuning[i] = tuning
-    shard.breakers.meta[Meta.ASKS_NORMAL] = loaded.asks_normal
+    for i, each in enumerate(loaded.breakers):
+        if each.use.tuning:
+            shard.cells.tuning[i] = each.use.tuning
 
 
 def build_stages(loaded: LoadedStages) -> Stages:
     """Compile the functions. Raises ConfigError for one that does not."""
     compiled = [
-        fill_places([_compile(each.function, each.where) for each in stages], FUNCTIONS_MAX)
+        fill_places([compile_loaded(each) for each in stages], FUNCTIONS_MAX)
         for stages in (loaded.breakers, loaded.patterns)
     ]
     return Stages(compiled[0], compiled[1], no_sender())
 
 
+def own_places(stages: Stages) -> Stages:
+    """The same with places that nobody else has."""
+    return stages._replace(breakers=stages.breakers.copy(), patterns=stages.patterns.copy())
+
+
 def look_of(function: Callable[..., int]) -> Look:
-    """How far a function looks at the market, told by what it and the kernels that it calls name."""
+    """How far a function looks at the market, told by what it and the kernels it calls name."""
     code = _code_of(function)
     if code is None or code.co_argcount <= _MARKET_ARGUMENT:
         return Look.NOWHERE
@@ -201,7 +227,8 @@ def look_of(function: Callable[..., int]) -> Look:
         if each.opname.startswith("LOAD_FAST")
     )
     if not looks:
-        return Look.NOWHERE
+        # Whether the other instruments are fit to trade stands in their rows.
+        return Look.PRICES if getattr(function, "legs", 1) != 1 else Look.NOWHERE
     analytics = set(MARKET.names or ()) - PRICE_FIELDS
     return Look.ANALYTICS if _words_of(function, set()) & analytics else Look.PRICES
 
@@ -226,13 +253,15 @@ def _words_of(function: Any, known: set[CodeType]) -> set[str]:
 def _load(config: StageConfig, title: str, least_words: int = 1) -> Loaded:
     where = f"{title} {config.name!r}"
     function = _load_function(config.function, where)
+    _check_arguments(function, where)
     params = _ordered_params(function, config.params, where)
     state_words = int(getattr(function, "state_words", 0))
     if not least_words <= state_words <= STATE_WORDS_MAX:
         raise ConfigError(
             f"{where}: state_words = {state_words}: it must be {least_words} to {STATE_WORDS_MAX}"
         )
-    return Loaded(where, function, params, Use(state_words, budget_ns=config.budget_ns))
+    use = Use(state_words, budget_ns=config.budget_ns, function=function)
+    return Loaded(config.name, where, function, params, use)
 
 
 def _choices(
@@ -300,27 +329,67 @@ def _load_function(reference: str, where: str) -> Callable[..., int]:
             module = load_file(Path(source).resolve())
         else:
             module = importlib.import_module(source)
-        function: Callable[..., int] = getattr(module, name)
-    except ConfigError:
-        raise
     except Exception as error:  # noqa: BLE001 - a user's module may fail in any way
-        fault = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{where}: cannot load {reference!r}: {fault}") from None
-    return function
+        raise ConfigError(f"{where}: cannot load {reference!r}: {_fault_text(error)}") from None
+    function = getattr(module, name, None)
+    if not callable(function):
+        known = ", ".join(each for each, made in vars(module).items() if hasattr(made, "params"))
+        raise ConfigError(
+            f"{where}: {source} has no function {name!r}; it has {known or 'none that is marked'}"
+        )
+    found: Callable[..., int] = function
+    return found
+
+
+def _fault_text(error: Exception) -> str:
+    """What went wrong, and in which line of the user's file where it was one of a file."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        frame for frame in frames if frame.filename != __file__ and "<frozen" not in frame.filename
+    ]
+    return f"{own[-1].filename}:{own[-1].lineno}: {text}" if own else text
 
 
 def load_file(path: Path) -> Any:
-    """The module of a user's file, under a name that is its own and the same at every start: a
-    cached kernel is looked up by it.
+    """The module of a user's file, under a name that its place and text decide: the same at every
+    start, as a cached kernel is looked up by it, and the same module as long as the text is.
     """
-    title = f"feedhandler_stage_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    text = path.read_bytes()
+    title = f"feedhandler_stage_{hashlib.sha256(bytes(path) + text).hexdigest()[:16]}"
+    if title in sys.modules:
+        return sys.modules[title]
     spec = importlib.util.spec_from_file_location(title, path)
-    if spec is None or spec.loader is None:
+    if spec is None:
         raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[title] = module
-    spec.loader.exec_module(module)
+    try:
+        exec(compile(text, path, "exec"), vars(module))  # noqa: S102 - the user's own file
+    except BaseException:
+        del sys.modules[title]
+        raise
     return module
+
+
+def place_of(function: Callable[..., int]) -> str:
+    """File and line of a function."""
+    code = _code_of(function)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else "an unknown place"
+
+
+def _check_arguments(function: Callable[..., int], where: str) -> None:
+    """ConfigError for a function that takes something else than every stage does."""
+    code = _code_of(function)
+    if code is not None and code.co_argcount != len(_ARGUMENTS):
+        raise ConfigError(
+            f"{where}: {place_of(function)}: {code.co_name} takes {code.co_argcount} arguments;"
+            f" write def {code.co_name}({', '.join(_ARGUMENTS)})"
+        )
 
 
 def _ordered_params(function: Callable[..., int], given: dict[str, int], where: str) -> list[int]:
@@ -340,8 +409,9 @@ def _ordered_params(function: Callable[..., int], given: dict[str, int], where: 
     return [known[name] for name in names]
 
 
-def _compile(function: Callable[..., int], where: str) -> Any:
+def compile_loaded(loaded: Loaded) -> Any:
+    """What a place holds for a function. Raises ConfigError."""
     try:
-        return compile_stage(function)
+        return compile_stage(loaded.function)
     except StageError as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise ConfigError(f"{loaded.where}: {error}") from None

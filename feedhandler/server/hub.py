@@ -31,6 +31,7 @@ from feedhandler.server.hub_messages import (
     Code,
     Command,
     Cut,
+    Enable,
     End,
     FeedState,
     GetStats,
@@ -71,7 +72,7 @@ STATS_SYMBOLS_MAX = 200
 LEARN_MAX = 1_000
 """Symbols that are taken in at a time: some milliseconds."""
 _TURN_S = 0.001
-_CHANGING = (Trip, Reset, Position, SetPriority, Reload, Shutdown)
+_CHANGING = (Trip, Reset, Position, SetPriority, Reload, Enable, Shutdown)
 _INSTRUMENT = (SIGNAL.names or ()).index("instrument")
 
 Target = Subscription | Share
@@ -199,6 +200,7 @@ class Hub:
             Position: lambda _client, command: actions.position(command),
             SetPriority: lambda _client, command: actions.set_priority(command),
             Reload: lambda _client, command: actions.reload(command),
+            Enable: lambda _client, command: actions.enable(command),
             Shutdown: lambda _client, command: actions.shutdown(command),
         }
 

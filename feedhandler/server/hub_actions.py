@@ -2,13 +2,15 @@
 still to come need only be filled in.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, Protocol
 
 from feedhandler.server.breakers import BreakerDesk, NoSuchTargetError
+from feedhandler.server.errors import ConfigError, UnavailableError, UserError
 from feedhandler.server.hub_messages import (
     Code,
+    Enable,
     FeedState,
     FunctionRow,
     HubError,
@@ -88,20 +90,30 @@ class Actions(Protocol):
     async def reload(self, command: Reload) -> Any:
         """Read the configuration again."""
 
+    async def enable(self, command: Enable) -> Any:
+        """Have a function called again that is off."""
+
     async def shutdown(self, command: Shutdown) -> Any:
         """Begin to drain; the answer leaves before the end."""
 
 
-class BaseActions:
-    """Actions of a server that can only be ended: the others say what is missing."""
+class ServerActions:
+    """Actions of a server; those that are still to come say what is missing."""
 
     def __init__(
-        self, shut_down: Callable[[int | None], int], breakers: BreakerDesk | None = None
+        self,
+        shut_down: Callable[[int | None], int],
+        reload: Callable[[], Awaitable[dict[str, Any]]],
+        enable: Callable[[str], Awaitable[None]],
+        breakers: BreakerDesk | None = None,
     ) -> None:
         """`shut_down` begins the drain, with a limit in s instead of the configured one, and gives
-        the limit that holds. Without `breakers` none are configured.
+        the limit that holds. `reload` and `enable` raise UserError. Without `breakers` none are
+        configured.
         """
         self._shut_down = shut_down
+        self._reload = reload
+        self._enable = enable
         self._breakers = breakers
 
     async def trip(self, command: Trip) -> Any:
@@ -136,13 +148,30 @@ class BaseActions:
         _missing("set_priority", "lanes are fixed at start", "change [priority] and restart")
 
     async def reload(self, command: Reload) -> Any:
-        """Not yet."""
+        """Read the configuration again; what has changed."""
         del command
-        _missing("reload", "the configuration is read at start only", "restart")
+        return await _told(self._reload())
+
+    async def enable(self, command: Enable) -> Any:
+        """Have a function called again that is off."""
+        await _told(self._enable(command.name))
+        return {"name": command.name, "state": "called"}
 
     async def shutdown(self, command: Shutdown) -> Any:
         """Begin to drain."""
         return {"state": "draining", "drain_s": self._shut_down(command.drain_s)}
+
+
+async def _told(done: Awaitable[Any]) -> Any:
+    """What becomes of it, with the faults of whoever asked as the hub tells them."""
+    try:
+        return await done
+    except ConfigError as error:
+        raise HubError(Code.BAD_CONFIG, str(error)) from None
+    except UnavailableError as error:
+        raise HubError(Code.TIMEOUT, str(error)) from None
+    except UserError as error:
+        raise HubError(Code.FAILED, str(error)) from None
 
 
 @contextmanager

@@ -41,6 +41,7 @@ class Code(StrEnum):
     MALFORMED = "malformed"
     UNKNOWN_COMMAND = "unknown_command"
     BAD_ARGUMENT = "bad_argument"
+    BAD_CONFIG = "bad_config"
     NOT_FOUND = "not_found"
     LIMIT = "limit"
     MISMATCH = "mismatch"
@@ -154,6 +155,12 @@ class Reload(Command, tag_field="cmd", tag="reload", frozen=True):
     """Read the configuration again."""
 
 
+class Enable(Command, tag_field="cmd", tag="enable", frozen=True):
+    """Have a pattern or breaker called again that is off."""
+
+    name: Name
+
+
 class Shutdown(Command, tag_field="cmd", tag="shutdown", frozen=True):
     """End the server as SIGTERM does: finish every tick, hand over every signal, log out."""
 
@@ -171,6 +178,7 @@ AnyCommand = (
     | Position
     | SetPriority
     | Reload
+    | Enable
     | Shutdown
 )
 COMMANDS: Mapping[str, type[Command]] = {

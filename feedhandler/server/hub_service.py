@@ -15,6 +15,7 @@ from feedhandler.server.hub_quotes import QuotePoller, report_fault
 from feedhandler.server.hub_server import HubServer
 from feedhandler.server.hub_view import BookQuotes, EngineView, TableQuotes
 from feedhandler.server.quotes import QuotePage
+from feedhandler.server.reload import Names
 from feedhandler.server.tables import CONTROL_FIRST, ControlCount
 
 _LOOK_S = 0.05
@@ -59,6 +60,10 @@ class HubService:
         self._poller = QuotePoller(self.hub, self._view, source, config.hub)
         self._server = HubServer(config.hub, self.hub) if config.hub.port else None
         self._task: asyncio.Task[None] | None = None
+
+    def name_functions(self, config: ServerConfig, names: Names) -> None:
+        """Other patterns are there from now on."""
+        self._view.name_functions(config, names.senders, names.breakers)
 
     @property
     def port(self) -> int:

@@ -37,6 +37,7 @@ from feedhandler.server.hub_messages import (
 )
 from feedhandler.server.hub_watchers import Matcher
 from feedhandler.server.quotes import QuotePage, market_state
+from feedhandler.server.tables import source_names
 
 _COLUMN = {name: at for at, name in enumerate(SIGNAL.names or ())}
 _SIDES: dict[int, Side] = {1: "buy", -1: "sell"}
@@ -52,15 +53,22 @@ class EngineView:
 
     def __init__(self, config: ServerConfig, feeds: Sequence[Feed], counters: CounterFile) -> None:
         breakers = [stage.name for stage in config.breakers]
-        self.sources: Sequence[str] = [*config.pattern_names, *breakers]
+        self.name_functions(config, config.pattern_names, breakers)
         self.places: dict[str, list[tuple[int, int]]] = {}
         """Where each symbol that `learn` gave is: (feed, instrument)."""
-        self._config = config
         self._feeds = list(feeds)
         self._counters = counters
         self._known = [
             [np.zeros(len(column), np.int64) for column in self._columns(feed)] for feed in feeds
         ]
+
+    def name_functions(
+        self, config: ServerConfig, patterns: Sequence[str], breakers: Sequence[str]
+    ) -> None:
+        """These are there from now on, `patterns` by the numbers that signals have for them."""
+        self._config = config
+        self._by_number = source_names(patterns, breakers)
+        self.sources: Sequence[str] = [*config.pattern_names, *breakers]
 
     # -- feeds and functions ----------------------------------------------------------------------
 
@@ -178,13 +186,14 @@ class EngineView:
         """What a signal says; None for a kind, or a source, that there is not."""
         kind, source = row[_COLUMN["kind"]], row[_COLUMN["source"]]
         number = row[_COLUMN["instrument"]]
-        if source >= len(self.sources) or number >> FEED_SHIFT >= len(self._feeds):
+        is_known = source < len(self._by_number) and self._by_number[source]
+        if not is_known or number >> FEED_SHIFT >= len(self._feeds):
             return None
         feed = self._feeds[number >> FEED_SHIFT]
         common = {
             "symbol": feed.symbol_of(number & _FEED_MASK),
             "feed": feed.name,
-            "source": self.sources[source],
+            "source": self._by_number[source],
             **{name: row[_COLUMN[name]] for name in _COMMON},
         }
         level = row[_COLUMN["level"]]

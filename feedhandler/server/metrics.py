@@ -15,6 +15,7 @@ import gc
 import platform
 import time
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numba
 import numpy as np
@@ -77,8 +78,9 @@ class CounterFileCollector(Collector):
 
     def __init__(self, counter_file: CounterFile) -> None:
         self._file = counter_file
-        self._counters = _group(counter_file.counter_specs)
-        self._histograms = _group(counter_file.histogram_specs)
+        self._specs: tuple[Any, Any] = ((), ())
+        self._counters: list[list[tuple[int, Spec]]] = []
+        self._histograms: list[list[tuple[int, Spec]]] = []
 
     def describe(self) -> Iterable[Metric]:
         """Nothing, so that registering does not collect."""
@@ -86,6 +88,10 @@ class CounterFileCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every family with its present values."""
+        specs = (self._file.counter_specs, self._file.histogram_specs)
+        if specs[0] is not self._specs[0] or specs[1] is not self._specs[1]:
+            self._specs = specs
+            self._counters, self._histograms = _group(specs[0]), _group(specs[1])
         yield self._build_info()
         yield GaugeMetricFamily(
             f"{PREFIX}start_time_seconds",

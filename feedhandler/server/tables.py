@@ -20,7 +20,7 @@ from feedhandler.core.counts import (
     Histogram,
     SnapshotFault,
 )
-from feedhandler.server.config import RESPONSE_NAMES
+from feedhandler.server.config import RESPONSE_LABEL, RESPONSE_NAMES
 from oms_out.contract import OmsCount, OmsGauge
 
 LINE_NAMES = ("a", "b", "recovery")
@@ -63,6 +63,8 @@ class ControlCount(IntEnum):
     HUB_ENDS_SILENT = 31
     HUB_ENDS_MALFORMED = 32
     HUB_ENDS_SHUTDOWN = 33
+    RELOADS_OK = 34
+    RELOADS_REFUSED = 35
 
 
 class ControlHistogram(IntEnum):
@@ -213,6 +215,11 @@ _CONTROL: dict[ControlCount, tuple[str, str]] = {
         for row in ControlCount
         if row.name.startswith("HUB_ENDS_")
     },
+    **{
+        row: ("config_reloads", "Reloads of the configuration by what became of them")
+        for row in ControlCount
+        if row.name.startswith("RELOADS_")
+    },
 }
 
 _CONTROL_GAUGES = (
@@ -226,7 +233,7 @@ _CONTROL_GAUGES = (
 def _control_labels(row: ControlCount) -> tuple[tuple[str, str], ...]:
     """Of the rows that are several of one name."""
     result = row.name.rpartition("_")[2].lower()
-    if row.name.startswith("HUB_COMMANDS_"):
+    if row.name.startswith(("HUB_COMMANDS_", "RELOADS_")):
         return (("result", result),)
     if row.name.startswith("HUB_ENDS_"):
         return (("sink", "hub"), ("reason", result))
@@ -306,24 +313,38 @@ _BY_EITHER: tuple[tuple[Count, str, str, str], ...] = (
     (
         Count.FUNCTION_OFF,
         "function_off",
-        "0 while a function is called, 1 after a wrong index, 2 when too slow",
+        "0 while a function is called, 1 after a wrong index, 2 when too slow, 3 as it hung",
         "gauge",
     ),
 )
 
 
 def _padded(names: Sequence[str]) -> list[str]:
-    return [*names, *(f"(unused {i})" for i in range(len(names), FUNCTIONS_MAX))]
+    """FUNCTIONS_MAX names; a number may be nobody's, its name is empty then."""
+    given = [*names, *([""] * (FUNCTIONS_MAX - len(names)))]
+    return [name or f"(unused {i})" for i, name in enumerate(given)]
+
+
+def _is_spare(names: Sequence[str], number: int) -> bool:
+    return number >= len(names) or not names[number]
+
+
+def source_names(patterns: Sequence[str], breakers: Sequence[str]) -> list[str]:
+    """Names by the number that a signal has for its source: FUNCTIONS_MAX of patterns, empty for a
+    number that nobody has, then those of the breakers.
+    """
+    return [*patterns, *([""] * (FUNCTIONS_MAX - len(patterns))), *breakers]
 
 
 def _either(
     start: int, breakers: Sequence[str], patterns: Sequence[str]
 ) -> Iterator[tuple[int, Labels, bool]]:
     """Row, labels, and whether it is spare, of each breaker, each response and each pattern."""
-    called = [*breakers, *(RESPONSE_NAMES if breakers else ())]
+    responses = [RESPONSE_LABEL + name for name in RESPONSE_NAMES] if breakers else []
+    called = [*breakers, *responses]
     for stage, names in (("breaker", called), ("pattern", patterns)):
         for i, name in enumerate(_padded(names)):
-            yield start + i, (("stage", stage), ("function", name)), i >= len(names)
+            yield start + i, (("stage", stage), ("function", name)), _is_spare(names, i)
         start += FUNCTIONS_MAX
 
 
@@ -334,7 +355,8 @@ def _of_functions(
     for start, stage, name, help_text, kind in _BY_FUNCTION:
         names = breakers if stage == "breaker" else patterns
         for row, function in _block(start, _padded(names)).items():
-            yield row, name, help_text, kind, ((stage, function),), row - start >= len(names)
+            spare = _is_spare(names, row - start)
+            yield row, name, help_text, kind, ((stage, function),), spare
     for start, name, help_text, kind in _BY_EITHER:
         for row, labels, spare in _either(start, breakers, patterns):
             yield row, name, help_text, kind, labels, spare
@@ -391,7 +413,8 @@ def _specs_of_feed(
     specs: dict[int, CounterSpec] = {}
 
     def put(row: int, name: str, help_text: str, **rest: object) -> None:
-        across = _ACROSS.get(row, "sum")
+        is_off = 0 <= row - Count.FUNCTION_OFF < 2 * FUNCTIONS_MAX
+        across = "most" if is_off else _ACROSS.get(row, "sum")
         specs[row] = CounterSpec(
             name,
             str(rest.pop("unit", "")),

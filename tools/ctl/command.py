@@ -25,6 +25,7 @@ _CODES = {
     "draining": ExitCode.UNAVAILABLE,
     "forbidden": ExitCode.NO_PERMISSION,
     "failed": ExitCode.UNEXPECTED,
+    "bad_config": ExitCode.CONFIG,
 }
 """What a command ends with that was refused; every other refusal is wrong usage."""
 
@@ -226,6 +227,18 @@ def priority(symbol: str, lane: int, *, for_ms: int = 0, where: Where) -> None:
 def reload(*, where: Where) -> None:
     """Have the server read its configuration again."""
     _do(where, "reload")
+
+
+@app.command
+def enable(name: str, *, where: Where) -> None:
+    """Have a pattern or breaker called again that is off: by a fault, its budget, or the off file.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    """
+    _do(where, "enable", name=name)
 
 
 @app.command

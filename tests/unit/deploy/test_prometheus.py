@@ -70,6 +70,8 @@ def test_the_file_holds_the_alerts_that_were_promised():
         "FeedHandlerBreakerTripped",
         "FeedHandlerDown",
         "FeedHandlerFeedStale",
+        "FeedHandlerFunctionOff",
+        "FeedHandlerFunctionSlow",
         "FeedHandlerGapUnrecovered",
         "FeedHandlerLatencyBudgetBreached",
         "FeedHandlerLineDegraded",

@@ -10,7 +10,7 @@ from feedhandler.core.api import CELL_WORD, NOW_WORD, compile_stage
 from feedhandler.core.atomics import load_acquire, store_release
 from feedhandler.core.breaker_machine import Scope
 from feedhandler.core.breaker_scopes import Held
-from feedhandler.core.counts import Count
+from feedhandler.core.counts import FUNCTIONS_MAX, Count
 from feedhandler.core.engine import ALL_PARTS, Ask, Control, Order, Setting
 from feedhandler.core.events import SignalKind
 from feedhandler.core.functions import Fn, Meta, Off, Use
@@ -107,7 +107,7 @@ def test_a_halt_is_told_with_a_request_to_cancel_and_its_values():
     assert (cancel["kind"], halt["kind"]) == (CANCEL, BREAKER)
     assert (cancel["level"], halt["level"], halt["value_0"]) == (3, 3, 7)
     assert (cancel["signal_id"], halt["signal_id"]) == (1, 2)
-    assert (halt["side"], halt["qty"], halt["source"]) == (0, 0, 1)
+    assert (halt["side"], halt["qty"], halt["source"]) == (0, 0, FUNCTIONS_MAX)
 
 
 @pytest.mark.parametrize(

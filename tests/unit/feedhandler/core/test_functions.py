@@ -12,6 +12,7 @@ from feedhandler.core.calls import FAULT
 from feedhandler.core.counts import FUNCTIONS_MAX, Count, Histogram
 from feedhandler.core.engine import Setting
 from feedhandler.core.events import SignalKind
+from feedhandler.core.function_layout import allocate_functions
 from feedhandler.core.functions import (
     STRIKE_WEIGHT,
     STRIKES_MAX,
@@ -19,7 +20,6 @@ from feedhandler.core.functions import (
     Fn,
     Off,
     Use,
-    allocate_functions,
     bind_instrument_nb,
     may_fire_nb,
     note_fired_nb,
@@ -82,8 +82,8 @@ def functions_of(*uses: Use, instruments: int = 8) -> Any:
 
 def test_a_function_without_a_choice_has_a_state_for_each_instrument():
     functions = functions_of(Use(16), Use(3))
-    assert functions.rows[0, : Fn.FIRST].tolist() == [0, 16, 16]
-    assert functions.rows[1, : Fn.FIRST].tolist() == [8 * 16, 3, 8]
+    assert functions.rows[0, : Fn.FATE].tolist() == [0, 16, 16]
+    assert functions.rows[1, : Fn.FATE].tolist() == [8 * 16, 3, 8]
     assert len(functions.state) == 8 * 16 + 8 * 8
     assert functions.wild[:2].tolist() == [0, 1]
 

@@ -8,7 +8,7 @@ import pytest
 
 from feedhandler.core.api import compile_stage, make_sender
 from feedhandler.core.breakers import DEFAULTS, price_band
-from feedhandler.core.counts import Count, Histogram
+from feedhandler.core.counts import FUNCTIONS_MAX, Count, Histogram
 from feedhandler.core.engine import Setting
 from feedhandler.core.events import BreakerLevel, SignalKind
 from feedhandler.core.functions import Use
@@ -183,7 +183,11 @@ def test_change_of_a_level_is_published_once():
     engine.shard.breakers.params[1, 0] = 77
     engine.feed([trade(1, 10_000), trade(1, 10_001), add(1, "B", 5, 9_000), trade(2, 10_002)])
     first, second = engine.signals()
-    assert (first["kind"], first["source"], first["level"]) == (SignalKind.BREAKER, 2 + 1, 1)
+    assert (first["kind"], first["source"], first["level"]) == (
+        SignalKind.BREAKER,
+        FUNCTIONS_MAX + 1,
+        1,
+    )
     assert (first["price_e9"], first["qty"], first["side"]) == (1_000_000_000, 0, 0)
     assert (first["value_0"], second["level"], second["seq"]) == (77, 2, 4)
     assert engine.count(Count.BREAKER_TRIPS + 1) == 1
@@ -191,7 +195,7 @@ def test_change_of_a_level_is_published_once():
     engine.feed([trade(0, 10_000)] * 3)
     probe, normal = (row for row in engine.signals() if row["kind"] == SignalKind.BREAKER)
     assert (probe["level"], normal["level"]) == (1, 0)
-    assert (normal["source"], normal["value_0"]) == (2 + 1, 77)
+    assert (normal["source"], normal["value_0"]) == (FUNCTIONS_MAX + 1, 77)
     assert engine.count(Count.BREAKERS_TRIPPED + 1) == 0
     assert engine.count(Count.BREAKER_TRIPS + 1) == 1
 

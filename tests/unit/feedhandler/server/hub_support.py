@@ -127,6 +127,9 @@ class FakeActions:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(0.05)
 
+    async def enable(self, command: Any) -> Any:
+        self.asked.append(command)
+
     async def shutdown(self, command: Shutdown) -> Any:
         self.asked.append(command)
         return {"state": "draining"}

@@ -196,7 +196,7 @@ async def test_a_server_shows_the_book_that_it_was_sent_and_reports_it(
     assert counters.value("messages_applied", channel="itch") == 4
 
 
-async def test_a_server_that_is_asked_to_reload_says_that_it_takes_a_restart_and_goes_on(
+async def test_a_server_that_was_not_started_from_a_file_refuses_to_reload_and_goes_on(
     tmp_path: Path,
 ):
     with structlog.testing.capture_logs() as logged:
@@ -207,10 +207,12 @@ async def test_a_server_that_is_asked_to_reload_says_that_it_takes_a_restart_and
                     break
                 await asyncio.sleep(0.01)
             assert (await run.get("/livez"))[0] == 200
+            page = (await run.get("/metrics"))[1]
     refused = [entry for entry in logged if entry["event"] == "reload_refused"]
-    assert [(entry["log_level"], "restart" in entry["remedy"]) for entry in refused] == [
-        ("warning", True)
+    assert [(entry["log_level"], "restart" in entry["reason"]) for entry in refused] == [
+        ("error", True)
     ]
+    assert 'feedhandler_config_reloads_total{result="refused"} 1.0' in page
 
 
 async def test_an_engine_that_does_not_answer_makes_the_book_page_say_so(tmp_path: Path):

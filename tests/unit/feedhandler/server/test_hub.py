@@ -7,10 +7,12 @@ import pytest
 
 from feedhandler.core.events import SignalKind
 from feedhandler.server import hub as hub_module
-from feedhandler.server.hub_actions import BaseActions
+from feedhandler.server.errors import ConfigError, UnavailableError
+from feedhandler.server.hub_actions import ServerActions
 from feedhandler.server.hub_messages import (
     Answer,
     Behind,
+    Enable,
     End,
     FeedState,
     GetStats,
@@ -220,6 +222,7 @@ CHANGING = (
     Reset(id=1, breaker="price_band"),
     SetPriority(id=1, symbol="SYM1", lane=0),
     Reload(id=1),
+    Enable(id=1, name="sweep"),
     Shutdown(id=1),
 )
 
@@ -239,13 +242,21 @@ async def test_actions_that_are_missing_say_what_is_missing_and_what_to_do():
         asked.append(drain_s)
         return drain_s or 4
 
+    async def reload() -> dict[str, Any]:
+        raise ConfigError("server.toml:3: wrong")
+
+    async def enable(name: str) -> None:
+        raise UnavailableError(f"{name}: nobody answers")
+
     rig = Rig()
-    rig.hub = hub_module.Hub(rig.config, rig.view, BaseActions(shut_down), lambda: 0.0)
+    actions = ServerActions(shut_down, reload, enable)
+    rig.hub = hub_module.Hub(rig.config, rig.view, actions, lambda: 0.0)
     client = rig.hub.connect("me")
+    told = {Reload: "bad_config", Enable: "timeout"}
     for command in CHANGING[:-1]:
         code, text = fault(await client.call(command))
-        assert code == "unsupported"
-        assert "restart" in text
+        assert code == told.get(type(command), "unsupported")
+        assert type(command) in told or "restart" in text
     answer = await client.call(Shutdown(id=1, drain_s=9))
     assert (answer.result, asked) == ({"state": "draining", "drain_s": 9}, [9])
 

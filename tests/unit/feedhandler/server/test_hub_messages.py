@@ -30,6 +30,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "position": {"symbol": "AAPL", "qty": -500},
     "set_priority": {"symbol": "AAPL", "lane": 0, "for_ms": 60_000},
     "reload": {},
+    "enable": {"name": "spread"},
     "shutdown": {"drain_s": 9},
 }
 

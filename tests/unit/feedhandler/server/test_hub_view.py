@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from feedhandler.core.analytics import INSTRUMENT
+from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.events import FEED_SHIFT, SignalKind, symbol_text
 from feedhandler.core.states import State
 from feedhandler.server.books import BookTop, BookWatch
@@ -110,11 +111,13 @@ def test_signals_become_messages_with_names(view: EngineView, feeds: list[FakeFe
     assert isinstance(order, Order)
     assert (order.symbol, order.feed, order.source, order.side) == ("IBM", "b", "sweep", "sell")
     assert (order.signal_id, order.values, order.bid_qty) == (5, (0, 3, 0), 4)
-    row = signal_row(6, instrument=7, kind=SignalKind.BREAKER, source=1, level=3)
+    row = signal_row(6, instrument=7, kind=SignalKind.BREAKER, source=FUNCTIONS_MAX, level=3)
     breaker = view.message_of(row)
     assert isinstance(breaker, Breaker)
     assert (breaker.source, breaker.level, breaker.level_name) == ("band", 3, "halted")
-    cancel = view.message_of(signal_row(7, instrument=7, kind=SignalKind.CANCEL, source=1, level=3))
+    cancel = view.message_of(
+        signal_row(7, instrument=7, kind=SignalKind.CANCEL, source=FUNCTIONS_MAX, level=3)
+    )
     assert isinstance(cancel, Cancel)
     assert (cancel.signal_id, cancel.symbol) == (7, "#7")
 
