@@ -14,8 +14,8 @@ from feedhandler.core.api import Sender
 from feedhandler.core.calls import FAULT, OUT_WORDS, call_place
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import FUNCTIONS_MAX, Count, Histogram
-from feedhandler.core.engine import Agent, Setting, Shard, count_nb, rank_of_nb
-from feedhandler.core.events import FEED_SHIFT, LEGS_SHOWN, Flag, SignalKind
+from feedhandler.core.engine import Agent, Setting, Shard, count_nb, owns_nb, rank_of_nb
+from feedhandler.core.events import FEED_SHIFT, LEGS_SHOWN, Flag, Kind, SignalKind
 from feedhandler.core.functions import (
     Bound,
     Fn,
@@ -56,7 +56,8 @@ def emit_nb(
     row = shard.signals.cells[index]
     row["signal_id"] = shard.signal_count[0]
     if shard.settings[Setting.SHARDS] > 1:
-        shard.ranks[index] = rank_of_nb(shard, np.int64(tick["priority"]))
+        shard.ranks[index, 0] = rank_of_nb(shard, np.int64(tick["priority"]))
+        shard.ranks[index, 1] = shard.turn[0]
     row["kind"] = kind
     row["source"] = source
     feed_bits = np.int64(tick["feed"]) << FEED_SHIFT
@@ -144,11 +145,12 @@ def _call_nb(
 @kernel
 def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int) -> int:
     """Every breaker sees every tick; a changed level is published as soon as the book is not in
-    doubt. A level that is none is refused, counted, and leaves the breaker as it was. Returns the
-    highest level.
+    doubt. A level that is none is refused, counted, and leaves the breaker as it was. What is of
+    an instrument of another shard is told and counted there. Returns the highest level.
     """
     tick = shard.ticks[slot]
     instrument = np.int64(tick["instrument"])
+    own = np.int64(owns_nb(shard, instrument))
     in_doubt = tick["flags"] & Flag.IN_DOUBT
     worst = np.int64(0)
     functions = shard.breakers
@@ -162,14 +164,14 @@ def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int) -> i
             of = (i, at, np.int64(0), instrument, np.int64(1))
             level = _call_nb(shard, breakers, functions, shard.numbers, slot, of)
         if level < 0 or level > _LEVEL_MAX:
-            count_nb(shard, Count.STAGE_RESULTS_REFUSED, np.int64(level != FAULT))
+            count_nb(shard, Count.STAGE_RESULTS_REFUSED, own & np.int64(level != FAULT))
             level = before
         if level != before:
             shard.breaker_level[i, instrument] = level
-            count_nb(shard, Count.BREAKERS_TRIPPED + i, np.int64(level > 0) - np.int64(before > 0))
-            if level > before:
-                count_nb(shard, Count.BREAKER_TRIPS + i, 1)
-        if level != shard.published_level[i, instrument] and not in_doubt:
+            tripped = np.int64(level > 0) - np.int64(before > 0)
+            count_nb(shard, Count.BREAKERS_TRIPPED + i, own * tripped)
+            count_nb(shard, Count.BREAKER_TRIPS + i, own & np.int64(level > before))
+        if own and level != shard.published_level[i, instrument] and not in_doubt:
             what = (np.int64(SignalKind.BREAKER), behind + i, level)
             legs = shard.numbers[instrument : instrument + 1]
             if emit_nb(shard, sender, slot, what, legs):
@@ -180,11 +182,13 @@ def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int) -> i
 
 @kernel
 def run_patterns_nb(shard: Shard, patterns: Any, sender: Sender, slot: int, level: int) -> None:
-    """Patterns of each instrument alone, then those that chose this one among others."""
+    """Patterns of each instrument alone, of this shard's own ones, then those that chose this one
+    among others.
+    """
     functions = shard.patterns
     tick = shard.ticks[slot]
     instrument = np.int64(tick["instrument"])
-    for i in range(functions.meta[Meta.WILD]):
+    for i in range(functions.meta[Meta.WILD] * np.int64(owns_nb(shard, instrument))):
         function = functions.wild[i]
         row = functions.rows[function]
         if row[Fn.OFF] == Off.NO:
@@ -193,11 +197,23 @@ def run_patterns_nb(shard: Shard, patterns: Any, sender: Sender, slot: int, leve
             _run_pattern_nb(shard, patterns, sender, shard.numbers, slot, of)
     if functions.meta[Meta.SYMBOLS] > 0:
         wanted = np.int64(functions.wanted_by[instrument])
-        if wanted == 0:
-            symbol = np.int64(shard.instruments[instrument]["symbol"])
-            wanted = bind_instrument_nb(functions, instrument, symbol)
+        if wanted == 0 or tick["kind"] == Kind.DEFINITION:
+            wanted = np.int64(look_up_nb(shard, functions, slot))
         if wanted > 0:
             _run_bound_nb(shard, patterns, sender, (wanted, level), slot)
+
+
+@outline_kernel
+def look_up_nb(shard: Shard, functions: Functions, slot: int) -> int:
+    """Bind the instrument of ticks[slot] by the symbol that it has, or that the tick gives it; its
+    word in `wanted_by`.
+    """
+    tick = shard.ticks[slot]
+    instrument = np.int64(tick["instrument"])
+    symbol = np.int64(shard.instruments[instrument]["symbol"])
+    if tick["kind"] == Kind.DEFINITION:
+        symbol = np.int64(tick["aux"])
+    return bind_instrument_nb(functions, instrument, symbol, np.int64(owns_nb(shard, instrument)))
 
 
 @outline_kernel
@@ -218,7 +234,9 @@ def _run_bound_nb(
             continue
         at = row[Fn.STATE_AT] + (number - row[Fn.FIRST]) * row[Fn.STRIDE]
         bound = (function, at, level, binding[Bound.LEGS_AT], binding[Bound.LEGS])
+        shard.turn[0] = 1 + number
         _run_pattern_nb(shard, patterns, sender, functions.legs, slot, bound)
+    shard.turn[0] = 0
 
 
 @kernel

@@ -13,7 +13,7 @@ from feedhandler.core.api import Sender
 from feedhandler.core.atomics import load_acquire
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import Count, Histogram
-from feedhandler.core.engine import Agent, Setting, Shard, count_nb
+from feedhandler.core.engine import Agent, Setting, Shard, count_nb, owns_nb
 from feedhandler.core.evaluate import run_breakers_nb, run_patterns_nb
 from feedhandler.core.features import move_forward_nb, move_prices_nb
 from feedhandler.core.market import Look
@@ -75,7 +75,7 @@ def _work_on_nb(
 ) -> int:
     """All stages for one tick, each with its budget, from which sending is taken out: it is no
     function's fault. Takes the time when the tick before was done with, or 0; returns that of this
-    one, or 0.
+    one, or 0. A tick of another shard's instrument counts there.
     """
     shard.sending_ns[0] = 0
     timed = shard.settings[Setting.TIMED]
@@ -95,10 +95,13 @@ def _work_on_nb(
     run_patterns_nb(shard, patterns, sender, slot, level)
     tick = shard.ticks[slot]
     lane = np.int64(tick["priority"])
-    count_nb(shard, Count.LANE_TICKS + lane, 1)
+    own = np.int64(owns_nb(shard, np.int64(tick["instrument"])))
+    count_nb(shard, Count.LANE_TICKS + lane, own)
+    shard.turn[1] += 1 - own
     end_ns = np.int64(0)
     if timed:
         end_ns = now_ns_nb(clock)
+    if timed and own:
         latency_ns = end_ns - tick["ts_rx_ns"]
         record_nb(shard.histograms[Histogram.LATENCY], latency_ns)
         record_nb(shard.histograms[Histogram.LANE_LATENCY + lane], latency_ns)
@@ -118,6 +121,7 @@ def _work_on_nb(
 def drain_lanes_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, most: int) -> int:
     """Work on up to `most` ticks and give their slots back; how many."""
     done = 0
+    shard.turn[1] = 0
     # The end of one tick is the begin of the next: a clock less to be read, and what it takes to
     # choose a lane counts as the breakers' time.
     before_ns = np.int64(0)
@@ -130,5 +134,5 @@ def drain_lanes_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, m
         ring_lay_nb(shard.free, done, slot)
         done += 1
     ring_publish_nb(shard.free, done)
-    count_nb(shard, Count.TICKS, done)
+    count_nb(shard, Count.TICKS, done - shard.turn[1])
     return done

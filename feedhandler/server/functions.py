@@ -89,11 +89,6 @@ def _bound(config: PatternConfig, title: str, server: ServerConfig) -> Loaded:
         tuple(_symbol_words(symbol) for symbol in choice)
         for choice in _choices(config, loaded, server.groups)
     ]
-    if server.engine.shards > 1 and any(len(choice) > 1 for choice in bindings):
-        raise ConfigError(
-            f"{loaded.where}: it looks at several instruments, which may be on different"
-            " shards; set shards = 1 in [engine]"
-        )
     use = loaded.use._replace(cooldown_ns=config.cooldown_ms * _NS_PER_MS, bindings=bindings)
     return loaded._replace(use=use)
 

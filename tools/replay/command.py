@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from feedhandler.core.limits import SHARDS_MAX
-from feedhandler.server.config import ServerConfig
+from feedhandler.server.config import ServerConfig, Topology
 from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ConfigError, DataError, ExitCode, UserError
 from protocols.binaryfile.reader import DataFileError
@@ -36,9 +36,11 @@ def replay(
     *,
     speed: str = "max",
     shards: int = 1,
+    topology: Topology | None = None,
     config: Path | None = None,
     bbo: Path | None = None,
     book: Path | None = None,
+    signals: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Replay FILE and report what was in it.
@@ -53,6 +55,9 @@ def replay(
     shards
         How many threads share the instruments, each with books of the configured sizes; the
         results are those of one.
+    topology
+        `inline`, or `pipelined`: a second thread for the breakers and patterns of each shard; the
+        results are the same. As configured when it is not given.
     config
         A server's configuration: sizes, priorities, breakers and patterns. Without it only books
         and ticks are made.
@@ -60,6 +65,8 @@ def replay(
         CSV of every change of a best price or its quantity.
     book
         CSV of the final books, best level first.
+    signals
+        CSV of every signal.
     as_json
         Print one JSON object on the last line.
     """
@@ -67,14 +74,22 @@ def replay(
     if not 1 <= shards <= SHARDS_MAX:
         reason = f"--shards is a number from 1 to {SHARDS_MAX}, not {shards}"
         raise UserError(reason, ExitCode.USAGE)
-    _check_outputs(file, {"--bbo": bbo, "--book": book})
+    _check_outputs(file, {"--bbo": bbo, "--book": book, "--signals": signals})
     settings = load_config(config, ServerConfig) if config else None
     try:
         kind = sniff_recording(file)
         with ExitStack() as stack:
             bbo_file = stack.enter_context(open_output(bbo)) if bbo else None
             book_file = stack.enter_context(open_output(book)) if book else None
-            player = Replay(settings, bbo_file, pace, shards=shards)
+            signals_file = stack.enter_context(open_output(signals)) if signals else None
+            player = Replay(
+                settings,
+                bbo_file,
+                pace,
+                shards=shards,
+                topology=topology or (settings.engine.topology if settings else "inline"),
+                signals=signals_file,
+            )
             outcome = player.run(file, kind)
             if book_file:
                 player.write_book(book_file)
