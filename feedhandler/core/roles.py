@@ -121,7 +121,9 @@ def _bindings_of(functions: Functions) -> list[tuple[bool, list[int]]]:
     return found
 
 
-def _index(pairs: list[tuple[int, int]], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
+def _index(
+    pairs: list[tuple[int, int]], starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> None:
     """Write pairs, sorted, so that the seconds of a first k are ends[starts[k] : starts[k + 1]]."""
     firsts = np.array([first for first, _ in pairs], np.int64)
     starts[:] = np.searchsorted(firsts, np.arange(len(starts)))

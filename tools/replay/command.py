@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +31,29 @@ _SPEED_DIGITS_MAX = 32
 _SHOWN_MAX = 40
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Files to write.
+
+    Parameters
+    ----------
+    bbo
+        CSV of every change of a best price or its quantity.
+    book
+        CSV of the final books, best level first.
+    signals
+        CSV of every signal.
+    """
+
+    bbo: Path | None = None
+    book: Path | None = None
+    signals: Path | None = None
+
+
+_NO_OUTPUTS = Outputs()
+
+
 @app.default
 def replay(
     file: Path,
@@ -38,9 +62,7 @@ def replay(
     shards: int = 1,
     topology: Topology | None = None,
     config: Path | None = None,
-    bbo: Path | None = None,
-    book: Path | None = None,
-    signals: Path | None = None,
+    outputs: Outputs = _NO_OUTPUTS,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Replay FILE and report what was in it.
@@ -61,12 +83,6 @@ def replay(
     config
         A server's configuration: sizes, priorities, breakers and patterns. Without it only books
         and ticks are made.
-    bbo
-        CSV of every change of a best price or its quantity.
-    book
-        CSV of the final books, best level first.
-    signals
-        CSV of every signal.
     as_json
         Print one JSON object on the last line.
     """
@@ -74,14 +90,15 @@ def replay(
     if not 1 <= shards <= SHARDS_MAX:
         reason = f"--shards is a number from 1 to {SHARDS_MAX}, not {shards}"
         raise UserError(reason, ExitCode.USAGE)
-    _check_outputs(file, {"--bbo": bbo, "--book": book, "--signals": signals})
+    _check_outputs(file, outputs)
     settings = load_config(config, ServerConfig) if config else None
     try:
         kind = sniff_recording(file)
         with ExitStack() as stack:
-            bbo_file = stack.enter_context(open_output(bbo)) if bbo else None
-            book_file = stack.enter_context(open_output(book)) if book else None
-            signals_file = stack.enter_context(open_output(signals)) if signals else None
+            bbo_file, book_file, signals_file = (
+                stack.enter_context(open_output(path)) if path else None
+                for path in (outputs.bbo, outputs.book, outputs.signals)
+            )
             player = Replay(
                 settings,
                 bbo_file,
@@ -113,12 +130,13 @@ def _parse_speed(speed: str) -> Pace | None:
     )
 
 
-def _check_outputs(file: Path, outputs: dict[str, Path | None]) -> None:
+def _check_outputs(file: Path, outputs: Outputs) -> None:
     """Refuse to write over the input, or two outputs into one file."""
     taken = {file.resolve(): "the file to replay"}
-    for option, path in outputs.items():
+    for name, path in asdict(outputs).items():
         if path is None:
             continue
+        option = f"--{name}"
         other = taken.setdefault(path.resolve(), f"that of {option}")
         if other != f"that of {option}":
             raise UserError(f"{option} {path} is {other}: choose another file", ExitCode.USAGE)

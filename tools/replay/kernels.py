@@ -6,6 +6,7 @@ alone, at any speed.
 """
 
 from enum import IntEnum
+
 import numpy as np
 from numpy.typing import NDArray
 

@@ -20,8 +20,8 @@ class SignalRows:
 
     def __init__(self, config: ServerConfig | None, symbol_of: Callable[[int], str]) -> None:
         """`config` is where the functions are, `symbol_of` the symbol of an instrument by then."""
-        stages = (*config.patterns, *config.definitions, *config.breakers) if config else ()
-        self._sources = [stage.name for stage in stages]
+        kinds = (config.patterns, config.definitions, config.breakers) if config else ()
+        self._sources = [stage.name for kind in kinds for stage in kind]
         self._symbol_of = symbol_of
 
     def text(self, rows: NDArray[np.void]) -> bytes:

@@ -28,6 +28,7 @@ from tests.unit.feedhandler.core.support import (
     CAPACITY,
     Engine,
     add,
+    directory,
     packet,
     state_of,
     system_event,
@@ -216,6 +217,22 @@ def test_a_pattern_of_two_instruments_sees_both():
     assert signal["legs"].tolist() == [1, 2, 0, 0, 0, 0, 0, 0]
     # Ticks of A and B since both were known, and none of C.
     assert engine.shard.patterns.state[0] == 3
+
+
+def test_a_number_that_a_new_session_gives_to_another_symbol_is_looked_at_no_more():
+    engine = engine_with(both_sides, uses=(Use(bindings=((A, B),)),), look=Look.ANALYTICS)
+    engine.feed([directory(1, "A"), directory(2, "B")])
+    engine.feed([add(i, "B", 10 * i, 100, locate=i, symbol="AB"[i - 1]) for i in (1, 2)])
+    assert [signal["legs"][:2].tolist() for signal in engine.signals()] == [[1, 2]]
+    engine.feed([directory(1, "C")])
+    assert engine.shard.patterns.bindings[0, Bound.MISSING] == 1
+    engine.feed([add(5, "B", 70, 100, locate=1, symbol="C"), trade(5, 7, locate=2)])
+    assert engine.signals() == []
+    # A is number 3 now; its binding begins anew, and sees its new book.
+    engine.feed([directory(3, "A"), add(6, "B", 80, 100, locate=3, symbol="A")])
+    (signal,) = engine.signals()
+    assert (signal["legs"][:2].tolist(), signal["value_0"]) == ([3, 2], 80)
+    assert engine.shard.patterns.state[0] == 2
 
 
 def test_one_halted_instrument_holds_the_signals_of_both_back():

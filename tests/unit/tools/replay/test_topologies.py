@@ -180,9 +180,7 @@ def fails_second(fails: Any) -> Any:
     return call
 
 
-def test_the_command_writes_signals_that_any_way_gives(
-    run: Run, session: Path, tmp_path: Path
-):
+def test_the_command_writes_signals_that_any_way_gives(run: Run, session: Path, tmp_path: Path):
     config = tmp_path / "server.toml"
     config.write_text(CONFIG)
     texts = []
