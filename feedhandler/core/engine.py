@@ -345,8 +345,8 @@ def owns_nb(shard: Shard, instrument: int) -> int:
 
 @outline_kernel
 def role_nb(shard: Shard, slot: int) -> int:
-    """What the normalised ticks[slot] is to one of several shards: OWN, WATCHED or NOT_TAKEN. What
-    it tells of its instrument's symbol is taken in first.
+    """What the normalised ticks[slot] is to a shard that watches instruments of others: OWN,
+    WATCHED or NOT_TAKEN. What it tells of its instrument's symbol is taken in first.
     """
     tick = shard.ticks[slot]
     split = shard.split
@@ -354,7 +354,7 @@ def role_nb(shard: Shard, slot: int) -> int:
     own = np.int64(split.owned[number & (NUMBERS - 1)])
     kind = np.int64(tick["kind"])
     names = kind in (Kind.DEFINITION, Kind.ADD) and number < shard.instruments.shape[0]
-    if names and split.roles.words[RoleWord.WATCHES]:
+    if names:
         row = shard.instruments[number]
         if kind == Kind.DEFINITION or row["symbol"] == 0:
             symbol = np.int64(tick["aux"])
@@ -585,7 +585,7 @@ def take_rows_nb(
     """
     origin = source[0]
     timed = shard.settings[Setting.TIMED]
-    is_split = shard.settings[Setting.SHARDS] > 1
+    watches = shard.split.roles.words[RoleWord.WATCHES]
     before_ns = now_ns_nb(shard.clocks[Agent.RECEIVER]) if timed else np.int64(0)
     kept = shard.stash_size[STASH_KEPT]
     channel = shard.channel[0]
@@ -598,7 +598,7 @@ def take_rows_nb(
             ahead = np.int64(shard.stash[i + LEVELS_AHEAD])
             prefetch_level_of_tick_nb(shard.book, shard.ticks, ahead)
         role = np.int64(OWN if seq + offsets[i] >= next_seq else NOT_TAKEN)
-        if is_split and role == OWN:
+        if watches and role == OWN:
             role = np.int64(role_nb(shard, slot))
         if role != NOT_TAKEN:
             tick = shard.ticks[slot]

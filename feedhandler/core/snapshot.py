@@ -58,7 +58,7 @@ def _load_row_nb(shard: Shard, slot: int) -> None:
     """
     tick = shard.ticks[slot]
     role = np.int64(OWN)
-    if shard.settings[Setting.SHARDS] > 1:
+    if shard.split.roles.words[RoleWord.WATCHES]:
         role = np.int64(role_nb(shard, slot))
         if role == NOT_TAKEN:
             return

@@ -1,5 +1,5 @@
-"""A pattern over any number of instruments that tells all it sees, and a configuration of pairs, a
-basket and breakers in which little goes unseen.
+"""A pattern over any number of instruments that tells all it sees, and a configuration of pairs,
+baskets and a breaker in which little goes unseen.
 """
 
 from typing import Any
@@ -8,9 +8,7 @@ import msgspec
 import numpy as np
 
 from feedhandler.core.api import pattern
-from feedhandler.server.config import PatternConfig, ServerConfig
-from tests.unit.tools.replay.shards import BAND
-from tests.unit.tools.replay.support import IMBALANCE, server_config
+from feedhandler.server.config import ServerConfig
 
 SYMBOLS = ("ARLO", "BEXA", "CIRQ", "DELV", "ESTO", "FYNN")
 _BITS = (1 << 40) - 1
@@ -32,25 +30,71 @@ def tells_all(
     return np.int64(state[0] % params[0] == 0)
 
 
-def _tells(name: str, every: int, **bound: Any) -> PatternConfig:
-    return PatternConfig(name, f"{__name__}:tells_all", {"every": every}, **bound)
+CONFIG = """
+[feed.line_a]
+port = 1
+[oms]
+store_dir = "unused"
+allowed = ["OMS"]
+[engine]
+topology = "pipelined"
+instruments = 64
+orders = 65_536
+level_blocks = 4_096
+level_arena = 65_536
+[groups]
+all = ["ARLO", "BEXA", "CIRQ", "DELV", "ESTO", "FYNN"]
+
+[[patterns]]
+name = "pairs"
+function = "tests.unit.tools.replay.seeing:tells_all"
+params = { every = 5 }
+pairs_of = "all"
+
+[[patterns]]
+name = "imbalance"
+function = "feedhandler.core.patterns:imbalance_with_trade"
+params = { imbalance_bps = 6_000, cooldown_ns = 1_000_000, trade_qty_min = 1 }
+
+[[patterns]]
+name = "baskets"
+function = "tests.unit.tools.replay.seeing:tells_all"
+params = { every = 3 }
+legs = [["ESTO", "ARLO", "CIRQ"], ["FYNN", "DELV", "ARLO"]]
+
+[[patterns]]
+name = "spread"
+function = "feedhandler.core.patterns:pair_spread"
+pairs_of = "all"
+[patterns.params]
+window_samples = 8
+sample_ns = 1_000_000
+entry_z_e2 = 150
+exit_z_e2 = 20
+edge_bps = 0
+
+[[patterns]]
+name = "fund"
+function = "feedhandler.core.patterns:basket"
+params = { cost_bps = 1, weight_1 = 1, weight_2 = 1 }
+legs = [["BEXA", "DELV", "CIRQ"]]
+
+[[patterns]]
+name = "alone"
+function = "tests.unit.tools.replay.seeing:tells_all"
+params = { every = 4 }
+instruments = ["BEXA", "ESTO"]
+cooldown_ms = 1
+
+[[breakers]]
+name = "band"
+function = "feedhandler.core.breakers:price_band"
+params = { band_bps = 20, open_ns = 0, close_ns = 86_400_000_000_000 }
+"""
+"""All pairs of six symbols, baskets, the same symbols in several; built-in ones with low
+thresholds; a breaker that opens and closes."""
 
 
 def config_with_legs() -> ServerConfig:
-    """All pairs of six symbols, a basket, the same symbol in both; built-in ones with low
-    thresholds; a breaker that opens and closes.
-    """
-    pair = {"window_samples": 8, "sample_ns": 1_000_000, "entry_z_e2": 150, "exit_z_e2": 20}
-    basket = {"cost_bps": 1, "order_qty": 100, "weight_1": 1, "weight_2": 1}
-    builtin = "feedhandler.core.patterns"
-    patterns = (
-        _tells("pairs", 5, pairs_of="all"),
-        IMBALANCE,
-        _tells("basket", 3, legs=(("ESTO", "ARLO", "CIRQ"), ("FYNN", "DELV", "ARLO"))),
-        PatternConfig("spread", f"{builtin}:pair_spread", {**pair, "edge_bps": 0}, pairs_of="all"),
-        PatternConfig("fund", f"{builtin}:basket", basket, legs=(("BEXA", "DELV", "CIRQ"),)),
-        _tells("alone", 4, instruments=("BEXA", "ESTO"), cooldown_ms=1),
-    )
-    return msgspec.structs.replace(
-        server_config(patterns), groups={"all": SYMBOLS}, breakers=(BAND,)
-    )
+    """CONFIG, read."""
+    return msgspec.toml.decode(CONFIG, type=ServerConfig)
