@@ -253,6 +253,20 @@ def _legs_of(capacity: ShardCapacity) -> int:
     return sum(len(symbols) for use in uses for symbols in use.bindings)
 
 
+def _free_slots(pool: int, going_round: int) -> tuple[Ring, NDArray[np.int32], NDArray[np.int64]]:
+    """`free`, `spare` and `stash_size` of a pool that is free as a whole, so many slots of which go
+    round.
+    """
+    free: Ring = allocate_ring(pool)
+    free.cells[:going_round] = np.arange(going_round)
+    free.cursors[TAIL] = going_round
+    spare = zeros(pool, np.int32)
+    spare[: pool - going_round] = np.arange(pool - 1, going_round - 1, -1)
+    stash_size = zeros(3)
+    stash_size[SPARE_SIZE] = pool - going_round
+    return free, spare, stash_size
+
+
 def allocate_shard(
     capacity: ShardCapacity, counts: NDArray[np.int64], histograms: NDArray[np.int64]
 ) -> Shard:
@@ -264,16 +278,9 @@ def allocate_shard(
     rows = instruments if capacity.look else 1
     analysed = capacity.look == Look.ANALYTICS
     ahead = CHUNK * min(capacity.shards, ROUNDS_AHEAD_MAX)
-    going_round = min(2 * ahead, pool)
-    free: Ring = allocate_ring(pool)
-    free.cells[:going_round] = np.arange(going_round)
-    free.cursors[TAIL] = going_round
+    free, spare, stash_size = _free_slots(pool, min(2 * ahead, pool))
     numbers = zeros(instruments)
     numbers[:] = np.arange(instruments)
-    spare = zeros(pool, np.int32)
-    spare[: pool - going_round] = np.arange(pool - 1, going_round - 1, -1)
-    stash_size = zeros(3)
-    stash_size[SPARE_SIZE] = pool - going_round
     return Shard(
         book=allocate_book(capacity.book),
         split=allocate_split(capacity.shard, capacity.shards, ahead, _legs_of(capacity)),
