@@ -89,22 +89,28 @@ def normalise_nb(buf: Any, at: int, count: int, ticks: Any, slots: Any) -> int:
 
 
 @kernel
+def _instrument_nb(buf: Any, at: int) -> int:
+    """Number of the instrument of the block at buf[at]; 0 of one that is too short for it."""
+    if read_u16_nb(buf, at) < INSTRUMENT_AT + 4:
+        return np.int64(0)
+    return read_u32_nb(buf, at + LENGTH_BYTES + INSTRUMENT_AT)
+
+
+@kernel
 def normalise_own_nb(
     buf: Any, blocks: Any, count: int, owned: Any, offsets: Any, ticks: Any, slots: Any
 ) -> int:
     """Those of `count` whole blocks, which begin at buf[blocks[i]], whose instrument `owned` has
     (by the low 16 bits of its number): their places to offsets[0 ..] and their rows to
-    ticks[slots[0 ..]]; how many. What is too short to name an instrument counts for 0.
+    ticks[slots[0 ..]]; how many. What is too short to name an instrument counts for 0. Each row
+    has its instrument, be the rest understood or not.
     """
     own = np.int64(0)
     for i in range(count):
-        at = blocks[i]
-        number = np.int64(0)
-        if read_u16_nb(buf, at) >= INSTRUMENT_AT + 4:
-            number = read_u32_nb(buf, at + LENGTH_BYTES + INSTRUMENT_AT) & _INSTRUMENT_BITS
         offsets[own] = i
-        own += np.int64(owned[number])
+        own += np.int64(owned[_instrument_nb(buf, blocks[i]) & _INSTRUMENT_BITS])
     for i in range(own):
         at = blocks[offsets[i]]
         _normalise_record_nb(buf, at + LENGTH_BYTES, read_u16_nb(buf, at), ticks, slots[i])
+        ticks[slots[i]]["instrument"] = _instrument_nb(buf, at)
     return own

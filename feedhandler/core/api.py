@@ -168,7 +168,8 @@ NORMALISE_OWN = types.int64(_BYTES, _I64S, types.int64, _BYTES, _I64S, _TICKS, _
 """(buf, blocks, count, owned, offsets, ticks, slots) -> how many of the blocks that begin at
 buf[blocks[0]] to buf[blocks[count - 1]] are about an instrument i with owned[i & 0xFFFF] = 1. Their
 places among the blocks go to offsets[0], offsets[1] and so on, their rows to ticks[slots[0]] and so
-on. A message that names no instrument is about instrument 0."""
+on, each with its instrument even where the message is not understood. One that names no instrument
+is about instrument 0."""
 
 READ_STREAM = types.int64(_BYTES, types.int64, types.int64, _I64S, _BYTES)
 """(buf, at, stop, words, out) -> bytes of buf[at:stop], what a TCP connection brought, that are

@@ -107,6 +107,12 @@ def find_sector_nb(cells: Cells, instrument: int, symbol: int) -> None:
 
 
 @kernel
+def forget_sector_nb(cells: Cells, instrument: int) -> None:
+    """The instrument gets another symbol."""
+    cells.sector_of[instrument] = _UNKNOWN_SECTOR
+
+
+@kernel
 def cell_of_nb(cells: Cells, breaker: int, instrument: int) -> int:
     """The row of a breaker's cell that an instrument belongs to, -1 when there is none."""
     scope = cells.scope[breaker]

@@ -27,6 +27,7 @@ from feedhandler.core.breaker_scopes import (
     Held,
     cell_of_nb,
     find_sector_nb,
+    forget_sector_nb,
     level_of_instrument_nb,
     note_state_nb,
 )
@@ -42,9 +43,10 @@ from feedhandler.core.engine import (
     Setting,
     Shard,
     count_nb,
+    owns_nb,
 )
 from feedhandler.core.evaluate import ask_response_nb, call_nb, clear_nb, emit_nb, wanted_nb
-from feedhandler.core.events import BreakerLevel, Flag, SignalKind
+from feedhandler.core.events import BreakerLevel, Flag, Kind, SignalKind
 from feedhandler.core.functions import Bound, Fn, Meta, Off
 from feedhandler.core.responses import LEVEL_WORD, SIDE_WORD, Action, tell_position_nb
 from protocols.jit import kernel, outline_kernel
@@ -52,6 +54,10 @@ from protocols.jit import kernel, outline_kernel
 _TELLS_A_TICK = 4
 _LOOKS_A_TICK = 64
 _TELLS_AT_ONCE = 64
+# What one tick has several shards tell comes in this order, before what patterns propose.
+_TURN_OF_BREAKERS = -(1 << 40)
+_TURN_OF_LEVEL = -(1 << 30)
+_TURN_OF_OTHERS = -(1 << 20)
 _TELL, _CANCEL = int(Action.TELL), int(Action.CANCEL)
 
 
@@ -67,7 +73,7 @@ def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, now_
         return
     cells.held[Held.FULL] = 0
     if len(cells.sector_symbols) > 0:
-        find_sector_nb(cells, instrument, np.int64(shard.instruments[instrument]["symbol"]))
+        _find_sector_nb(shard, slot)
     for i in range(functions.meta[Meta.WILD]):
         function = functions.wild[i]
         row = functions.rows[function]
@@ -75,7 +81,7 @@ def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, now_
         of = (function, at, np.int64(0), instrument, np.int64(1))
         _ask_breaker_nb(shard, breakers, sender, shard.numbers, (slot, now_ns), of)
     if functions.meta[Meta.SYMBOLS] > 0:
-        wanted = wanted_nb(shard, functions, instrument)
+        wanted = wanted_nb(shard, functions, slot)
         if wanted > 0:
             _run_bound_nb(shard, breakers, sender, wanted, (slot, now_ns))
     in_doubt = tick["flags"] & Flag.IN_DOUBT
@@ -83,9 +89,23 @@ def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, now_
         return
     if cells.held[Held.ACTIVE] > 0 or cells.told[instrument] > 0:
         clear_nb(shard.out)
+        shard.turn[0] = _TURN_OF_LEVEL
         settle_level_nb(shard, breakers, sender, slot, instrument)
+        shard.turn[0] = 0
     if cells.held[Held.LEFT] > 0:
         _settle_others_nb(shard, breakers, sender, slot, np.int64(_TELLS_A_TICK))
+
+
+@kernel
+def _find_sector_nb(shard: Shard, slot: int) -> None:
+    """Sector of the instrument of ticks[slot], by its symbol or the new one that it gets."""
+    tick = shard.ticks[slot]
+    instrument = np.int64(tick["instrument"])
+    symbol = np.int64(shard.instruments[instrument]["symbol"])
+    if tick["kind"] == Kind.DEFINITION:
+        symbol = np.int64(tick["aux"])
+        forget_sector_nb(shard.cells, instrument)
+    find_sector_nb(shard.cells, instrument, symbol)
 
 
 @outline_kernel
@@ -136,7 +156,7 @@ def _ask_breaker_nb(
         return
     named = shard.out[CELL_WORD]
     if demand < 0 or demand > LEVEL_MAX or named < 0 or named > len(shard.numbers):
-        count_nb(shard, Count.STAGE_RESULTS_REFUSED, 1)
+        count_nb(shard, Count.STAGE_RESULTS_REFUSED, np.int64(owns_nb(shard, instrument)))
         demand = np.int64(-1)
     elif named > 0:
         instrument = named - 1
@@ -164,29 +184,39 @@ def _step_nb(
     before = level_of_cell_nb(cells.rows, at)
     now_ns = np.int64(tick["ts_exch_ns"])
     after = step_breaker_nb(cells.rows, at, demand, now_ns, cells.tuning[breaker])
-    _note_cell_nb(shard, breaker, at, state, trips)
+    _note_cell_nb(shard, breaker, (at, instrument), state, trips)
     if after == before:
         return
     if cells.scope[breaker] != Scope.INSTRUMENT:
         cells.held[Held.LEFT] = len(shard.numbers)
     if not tick["flags"] & Flag.IN_DOUBT:
         # Now, while `out` has what the breaker said of it.
+        shard.turn[0] = _TURN_OF_BREAKERS + breaker
         settle_level_nb(shard, breakers, sender, slot, instrument)
+        shard.turn[0] = 0
 
 
 @kernel
-def _note_cell_nb(shard: Shard, breaker: int, at: int, state: int, trips: int) -> None:
-    """Count what a cell that was in `state`, tripped `trips` times, became."""
+def _note_cell_nb(shard: Shard, breaker: int, of: tuple[int, int], state: int, trips: int) -> None:
+    """Count what a cell that was in `state`, tripped `trips` times, became; `of` is (its row,
+    instrument). Of several shards the instrument's counts it, or for a wider scope the first.
+    """
+    at, instrument = of
     row = shard.cells.rows[at]
     change = note_state_nb(shard.cells, breaker, state, np.int64(row["state"]))
-    count_nb(shard, Count.BREAKERS_TRIPPED + breaker, change)
-    count_nb(shard, Count.BREAKER_TRIPS + breaker, np.int64(row["trips"]) - trips)
+    counted = owns_nb(shard, instrument)
+    if shard.cells.scope[breaker] != Scope.INSTRUMENT:
+        counted = owns_nb(shard, np.int64(0))
+    if counted:
+        count_nb(shard, Count.BREAKERS_TRIPPED + breaker, change)
+        count_nb(shard, Count.BREAKER_TRIPS + breaker, np.int64(row["trips"]) - trips)
 
 
 @outline_kernel
 def settle_level_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, instrument: int) -> int:
     """Tell of the level that holds for an instrument, if it is another than was told last; 1 when
-    it was told. What did not fit the ring is told the next time.
+    it was told. What did not fit the ring is told the next time; what is another shard's is told
+    there.
     """
     cells = shard.cells
     found = level_of_instrument_nb(cells, shard.breakers.meta[Meta.FUNCTIONS], instrument)
@@ -194,6 +224,9 @@ def settle_level_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, inst
     before = np.int64(cells.told[instrument])
     if level == before or cells.held[Held.FULL]:
         return 0
+    if not owns_nb(shard, instrument):
+        cells.told[instrument] = level
+        return 1
     if level == BreakerLevel.NORMAL:
         breaker = np.int64(cells.told_by[instrument])
     clear_nb(shard.proposal)
@@ -234,12 +267,14 @@ def _settle_others_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, mo
             continue
         if len(shard.cells.sector_symbols) > 0:
             find_sector_nb(shard.cells, instrument, symbol)
+        shard.turn[0] = _TURN_OF_OTHERS + told
         told += settle_level_nb(shard, breakers, sender, slot, instrument)
         if held[Held.FULL]:
             held[Held.CURSOR] = instrument
             held[Held.LEFT] += 1
         if told >= most or held[Held.FULL]:
             break
+    shard.turn[0] = 0
 
 
 @kernel
@@ -277,7 +312,8 @@ def _obey_nb(shard: Shard) -> None:
             tuning = cells.tuning[breaker]
             level, for_ns = command[Order.LEVEL], command[Order.FOR_NS]
             trip_breaker_nb(cells.rows, at, level, for_ns, tuning)
-        _note_cell_nb(shard, breaker, at, state, trips)
+        key = at - cells.first[breaker]
+        _note_cell_nb(shard, breaker, (at, key), state, trips)
         command[Order.RESULT] += 1
     cells.held[Held.LEFT] = len(shard.numbers)
     cells.held[Held.AT_ONCE] = 1

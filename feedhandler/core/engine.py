@@ -53,8 +53,9 @@ from feedhandler.core.ring import (
     ring_size_nb,
     ring_take_rows_nb,
 )
+from feedhandler.core.roles import RoleWord, meet_symbol_nb
 from feedhandler.core.sequence import CHANNEL, ENTRY, Window, allocate_window
-from feedhandler.core.split import Split, allocate_split, find_blocks_nb
+from feedhandler.core.split import NUMBERS, Split, allocate_split, find_blocks_nb
 from feedhandler.core.states import State
 from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
@@ -83,6 +84,11 @@ SPARE_SIZE = 2
 
 _SPINS = 1_000
 _IN_PARTS = int(Flag.PART | Flag.SETTLES)
+NOT_TAKEN = -1
+WATCHED = 0
+OWN = 1
+"""What a message is to a shard: another one's, of no use to this one; another one's that its
+functions look at; its own."""
 
 
 class Setting(IntEnum):
@@ -197,12 +203,14 @@ class Shard(NamedTuple):
     what stands for it in a signal that a command causes, lanes i32[LANES_MAX, pool]; `seen`
     MARKET[pool] is what the receiver found for each tick, `market` MARKET[instruments] what the
     worker last saw, as far as anybody looks; `epochs` i32[pool] is how often the books were
-    replaced as a whole before each tick; `numbers` i64[instruments] is 0, 1, 2 ... `sending_ns` is
-    what the signals of the present tick have cost so far by being sent; `sampling` i64[4], see
-    Sampling; `staged` is the control plane's, see `reload`. `ranks` i64[signal ring] of one of
-    several shards: where each signal stands in the order of all, `rank_of_nb`. `command` is an
-    `Order` to the worker; `proposal` i64[OUT_WORDS] what a response gets to judge. Live,
-    `broadcast` and `snapshot` are the sequencer's in each of several shards.
+    replaced as a whole before each tick, `epoch[0]` so far; `numbers` i64[instruments] is 0, 1, 2
+    ... `sending_ns` is what the signals of the present tick have cost so far by being sent;
+    `sampling` i64[4], see Sampling; `staged` is the control plane's, see `reload`. `ranks`
+    i64[signal ring, 2] of one of several shards: where each signal stands in the order of all,
+    `rank_of_nb`, and among those of its tick, `turn[0]`; turn[1] counts the watched ticks of a
+    round of the worker. `command` is an `Order` to the worker; `proposal` i64[OUT_WORDS] what a
+    response gets to judge. Live, `broadcast` and `snapshot` are the sequencer's in each of several
+    shards.
     """
 
     book: Book
@@ -225,6 +233,8 @@ class Shard(NamedTuple):
     lane_cells: NDArray[np.int32]
     signals: Ring
     ranks: NDArray[np.int64]
+    turn: NDArray[np.int64]
+    epoch: NDArray[np.int64]
     breakers: Functions
     cells: Cells
     command: NDArray[np.int64]
@@ -289,6 +299,26 @@ def _first_settings(capacity: ShardCapacity) -> NDArray[np.int64]:
     return settings
 
 
+def _legs_of(capacity: ShardCapacity) -> int:
+    """Legs of all bindings."""
+    uses = (*capacity.breakers, *capacity.patterns)
+    return sum(len(symbols) for use in uses for symbols in use.bindings)
+
+
+def _free_slots(pool: int, going_round: int) -> tuple[Ring, NDArray[np.int32], NDArray[np.int64]]:
+    """`free`, `spare` and `stash_size` of a pool that is free as a whole, so many slots of which go
+    round.
+    """
+    free: Ring = allocate_ring(pool)
+    free.cells[:going_round] = np.arange(going_round)
+    free.cursors[TAIL] = going_round
+    spare = zeros(pool, np.int32)
+    spare[: pool - going_round] = np.arange(pool - 1, going_round - 1, -1)
+    stash_size = zeros(3)
+    stash_size[SPARE_SIZE] = pool - going_round
+    return free, spare, stash_size
+
+
 def allocate_shard(
     capacity: ShardCapacity, counts: NDArray[np.int64], histograms: NDArray[np.int64]
 ) -> Shard:
@@ -300,21 +330,14 @@ def allocate_shard(
     rows = instruments if capacity.look else 1
     analysed = capacity.look == Look.ANALYTICS
     ahead = CHUNK * min(capacity.shards, ROUNDS_AHEAD_MAX)
-    going_round = min(2 * ahead, pool)
-    free: Ring = allocate_ring(pool)
-    free.cells[:going_round] = np.arange(going_round)
-    free.cursors[TAIL] = going_round
+    free, spare, stash_size = _free_slots(pool, min(2 * ahead, pool))
     breakers = allocate_functions(capacity.breakers, instruments, capacity.breaker_room)
     patterns = allocate_functions(capacity.patterns, instruments, capacity.pattern_room)
     numbers = zeros(instruments)
     numbers[:] = np.arange(instruments)
-    spare = zeros(pool, np.int32)
-    spare[: pool - going_round] = np.arange(pool - 1, going_round - 1, -1)
-    stash_size = zeros(3)
-    stash_size[SPARE_SIZE] = pool - going_round
     return Shard(
         book=allocate_book(capacity.book),
-        split=allocate_split(capacity.shard, capacity.shards, ahead),
+        split=allocate_split(capacity.shard, capacity.shards, ahead, _legs_of(capacity)),
         broadcast=allocate_broadcast(
             capacity.broadcast_packets,
             capacity.packet_bytes if capacity.takers else 1,
@@ -336,7 +359,9 @@ def allocate_shard(
         lane_cursors=zeros((LANES_MAX, CURSOR_WORDS)),
         lane_cells=zeros((LANES_MAX, pool), np.int32),
         signals=allocate_ring(capacity.signal_ring, SIGNAL),
-        ranks=zeros(capacity.signal_ring if capacity.shards > 1 else 1),
+        ranks=zeros((capacity.signal_ring if capacity.shards > 1 else 1, 2)),
+        turn=zeros(2),
+        epoch=zeros(1),
         breakers=breakers,
         cells=allocate_cells(scopes, instruments, capacity.sectors),
         command=zeros(len(Order)),
@@ -375,6 +400,39 @@ def rank_of_nb(shard: Shard, lane: int) -> int:
 
 
 @kernel
+def owns_nb(shard: Shard, instrument: int) -> int:
+    """1 when the instrument is this shard's own, 0 when it is another one's that it watches."""
+    if shard.settings[Setting.SHARDS] <= 1:
+        return np.int64(1)
+    return np.int64(shard.split.owned[instrument & (NUMBERS - 1)])
+
+
+@outline_kernel
+def role_nb(shard: Shard, slot: int) -> int:
+    """What the normalised ticks[slot] is to a shard that watches instruments of others: OWN,
+    WATCHED or NOT_TAKEN. What it tells of its instrument's symbol is taken in first.
+    """
+    tick = shard.ticks[slot]
+    split = shard.split
+    number = np.int64(tick["instrument"])
+    own = np.int64(split.owned[number & (NUMBERS - 1)])
+    kind = np.int64(tick["kind"])
+    names = kind in (Kind.DEFINITION, Kind.ADD) and number < shard.instruments.shape[0]
+    if names:
+        row = shard.instruments[number]
+        if kind == Kind.DEFINITION or row["symbol"] == 0:
+            symbol = np.int64(tick["aux"])
+            meet_symbol_nb(split.roles, split.owned, number, np.int64(row["symbol"]), symbol)
+            if not split.roles.taken[number & (NUMBERS - 1)]:
+                row["symbol"] = symbol
+    if own:
+        return np.int64(OWN)
+    # One that nobody understands is told of once.
+    taken = split.roles.taken[number & (NUMBERS - 1)] and kind != Kind.NONE
+    return np.int64(WATCHED) if taken else np.int64(NOT_TAKEN)
+
+
+@kernel
 def count_nb(shard: Shard, row: int, amount: int) -> None:
     """Add to a counter; the caller is the row's only writer."""
     shard.counts[row, 0] += amount
@@ -388,8 +446,9 @@ def mark_suspect_nb(shard: Shard) -> None:
 
 
 @kernel
-def _count_fault_nb(shard: Shard, outcome: int, kind: int) -> int:
-    """Count what kept a message from the book; 1 when its tick still goes to the stages.
+def _count_fault_nb(shard: Shard, outcome: int, kind: int, own: int) -> int:
+    """Count what kept a message, this shard's own one or not, from the book; 1 when its tick still
+    goes to the stages.
 
     The books lack an order that did not fit. Where they are whole from the first message on, a
     message about an order that cannot be applied says that they are wrong as well. So does one
@@ -401,16 +460,16 @@ def _count_fault_nb(shard: Shard, outcome: int, kind: int) -> int:
     if outcome == Outcome.CAPACITY or (about_order and shard.channel[0]["strict"]):
         mark_suspect_nb(shard)
     if outcome == Outcome.OVERFILL:
-        count_nb(shard, Count.OVERFILL, 1)
+        count_nb(shard, Count.OVERFILL, own)
         return 1
     if outcome == Outcome.UNKNOWN_REFERENCE:
-        count_nb(shard, Count.UNKNOWN_REFERENCE, 1)
+        count_nb(shard, Count.UNKNOWN_REFERENCE, own)
     elif outcome == Outcome.DUPLICATE_REFERENCE:
-        count_nb(shard, Count.DUPLICATE_REFERENCE, 1)
+        count_nb(shard, Count.DUPLICATE_REFERENCE, own)
     elif outcome == Outcome.CAPACITY:
-        count_nb(shard, Count.CAPACITY, 1)
+        count_nb(shard, Count.CAPACITY, own)
     else:
-        count_nb(shard, Count.BAD_VALUE, 1)
+        count_nb(shard, Count.BAD_VALUE, own)
     return 0
 
 
@@ -450,9 +509,24 @@ def _see_nb(shard: Shard, slot: int) -> None:
 
 
 @kernel
-def _take_row_nb(shard: Shard, slot: int) -> int:
-    """Book, analytics and lane for one normalised tick; 1 when it went to a lane, 0 when its slot
-    is free again.
+def note_foreign_orders_nb(shard: Shard, before: int) -> None:
+    """A message of another shard's instrument was applied, before which so many orders lived."""
+    words = shard.split.roles.words
+    words[RoleWord.FOREIGN_ORDERS] += shard.book.meta[ORDERS_LIVE] - before
+
+
+@kernel
+def own_orders_nb(shard: Shard) -> int:
+    """Live orders of this shard's own instruments."""
+    foreign = shard.split.roles.words[RoleWord.FOREIGN_ORDERS]
+    live: int = shard.book.meta[ORDERS_LIVE] - foreign
+    return live
+
+
+@kernel
+def _take_row_nb(shard: Shard, slot: int, own: int) -> int:
+    """Book, analytics and lane for one normalised tick, this shard's own one or not; 1 when it went
+    to a lane, 0 when its slot is free again.
     """
     tick = shard.ticks[slot]
     if tick["kind"] == Kind.NONE:
@@ -462,12 +536,15 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
         if about_order and shard.channel[0]["strict"]:
             mark_suspect_nb(shard)
         return 0
+    orders = shard.book.meta[ORDERS_LIVE]
     if tick["flags"] & _IN_PARTS or tick["kind"] >= Kind.SET_LEVEL:
         outcome = apply_part_nb(shard.book, shard.ticks, slot)
     else:
         outcome = apply_tick_nb(shard.book, shard.ticks, slot)
+    if not own:
+        note_foreign_orders_nb(shard, orders)
     if outcome != Outcome.OK:
-        goes_on = _count_fault_nb(shard, outcome, np.int64(tick["kind"]))
+        goes_on = _count_fault_nb(shard, outcome, np.int64(tick["kind"]), own)
         if not goes_on:
             if tick["flags"] & Flag.SETTLES == 0:
                 return 0
@@ -475,18 +552,18 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
             tick["kind"] = Kind.SETTLE
         if shard.channel[0]["suspect"]:
             tick["flags"] |= Flag.IN_DOUBT
-    count_nb(shard, Count.APPLIED, np.int64(tick["kind"] != Kind.SETTLE))
+    count_nb(shard, Count.APPLIED, own & np.int64(tick["kind"] != Kind.SETTLE))
     moved_bps = analyse_nb(shard.instruments, shard.ticks, slot)
     lane = lane_of_nb(shard.rules, shard.ticks, slot, moved_bps)
     tick["priority"] = lane
     look = shard.settings[Setting.MARKET]
     if look:
-        shard.epochs[slot] = shard.counts[Count.SNAPSHOTS, 0]
+        shard.epochs[slot] = shard.epoch[0]
     if look == Look.ANALYTICS:
         _see_nb(shard, slot)
-    if shard.settings[Setting.RECORD_BBO] and tick["flags"] & Flag.BBO_CHANGED:
+    if own and shard.settings[Setting.RECORD_BBO] and tick["flags"] & Flag.BBO_CHANGED:
         _record_bbo_nb(shard, slot)
-    if shard.quotes.meta[0] > 0:
+    if own and shard.quotes.meta[0] > 0:
         _show_quote_nb(shard, slot)
     if shard.settings[Setting.TIMED]:
         tick["ts_decoded_ns"] = now_ns_nb(shard.clocks[Agent.RECEIVER])
@@ -572,6 +649,7 @@ def take_rows_nb(
     """
     origin = source[0]
     timed = shard.settings[Setting.TIMED]
+    watches = shard.split.roles.words[RoleWord.WATCHES]
     before_ns = now_ns_nb(shard.clocks[Agent.RECEIVER]) if timed else np.int64(0)
     kept = shard.stash_size[STASH_KEPT]
     channel = shard.channel[0]
@@ -583,7 +661,10 @@ def take_rows_nb(
         if i + LEVELS_AHEAD < count:
             ahead = np.int64(shard.stash[i + LEVELS_AHEAD])
             prefetch_level_of_tick_nb(shard.book, shard.ticks, ahead)
-        if seq + offsets[i] >= next_seq:
+        role = np.int64(OWN if seq + offsets[i] >= next_seq else NOT_TAKEN)
+        if watches and role == OWN:
+            role = np.int64(role_nb(shard, slot))
+        if role != NOT_TAKEN:
             tick = shard.ticks[slot]
             tick["feed"] = shard.settings[Setting.FEED]
             tick["line"] = origin["line"]
@@ -592,14 +673,15 @@ def take_rows_nb(
                 tick["flags"] |= Flag.IN_DOUBT
             tick["seq"] = seq + offsets[i]
             tick["ts_rx_ns"] = origin["ts_rx_ns"]
-            shard.types[tick["code"]] += 1
-            taken = np.int64(_take_row_nb(shard, slot))
+            shard.types[tick["code"]] += role
+            taken = np.int64(_take_row_nb(shard, slot, role))
             if timed and taken:
                 spent_ns = tick["ts_decoded_ns"] - before_ns
                 before_ns = tick["ts_decoded_ns"]
-                record_nb(shard.histograms[Histogram.STAGE_BOOK], spent_ns)
-                if spent_ns > shard.settings[Setting.BOOK_BUDGET_NS]:
-                    count_nb(shard, Count.BOOK_OVERRUNS, 1)
+                if role == OWN:
+                    record_nb(shard.histograms[Histogram.STAGE_BOOK], spent_ns)
+                    over = np.int64(spent_ns > shard.settings[Setting.BOOK_BUDGET_NS])
+                    count_nb(shard, Count.BOOK_OVERRUNS, over)
         if not taken:
             shard.stash[kept] = slot
             kept += 1
@@ -621,7 +703,7 @@ def close_stash_nb(shard: Shard, count: int) -> None:
 @kernel
 def show_progress_nb(shard: Shard) -> None:
     """Export what every applied packet, snapshot or skipped hole changes."""
-    shard.counts[Count.ORDERS_LIVE, 0] = shard.book.meta[ORDERS_LIVE]
+    shard.counts[Count.ORDERS_LIVE, 0] = own_orders_nb(shard)
     shard.counts[Count.NEXT_SEQ, 0] = shard.channel[0]["next_seq"]
 
 
@@ -629,7 +711,7 @@ def show_progress_nb(shard: Shard) -> None:
 def normalise_chunk_nb(
     shard: Shard, venue: Venue, buf: NDArray[np.uint8], at: int, count: int
 ) -> tuple[int, int]:
-    """Decode into the slots of the stash what is this shard's of `count` messages whose blocks
+    """Decode into the slots of the stash what this shard takes of `count` messages whose blocks
     begin at buf[at]; where the block after them begins, and how many those are.
     """
     if shard.settings[Setting.SHARDS] <= 1:
@@ -637,7 +719,7 @@ def normalise_chunk_nb(
     split = shard.split
     stop = find_blocks_nb(buf, at, count, split.blocks)
     own = venue.normalise_own(
-        buf, split.blocks, count, split.owned, split.offsets, shard.ticks, shard.stash
+        buf, split.blocks, count, split.roles.taken, split.offsets, shard.ticks, shard.stash
     )
     return stop, own
 

@@ -15,8 +15,16 @@ from feedhandler.core.breaker_scopes import Held, level_of_instrument_nb
 from feedhandler.core.calls import FAULT, OUT_WORDS, call_place
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import FUNCTIONS_MAX, Count, Histogram
-from feedhandler.core.engine import Agent, Sampling, Setting, Shard, count_nb, rank_of_nb
-from feedhandler.core.events import FEED_SHIFT, LEGS_SHOWN, BreakerLevel, Flag, SignalKind
+from feedhandler.core.engine import (
+    Agent,
+    Sampling,
+    Setting,
+    Shard,
+    count_nb,
+    owns_nb,
+    rank_of_nb,
+)
+from feedhandler.core.events import FEED_SHIFT, LEGS_SHOWN, BreakerLevel, Flag, Kind, SignalKind
 from feedhandler.core.functions import (
     Bound,
     Fn,
@@ -64,7 +72,8 @@ def emit_nb(
     row = shard.signals.cells[index]
     row["signal_id"] = shard.signal_count[0]
     if shard.settings[Setting.SHARDS] > 1:
-        shard.ranks[index] = rank_of_nb(shard, np.int64(tick["priority"]))
+        shard.ranks[index, 0] = rank_of_nb(shard, np.int64(tick["priority"]))
+        shard.ranks[index, 1] = shard.turn[0]
     row["kind"] = kind
     row["source"] = source
     feed_bits = np.int64(tick["feed"]) << FEED_SHIFT
@@ -181,13 +190,13 @@ def ask_response_nb(shard: Shard, breakers: Any, slot: int, instrument: int, lev
 
 @kernel
 def run_patterns_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, slot: int) -> None:
-    """Patterns of each instrument alone, then those that chose this one among others. `breakers`
-    are the places of the responses.
+    """Patterns of each instrument alone, of this shard's own ones, then those that chose this one
+    among others. `breakers` are the places of the responses.
     """
     functions = shard.patterns
     instrument = np.int64(shard.ticks[slot]["instrument"])
     places = (breakers, patterns)
-    for i in range(functions.meta[Meta.WILD]):
+    for i in range(functions.meta[Meta.WILD] * np.int64(owns_nb(shard, instrument))):
         function = functions.wild[i]
         row = functions.rows[function]
         if row[Fn.OFF] == Off.NO:
@@ -195,21 +204,34 @@ def run_patterns_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, 
             of = (function, at, instrument, np.int64(1))
             _run_pattern_nb(shard, places, sender, shard.numbers, slot, of)
     if functions.meta[Meta.SYMBOLS] > 0:
-        wanted = wanted_nb(shard, functions, instrument)
+        wanted = wanted_nb(shard, functions, slot)
         if wanted > 0:
             _run_bound_nb(shard, places, sender, wanted, slot)
 
 
 @kernel
-def wanted_nb(shard: Shard, functions: Functions, instrument: int) -> int:
-    """Place of the instrument's symbol among those that functions choose, from 1; 0 or less: none
+def wanted_nb(shard: Shard, functions: Functions, slot: int) -> int:
+    """Place of the symbol of ticks[slot] among those that functions choose, from 1; 0 or less: none
     does.
     """
-    wanted = np.int64(functions.wanted_by[instrument])
-    if wanted == 0:
-        symbol = np.int64(shard.instruments[instrument]["symbol"])
-        wanted = bind_instrument_nb(functions, instrument, symbol)
+    tick = shard.ticks[slot]
+    wanted = np.int64(functions.wanted_by[np.int64(tick["instrument"])])
+    if wanted == 0 or tick["kind"] == Kind.DEFINITION:
+        wanted = np.int64(look_up_nb(shard, functions, slot))
     return wanted
+
+
+@outline_kernel
+def look_up_nb(shard: Shard, functions: Functions, slot: int) -> int:
+    """Bind the instrument of ticks[slot] by the symbol that it has, or that the tick gives it; its
+    word in `wanted_by`.
+    """
+    tick = shard.ticks[slot]
+    instrument = np.int64(tick["instrument"])
+    symbol = np.int64(shard.instruments[instrument]["symbol"])
+    if tick["kind"] == Kind.DEFINITION:
+        symbol = np.int64(tick["aux"])
+    return bind_instrument_nb(functions, instrument, symbol, np.int64(owns_nb(shard, instrument)))
 
 
 @outline_kernel
@@ -225,7 +247,9 @@ def _run_bound_nb(shard: Shard, places: Any, sender: Sender, wanted: int, slot: 
             continue
         at = binding[Bound.STATE_AT]
         bound = (function, at, binding[Bound.LEGS_AT], binding[Bound.LEGS])
+        shard.turn[0] = 1 + number
         _run_pattern_nb(shard, places, sender, functions.legs, slot, bound)
+    shard.turn[0] = 0
 
 
 @kernel

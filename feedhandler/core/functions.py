@@ -3,9 +3,14 @@
 A *binding* is one function with one choice of instruments, its legs, and a state of its own. A
 function without a choice is bound to each instrument alone, and its state found by the instrument's
 number. Other bindings name symbols; which numbers those have is known when the feed has told, so a
-symbol is looked up once, at the first tick of its instrument, and its place kept.
+symbol is looked up once, at the first tick of its instrument, and its place kept. A number that is
+given to another symbol, as a new session may do, is taken out of the bindings that had it; they
+begin anew once all their instruments are known again.
 
     tick ──► instrument ──► wanted_by ──► cells of the symbol ──► bindings ──► function, legs, state
+
+Of several shards the one that owns the first leg has the binding; in the others it never becomes
+whole, unless its function is needed EVERYWHERE.
 
 The rows belong to the thread that runs the functions.
 """
@@ -29,7 +34,6 @@ STATE_WORDS_MAX = 1 << 16
 LINE_WORDS = 8
 ROW_WORDS = 16
 _APART_LINES = 2
-_UNKNOWN = 0
 _UNWANTED = -1
 
 
@@ -47,6 +51,8 @@ class Fn(IntEnum):
     OFF = 6
     """Why it is not called any more, an Off."""
     STRIKES = 7
+    EVERYWHERE = 8
+    """1: every shard calls it, and so has to see whatever it looks at."""
 
 
 class Fate(IntEnum):
@@ -143,6 +149,13 @@ class Use(NamedTuple):
     function: Any = None
 
     @property
+    def everywhere(self) -> bool:
+        """Whether every shard calls it: a breaker whose level others than one instrument's ticks
+        decide, or that others' signals depend on.
+        """
+        return bool(self.tuning) and (self.scope > 0 or bool(self.bindings))
+
+    @property
     def stride(self) -> int:
         """Words from one binding's state to the next one's. Behind the state of one with a
         cool-down stands when the binding fired last.
@@ -189,26 +202,60 @@ def allocate_staged(functions: Functions) -> Functions:
     return allocate_arrays(Room(len(functions.bindings), len(functions.legs)), 1)
 
 
+@kernel
+def _begin_anew_nb(functions: Functions, number: int) -> None:
+    """Have binding `number` forget all that it knew, and that it ever fired."""
+    row = functions.rows[functions.bindings[number, Bound.FUNCTION]]
+    first = functions.bindings[number, Bound.STATE_AT]
+    for at in range(first, first + row[Fn.STRIDE]):
+        functions.state[at] = 0
+
+
 @outline_kernel
-def bind_instrument_nb(functions: Functions, instrument: int, symbol: int) -> int:
-    """The instrument is the one of this symbol: give it to the bindings that want it. Its word in
-    `wanted_by`, which stays 0 without a symbol.
+def _take_out_nb(functions: Functions, instrument: int) -> None:
+    """Take an instrument out of the bindings that have it."""
+    place = np.int64(functions.wanted_by[instrument]) - 1
+    for cell in range(functions.first[place], functions.first[place + 1]):
+        number, at = functions.cells[cell, 0], functions.cells[cell, 1]
+        if functions.legs[at] == instrument:
+            functions.legs[at] = -1
+            functions.bindings[number, Bound.MISSING] += 1
+            _begin_anew_nb(functions, number)
+
+
+@outline_kernel
+def bind_instrument_nb(functions: Functions, instrument: int, symbol: int, own: int) -> int:
+    """The instrument, this shard's own one or not, is the one of this symbol: give it to the
+    bindings that want it, and to no others. Its word in `wanted_by`, which stays as it is without
+    a symbol.
     """
     if symbol == 0:
-        return _UNKNOWN
-    found = place_of_nb(functions.symbols, functions.meta[Meta.SYMBOLS], symbol)
-    if found < 0:
+        return np.int64(functions.wanted_by[instrument])
+    place = place_of_nb(functions.symbols, functions.meta[Meta.SYMBOLS], symbol)
+    before = np.int64(functions.wanted_by[instrument])
+    if before > 0 and before != place + 1:
+        _take_out_nb(functions, instrument)
+    if place < 0:
         functions.wanted_by[instrument] = _UNWANTED
-        return _UNWANTED
-    for cell in range(functions.first[found], functions.first[found + 1]):
-        binding = functions.bindings[functions.cells[cell, 0]]
-        place = functions.cells[cell, 1]
-        # A symbol that gets another number (a new session) takes its place with it.
-        if functions.legs[place] < 0:
+        return np.int64(_UNWANTED)
+    for cell in range(functions.first[place], functions.first[place + 1]):
+        number, at = functions.cells[cell, 0], functions.cells[cell, 1]
+        binding = functions.bindings[number]
+        held = functions.legs[at]
+        if held == instrument:
+            continue
+        if held >= 0:
+            # The symbol has another number now: nothing that comes by the old one is its.
+            functions.wanted_by[held] = _UNWANTED
+            functions.legs[at] = -1
+            binding[Bound.MISSING] += 1
+            _begin_anew_nb(functions, number)
+        everywhere = functions.rows[binding[Bound.FUNCTION], Fn.EVERYWHERE]
+        if own or everywhere or at != binding[Bound.LEGS_AT]:
+            functions.legs[at] = instrument
             binding[Bound.MISSING] -= 1
-        functions.legs[place] = instrument
-    functions.wanted_by[instrument] = found + 1
-    return found + 1
+    functions.wanted_by[instrument] = place + 1
+    return place + 1
 
 
 @kernel

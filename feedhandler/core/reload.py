@@ -90,8 +90,24 @@ def _forget_counts_nb(
 
 
 @kernel
+def _leave_to_others_nb(functions: Functions, place: int, owned: NDArray[np.uint8]) -> None:
+    """Choices that begin with the symbol at `place`, which is another shard's, are called there."""
+    for cell in range(functions.first[place], functions.first[place + 1]):
+        number, at = functions.cells[cell, 0], functions.cells[cell, 1]
+        binding = functions.bindings[number]
+        everywhere = functions.rows[binding[Bound.FUNCTION], Fn.EVERYWHERE]
+        own = len(owned) == 1 or owned[functions.legs[at] & (len(owned) - 1)]
+        if at == binding[Bound.LEGS_AT] and not (own or everywhere):
+            functions.legs[at] = -1
+            binding[Bound.MISSING] += 1
+
+
+@kernel
 def _take_bindings_nb(
-    functions: Functions, staged: Functions, instruments: NDArray[np.void]
+    functions: Functions,
+    staged: Functions,
+    instruments: NDArray[np.void],
+    owned: NDArray[np.uint8],
 ) -> None:
     """Bindings with their legs. Instruments are looked up anew, but for those that were known when
     this was staged, and have the same symbol still.
@@ -118,6 +134,7 @@ def _take_bindings_nb(
             continue
         if np.int64(instruments[instrument]["symbol"]) == functions.symbols[i]:
             functions.wanted_by[instrument] = i + 1
+            _leave_to_others_nb(functions, i, owned)
             continue
         for cell in range(functions.first[i], functions.first[i + 1]):
             functions.legs[functions.cells[cell, 1]] = -1
@@ -142,16 +159,16 @@ def take_functions_nb(shard: Any, breakers: Any, patterns: Any, word: int) -> No
     """Let what is staged take the place of what the worker has used so far, and write 0 to
     control[word].
     """
-    staged = shard.staged
+    staged, owned = shard.staged, shard.split.owned
     counts, histograms = shard.counts, shard.histograms
     _forget_counts_nb(staged.breakers, counts, histograms, np.int64(0))
     _forget_counts_nb(staged.patterns, counts, histograms, np.int64(FUNCTIONS_MAX))
     _take_rows_nb(shard.breakers, staged.breakers, counts, np.int64(0))
     _take_rows_nb(shard.patterns, staged.patterns, counts, np.int64(FUNCTIONS_MAX))
     if staged.breakers.meta[Meta.IS_REBOUND]:
-        _take_bindings_nb(shard.breakers, staged.breakers, shard.instruments)
+        _take_bindings_nb(shard.breakers, staged.breakers, shard.instruments, owned)
     if staged.patterns.meta[Meta.IS_REBOUND]:
-        _take_bindings_nb(shard.patterns, staged.patterns, shard.instruments)
+        _take_bindings_nb(shard.patterns, staged.patterns, shard.instruments, owned)
     _take_tunings_nb(shard.cells.tuning, staged.tunings)
     _take_places_nb(breakers, staged.breaker_places)
     _take_places_nb(patterns, staged.pattern_places)

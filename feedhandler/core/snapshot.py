@@ -8,23 +8,30 @@ from feedhandler.core.analytics import track_status_nb
 from feedhandler.core.api import Venue
 from feedhandler.core.book.apply import apply_tick_nb
 from feedhandler.core.book.kernels import Outcome, reset_book_nb
+from feedhandler.core.book.layout import ORDERS_LIVE
 from feedhandler.core.book.queue import best_levels_nb
 from feedhandler.core.counts import Count, SnapshotFault
 from feedhandler.core.engine import (
     BAD_LENGTH_STATUS,
     CHUNK,
+    NOT_TAKEN,
+    OWN,
+    WATCHED,
     Setting,
     Shard,
     count_nb,
     fill_stash_nb,
     mark_suspect_nb,
     normalise_chunk_nb,
+    note_foreign_orders_nb,
+    role_nb,
 )
 from feedhandler.core.events import E9_PER_E4, Kind
 from feedhandler.core.features import forget_depths_nb
 from feedhandler.core.handover import hand_snapshot_nb
 from feedhandler.core.market import Look
 from feedhandler.core.quotes import cell_at_nb, renew_quote_nb
+from feedhandler.core.roles import RoleWord
 from feedhandler.core.sequence import believe_nb, window_end_nb
 from protocols.jit import kernel, outline_kernel
 
@@ -50,6 +57,12 @@ def _load_row_nb(shard: Shard, slot: int) -> None:
     makes them suspect.
     """
     tick = shard.ticks[slot]
+    role = np.int64(OWN)
+    if shard.split.roles.words[RoleWord.WATCHES]:
+        role = np.int64(role_nb(shard, slot))
+        if role == NOT_TAKEN:
+            return
+    orders = shard.book.meta[ORDERS_LIVE]
     fault = np.int64(SnapshotFault.NONE)
     if tick["kind"] == Kind.NONE:
         malformed = tick["status"] == BAD_LENGTH_STATUS
@@ -67,8 +80,10 @@ def _load_row_nb(shard: Shard, slot: int) -> None:
             fault = np.int64(SnapshotFault.CAPACITY)
         else:
             fault = np.int64(SnapshotFault.BAD_VALUE)
+    if role == WATCHED:
+        note_foreign_orders_nb(shard, orders)
     if fault != SnapshotFault.NONE:
-        count_nb(shard, Count.SNAPSHOT_DROPPED + fault - 1, 1)
+        count_nb(shard, Count.SNAPSHOT_DROPPED + fault - 1, role)
         mark_suspect_nb(shard)
 
 
@@ -90,8 +105,10 @@ def _renew_quotes_nb(shard: Shard) -> None:
 
 @outline_kernel
 def rebuild_books_nb(shard: Shard, venue: Venue, blocks: int) -> None:
-    """Replace the books by what is this shard's of `blocks` message blocks in shard.snapshot."""
+    """Replace the books by what this shard takes of `blocks` message blocks in shard.snapshot."""
     reset_book_nb(shard.book)
+    shard.epoch[0] += 1
+    shard.split.roles.words[RoleWord.FOREIGN_ORDERS] = 0
     shard.channel[0]["suspect"] = 0
     shard.counts[Count.BOOKS_SUSPECT, 0] = 0
     at = np.int64(0)

@@ -12,6 +12,8 @@ one. It does not weigh them: the busiest instrument bounds what shards can do fo
 counts by shard in the report of a replay show how well the day was dealt. Numbers of instruments
 have no state in common but the order references, which a venue does not use twice in a day; so a
 message that names an order of another instrument than its own is one of an unknown order.
+
+Functions that look at several instruments make a shard take those of others as well (`roles`).
 """
 
 from typing import Any, NamedTuple
@@ -20,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.lines import zeros
+from feedhandler.core.roles import Roles, allocate_roles
 from protocols.by_reference import by_reference
 from protocols.jit import kernel
 
@@ -29,28 +32,32 @@ NUMBERS = 65_536
 
 @by_reference
 class Split(NamedTuple):
-    """What a shard of several needs: `owned` u8[NUMBERS], 1 for its own instruments. Scratch for a
-    chunk of messages: `blocks` i64[m + 1], where each begins, `offsets` i64[m], which of them are
-    this shard's (of a shard that has the feed for itself 0 to m - 1).
+    """What a shard of several needs: `owned` u8[NUMBERS], 1 for its own instruments, and `roles`,
+    by which it takes others. Scratch for a chunk of messages: `blocks` i64[m + 1], where each
+    begins, `offsets` i64[m], which of them this shard takes (one that has the feed for itself 0 to
+    m - 1).
     """
 
     owned: NDArray[np.uint8]
+    roles: Roles
     blocks: NDArray[np.int64]
     offsets: NDArray[np.int64]
 
 
-def allocate_split(shard: int, shards: int, chunk: int) -> Split:
-    """Tables of one of `shards`, for chunks of so many messages."""
+def allocate_split(shard: int, shards: int, chunk: int, legs: int = 0) -> Split:
+    """Tables of one of `shards`, for chunks of so many messages and functions with so many legs. It
+    takes what it owns, until `watch_legs`.
+    """
     offsets = zeros(chunk)
     offsets[:] = np.arange(chunk)
     owned = zeros(NUMBERS if shards > 1 else 1, np.uint8)
     owned[:] = owns(np.arange(len(owned)), shard, shards)
-    return Split(owned, zeros(chunk + 1), offsets)
+    return Split(owned, allocate_roles(owned, legs if shards > 1 else 0), zeros(chunk + 1), offsets)
 
 
 def owns(instruments: NDArray[Any], shard: int, shards: int) -> NDArray[np.bool_]:
     """Whether each of the instruments belongs to the shard."""
-    return (instruments % NUMBERS) % shards == shard
+    return (instruments & (NUMBERS - 1)) % shards == shard
 
 
 @kernel

@@ -14,7 +14,15 @@ from feedhandler.core.atomics import load_acquire
 from feedhandler.core.breaker_stage import hear_operator_nb, run_breakers_nb
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import Count, Histogram
-from feedhandler.core.engine import Agent, Control, Sampling, Setting, Shard, count_nb
+from feedhandler.core.engine import (
+    Agent,
+    Control,
+    Sampling,
+    Setting,
+    Shard,
+    count_nb,
+    owns_nb,
+)
 from feedhandler.core.evaluate import run_patterns_nb
 from feedhandler.core.features import move_forward_nb, move_prices_nb
 from feedhandler.core.market import Look
@@ -79,7 +87,7 @@ def _work_on_nb(
 ) -> int:
     """All stages for one tick, each with its budget, from which sending is taken out: it is no
     function's fault. Takes the time when the tick before was done with, or 0; returns that of this
-    one, or 0.
+    one, or 0. A tick of another shard's instrument counts there.
     """
     shard.sending_ns[0] = 0
     timed = shard.settings[Setting.TIMED]
@@ -101,10 +109,13 @@ def _work_on_nb(
     shard.sampling[Sampling.INSIDE] = 0
     tick = shard.ticks[slot]
     lane = np.int64(tick["priority"])
-    count_nb(shard, Count.LANE_TICKS + lane, 1)
+    own = np.int64(owns_nb(shard, np.int64(tick["instrument"])))
+    count_nb(shard, Count.LANE_TICKS + lane, own)
+    shard.turn[1] += 1 - own
     end_ns = np.int64(0)
     if timed:
         end_ns = now_ns_nb(clock)
+    if timed and own:
         latency_ns = end_ns - tick["ts_rx_ns"]
         record_nb(shard.histograms[Histogram.LATENCY], latency_ns)
         record_nb(shard.histograms[Histogram.LANE_LATENCY + lane], latency_ns)
@@ -129,6 +140,7 @@ def drain_lanes_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, m
         take_functions_nb(shard, breakers, patterns, np.int64(Control.FUNCTIONS))
     hear_operator_nb(shard, breakers, sender)
     done = 0
+    shard.turn[1] = 0
     # The end of one tick is the begin of the next: a clock less to be read, and what it takes to
     # choose a lane counts as the breakers' time.
     before_ns = np.int64(0)
@@ -141,5 +153,5 @@ def drain_lanes_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, m
         ring_lay_nb(shard.free, done, slot)
         done += 1
     ring_publish_nb(shard.free, done)
-    count_nb(shard, Count.TICKS, done)
+    count_nb(shard, Count.TICKS, done - shard.turn[1])
     return done

@@ -27,6 +27,7 @@ from feedhandler.core.latency import HISTOGRAM_WORDS
 from feedhandler.core.lines import zeros
 from feedhandler.core.quotes import allocate_quotes
 from feedhandler.core.receive import PACKETS_A_ROUND, Idle
+from feedhandler.core.roles import watch_legs
 from feedhandler.core.source import FeedSource
 from feedhandler.server.config import (
     BudgetConfig,
@@ -247,6 +248,7 @@ def build_engines(
         )
         shard = build_shard(config, counts, histograms, capacity)
         set_params(shard, loaded)
+        watch_legs(shard.split.roles, shard.breakers, shard.patterns)
         engines.append(shard._replace(broadcast=sequencer.broadcast, snapshot=sequencer.snapshot))
     return engines
 

@@ -21,6 +21,7 @@ _LIMIT = 1_000_000_000_000
 Positive = Annotated[int, Meta(ge=1, le=_LIMIT)]
 NotNegative = Annotated[int, Meta(ge=0, le=_LIMIT)]
 Word = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+Topology = Literal["inline", "pipelined"]
 
 _KINDS_BY_DEFAULT = {
     "system_event": 0,
@@ -149,7 +150,7 @@ class FeedConfig(_Table, frozen=True):
 class EngineConfig(_Table, frozen=True):
     """Topology and the sizes of everything that is allocated at start."""
 
-    topology: Literal["inline", "pipelined"] = "inline"
+    topology: Topology = "inline"
     shards: Annotated[int, Meta(ge=1, le=SHARDS_MAX)] = 1
     idle: Literal["spin", "yield", "backoff"] = "backoff"
     instruments: Annotated[int, Meta(ge=1, le=65_536)] = 65_536

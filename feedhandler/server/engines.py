@@ -93,7 +93,7 @@ class Engines:
                 found = np.flatnonzero(shard.instruments["symbol"] == wanted)
                 if len(found):
                     return int(found[0])
-            messages += shard.instruments["messages"]
+            messages += shard.instruments["messages"] * shard.split.owned[: len(messages)]
         return int(np.argmax(messages))
 
     # -- threads ----------------------------------------------------------------------------------

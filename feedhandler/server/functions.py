@@ -152,11 +152,6 @@ def _bound(config: BoundConfig, title: str, server: ServerConfig) -> Loaded:
         tuple(_symbol_words(symbol) for symbol in choice)
         for choice in _choices(config, loaded, groups)
     ]
-    if server.engine.shards > 1 and any(len(choice) > 1 for choice in bindings):
-        raise ConfigError(
-            f"{loaded.where}: it looks at several instruments, which may be on different"
-            " shards; set shards = 1 in [engine]"
-        )
     if isinstance(config, PatternConfig):
         cooldown_ns = config.cooldown_ms * _NS_PER_MS
         loaded = loaded._replace(use=loaded.use._replace(cooldown_ns=cooldown_ns, fires=True))

@@ -181,6 +181,7 @@ class Reloader:
         breakers = self._numbered_breakers(loaded.breakers)
         patterns = self._numbered_patterns(loaded.patterns)
         self._check_look((*breakers, *patterns))
+        self._check_legs((*breakers, *patterns))
         with compiling_alone():
             plans = Plans(
                 config,
@@ -252,6 +253,27 @@ class Reloader:
                     f" function did when it started; set keep_market = {needed!r} in [engine] and"
                     " restart"
                 )
+
+    def _check_legs(self, functions: Numbered) -> None:
+        """ConfigError where several shards would have to take instruments that they did not take
+        from the first message on.
+        """
+        if all(len(shard.split.owned) == 1 for shard in self._shards):
+            return
+        known = {
+            tuple(choice)
+            for plan in (self._breakers, self._patterns)
+            for each in plan.functions
+            if each
+            for choice in each.use.bindings
+        }
+        for each in filter(None, functions):
+            for choice in each.use.bindings:
+                if len(choice) > 1 and tuple(choice) not in known:
+                    raise ConfigError(
+                        f"{each.where}: with several shards no choice of several instruments can be"
+                        " added while the server runs; put it back, or restart"
+                    )
 
     def _plan_of(
         self, before: Plan, functions: Numbered, off: frozenset[str], memory: Functions

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from feedhandler.core.book.views import books_digest
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import Shard
+from feedhandler.core.engine import Shard, ShardCapacity
+from feedhandler.core.functions import Use
+from feedhandler.core.market import Look
 from feedhandler.core.recovery import skip_hole_nb
 from feedhandler.core.snapshot import load_snapshot_nb
 from tests.unit.feedhandler.core.support import (
@@ -27,6 +29,12 @@ from tests.unit.feedhandler.core.team import Team
 MESSAGES = 60
 INSTRUMENTS = 7
 ROOMY = CAPACITY._replace(window_packets=128)
+LEGS = [int.from_bytes(f"S{i}".encode().ljust(8), "little") for i in range(INSTRUMENTS)]
+WATCHING = ROOMY._replace(
+    patterns=(Use(bindings=((LEGS[1], LEGS[2]), (LEGS[5], LEGS[0], LEGS[3]))),),
+    look=Look.ANALYTICS,
+)
+"""Functions that make a shard take instruments of others."""
 _OF_EACH_ENGINE = {Count.NEXT_SEQ, Count.STATE, Count.BOOKS_SUSPECT, Count.ORDERS_LIVE}
 """Rows that tell how things stand, and not what has happened."""
 
@@ -37,7 +45,8 @@ def message(seq: int) -> bytes:
         return system_event(seq)
     ref, locate = seq // 2, (seq // 2) % INSTRUMENTS
     if seq % 2 == 0:
-        return add(ref, "BS"[ref % 2], 100, 10_000 + seq, locate=locate, ts_ns=seq)
+        symbol = f"S{locate}"
+        return add(ref, "BS"[ref % 2], 100, 10_000 + seq, locate=locate, ts_ns=seq, symbol=symbol)
     if seq % 4 == 1:
         return delete(ref, locate=locate)
     found = execute(ref, 10, ts_ns=seq)
@@ -126,10 +135,12 @@ def seen(tick: Any) -> dict[str, int]:
 
 
 @settings(max_examples=25, deadline=None)
-@given(arrivals, st.integers(2, 4))
-def test_every_tick_book_and_count_is_that_of_one_engine(steps: list[Arrival], shards: int):
-    one = Engine(capacity=ROOMY, reorder_ns=NEVER)
-    team = Team(shards, capacity=ROOMY, reorder_ns=NEVER, records=1_024)
+@given(arrivals, st.integers(2, 4), st.sampled_from([ROOMY, WATCHING]))
+def test_every_tick_book_and_count_is_that_of_one_engine(
+    steps: list[Arrival], shards: int, capacity: ShardCapacity
+):
+    one = Engine(capacity=capacity, reorder_ns=NEVER)
+    team = Team(shards, capacity=capacity, reorder_ns=NEVER, records=1_024)
     for step in steps:
         as_one(one, step)
         as_team(team, step)
@@ -145,3 +156,5 @@ def test_every_tick_book_and_count_is_that_of_one_engine(steps: list[Arrival], s
         for word in ("state", "next_seq", "suspect"):
             assert each.channel[word] == one.channel[word], word
     assert sum(each.shard.types for each in team.shards).tolist() == one.shard.types.tolist()
+    live = [each.shard.counts[Count.ORDERS_LIVE, 0] for each in team.shards]
+    assert sum(live) == one.shard.counts[Count.ORDERS_LIVE, 0]

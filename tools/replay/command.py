@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from feedhandler.core.limits import SHARDS_MAX
-from feedhandler.server.config import ServerConfig
+from feedhandler.server.config import ServerConfig, Topology
 from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ConfigError, DataError, ExitCode, UserError
 from protocols.binaryfile.reader import DataFileError
@@ -30,15 +31,38 @@ _SPEED_DIGITS_MAX = 32
 _SHOWN_MAX = 40
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Files to write.
+
+    Parameters
+    ----------
+    bbo
+        CSV of every change of a best price or its quantity.
+    book
+        CSV of the final books, best level first.
+    signals
+        CSV of every signal.
+    """
+
+    bbo: Path | None = None
+    book: Path | None = None
+    signals: Path | None = None
+
+
+_NO_OUTPUTS = Outputs()
+
+
 @app.default
 def replay(
     file: Path,
     *,
     speed: str = "max",
     shards: int = 1,
+    topology: Topology | None = None,
     config: Path | None = None,
-    bbo: Path | None = None,
-    book: Path | None = None,
+    outputs: Outputs = _NO_OUTPUTS,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Replay FILE and report what was in it.
@@ -53,13 +77,12 @@ def replay(
     shards
         How many threads share the instruments, each with books of the configured sizes; the
         results are those of one.
+    topology
+        `inline`, or `pipelined`: a second thread for the breakers and patterns of each shard; the
+        results are the same. As configured when it is not given.
     config
         A server's configuration: sizes, priorities, breakers and patterns. Without it only books
         and ticks are made.
-    bbo
-        CSV of every change of a best price or its quantity.
-    book
-        CSV of the final books, best level first.
     as_json
         Print one JSON object on the last line.
     """
@@ -67,14 +90,23 @@ def replay(
     if not 1 <= shards <= SHARDS_MAX:
         reason = f"--shards is a number from 1 to {SHARDS_MAX}, not {shards}"
         raise UserError(reason, ExitCode.USAGE)
-    _check_outputs(file, {"--bbo": bbo, "--book": book})
+    _check_outputs(file, outputs)
     settings = load_config(config, ServerConfig) if config else None
     try:
         kind = sniff_recording(file)
         with ExitStack() as stack:
-            bbo_file = stack.enter_context(open_output(bbo)) if bbo else None
-            book_file = stack.enter_context(open_output(book)) if book else None
-            player = Replay(settings, bbo_file, pace, shards=shards)
+            bbo_file, book_file, signals_file = (
+                stack.enter_context(open_output(path)) if path else None
+                for path in (outputs.bbo, outputs.book, outputs.signals)
+            )
+            player = Replay(
+                settings,
+                bbo_file,
+                pace,
+                shards=shards,
+                topology=topology or (settings.engine.topology if settings else "inline"),
+                signals=signals_file,
+            )
             outcome = player.run(file, kind)
             if book_file:
                 player.write_book(book_file)
@@ -98,12 +130,13 @@ def _parse_speed(speed: str) -> Pace | None:
     )
 
 
-def _check_outputs(file: Path, outputs: dict[str, Path | None]) -> None:
+def _check_outputs(file: Path, outputs: Outputs) -> None:
     """Refuse to write over the input, or two outputs into one file."""
     taken = {file.resolve(): "the file to replay"}
-    for option, path in outputs.items():
+    for name, path in asdict(outputs).items():
         if path is None:
             continue
+        option = f"--{name}"
         other = taken.setdefault(path.resolve(), f"that of {option}")
         if other != f"that of {option}":
             raise UserError(f"{option} {path} is {other}: choose another file", ExitCode.USAGE)

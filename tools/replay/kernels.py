@@ -6,7 +6,6 @@ alone, at any speed.
 """
 
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +37,7 @@ from protocols.binaryfile.kernels import index_messages_nb
 from protocols.errors import Status
 from protocols.jit import kernel
 from protocols.wire import Bytes
+from tools.replay.rounds import ROWS_A_ROUND_MAX, Work, hand_round_nb, wait_for_places_nb
 
 FOREVER_NS = 2**62
 """UNTIL_NS of a replay that is not paced; every event time is below it."""
@@ -60,10 +60,6 @@ class Cursor(IntEnum):
 
 
 CURSOR_WORDS = 8
-
-ROWS_A_ROUND_MAX = 50_000
-"""Best prices recorded in one round at most: 16 datagrams (BATCH of `feedhandler.core.receive`) of
-65,507 bytes, full of the shortest message that changes a book (D, 21 bytes as a block)."""
 
 
 @kernel
@@ -113,12 +109,26 @@ def number_lines_nb(
 
 
 @kernel
-def _has_room_nb(shard: Shard) -> int:
-    """1 while one more round fits the recorded best prices and the signals."""
+def _has_room_nb(shard: Shard, work: Work) -> int:
+    """1 while one more round fits the recorded best prices and the signals. A worker of its own
+    sees to the latter, and is waited for where it is far behind.
+    """
     bbo_left = shard.bbo.shape[0] - shard.bbo_count[0]
     if shard.settings[Setting.RECORD_BBO] and bbo_left < ROWS_A_ROUND_MAX:
         return 0
+    if work.rounds.is_on[0]:
+        return wait_for_places_nb(work.rounds, np.int64(1 + ROUNDS_AHEAD_MAX))
     return int(shard.signals.cells.shape[0] - ring_size_nb(shard.signals) >= ROWS_A_ROUND_MAX)
+
+
+@kernel
+def _work_nb(shard: Shard, work: Work) -> None:
+    """A round is in the lanes: work it off, or have the worker do so."""
+    if work.rounds.is_on[0]:
+        hand_round_nb(shard, work.rounds)
+    else:
+        most = shard.ticks.shape[0]
+        drain_lanes_nb(shard, work.breakers, work.patterns, work.sender, most)
 
 
 @kernel
@@ -133,8 +143,8 @@ def _event_time_nb(shard: Shard, venue: Venue, buf: Bytes, at: int) -> int:
 
 
 @kernel
-def _apply_own_nb(shard: Shard, venue: Venue, stages: Any, buf: Bytes, count: int) -> None:
-    """Apply and work on what is this shard's of the `count` messages that begin where split.blocks
+def _apply_own_nb(shard: Shard, venue: Venue, work: Work, buf: Bytes, count: int) -> None:
+    """Apply and work on what this shard takes of the `count` messages that begin where split.blocks
     says and come next in the feed.
 
     They are decoded in one go, so that there is something to ask the memory for ahead. But ticks
@@ -145,7 +155,7 @@ def _apply_own_nb(shard: Shard, venue: Venue, stages: Any, buf: Bytes, count: in
     seq = np.int64(channel["next_seq"])
     fill_stash_nb(shard, count)
     own = venue.normalise_own(
-        buf, split.blocks, count, split.owned, split.offsets, shard.ticks, shard.stash
+        buf, split.blocks, count, split.roles.taken, split.offsets, shard.ticks, shard.stash
     )
     prefetch_rows_nb(shard, own)
     # Without a function nobody can tell when a tick is looked at.
@@ -159,7 +169,7 @@ def _apply_own_nb(shard: Shard, venue: Venue, stages: Any, buf: Bytes, count: in
         if last > first:
             take_rows_nb(shard, first, last, own, seq, shard.packet)
             channel["next_seq"] = seq + min(done, count)
-            drain_lanes_nb(shard, stages[0], stages[1], stages[2], own)
+            _work_nb(shard, work)
         first = last
     channel["next_seq"] = seq + count
     close_stash_nb(shard, own)
@@ -170,7 +180,7 @@ def _apply_own_nb(shard: Shard, venue: Venue, stages: Any, buf: Bytes, count: in
 def replay_blocks_nb(
     shard: Shard,
     venue: Venue,
-    stages: Any,
+    work: Work,
     buf: Bytes,
     cursor: NDArray[np.int64],
 ) -> int:
@@ -189,7 +199,7 @@ def replay_blocks_nb(
         blocks = blocks[: CHUNK + 1]
     while cursor[Cursor.ROUNDS] > 0:
         cursor[Cursor.ROUNDS] -= 1
-        if not _has_room_nb(shard):
+        if not _has_room_nb(shard, work):
             return Status.OUTPUT_FULL
         at = cursor[Cursor.AT]
         stop = cursor[Cursor.STOP]
@@ -202,9 +212,9 @@ def replay_blocks_nb(
         packet["end"] = channel["next_seq"] + count
         if shard.settings[Setting.SHARDS] <= 1:
             apply_blocks_nb(shard, venue, buf, at, shard.packet)
-            drain_lanes_nb(shard, stages[0], stages[1], stages[2], CHUNK)
+            _work_nb(shard, work)
         else:
-            _apply_own_nb(shard, venue, stages, buf, count)
+            _apply_own_nb(shard, venue, work, buf, count)
         cursor[Cursor.AT] = at + used
         if status == Status.TRUNCATED or status == Status.OK:
             return status
@@ -212,10 +222,10 @@ def replay_blocks_nb(
 
 
 @kernel
-def _settle_nb(shard: Shard, venue: Venue, stages: Any, now_ns: int) -> int:
+def _settle_nb(shard: Shard, venue: Venue, work: Work, now_ns: int) -> int:
     """Apply kept packets whose turn has come and empty the lanes; 1 when there may be more."""
     packets = drain_window_nb(shard, venue, now_ns)
-    drain_lanes_nb(shard, stages[0], stages[1], stages[2], shard.ticks.shape[0])
+    _work_nb(shard, work)
     return int(packets > 0)
 
 
@@ -271,7 +281,7 @@ def replay_datagrams_nb(
     shard: Shard,
     rx: Receiver,
     venue: Venue,
-    stages: Any,
+    work: Work,
     buf: Bytes,
     extra: Bytes,
     packets: NDArray[np.int64],
@@ -286,9 +296,9 @@ def replay_datagrams_nb(
     """
     while cursor[Cursor.ROUNDS] > 0:
         cursor[Cursor.ROUNDS] -= 1
-        if not _has_room_nb(shard):
+        if not _has_room_nb(shard, work):
             return Status.OUTPUT_FULL
-        if _settle_nb(shard, venue, stages, cursor[Cursor.EVENT_NS]):
+        if _settle_nb(shard, venue, work, cursor[Cursor.EVENT_NS]):
             continue
         if not cursor[Cursor.IS_SETTLED]:
             # It may give up a hole, and then there are kept packets to apply.
@@ -322,7 +332,7 @@ def replay_datagrams_nb(
 
 @kernel
 def finish_datagrams_nb(
-    shard: Shard, rx: Receiver, venue: Venue, stages: Any, cursor: NDArray[np.int64]
+    shard: Shard, rx: Receiver, venue: Venue, work: Work, cursor: NDArray[np.int64]
 ) -> int:
     """After the last packet: give up each hole that is still open and apply what follows it.
 
@@ -331,9 +341,9 @@ def finish_datagrams_nb(
     channel = shard.channel[0]
     while cursor[Cursor.ROUNDS] > 0:
         cursor[Cursor.ROUNDS] -= 1
-        if not _has_room_nb(shard):
+        if not _has_room_nb(shard, work):
             return Status.OUTPUT_FULL
-        if _settle_nb(shard, venue, stages, cursor[Cursor.EVENT_NS]):
+        if _settle_nb(shard, venue, work, cursor[Cursor.EVENT_NS]):
             continue
         is_whole = channel["next_seq"] >= channel["highest_seq"]
         if is_whole and shard.window.meta[WINDOW_COUNT] == 0:

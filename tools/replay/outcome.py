@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from feedhandler.core.book.layout import ORDERS_LIVE
 from feedhandler.core.book.views import books_digest
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import Shard
+from feedhandler.core.engine import Shard, own_orders_nb
 from protocols.binaryfile.reader import DataFileError
 from tools.replay.fix import FixCounts
 
@@ -113,7 +112,7 @@ def read_outcome(shards: Sequence[Shard], *, is_capture: bool) -> dict[str, Any]
     return {
         "messages": int(types.sum()),
         "types": {chr(code): int(types[code]) for code in types.nonzero()[0]},
-        "orders_live": sum(int(shard.book.meta[ORDERS_LIVE]) for shard in shards),
+        "orders_live": sum(int(own_orders_nb(shard)) for shard in shards),
         "unknown_references": int(counts[Count.UNKNOWN_REFERENCE]),
         "malformed": malformed + int(of_feed[Count.REJECTED_MALFORMED]),
         "not_understood": sum(int(counts[row]) for row in _NOT_UNDERSTOOD),

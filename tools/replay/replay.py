@@ -14,11 +14,11 @@ from feedhandler.core.analytics import INSTRUMENT
 from feedhandler.core.book.layout import price_step, set_price_step
 from feedhandler.core.book.views import levels, live_instruments
 from feedhandler.core.counts import LANES_MAX
-from feedhandler.core.engine import Shard
-from feedhandler.core.events import ONE_E9, plain_text, symbol_text
+from feedhandler.core.engine import Shard, owns_nb
+from feedhandler.core.events import plain_text, symbol_text
 from feedhandler.core.receiver import RECOVERY
 from feedhandler.server.assemble import find_adapter
-from feedhandler.server.config import EngineConfig, ServerConfig
+from feedhandler.server.config import EngineConfig, ServerConfig, Topology
 from feedhandler.server.errors import ExitCode, UserError
 from protocols.binaryfile.reader import DataFileError, load_readable_bytes
 from protocols.errors import Status
@@ -49,6 +49,7 @@ from tools.replay.kernels import (
 from tools.replay.outcome import Outcome, read_outcome
 from tools.replay.pace import Pace
 from tools.replay.player import Crew, Player, take_sorted
+from tools.replay.signal_rows import SIGNALS_HEADER, SignalRows, price_text
 from tools.replay.sniff import RecordingFormat, fix_framing
 from tools.replay.soup import SoupPackets, read_sessions
 
@@ -74,17 +75,27 @@ class Replay:
         on_signals: Callable[[NDArray[np.void]], None] | None = None,
         *,
         shards: int = 1,
+        topology: Topology = "inline",
+        signals: BinaryIO | None = None,
     ) -> None:
         """`config` gives sizes, rules, breakers and patterns (none without it), `pace` the speed
-        (as fast as possible without it); best prices go to `bbo` as CSV. Of several `shards` each
-        has its share of the instruments, sizes as configured, and a thread.
+        (as fast as possible without it); best prices go to `bbo` as CSV, and signals to `signals`.
+        Of several `shards` each has its share of the instruments, sizes as configured, and a
+        thread, or two when `topology` is "pipelined".
         """
         engine = config.engine if config else EngineConfig()
         adapter = find_adapter(config.feed.adapter if config else "nasdaq_itch")
         self._venue = adapter.venue()
         session = adapter.session_bytes(config.feed.session if config else "")
         self.players = [
-            Player(config, session, number=i, shards=shards, records_bbo=bbo is not None)
+            Player(
+                config,
+                session,
+                number=i,
+                shards=shards,
+                records_bbo=bbo is not None,
+                is_pipelined=topology == "pipelined",
+            )
             for i in range(shards)
         ]
         self._crew = Crew(self.players, pace)
@@ -95,6 +106,8 @@ class Replay:
         self._bbo = bbo
         self._bbo_text = np.zeros(_FORMAT_ROWS * ROW_BYTES_MAX if bbo else 1, np.uint8)
         self._on_signals = on_signals
+        self._signal_rows = SignalRows(config, self._symbol_of) if signals else None
+        self._signals_file = signals
         self._signals = 0
         self._signals_hash = hashlib.sha256()
         self._orders_max = min(engine.orders, ORDERS_MAX)
@@ -102,6 +115,8 @@ class Replay:
         self._ordinals = np.zeros(0, np.int64)
         if bbo:
             bbo.write(_BBO_HEADER)
+        if signals:
+            signals.write(SIGNALS_HEADER)
 
     @property
     def shard(self) -> Shard:
@@ -265,6 +280,8 @@ class Replay:
         rows["signal_id"] = np.arange(self._signals + 1, self._signals + 1 + len(rows))
         self._signals += len(rows)
         self._signals_hash.update(rows.tobytes())
+        if self._signals_file and self._signal_rows:
+            self._signals_file.write(self._signal_rows.text(rows))
         if self._on_signals is not None:
             self._on_signals(rows)
 
@@ -301,27 +318,24 @@ class Replay:
             (int(instrument), player.shard)
             for player in self.players
             for instrument in live_instruments(player.shard.book)
+            if owns_nb(player.shard, int(instrument))
         ]
         for instrument, shard in sorted(found, key=lambda each: each[0]):
             symbol = self._symbol(shard, instrument)
             step_e9 = price_step(shard.book, instrument)
             for side, letter in ((1, "B"), (-1, "S")):
                 for price, qty, orders in levels(shard.book, instrument, side):
-                    text = _price_text(price * step_e9)
+                    text = price_text(price * step_e9)
                     file.write(f"{symbol},{letter},{text},{qty},{orders}\n".encode())
+
+    def _symbol_of(self, instrument: int) -> str:
+        return self._symbol(self.players[instrument % len(self.players)].shard, instrument)
 
     def _symbol(self, shard: Shard, instrument: int) -> str:
         if instrument < len(self._names) and self._names[instrument, 0]:
             name = self._names[instrument, 1 : 1 + self._names[instrument, 0]]
             return plain_text(name.tobytes().decode("latin-1"))
         return symbol_text(int(shard.instruments[instrument]["symbol"]), instrument)
-
-
-def _price_text(price_e9: int) -> str:
-    """Four decimals, or as many more as the price has."""
-    whole, rest = divmod(price_e9, ONE_E9)
-    decimals = f"{rest:09d}".rstrip("0")
-    return f"{whole}.{decimals:0<4}"
 
 
 def _other_frames(capture: Capture) -> dict[str, int]:

@@ -33,6 +33,14 @@ from tools.replay.kernels import (
     replay_blocks_nb,
     replay_datagrams_nb,
 )
+from tools.replay.rounds import (
+    Work,
+    allocate_rounds,
+    close_rounds_nb,
+    wait_for_worker_nb,
+    work_rounds_nb,
+    worker_view,
+)
 from tools.replay.soup_kernels import pack_messages_nb
 
 _FIX_BODY_BYTES = 64
@@ -41,13 +49,19 @@ _FIX_BODY_BYTES = 64
 def steps() -> list[tuple[str, Callable[[], None]]]:
     """(title, function) of each step that needs the engine, for `feedhandler.server.warmup`."""
     venue = find_adapter("nasdaq_itch").venue()
-    shard, rx, stages = smallest_engine()
+    shard, rx, compiled = smallest_engine()
+    stages = Work(*compiled, allocate_rounds(shard, is_on=False))
     cursor = np.zeros(CURSOR_WORDS, np.int64)
     buf = np.zeros(2, np.uint8)
 
     def blocks() -> None:
         index_messages_nb(buf, 0, 0, shard.split.blocks)
         replay_blocks_nb(shard, venue, stages, buf, cursor)
+
+    def rounds() -> None:
+        close_rounds_nb(stages.rounds, 1)
+        work_rounds_nb(worker_view(shard), stages)
+        wait_for_worker_nb(stages.rounds)
 
     def datagrams() -> None:
         packets = np.zeros((4, 1), np.int64)
@@ -60,7 +74,11 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
         format_bbo_nb(shard.bbo, 0, shard.instruments, np.zeros((0, 1), np.uint8), buf)
         write_symbol_nb(np.zeros(SYMBOL_BYTES_MAX, np.uint8), 0, 0, 0)
 
-    return [("replay of files", blocks), ("replay of captures", datagrams)]
+    return [
+        ("replay of files", blocks),
+        ("worker of a replay", rounds),
+        ("replay of captures", datagrams),
+    ]
 
 
 def format_steps() -> list[tuple[str, Callable[[], None]]]:

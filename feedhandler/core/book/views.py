@@ -24,6 +24,7 @@ from feedhandler.core.book.layout import (
     STEP_KEYS,
     Book,
 )
+from feedhandler.core.split import owns
 
 ORDER_RECORD = np.dtype(
     [
@@ -60,13 +61,21 @@ def orders(book: Book) -> NDArray[np.void]:
 
 def books_digest(*books: Book) -> str:
     """sha256 over the records of `orders`, then the price steps other than 1e-4 of books that are
-    not empty, then the stated levels: equal books have equal digests. Those of several shards,
-    which have no instrument in common, are as one.
+    not empty, then the stated levels: equal books have equal digests. Those of all shards, in their
+    order, are as one: each counts for what it owns.
     """
-    records = np.concatenate([orders(book) for book in books])
+    shards = len(books)
+    parts = [orders(book) for book in books]
+    own = [part[owns(part["instrument"], i, shards)] for i, part in enumerate(parts)]
+    records = np.concatenate(own)
     records = records[np.argsort(records["instrument"], kind="stable")]
     digest = hashlib.sha256(records.tobytes())
-    used = [(side_idx, book) for book in books for side_idx in _used_sides(book)]
+    used = [
+        (side_idx, book)
+        for i, book in enumerate(books)
+        for side_idx in _used_sides(book)
+        if owns(np.array([side_idx >> 1]), i, shards)
+    ]
     used.sort(key=lambda each: each[0])
     for side_idx, book in used:
         step_e9 = book.ladders[side_idx * LADDERS_A_SIDE]["step_e9"]

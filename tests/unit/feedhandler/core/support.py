@@ -339,6 +339,27 @@ def trading_action(state: str, *, locate: int = 1) -> bytes:
     return encode("H", header(locate, 0) | fields)
 
 
+def directory(locate: int, stock: str, ts_ns: int = 1) -> bytes:
+    """The message that gives an instrument its symbol."""
+    fields = header(locate, ts_ns) | {
+        "stock": stock,
+        "market_category": "Q",
+        "financial_status_indicator": "N",
+        "round_lot_size": 100,
+        "round_lots_only": "N",
+        "issue_classification": "C",
+        "issue_sub_type": "Z",
+        "authenticity": "P",
+        "short_sale_threshold_indicator": "N",
+        "ipo_flag": "N",
+        "luld_reference_price_tier": "1",
+        "etp_flag": "N",
+        "etp_leverage_factor": 0,
+        "inverse_indicator": "N",
+    }
+    return encode("R", fields)
+
+
 def system_event(ts_ns: int = 0, code: str = "Q") -> bytes:
     """The shortest message; its timestamp can tell which one it is."""
     return encode("S", header(0, ts_ns) | {"event_code": code})

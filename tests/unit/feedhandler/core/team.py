@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from feedhandler.core.broadcast import broadcast_peek_nb
-from feedhandler.core.engine import ShardCapacity
+from feedhandler.core.engine import ShardCapacity, owns_nb
 from feedhandler.core.follow import follow_nb
 from feedhandler.core.handover import hand_state_nb, hear_doubt_nb
 from feedhandler.core.receive import drain_window_nb
+from feedhandler.core.roles import watch_legs
 from tests.unit.feedhandler.core.support import CAPACITY, Engine
 
 RECORDS = 64
@@ -36,6 +37,8 @@ class Team:
             own = capacity._replace(shard=number, shards=shards)
             engine = Engine(breakers, patterns, capacity=own, **channel)
             engine.shard = engine.shard._replace(broadcast=front.broadcast, snapshot=front.snapshot)
+            shard = engine.shard
+            watch_legs(shard.split.roles, shard.breakers, shard.patterns)
             self.shards.append(engine)
 
     def follow(self, most: int = 1 << 30) -> int:
@@ -76,6 +79,11 @@ class Team:
         return sum(each.count(row) for each in (self.front, *self.shards))
 
     def ticks(self) -> list[Any]:
-        """Copies of the ticks in the lanes of all shards, by sequence."""
-        found = [tick for each in self.shards for tick in each.ticks()]
+        """Copies of the ticks in the lanes of all shards, of their own instruments, by sequence."""
+        found = [
+            tick
+            for each in self.shards
+            for tick in each.ticks()
+            if owns_nb(each.shard, int(tick["instrument"]))
+        ]
         return sorted(found, key=lambda tick: int(tick["seq"]))

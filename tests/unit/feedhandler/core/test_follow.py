@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 
 from feedhandler.core.api import compile_stage
@@ -14,12 +15,23 @@ from feedhandler.core.broadcast import broadcast_close_nb
 from feedhandler.core.counts import Count
 from feedhandler.core.engine import Control, Setting
 from feedhandler.core.follow import run_follower_nb, run_shard_nb
-from feedhandler.core.handover import wake_takers_nb
+from feedhandler.core.functions import Use
+from feedhandler.core.handover import hand_state_nb, wake_takers_nb
+from feedhandler.core.market import Look
 from feedhandler.core.receive import BEAT_STEADY, Idle, run_receiver_nb, run_worker_nb
-from tests.unit.feedhandler.core.support import SECOND, Engine, packet, system_event
+from feedhandler.core.snapshot import load_snapshot_nb
+from tests.unit.feedhandler.core.support import (
+    CAPACITY,
+    SECOND,
+    Engine,
+    add,
+    packet,
+    system_event,
+)
 from tests.unit.feedhandler.core.team import Team
 
 SHARDS = 2
+SYMBOLS = [int.from_bytes(f"S{i}".encode().ljust(8), "little") for i in range(8)]
 
 
 def buy(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any) -> int:
@@ -28,8 +40,16 @@ def buy(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, 
     return 1
 
 
-def make_team(idle: Idle = Idle.BACKOFF, **options: Any) -> Team:
-    team = Team(SHARDS, patterns=[compile_stage(buy)], **options)
+def spread(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any) -> int:
+    """Pattern over two instruments: buys once both have a bid; values: these, and its calls."""
+    state[0] += 1
+    first, second = market[legs[0]], market[legs[1]]
+    out[2], out[3], out[4] = first["bid_qty"], second["bid_qty"], state[0]
+    return int(first["bid_qty"] > 0 and second["bid_qty"] > 0)
+
+
+def make_team(idle: Idle = Idle.BACKOFF, pattern: Any = buy, **options: Any) -> Team:
+    team = Team(SHARDS, patterns=[compile_stage(pattern)], **options)
     broadcast = team.front.shard.broadcast
     for number, engine in enumerate(team.shards):
         fd = os.eventfd(0, os.EFD_NONBLOCK)
@@ -122,4 +142,60 @@ def test_the_end_of_the_sequencer_is_that_of_its_shards():
     front.shard.control[Control.STOP] = 1
     assert run_receiver_nb(front.shard, front.rx, front.venue) == 0
     assert inline(team.shards[0])[0]() == 2
+    close(team)
+
+
+@pytest.mark.parametrize("loops", [inline, pipelined])
+def test_a_binding_sees_instruments_of_two_shards_live(
+    loops: Callable[[Engine], list[Callable[[], int]]],
+):
+    bindings = ((SYMBOLS[1], SYMBOLS[2]), (SYMBOLS[4], SYMBOLS[3]), (SYMBOLS[1], SYMBOLS[5]))
+    capacity = CAPACITY._replace(patterns=(Use(bindings=bindings),), look=Look.ANALYTICS)
+    team = make_team(pattern=spread, capacity=capacity)
+    messages = [add(i, "B", 10 * i, 1_000, locate=i, symbol=f"S{i}") for i in range(1, 7)]
+    for seq, message in enumerate([system_event(1), *messages], 1):
+        team.front.take(packet(seq, [message]))
+        team.front.settle()
+        hand_state_nb(team.front.shard)
+    broadcast_close_nb(team.front.shard.broadcast)
+    for engine in team.shards:
+        for loop in loops(engine):
+            assert loop() >= 0
+    shown = ("seq", "instrument", "value_0", "value_1", "value_2")
+    found = [
+        [tuple(int(row[name]) for name in shown) for row in each.signals()] for each in team.shards
+    ]
+    # Each binding at its first leg's shard, as soon as both legs are known, and nowhere else.
+    assert found == [[(5, 4, 40, 30, 1)], [(3, 1, 10, 20, 1), (6, 1, 10, 50, 1)]]
+    assert team.total(Count.TICKS) == team.total(Count.APPLIED) == 7
+    assert [each.count(Count.TICKS) for each in team.shards] == [4, 3]
+    assert [each.count(Count.ORDERS_LIVE) for each in team.shards] == [3, 3]
+    close(team)
+
+
+def test_a_snapshot_holds_back_what_looks_at_books_from_before_it():
+    bindings = ((SYMBOLS[1], SYMBOLS[2]),)
+    capacity = CAPACITY._replace(patterns=(Use(bindings=bindings),), look=Look.ANALYTICS)
+    team = make_team(pattern=spread, capacity=capacity)
+    orders = [add(i, "B", 10 * i, 1_000, locate=i, symbol=f"S{i}") for i in (1, 2)]
+    for seq, message in enumerate(orders, 1):
+        team.front.take(packet(seq, [message]))
+    home = team.shards[1]
+    team.follow()
+    home.work()
+    assert len(home.signals()) == 1
+    blocks = b"".join(len(each).to_bytes(2, "big") + each for each in orders)
+    team.front.shard.snapshot[: len(blocks)] = np.frombuffer(blocks, np.uint8)
+    with team.following():
+        load_snapshot_nb(team.front.shard, team.front.venue, 2, 3)
+    signals = []
+    for seq, locate in ((3, 1), (4, 2)):
+        order = add(seq, "B", 1, 1_000, locate=locate, symbol=f"S{locate}")
+        team.front.take(packet(seq, [order]))
+        team.follow()
+        home.work()
+        signals.append(len(home.signals()))
+    # What was last seen of S2 is from before, until it is seen anew.
+    assert signals == [0, 1]
+    assert home.count(Count.SIGNALS_SUPPRESSED) == 1
     close(team)

@@ -31,6 +31,7 @@ from tests.unit.feedhandler.core.support import (
     CAPACITY,
     Engine,
     add,
+    directory,
     packet,
     state_of,
     system_event,
@@ -90,22 +91,65 @@ def test_a_function_without_a_choice_has_a_state_for_each_instrument():
 
 def test_a_binding_waits_for_all_its_instruments():
     functions = functions_of(Use(bindings=((A, B), (B, C))))
-    assert bind_instrument_nb(functions, 5, A) == 1
+    assert bind_instrument_nb(functions, 5, A, 1) == 1
     assert functions.bindings[:, Bound.MISSING].tolist() == [1, 2]
-    assert bind_instrument_nb(functions, 2, B) == 2
+    assert bind_instrument_nb(functions, 2, B, 1) == 2
     assert functions.bindings[:, Bound.MISSING].tolist() == [0, 1]
     assert functions.legs.tolist() == [5, 2, 2, -1]
-    assert bind_instrument_nb(functions, 3, NOBODY) == -1
-    assert bind_instrument_nb(functions, 4, 0) == 0
+    assert bind_instrument_nb(functions, 3, NOBODY, 1) == -1
+    assert bind_instrument_nb(functions, 4, 0, 1) == 0
     assert functions.wanted_by.tolist() == [0, 0, 2, -1, 0, 1, 0, 0]
 
 
 def test_a_symbol_that_gets_another_number_takes_its_place_with_it():
     functions = functions_of(Use(bindings=((A, B),)))
-    bind_instrument_nb(functions, 1, A)
-    bind_instrument_nb(functions, 6, A)
+    bind_instrument_nb(functions, 1, A, 1)
+    bind_instrument_nb(functions, 6, A, 1)
     assert functions.legs.tolist() == [6, -1]
     assert functions.bindings[0, Bound.MISSING] == 1
+
+
+def test_a_number_that_another_symbol_gets_leaves_what_it_was_bound_to():
+    functions = functions_of(Use(bindings=((A, B), (B, C))))
+    for number, symbol in enumerate((A, B, C), 1):
+        bind_instrument_nb(functions, number, symbol, 1)
+    functions.state[:] = 7
+    assert bind_instrument_nb(functions, 1, NOBODY, 1) == -1
+    assert functions.legs.tolist() == [-1, 2, 2, 3]
+    assert functions.bindings[:, Bound.MISSING].tolist() == [1, 0]
+    assert functions.state.tolist() == [0] * 16 + [7] * 16, "the other one goes on"
+    # The next session has B where C was, and then A where B was.
+    assert bind_instrument_nb(functions, 3, B, 1) == 2
+    assert functions.legs.tolist() == [-1, 3, 3, -1]
+    assert functions.wanted_by[2] == -1, "what comes by the old number is not B's"
+    assert bind_instrument_nb(functions, 2, A, 1) == 1
+    assert functions.legs.tolist() == [2, 3, 3, -1]
+    assert functions.bindings[:, Bound.MISSING].tolist() == [0, 1]
+    assert not functions.state.any()
+
+
+def test_told_the_same_again_a_binding_goes_on():
+    functions = functions_of(Use(cooldown_ns=5, bindings=((A, B),)))
+    for number, symbol in ((1, A), (2, B)):
+        bind_instrument_nb(functions, number, symbol, 1)
+    functions.state[:] = 7
+    assert bind_instrument_nb(functions, 2, B, 1) == 2
+    assert functions.state.all()
+
+
+def test_a_binding_is_that_of_the_shard_which_owns_its_first_leg():
+    functions = functions_of(Use(bindings=((A, B),)), Use(bindings=((A, C),)))
+    functions.rows[1, Fn.EVERYWHERE] = 1
+    for number, symbol, own in ((1, A, 0), (2, B, 1), (3, C, 1)):
+        bind_instrument_nb(functions, number, symbol, own)
+    assert functions.legs.tolist() == [-1, 2, 1, 3]
+    assert functions.bindings[:, Bound.MISSING].tolist() == [1, 0]
+    # A following session deals the first leg to this shard, and back again.
+    bind_instrument_nb(functions, 4, A, 1)
+    assert functions.legs.tolist() == [4, 2, 4, 3]
+    bind_instrument_nb(functions, 1, A, 0)
+    assert functions.legs.tolist() == [-1, 2, 1, 3]
+    assert functions.bindings[:, Bound.MISSING].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -177,6 +221,22 @@ def test_a_pattern_of_two_instruments_sees_both():
     assert signal["legs"].tolist() == [1, 2, 0, 0, 0, 0, 0, 0]
     # Ticks of A and B since both were known, and none of C.
     assert engine.shard.patterns.state[0] == 3
+
+
+def test_a_number_that_a_new_session_gives_to_another_symbol_is_looked_at_no_more():
+    engine = engine_with(both_sides, uses=(Use(bindings=((A, B),)),), look=Look.ANALYTICS)
+    engine.feed([directory(1, "A"), directory(2, "B")])
+    engine.feed([add(i, "B", 10 * i, 100, locate=i, symbol="AB"[i - 1]) for i in (1, 2)])
+    assert [signal["legs"][:2].tolist() for signal in engine.signals()] == [[1, 2]]
+    engine.feed([directory(1, "C")])
+    assert engine.shard.patterns.bindings[0, Bound.MISSING] == 1
+    engine.feed([add(5, "B", 70, 100, locate=1, symbol="C"), trade(5, 7, locate=2)])
+    assert engine.signals() == []
+    # A is number 3 now; its binding begins anew, and sees its new book.
+    engine.feed([directory(3, "A"), add(6, "B", 80, 100, locate=3, symbol="A")])
+    (signal,) = engine.signals()
+    assert (signal["legs"][:2].tolist(), signal["value_0"]) == ([3, 2], 80)
+    assert engine.shard.patterns.state[0] == 2
 
 
 def test_one_halted_instrument_holds_the_signals_of_both_back():

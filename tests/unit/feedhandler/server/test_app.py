@@ -31,12 +31,11 @@ from feedhandler.server.errors import ConfigError, ExitCode, OsLimitError, UserE
 from feedhandler.server.snapshots import write_control_nb
 from oms_out.config import OmsConfig
 from oms_out.store import FileStore
-from protocols.itch50.codec import encode
 from tests.unit.feedhandler.core.support import (
     SESSION,
     add,
     delete,
-    header,
+    directory,
     packet,
     system_event,
 )
@@ -71,27 +70,6 @@ def make_config(folder: Path, **changes: Any) -> ServerConfig:
         "report_file": str(folder / "report.json"),
     }
     return ServerConfig(**(settings | changes))
-
-
-def directory(locate: int, stock: str) -> bytes:
-    """The message that gives an instrument its symbol."""
-    fields = header(locate, 1) | {
-        "stock": stock,
-        "market_category": "Q",
-        "financial_status_indicator": "N",
-        "round_lot_size": 100,
-        "round_lots_only": "N",
-        "issue_classification": "C",
-        "issue_sub_type": "Z",
-        "authenticity": "P",
-        "short_sale_threshold_indicator": "N",
-        "ipo_flag": "N",
-        "luld_reference_price_tier": "1",
-        "etp_flag": "N",
-        "etp_leverage_factor": 0,
-        "inverse_indicator": "N",
-    }
-    return encode("R", fields)
 
 
 class Running:

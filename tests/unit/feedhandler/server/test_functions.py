@@ -209,12 +209,6 @@ def test_a_choice_that_does_not_fit_is_refused(
         load_stages(config_of(patterns=(pattern,), groups={"gas": ("A", "B")}))
 
 
-def test_several_instruments_on_several_shards_are_refused(own: str):
-    pattern = PatternConfig("mine", f"{own}:pair", legs=(("A", "B"),))
-    with pytest.raises(ConfigError, match="may be on different shards; set shards = 1"):
-        load_stages(config_of(patterns=(pattern,), engine={"shards": 2}))
-
-
 LOOKS = f"""
 from feedhandler.core.patterns.proposals import is_late_nb
 {HEAD}@pattern()

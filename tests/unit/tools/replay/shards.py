@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from feedhandler.server.config import BreakerConfig, ServerConfig
+from feedhandler.server.config import BreakerConfig, ServerConfig, Topology
 from protocols.pcap.sniff import sniff_format
 from tests.unit.tools.replay.support import IMBALANCE, server_config
 from tools.replay.pace import Pace
@@ -38,7 +38,11 @@ def config_with_functions() -> ServerConfig:
 
 
 def replay_by(
-    path: Path, shards: int, config: ServerConfig | None = None, pace: Pace | None = None
+    path: Path,
+    shards: int,
+    config: ServerConfig | None = None,
+    pace: Pace | None = None,
+    topology: Topology = "inline",
 ) -> Found:
     """Replay the file; with pattern and breaker unless `config` says otherwise."""
     bbo, book = io.BytesIO(), io.BytesIO()
@@ -49,6 +53,7 @@ def replay_by(
         pace,
         on_signals=lambda rows: signals.append(rows.copy()),
         shards=shards,
+        topology=topology,
     )
     outcome = player.run(path, sniff_format(path))
     player.write_book(book)

@@ -3,6 +3,7 @@
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,13 +129,30 @@ def test_a_paced_replay_gives_the_same(session: Path):
     assert same(replay_by(session, 1), replay_by(session, 2, pace=Quick(SPEED_MAX)))
 
 
+def ranks_of(firsts: Any, seconds: Any = 0) -> np.ndarray:
+    ranks = np.zeros((len(firsts), 2), np.int64)
+    ranks[:, 0], ranks[:, 1] = firsts, seconds
+    return ranks
+
+
+def test_rows_of_one_message_go_by_their_turn():
+    parts = []
+    for place, seconds in enumerate(((0, 0, 4), (1, 9), (3,))):
+        rows = np.zeros(len(seconds), BBO)
+        rows["seq"], rows["instrument"], rows["bid_qty"] = 5, place, seconds
+        parts.append([(rows, ranks_of([7] * len(seconds), seconds))])
+    (rows,) = take_sorted(parts, 8)
+    assert rows["bid_qty"].tolist() == [0, 0, 1, 3, 4, 9]
+    assert rows["instrument"].tolist() == [0, 0, 1, 2, 0, 1]
+
+
 def test_rows_are_taken_in_order_as_far_as_every_shard_is():
     seqs = ((1, 4, 5, 9), (2, 3, 8), ())
     lists = []
     for numbers in seqs:
         rows = np.zeros(len(numbers), BBO)
         rows["seq"] = numbers
-        halves = [(part, part["seq"].astype(np.int64)) for part in (rows[:2], rows[2:])]
+        halves = [(part, ranks_of(part["seq"])) for part in (rows[:2], rows[2:])]
         lists.append([half for half in halves if len(half[0])])
     taken = [take_sorted(lists, below) for below in (1, 5, 5, 9, 100)]
     assert [[row for rows in each for row in rows["seq"].tolist()] for each in taken] == [
@@ -152,7 +170,7 @@ def test_rows_of_one_rank_go_by_the_number_of_their_message():
     for ranks, seqs in (((7, 7, 8), (10, 12, 3)), ((7, 8), (11, 2))):
         rows = np.zeros(len(seqs), BBO)
         rows["seq"] = seqs
-        parts.append([(rows, np.array(ranks))])
+        parts.append([(rows, ranks_of(ranks))])
     (rows,) = take_sorted(parts, 9)
     slow = sorted(itertools.chain([(7, 10), (7, 12), (8, 3)], [(7, 11), (8, 2)]))
     assert rows["seq"].tolist() == [seq for _rank, seq in slow]
