@@ -25,11 +25,11 @@ from feedhandler.server.assemble import configs_by_feed, engine_count, prepare
 from feedhandler.server.books import BookTop, BookWatch
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
+from feedhandler.server.engine_actions import EngineActions
 from feedhandler.server.errors import ExitCode, UserError, bind_error
 from feedhandler.server.feeds import Feed, totals_of_feed
 from feedhandler.server.hiccup import HiccupMeter
 from feedhandler.server.http import Handler, HttpServer, Response
-from feedhandler.server.hub_actions import BaseActions
 from feedhandler.server.hub_service import HubService
 from feedhandler.server.logs import configure_logging
 from feedhandler.server.metrics import GcPauseMeter, MetricsPage
@@ -156,7 +156,8 @@ class Server:
 
     def _make_hub(self) -> HubService:
         """The hub, which looks at the feeds and ends the server when it is told to."""
-        actions = BaseActions(self._shut_down)
+        shards = [shard for feed in self._feeds for shard in feed.engines.shards]
+        actions = EngineActions(self._shut_down, shards)
         shown = (self._feeds, self.counters, self._quotes, self._books)
         return HubService(self._config, *shown, actions)
 

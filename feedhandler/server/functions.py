@@ -17,6 +17,7 @@ from feedhandler.core.api import Sender, StageError, compile_stage, fill_places,
 from feedhandler.core.calls import PARAM_WORDS
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.engine import Shard, ShardCapacity
+from feedhandler.core.events import symbol_word
 from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Use
 from feedhandler.core.market import MARKET, PRICE_FIELDS, Look
 from feedhandler.server.config import DefinedConfig, PatternConfig, ServerConfig, StageConfig
@@ -24,7 +25,6 @@ from feedhandler.server.definitions import Definition, compile_definition
 from feedhandler.server.errors import ConfigError
 
 _NS_PER_MS = 1_000_000
-_SYMBOL_BYTES = 8
 _MARKET_ARGUMENT = 2
 
 
@@ -86,7 +86,7 @@ def _bound(config: PatternConfig, title: str, server: ServerConfig) -> Loaded:
     """A pattern with the instruments that it looks at."""
     loaded = _load(config, title)
     bindings = [
-        tuple(_symbol_words(symbol) for symbol in choice)
+        tuple(symbol_word(symbol) for symbol in choice)
         for choice in _choices(config, loaded, server.groups)
     ]
     if server.engine.shards > 1 and any(len(choice) > 1 for choice in bindings):
@@ -221,11 +221,6 @@ def _members(name: str, groups: Mapping[str, Sequence[str]], where: str) -> Sequ
         known = ", ".join(sorted(groups)) or "none"
         raise ConfigError(f"{where}: no group is named {group!r} in [groups]; there is {known}")
     return groups[group]
-
-
-def _symbol_words(symbol: str) -> int:
-    """Eight bytes, blanks behind, the first one lowest: as `INSTRUMENT` has it."""
-    return int.from_bytes(symbol.encode("ascii").ljust(_SYMBOL_BYTES), "little")
 
 
 def _load_function(reference: str, where: str) -> Callable[..., int]:

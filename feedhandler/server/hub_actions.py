@@ -77,7 +77,7 @@ class Actions(Protocol):
         """Put a breaker back to normal."""
 
     async def set_priority(self, command: SetPriority) -> Any:
-        """Give a symbol's ticks a lane."""
+        """Give a symbol's ticks a lane, or their own again."""
 
     async def reload(self, command: Reload) -> Any:
         """Read the configuration again."""
@@ -108,7 +108,7 @@ class BaseActions:
     async def set_priority(self, command: SetPriority) -> Any:
         """Not yet."""
         del command
-        _missing("set_priority", "lanes are fixed at start", "change [priority] and restart")
+        _missing("set_priority", "there is no engine here", "ask the server")
 
     async def reload(self, command: Reload) -> Any:
         """Not yet."""

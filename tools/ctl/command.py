@@ -112,7 +112,7 @@ def watch(
     kinds: tuple[Literal["order", "breaker", "feed", "quote"], ...] = (),
     groups: tuple[str, ...] = (),
     patterns: tuple[str, ...] = (),
-    policy: Literal["conflate", "cut"] | None = None,
+    policy: Literal["conflate", "drop", "cut"] | None = None,
     share: str | None = None,
     where: Where,
 ) -> None:
@@ -189,8 +189,8 @@ def reset(breaker: str, *, target: str = "*", reason: str = "", where: Where) ->
 
 
 @app.command
-def priority(symbol: str, lane: int, *, for_ms: int = 0, where: Where) -> None:
-    """Give all ticks of a symbol a lane.
+def priority(symbol: str, lane: int | None = None, *, for_ms: int = 0, where: Where) -> None:
+    """Give all ticks of a symbol a lane; without a lane, what the rules give them again.
 
     Parameters
     ----------
