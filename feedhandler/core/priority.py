@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.atomics import load_acquire, store_release
 from feedhandler.core.analytics import is_trade_nb
+from feedhandler.core.atomics import load_acquire, store_release
 from feedhandler.core.counts import LANES_MAX
 from feedhandler.core.event_time import FAR_BACK_NS, event_ns_nb
 from feedhandler.core.events import E9_PER_E4, Flag, Kind

@@ -270,7 +270,9 @@ class PriorityConfig(_Table, frozen=True):
     def __post_init__(self) -> None:
         """Refuse what no table can be made of."""
         if any(low >= high for high, low in pairwise(self.from_score)):
-            raise ValueError(f"from_score: {list(self.from_score)} does not go down from lane to lane")
+            raise ValueError(
+                f"from_score: {list(self.from_score)} does not go down from lane to lane"
+            )
         _check_names("kinds", "kind of message", self.kinds, [kind for kind in Kind if kind])
         _check_names("phases", "phase", self.phases, list(Phase))
         for name, steps in (

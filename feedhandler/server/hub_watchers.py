@@ -2,7 +2,8 @@
 
 A queue that is full is *conflated* (of each instrument and kind the newest message stays, until the
 queue has been emptied; where even those are too many, the oldest goes), loses its oldest message
-(*drop*) or is *cut*, as the subscription says. Nobody waits for anybody here: to put is a few operations, whoever reads or not.
+(*drop*) or is *cut*, as the subscription says. Nobody waits for anybody here: to put is a few
+operations, whoever reads or not.
 """
 
 import fnmatch

@@ -28,7 +28,6 @@ from feedhandler.core.priority import (
     Extra,
     Phase,
     Rule,
-    Watch,
 )
 from feedhandler.server.config import PriorityConfig
 from feedhandler.server.errors import ConfigError
@@ -354,4 +353,3 @@ def _name_of(rule: Rule, at: int) -> str:
     if rule == Rule.MOVE_SCORE:
         return f"moves from {at} bps"
     return f"lane from score {at}" if rule == Rule.LANE_OF else name
-

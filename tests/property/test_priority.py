@@ -1,6 +1,7 @@
 """Lanes of hostile ticks, and the order in which they are taken, against the slow twins."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -35,8 +36,7 @@ def steps(draw: st.DrawFn, values: st.SearchStrategy[int], most: int = 4) -> lis
 def configs(draw: st.DrawFn) -> PriorityConfig:
     """Configurations with any of the rules."""
     bps, times, up = draw(steps(st.integers(1, 1_023))), draw(steps(st.integers(0, 15))), [0]
-    for high in draw(steps(st.integers(2, 50))):
-        up.append(high * 1_000)
+    up += [high * 1_000 for high in draw(steps(st.integers(2, 50)))]
     return PriorityConfig(
         from_score=tuple(reversed(draw(steps(st.integers(1, 255), 15)))) or (90,),
         kinds=draw(st.dictionaries(st.sampled_from([k.name.lower() for k in Kind if k]), scores)),
@@ -49,7 +49,7 @@ def configs(draw: st.DrawFn) -> PriorityConfig:
         sizes=tuple(SizeStep(times=1 << each, score=draw(scores)) for each in times),
         regimes=tuple(
             RegimeStep(up_e9=high, down_e9=low + 1, score=draw(scores))
-            for low, high in zip(up, up[1:], strict=False)
+            for low, high in pairwise(up)
         ),
         regime_stay_ms=draw(st.sampled_from([0, 1, 60_000])),
         watch=draw(st.dictionaries(st.sampled_from([*SYMBOLS, "group:G"]), scores)),

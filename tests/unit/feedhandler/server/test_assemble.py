@@ -8,7 +8,6 @@ from msgspec import structs
 from adapters.nasdaq_itch.adapter import ADAPTER
 from feedhandler.core.api import Venue
 from feedhandler.core.engine import Setting, Shard, allocate_shard
-from feedhandler.core.events import Kind
 from feedhandler.core.functions import Meta
 from feedhandler.core.receive import Idle
 from feedhandler.server.assemble import (

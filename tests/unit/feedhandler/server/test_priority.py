@@ -204,9 +204,7 @@ def test_an_override_for_a_time_ends_by_itself_unless_there_is_a_later_one(shard
     assert [each["symbol"] for each in logs if each["event"] == "priority_override_ended"] == [A]
 
 
-def test_an_end_that_no_engine_takes_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch, shard: Shard
-):
+def test_an_end_that_no_engine_takes_is_tried_again(monkeypatch: pytest.MonkeyPatch, shard: Shard):
     monkeypatch.setattr(module, "_TAKEN_S", 0.02)
     with receiving(shard):
         override_priority([shard], A, 0, for_ms=20)
