@@ -59,9 +59,7 @@ def test_an_instrument_changes_at_most_twice_in_each_stay_at_one_threshold(noise
     )
     rows = np.zeros(1, RANK)
     found = [int(regime_nb(rules, rows, 0, e9 * e9, s * S)) for s, e9 in enumerate(noise, STAY_S)]
-    changes = [
-        s for s, (one, other) in enumerate(zip(found, found[1:], strict=False)) if one != other
-    ]
+    changes = [second for second, (one, other) in enumerate(pairwise(found)) if one != other]
     for first, third in zip(changes, changes[2:], strict=False):
         assert third - first >= STAY_S
 
