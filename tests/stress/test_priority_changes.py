@@ -1,5 +1,5 @@
-"""Rules that change while ticks come. Forbidden: a tick that saw half of a change, one that is lost,
-a change that no tick saw.
+"""Rules that change while ticks come. Forbidden: a tick that saw half of a change, or that is lost,
+and a change that no tick saw.
 """
 
 import threading
