@@ -108,7 +108,7 @@ class BaseActions:
     async def set_priority(self, command: SetPriority) -> Any:
         """Not yet."""
         del command
-        _missing("set_priority", "there is no engine here", "ask the server")
+        _missing("set_priority", "no engine is behind this hub", "restart it with one")
 
     async def reload(self, command: Reload) -> Any:
         """Not yet."""
