@@ -168,7 +168,10 @@ def _toml(value: Any) -> str:
     if isinstance(value, int):
         return f"`{value:_}`"
     if isinstance(value, tuple):
-        return "`[]`"
+        return f"`[{', '.join(_toml(each).strip('`') for each in value)}]`"
+    if isinstance(value, msgspec.Struct):
+        keys = ((name, _toml(getattr(value, name)).strip("`")) for name in value.__struct_fields__)
+        return "{ " + ", ".join(f"{name} = {shown}" for name, shown in keys) + " }"
     return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
 
 
@@ -179,15 +182,23 @@ def _unit(key: str) -> str:
 
 
 def _lanes_table() -> Iterator[str]:
-    """The lanes of `[priority] kinds` as they are without it."""
-    yield "Without `[priority.kinds]` the lanes are:\n"
-    yield "| lane | kinds of messages |"
-    yield "|---|---|"
-    kinds = PriorityConfig().kinds
-    for lane in sorted(set(kinds.values())):
-        named = ", ".join(f"`{kind}`" for kind, found in kinds.items() if found == lane)
-        yield f"| {lane} | {named} |"
-    yield f"| {PriorityConfig().default_lane} | every other kind (`default_lane`) |\n"
+    """The scores of `[priority] kinds` as they are without it, and the lanes of these scores."""
+    yield "Without `[priority.kinds]` the scores are:\n"
+    yield "| score | lane | kinds of messages |"
+    yield "|---|---|---|"
+    config = PriorityConfig()
+    kinds = config.kinds
+    for score in sorted(set(kinds.values()), reverse=True):
+        named = ", ".join(f"`{kind}`" for kind, found in kinds.items() if found == score)
+        yield f"| {score} | {_lane(config, score)} | {named} |"
+    score = config.default_score
+    yield f"| {score} | {_lane(config, score)} | every other kind (`default_score`) |"
+    score += config.deep_quote_score
+    yield f"| {score} | {_lane(config, score)} | of these, orders behind the touch |\n"
+
+
+def _lane(config: PriorityConfig, score: int) -> int:
+    return sum(score < least for least in config.from_score)
 
 
 if __name__ == "__main__":

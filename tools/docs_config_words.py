@@ -149,14 +149,40 @@ SERVER_WORDS: Words = {
         "patterns_ns": "all patterns",
     },
     "PriorityConfig": {
-        "lanes": "number of lanes; 0 is the most urgent",
-        "critical_lane": "for what the `large_` keys lift",
-        "default_lane": "for kinds that `kinds` leaves out",
-        "deep_quote_lane": "for order messages that leave the best prices as they are",
-        "large_trade_qty": "a trade of so many shares is critical",
-        "large_trade_notional": "a trade of such a value is critical, in whole currency units",
-        "large_move_bps": "a message that moves the mid price so far is critical",
-        "kinds": "lane by kind of message, replaces the whole table below",
+        "from_score": "lowest score of lane 0, 1, ...; what is lower goes to one lane more, the"
+        " last; 2 to 16 lanes, see [priority](priority.md)",
+        "kinds": "score by kind of message, replaces the whole table below",
+        "default_score": "for kinds that `kinds` leaves out",
+        "deep_quote_score": "besides, for order messages that leave the best prices as they are",
+        "large_trade_qty": "a trade of so many shares is large",
+        "large_trade_notional": "a trade of such a value is large, in whole currency units",
+        "large_trade_score": "besides, for large trades",
+        "moves": "besides, for messages that move the mid price",
+        "sizes": "besides, for trades by their size",
+        "regimes": "besides, for instruments by their volatility, at most 4",
+        "regime_stay_ms": "event time that an instrument stays in a regime before it leaves it"
+        " downwards",
+        "watch": "besides, for symbols, or for groups as `group:NAME`",
+        "phases": "besides, in a phase of the session: `pre_open`, `opening`, `continuous`,"
+        " `closing`, `after`",
+        "open_at": "when the market opens, of the venue's day, until its system event comes",
+        "close_at": "when it closes, the same",
+        "opening_minutes": "how long the phase `opening` lasts",
+        "closing_minutes": "how long before the close the phase `closing` begins",
+        "age_every": "one of so many ticks may be of a less urgent lane, so that none starves; 0:"
+        " none",
+        "policies": "of each lane under overload: `back-pressure`, as without one, or `conflate`",
+        "overload_ticks": "a lane is conflated while so many ticks wait in it",
+    },
+    "MoveStep": {"bps": "from this move on, up to the next step's", "score": "the score"},
+    "SizeStep": {
+        "times": "from so many times the instrument's average trade on; a power of two",
+        "score": "the score",
+    },
+    "RegimeStep": {
+        "up_e9": "volatility from which on an instrument is in this regime, as `volatility_e9`",
+        "down_e9": "volatility below which it leaves it",
+        "score": "the score",
     },
     "PatternConfig": {
         "name": "label in the metrics and tag 5002 of the signals",
@@ -230,7 +256,7 @@ SERVER_WORDS: Words = {
         "subscriptions": "of one client",
         "queue": "messages that wait for one subscription, which may ask for less",
         "policy": "what becomes of a subscription whose queue is full and that named no policy:"
-        " of each instrument and kind the newest message stays, or it ends",
+        " of each instrument and kind the newest message stays, the oldest goes, or it ends",
         "line_bytes": "longest command",
         "line_s": "time for a line to become whole, and for the first command",
         "idle_s": "a client without subscription that says nothing is closed after this",

@@ -1,8 +1,4 @@
-"""Per-instrument state that is kept in sequence with the book: status, VWAP, EWMA volatility; and
-the lane of a tick.
-"""
-
-from enum import IntEnum
+"""Per-instrument state that is kept in sequence with the book: status, VWAP, EWMA volatility."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,20 +28,6 @@ _SUM_LIMIT = 1 << 61
 _QTY_LIMIT = (1 << 29) - 1
 _EWMA_SHIFT = 6
 _BPS = 10_000
-
-
-class Rule(IntEnum):
-    """Words of the priority rules; from LANE_OF_KIND on, one lane for every Kind."""
-
-    CRITICAL_LANE = 0
-    DEEP_QUOTE_LANE = 1
-    LARGE_TRADE_QTY = 2
-    LARGE_TRADE_NOTIONAL_E4 = 3
-    LARGE_MOVE_BPS = 4
-    LANE_OF_KIND = 8
-
-
-RULE_WORDS = Rule.LANE_OF_KIND + 32
 
 
 @kernel
@@ -125,26 +107,3 @@ def analyse_nb(instruments: NDArray[np.void], ticks: NDArray[np.void], slot: int
     tick["vwap_e9"] = row["vwap_e9"]
     tick["volatility_e9"] = np.int64(np.sqrt(row["variance_e18"]))
     return moved_bps
-
-
-@kernel
-def lane_of_nb(rules: NDArray[np.int64], ticks: NDArray[np.void], slot: int, moved_bps: int) -> int:
-    """The lane of a tick: by kind, but large trades and moves are critical and quotes behind the
-    touch are routine.
-    """
-    tick = ticks[slot]
-    kind = np.int64(tick["kind"])
-    if moved_bps >= rules[Rule.LARGE_MOVE_BPS]:
-        return rules[Rule.CRITICAL_LANE]
-    if is_trade_nb(kind):
-        qty = min(np.int64(tick["qty"]), _QTY_LIMIT)
-        price_e4 = np.int64(tick["price_e9"]) // E9_PER_E4
-        if qty >= rules[Rule.LARGE_TRADE_QTY] or (
-            qty * price_e4 >= rules[Rule.LARGE_TRADE_NOTIONAL_E4]
-        ):
-            return rules[Rule.CRITICAL_LANE]
-    elif (kind <= Kind.REPLACE or kind == Kind.SET_LEVEL) and (
-        not tick["flags"] & Flag.BBO_CHANGED
-    ):
-        return rules[Rule.DEEP_QUOTE_LANE]
-    return rules[Rule.LANE_OF_KIND + kind]

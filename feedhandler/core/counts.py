@@ -1,8 +1,8 @@
 """Rows of a shard's counter table. Names, units and help of each are in
 `feedhandler.server.tables`, in the same order.
 
-Every row has one writer: those of the worker are WORKER_HEARTBEAT_NS to STAGE_RESULTS_REFUSED + 1,
-the rest belong to the thread that receives.
+Every row has one writer: those of the worker are WORKER_HEARTBEAT_NS to STAGE_RESULTS_REFUSED + 1
+and LANE_CONFLATED to LANE_AGED + 15, the rest belong to the thread that receives.
 """
 
 from enum import IntEnum
@@ -69,6 +69,8 @@ class Count(IntEnum):
     STREAM_BYTES = 584
     STREAM_MESSAGES = 585
     SESSION_CHANGES = 586
+    LANE_CONFLATED = 587
+    LANE_AGED = 603
 
 
 class SnapshotFault(IntEnum):
@@ -83,7 +85,7 @@ class SnapshotFault(IntEnum):
     CAPACITY = 6
 
 
-COUNT_ROWS = Count.SESSION_CHANGES + 1
+COUNT_ROWS = Count.LANE_AGED + LANES_MAX
 
 
 class Histogram(IntEnum):

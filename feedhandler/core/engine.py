@@ -12,14 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.analytics import (
-    INSTRUMENT,
-    RULE_WORDS,
-    analyse_nb,
-    lane_of_nb,
-)
+from feedhandler.core.analytics import INSTRUMENT, analyse_nb
 from feedhandler.core.api import Venue
-from feedhandler.core.atomics import load_acquire, spin_pause
+from feedhandler.core.atomics import load_acquire, spin_pause, store_release
 from feedhandler.core.book.apply import (
     apply_part_nb,
     apply_tick_nb,
@@ -40,6 +35,14 @@ from feedhandler.core.functions import Functions, Room, Use
 from feedhandler.core.libc import sched_yield
 from feedhandler.core.lines import zeros
 from feedhandler.core.market import Features, Look, allocate_features, allocate_rows
+from feedhandler.core.priority import (
+    RULE_WORDS,
+    Priority,
+    Rule,
+    allocate_priority,
+    lane_of_nb,
+    note_newest_nb,
+)
 from feedhandler.core.quotes import Quotes, allocate_quotes, publish_quote_nb
 from feedhandler.core.recording import record_nb
 from feedhandler.core.reload import Staged, allocate_stage
@@ -113,6 +116,10 @@ class Setting(IntEnum):
     """1: a sequencer, which hands packets to the shards and has no books of its own."""
     TAKER = 15
     """Which taker of the broadcast this shard is."""
+    AGE_EVERY = 16
+    """As the Rule of this name, and so on: for the worker, by `take_rules_nb`."""
+    CONFLATE = 17
+    OVERLOAD = 18
 
 
 class Agent(IntEnum):
@@ -220,7 +227,7 @@ class Shard(NamedTuple):
     channel: NDArray[np.void]
     packet: NDArray[np.void]
     instruments: NDArray[np.void]
-    rules: NDArray[np.int64]
+    priority: Priority
     settings: NDArray[np.int64]
     control: NDArray[np.int64]
     ticks: NDArray[np.void]
@@ -289,7 +296,7 @@ class ShardCapacity(NamedTuple):
 
 def _first_settings(capacity: ShardCapacity) -> NDArray[np.int64]:
     """What follows from the sizes; the rest is the server's."""
-    settings = zeros(16)
+    settings = zeros(32)
     settings[Setting.SHARDS] = capacity.shards
     settings[Setting.MARKET] = capacity.look
     settings[Setting.FEEDS] = capacity.takers > 0
@@ -347,7 +354,7 @@ def allocate_shard(
         channel=zeros(1, CHANNEL),
         packet=zeros(1, ENTRY),
         instruments=zeros(instruments, INSTRUMENT),
-        rules=zeros(RULE_WORDS),
+        priority=allocate_priority(instruments),
         settings=_first_settings(capacity),
         control=zeros(88),
         ticks=zeros(pool + 1, TICK),
@@ -554,7 +561,7 @@ def _take_row_nb(shard: Shard, slot: int, own: int) -> int:
             tick["flags"] |= Flag.IN_DOUBT
     count_nb(shard, Count.APPLIED, own & np.int64(tick["kind"] != Kind.SETTLE))
     moved_bps = analyse_nb(shard.instruments, shard.ticks, slot)
-    lane = lane_of_nb(shard.rules, shard.ticks, slot, moved_bps)
+    lane = lane_of_nb(shard.priority, shard.instruments, shard.ticks, slot, moved_bps)
     tick["priority"] = lane
     look = shard.settings[Setting.MARKET]
     if look:
@@ -567,9 +574,35 @@ def _take_row_nb(shard: Shard, slot: int, own: int) -> int:
         _show_quote_nb(shard, slot)
     if shard.settings[Setting.TIMED]:
         tick["ts_decoded_ns"] = now_ns_nb(shard.clocks[Agent.RECEIVER])
+    if shard.priority.rules[Rule.CONFLATE] >> lane & 1:
+        note_newest_nb(shard.priority, shard.ticks, slot, shard.lane_cursors[lane, TAIL])
     # A lane holds the whole pool, so it cannot be full.
     ring_push_nb(Ring(shard.lane_cursors[lane], shard.lane_cells[lane]), slot)
     return 1
+
+
+@outline_kernel
+def take_rules_nb(shard: Shard) -> None:
+    """Take the rules of priority that the control plane has staged, if it has: from the next packet
+    on they hold. Lanes that they have no more are still looked at, for what waits there.
+    """
+    if load_acquire(shard.control, Control.RULES) == 0:
+        return
+    priority, settings = shard.priority, shard.settings
+    for i in range(RULE_WORDS):
+        priority.rules[i] = priority.staged[i]
+    show_lanes_nb(priority.rules, settings)
+    store_release(shard.control, Control.RULES, np.int64(0))
+
+
+@kernel
+def show_lanes_nb(rules: NDArray[np.int64], settings: NDArray[np.int64]) -> None:
+    """Tell the worker of the rules what concerns it."""
+    lanes = max(rules[Rule.LANES], settings[Setting.LANES])
+    store_release(settings, Setting.LANES, lanes)
+    store_release(settings, Setting.AGE_EVERY, rules[Rule.AGE_EVERY])
+    store_release(settings, Setting.OVERLOAD, rules[Rule.OVERLOAD])
+    store_release(settings, Setting.CONFLATE, rules[Rule.CONFLATE])
 
 
 @kernel

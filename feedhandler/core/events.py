@@ -28,6 +28,11 @@ def symbol_text(symbol: int, instrument: int) -> str:
     return plain_text(text)
 
 
+def symbol_word(text: str) -> int:
+    """A symbol as `INSTRUMENT` has it: eight ASCII characters, blanks behind, the first lowest."""
+    return int.from_bytes(text.encode("ascii").ljust(8), "little")
+
+
 def plain_text(text: str) -> str:
     """A symbol in which what could break a row or a FIX field apart is "?"."""
     return "".join(

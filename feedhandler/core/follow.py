@@ -26,6 +26,7 @@ from feedhandler.core.engine import (
     apply_blocks_nb,
     mark_suspect_nb,
     show_progress_nb,
+    take_rules_nb,
 )
 from feedhandler.core.libc import poll, read
 from feedhandler.core.receive import (
@@ -71,6 +72,7 @@ def follow_nb(shard: Shard, venue: Venue, most: int) -> int:
     broadcast = shard.broadcast
     taker = shard.settings[Setting.TAKER]
     suspect_at = taker_word_nb(taker, np.int64(Taken.SUSPECT))
+    take_rules_nb(shard)
     done = 0
     while done < most:
         place = broadcast_peek_nb(broadcast, taker)

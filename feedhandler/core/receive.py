@@ -26,6 +26,7 @@ from feedhandler.core.engine import (
     apply_blocks_nb,
     count_nb,
     mark_suspect_nb,
+    take_rules_nb,
 )
 from feedhandler.core.handover import (
     hand_packet_nb,
@@ -378,6 +379,7 @@ def beat_nb(shard: Shard, row: int) -> int:
 def poll_once_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
     """One round of the receiving thread; datagrams and kept packets handled."""
     work = 0
+    take_rules_nb(shard)
     for line in range(LINES):
         if rx.fds[line] >= 0:
             work += receive_line_nb(shard, rx, venue, line)

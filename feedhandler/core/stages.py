@@ -1,8 +1,8 @@
 """The worker: takes ticks off the lanes, highest priority first, and runs breakers and patterns on
 each.
 
-One tick at a time, and the lanes are looked at anew before each: a critical tick waits for at most
-one routine tick.
+One tick at a time, and the lanes are looked at anew before each: a critical tick (lane 0) waits for
+at most one of another lane, also where ageing gives those a turn.
 """
 
 from typing import Any
@@ -26,6 +26,7 @@ from feedhandler.core.engine import (
 from feedhandler.core.evaluate import run_patterns_nb
 from feedhandler.core.features import move_forward_nb, move_prices_nb
 from feedhandler.core.market import Look
+from feedhandler.core.priority import Turn, gives_way_nb
 from feedhandler.core.recording import record_nb
 from feedhandler.core.reload import take_functions_nb
 from feedhandler.core.ring import HEAD, TAIL, Ring, ring_lay_nb, ring_publish_nb, ring_take_nb
@@ -37,22 +38,87 @@ SUSPICION_TICKS = 256
 
 
 @kernel
+def _waiting_nb(shard: Shard, lane: int) -> int:
+    """Ticks in a lane."""
+    cursors = shard.lane_cursors[lane]
+    return load_acquire(cursors, TAIL) - cursors[HEAD]
+
+
+@kernel
 def _next_slot_nb(shard: Shard) -> int:
-    """The oldest tick of the highest non-empty lane, or -1."""
-    for lane in range(shard.settings[Setting.LANES]):
-        cursors = shard.lane_cursors[lane]
-        head = cursors[HEAD]
-        if head < load_acquire(cursors, TAIL):
-            return ring_take_nb(Ring(cursors, shard.lane_cells[lane]), head)
+    """The oldest tick of the highest non-empty lane, or in its turn of another one, or -1."""
+    for lane in range(load_acquire(shard.settings, Setting.LANES)):
+        if _waiting_nb(shard, lane) > 0:
+            every = shard.settings[Setting.AGE_EVERY]
+            turns = shard.priority.turns
+            turns[Turn.TICKS] += 1
+            if every > 0 and turns[Turn.TICKS] >= every:
+                return _take_from_nb(shard, _aged_lane_nb(shard, lane))
+            return _take_from_nb(shard, lane)
     return -1
+
+
+@kernel
+def _take_from_nb(shard: Shard, lane: int) -> int:
+    """The oldest tick of a lane that holds one; turns[CONFLATED] says whether it gives way."""
+    settings = shard.settings
+    cursors = shard.lane_cursors[lane]
+    head = cursors[HEAD]
+    slot = ring_take_nb(Ring(cursors, shard.lane_cells[lane]), head)
+    conflated = np.int64(0)
+    if settings[Setting.CONFLATE] >> lane & 1:
+        conflated = _is_conflated_nb(shard, lane, slot, head)
+    shard.priority.turns[Turn.CONFLATED] = conflated
+    return slot
+
+
+@outline_kernel
+def _is_conflated_nb(shard: Shard, lane: int, slot: int, position: int) -> int:
+    """1 when the lane is overloaded and ticks[slot], just taken from `position`, gives way there to
+    a newer one.
+    """
+    if _waiting_nb(shard, lane) < shard.settings[Setting.OVERLOAD]:
+        return 0
+    return gives_way_nb(shard.priority, shard.ticks, slot, position)
+
+
+@outline_kernel
+def _aged_lane_nb(shard: Shard, first: int) -> int:
+    """It is time for a tick that is less urgent than those of `first`, the highest non-empty lane:
+    the lane that has the turn, or `first` when that has to wait or no other lane holds a tick. The
+    lanes have it one after the other, the lowest first.
+
+    A critical tick that may have stood behind a routine one before must not stand behind another:
+    those that wait now are noted, and the turn comes when they are gone.
+    """
+    turns = shard.priority.turns
+    cursors = shard.lane_cursors[0]
+    tail = load_acquire(cursors, TAIL)
+    if cursors[HEAD] < tail:
+        if first > 0:
+            # It came since lane 0 was seen to be empty: `first` is the one that it stands behind.
+            return first
+        if turns[Turn.BARRIER] == 0:
+            turns[Turn.BARRIER] = tail
+        if cursors[HEAD] < turns[Turn.BARRIER]:
+            return first
+    turns[Turn.TICKS] = 0
+    turns[Turn.BARRIER] = 0
+    lanes = shard.settings[Setting.LANES]
+    for step in range(1, lanes + 1):
+        lane = (turns[Turn.LANE] - step) % lanes
+        if lane > first and _waiting_nb(shard, lane) > 0:
+            turns[Turn.LANE] = lane
+            count_nb(shard, Count.LANE_AGED + lane, 1)
+            return lane
+    return first
 
 
 @kernel
 def has_ticks_nb(shard: Shard) -> int:
     """1 when a lane holds a tick."""
-    for lane in range(shard.settings[Setting.LANES]):
-        cursors = shard.lane_cursors[lane]
-        if cursors[HEAD] < load_acquire(cursors, TAIL):
+    for lane in range(load_acquire(shard.settings, Setting.LANES)):
+        if _waiting_nb(shard, lane) > 0:
             return 1
     return 0
 
@@ -105,11 +171,14 @@ def _work_on_nb(
     middle_ns = now_ns_nb(clock) if timed else np.int64(0)
     breakers_ns = middle_ns - start_ns - shard.sending_ns[0]
     shard.sending_ns[0] = 0
-    run_patterns_nb(shard, breakers, patterns, sender, slot)
-    shard.sampling[Sampling.INSIDE] = 0
     tick = shard.ticks[slot]
     lane = np.int64(tick["priority"])
     own = np.int64(owns_nb(shard, np.int64(tick["instrument"])))
+    if shard.priority.turns[Turn.CONFLATED]:
+        count_nb(shard, Count.LANE_CONFLATED + lane, own)
+    else:
+        run_patterns_nb(shard, breakers, patterns, sender, slot)
+    shard.sampling[Sampling.INSIDE] = 0
     count_nb(shard, Count.LANE_TICKS + lane, own)
     shard.turn[1] += 1 - own
     end_ns = np.int64(0)

@@ -28,6 +28,7 @@ from feedhandler.server.books import BookTop, BookWatch
 from feedhandler.server.breakers import BreakerDesk
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.configfile import load_config
+from feedhandler.server.engine_actions import EngineActions
 from feedhandler.server.errors import (
     ConfigError,
     ExitCode,
@@ -38,12 +39,12 @@ from feedhandler.server.errors import (
 from feedhandler.server.feeds import Feed, totals_of_feed
 from feedhandler.server.hiccup import HiccupMeter
 from feedhandler.server.http import Handler, HttpServer, Response
-from feedhandler.server.hub_actions import ServerActions
 from feedhandler.server.hub_service import HubService
 from feedhandler.server.logs import configure_logging
 from feedhandler.server.metrics import GcPauseMeter, MetricsPage
 from feedhandler.server.off_file import add_off, off_path, read_off, remove_off
 from feedhandler.server.ownership import own_counter_file
+from feedhandler.server.priority import stage_priority
 from feedhandler.server.quotes import QuotePage
 from feedhandler.server.reload import Names, Reloader
 from feedhandler.server.tables import (
@@ -145,6 +146,7 @@ class Server:
             every[0].stages,
             [shard for feed in self._feeds for shard in feed.engines.shards],
             read_off(self._off_path),
+            self._stage_priority,
         )
         self._reloader.on_names = self._name_functions
         self._metrics = _OmsMetrics(self.counters)
@@ -188,9 +190,15 @@ class Server:
 
     # -- parts ------------------------------------------------------------------------------------
 
+    def _stage_priority(self, config: ServerConfig) -> None:
+        """Have all engines go over to the rules of another configuration."""
+        shards = [shard for feed in self._feeds for shard in feed.engines.shards]
+        stage_priority(shards, config.priority, config.groups)
+
     def _make_hub(self) -> HubService:
         """The hub, which looks at the feeds and ends the server when it is told to."""
-        actions = ServerActions(self._shut_down, self._reload, self._enable, self._breakers)
+        shards = [shard for feed in self._feeds for shard in feed.engines.shards]
+        actions = EngineActions(shards, self._shut_down, self._reload, self._enable, self._breakers)
         shown = (self._feeds, self.counters, self._quotes, self._books)
         return HubService(self._config, *shown, actions)
 

@@ -10,7 +10,6 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from feedhandler.core.analytics import Rule
 from feedhandler.core.api import Venue
 from feedhandler.core.book.layout import BookCapacity
 from feedhandler.core.counters import VALUE_WORDS
@@ -22,7 +21,6 @@ from feedhandler.core.engine import (
     ShardCapacity,
     allocate_shard,
 )
-from feedhandler.core.events import Kind
 from feedhandler.core.latency import HISTOGRAM_WORDS
 from feedhandler.core.lines import zeros
 from feedhandler.core.quotes import allocate_quotes
@@ -33,7 +31,6 @@ from feedhandler.server.config import (
     BudgetConfig,
     EngineConfig,
     FeedConfig,
-    PriorityConfig,
     ServerConfig,
 )
 from feedhandler.server.configfile import check_writable
@@ -49,13 +46,13 @@ from feedhandler.server.functions import (
 )
 from feedhandler.server.memory import memory_reserved
 from feedhandler.server.placing import check_placing
+from feedhandler.server.priority import apply_priority
 from feedhandler.server.warmup import compiling_alone
 from protocols.moldudp64.spec import HEADER_BYTES
 
 ADAPTER_GROUP = "feedhandler.adapters"
 _NS_PER_US = 1_000
 _NS_PER_MS = 1_000_000
-_E4 = 10_000
 _NO_BOOKS = BookCapacity(instruments=1, orders=256, overflow_orders=2, level_blocks=4, arena=64)
 
 Tables = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -265,7 +262,7 @@ def build_shard(
     except (MemoryError, ValueError, OverflowError) as error:
         raise OsLimitError(f"engine: {error}; lower the sizes in [engine]") from None
     apply_settings(shard, config.engine, config.budgets)
-    apply_priority(shard, config.priority)
+    apply_priority(shard, config.priority, config.groups, is_live=True)
     apply_feed(shard, config.feed)
     return shard
 
@@ -284,26 +281,6 @@ def apply_settings(shard: Shard, engine: EngineConfig, budgets: BudgetConfig) ->
     settings[Setting.BOOK_BUDGET_NS] = budgets.book_ns
     settings[Setting.BREAKER_BUDGET_NS] = budgets.breakers_ns
     settings[Setting.PATTERN_BUDGET_NS] = budgets.patterns_ns
-
-
-def apply_priority(shard: Shard, priority: PriorityConfig) -> None:
-    """The rules that choose a lane."""
-    shard.settings[Setting.LANES] = priority.lanes
-    rules = shard.rules
-    rules[Rule.CRITICAL_LANE] = priority.critical_lane
-    rules[Rule.DEEP_QUOTE_LANE] = priority.deep_quote_lane
-    rules[Rule.LARGE_TRADE_QTY] = priority.large_trade_qty
-    rules[Rule.LARGE_TRADE_NOTIONAL_E4] = priority.large_trade_notional * _E4
-    rules[Rule.LARGE_MOVE_BPS] = priority.large_move_bps
-    rules[Rule.LANE_OF_KIND :] = priority.default_lane
-    for name, lane in priority.kinds.items():
-        try:
-            rules[Rule.LANE_OF_KIND + Kind[name.upper()]] = lane
-        except KeyError:
-            known = ", ".join(kind.name.lower() for kind in Kind if kind)
-            raise ConfigError(
-                f"priority.kinds: no kind of message is named {name!r}; there is {known}"
-            ) from None
 
 
 def apply_feed(shard: Shard, feed: FeedConfig) -> None:

@@ -4,14 +4,18 @@ see docs/configuration.md.
 
 import ipaddress
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from feedhandler.core.counts import FUNCTIONS_MAX
-from feedhandler.core.events import BreakerLevel
+from feedhandler.core.counts import FUNCTIONS_MAX, LANES_MAX
+from feedhandler.core.events import ONE_E9, BreakerLevel, Kind
 from feedhandler.core.limits import FEEDS_MAX, SHARDS_MAX
+from feedhandler.core.priority import MOVES, REGIMES, SCORES, SIZES, Phase
 from feedhandler.server.definitions import Definition
 from oms_out.config import OmsConfig, check_ipv4
 
@@ -23,20 +27,17 @@ NotNegative = Annotated[int, Meta(ge=0, le=_LIMIT)]
 Word = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 Topology = Literal["inline", "pipelined"]
 
-_KINDS_BY_DEFAULT = {
-    "system_event": 0,
-    "trading_status": 0,
-    "operational_halt": 0,
-    "market_decline_levels": 0,
-    "market_decline_status": 0,
-    "auction_collar": 0,
-    "broken_trade": 1,
-    "cross_trade": 1,
-    "execute": 1,
-    "execute_at_price": 1,
-    "trade": 1,
-    "imbalance": 1,
-}
+_MOST_URGENT = dict.fromkeys(
+    (
+        *("system_event", "trading_status", "operational_halt", "market_decline_levels"),
+        *("market_decline_status", "auction_collar"),
+    ),
+    100,
+)
+_TRADES = dict.fromkeys(
+    ("broken_trade", "cross_trade", "execute", "execute_at_price", "trade", "imbalance"), 60
+)
+_TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d\Z"
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -202,28 +203,116 @@ class BudgetConfig(_Table, frozen=True):
     patterns_ns: Positive = 5_000
 
 
-class PriorityConfig(_Table, frozen=True):
-    """Lanes, 0 the most urgent. `kinds` gives the lane of a kind of message; `large_*` lift a tick
-    to `critical_lane`.
-    """
+Score = Annotated[int, Meta(ge=1 - SCORES, le=SCORES - 1)]
+TimeOfDay = Annotated[str, Meta(pattern=_TIME_OF_DAY)]
+Minutes = Annotated[int, Meta(ge=0, le=1_440)]
+Policy = Literal["back-pressure", "conflate", "drop"]
 
-    lanes: Annotated[int, Meta(ge=2, le=16)] = 4
-    critical_lane: NotNegative = 0
-    default_lane: NotNegative = 2
-    deep_quote_lane: NotNegative = 3
-    large_trade_qty: Positive = 10_000
-    large_trade_notional: Positive = 1_000_000
-    large_move_bps: Positive = 100
-    kinds: dict[str, NotNegative] = msgspec.field(default_factory=lambda: dict(_KINDS_BY_DEFAULT))
+
+class MoveStep(_Table, frozen=True):
+    """A message that moves the mid price by `bps` or more has a score, up to the next step."""
+
+    bps: Annotated[int, Meta(ge=1, le=MOVES - 1)]
+    score: Score
+
+
+class SizeStep(_Table, frozen=True):
+    """So has a trade of `times` the instrument's average, a power of two, or more."""
+
+    times: Annotated[int, Meta(ge=1, le=1 << (SIZES - 1))]
+    score: Score
 
     def __post_init__(self) -> None:
-        """Refuse a lane that does not exist."""
-        named = {f"kinds.{kind}": lane for kind, lane in self.kinds.items()}
-        for name in ("critical_lane", "default_lane", "deep_quote_lane"):
-            named[name] = getattr(self, name)
-        for name, lane in named.items():
-            if lane >= self.lanes:
-                raise ValueError(f"{name}: lane {lane} does not exist, lanes = {self.lanes}")
+        """Refuse what the table cannot tell apart."""
+        if self.times & (self.times - 1):
+            raise ValueError(f"times: {self.times} is not a power of two")
+
+
+class RegimeStep(_Table, frozen=True):
+    """And all messages of an instrument that is this volatile: from `up_e9` on, until it has come
+    below `down_e9`.
+    """
+
+    up_e9: Annotated[int, Meta(ge=1, le=ONE_E9)]
+    down_e9: Annotated[int, Meta(ge=1, le=ONE_E9)]
+    score: Score
+
+
+def _check_names(key: str, what: str, names: Iterable[str], members: Sequence[IntEnum]) -> None:
+    known = [member.name.lower() for member in members]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{key}: no {what} is named {name!r}; there is {', '.join(known)}")
+
+
+class PriorityConfig(_Table, frozen=True):
+    """Lanes, 0 the most urgent, and the rules whose scores are added up for each message."""
+
+    from_score: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=SCORES - 1)], ...],
+        Meta(min_length=1, max_length=LANES_MAX - 1),
+    ] = (90, 60, 30)
+    kinds: dict[str, Score] = msgspec.field(default_factory=lambda: {**_MOST_URGENT, **_TRADES})
+    default_score: Score = 30
+    deep_quote_score: Score = -30
+    large_trade_qty: Positive = 10_000
+    large_trade_notional: Positive = 1_000_000
+    large_trade_score: Score = 100
+    moves: tuple[MoveStep, ...] = (MoveStep(bps=100, score=100),)
+    sizes: tuple[SizeStep, ...] = ()
+    regimes: Annotated[tuple[RegimeStep, ...], Meta(max_length=REGIMES)] = ()
+    regime_stay_ms: NotNegative = 10_000
+    watch: dict[str, Score] = {}
+    phases: dict[str, Score] = {}
+    open_at: TimeOfDay = "09:30:00"
+    close_at: TimeOfDay = "16:00:00"
+    opening_minutes: Minutes = 5
+    closing_minutes: Minutes = 5
+    age_every: NotNegative = 64
+    policies: tuple[Policy, ...] = ()
+    overload_ticks: NotNegative = 256
+
+    def __post_init__(self) -> None:
+        """Refuse what no table can be made of."""
+        if any(low >= high for high, low in pairwise(self.from_score)):
+            raise ValueError(
+                f"from_score: {list(self.from_score)} does not go down from lane to lane"
+            )
+        _check_names("kinds", "kind of message", self.kinds, [kind for kind in Kind if kind])
+        _check_names("phases", "phase", self.phases, list(Phase))
+        for name, steps in (
+            ("moves", [each.bps for each in self.moves]),
+            ("sizes", [each.times for each in self.sizes]),
+            ("regimes up_e9", [each.up_e9 for each in self.regimes]),
+            ("regimes down_e9", [each.down_e9 for each in self.regimes]),
+        ):
+            if any(one >= other for one, other in pairwise(steps)):
+                raise ValueError(f"{name}: {steps} does not rise from step to step")
+        for each in self.regimes:
+            if each.down_e9 >= each.up_e9:
+                raise ValueError(
+                    f"regimes: down_e9 = {each.down_e9} is not below up_e9 = {each.up_e9}: at that"
+                    " volatility the instrument would go up and down"
+                )
+        if self.open_at >= self.close_at:
+            raise ValueError(f"open_at: {self.open_at} is not before close_at = {self.close_at}")
+        self._check_policies()
+
+    def _check_policies(self) -> None:
+        if len(self.policies) > self.lanes:
+            raise ValueError(
+                f"policies: {len(self.policies)} of them, but from_score makes {self.lanes} lanes"
+            )
+        if "drop" in self.policies:
+            raise ValueError(
+                "policies: 'drop' is for watchers: of the engine's ticks none is dropped; say"
+                " 'conflate' here, and policy = 'drop' in [hub]"
+            )
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes there are."""
+        return len(self.from_score) + 1
 
 
 class StageConfig(_Table, frozen=True):
@@ -335,7 +424,7 @@ class HubConfig(Endpoint, frozen=True):
     clients: Annotated[int, Meta(ge=1, le=1_024)] = 64
     subscriptions: Annotated[int, Meta(ge=1, le=256)] = 16
     queue: Annotated[int, Meta(ge=1, le=65_536)] = 1_024
-    policy: Literal["conflate", "cut"] = "conflate"
+    policy: Literal["conflate", "drop", "cut"] = "conflate"
     line_bytes: Annotated[int, Meta(ge=256, le=1_048_576)] = 16_384
     line_s: _HubSeconds = 5
     idle_s: _HubSeconds = 60

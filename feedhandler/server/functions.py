@@ -19,6 +19,7 @@ from feedhandler.core.breaker_machine import Scope
 from feedhandler.core.calls import PARAM_WORDS
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.engine import Shard, ShardCapacity
+from feedhandler.core.events import symbol_word
 from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Room, Use
 from feedhandler.core.market import MARKET, PRICE_FIELDS, Look
 from feedhandler.server.config import (
@@ -37,7 +38,6 @@ from feedhandler.server.definitions import Definition, compile_definition
 from feedhandler.server.errors import ConfigError
 
 _NS_PER_MS = 1_000_000
-_SYMBOL_BYTES = 8
 _MARKET_ARGUMENT = 2
 _ARGUMENTS = ("ticks", "slot", "market", "legs", "params", "state", "out")
 _COMMON_USE = Use(fires=True)
@@ -96,8 +96,7 @@ def load_stages(config: ServerConfig | None) -> LoadedStages:
         tuple(breakers),
         tuple(patterns),
         tuple(
-            tuple(_symbol_words(symbol) for symbol in symbols)
-            for symbols in config.sectors.values()
+            tuple(symbol_word(symbol) for symbol in symbols) for symbols in config.sectors.values()
         ),
     )
 
@@ -149,7 +148,7 @@ def _bound(config: BoundConfig, title: str, server: ServerConfig) -> Loaded:
     loaded = _load(config, title)
     groups = {**server.groups, **server.sectors}
     bindings = [
-        tuple(_symbol_words(symbol) for symbol in choice)
+        tuple(symbol_word(symbol) for symbol in choice)
         for choice in _choices(config, loaded, groups)
     ]
     if isinstance(config, PatternConfig):
@@ -305,11 +304,6 @@ def _members(name: str, groups: Mapping[str, Sequence[str]], where: str) -> Sequ
         known = ", ".join(sorted(groups)) or "none"
         raise ConfigError(f"{where}: no group is named {group!r} in [groups]; there is {known}")
     return groups[group]
-
-
-def _symbol_words(symbol: str) -> int:
-    """Eight bytes, blanks behind, the first one lowest: as `INSTRUMENT` has it."""
-    return int.from_bytes(symbol.encode("ascii").ljust(_SYMBOL_BYTES), "little")
 
 
 def _load_function(reference: str, where: str) -> Callable[..., int]:

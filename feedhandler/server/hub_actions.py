@@ -85,7 +85,7 @@ class Actions(Protocol):
         """Note what is held of a symbol."""
 
     async def set_priority(self, command: SetPriority) -> Any:
-        """Give a symbol's ticks a lane."""
+        """Give a symbol's ticks a lane, or their own again."""
 
     async def reload(self, command: Reload) -> Any:
         """Read the configuration again."""
@@ -145,7 +145,7 @@ class ServerActions:
     async def set_priority(self, command: SetPriority) -> Any:
         """Not yet."""
         del command
-        _missing("set_priority", "lanes are fixed at start", "change [priority] and restart")
+        _missing("set_priority", "no engine is behind this hub", "restart it with one")
 
     async def reload(self, command: Reload) -> Any:
         """Read the configuration again; what has changed."""

@@ -26,7 +26,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[!-~]+\Z")]
 Names = Annotated[tuple[Name, ...], Meta(max_length=SYMBOLS_MAX)]
 Words = Annotated[str, Meta(max_length=200)]
 WatchKind = Literal["order", "breaker", "feed", "quote"]
-Policy = Literal["conflate", "cut"]
+Policy = Literal["conflate", "drop", "cut"]
 Side = Literal["buy", "sell", "none"]
 Deal = Literal["instrument", "message"]
 What = Literal["patterns", "breakers", "subscriptions", "clients", "feeds", "groups"]
@@ -144,10 +144,12 @@ class Position(Command, tag_field="cmd", tag="position", frozen=True):
 
 
 class SetPriority(Command, tag_field="cmd", tag="set_priority", frozen=True):
-    """Give all ticks of a symbol a lane, for a time or, with 0, until it is said otherwise."""
+    """Give all ticks of a symbol a lane, for a time or, with 0, until it is said otherwise; without
+    a lane they go again where the rules say.
+    """
 
     symbol: Name
-    lane: Annotated[int, Meta(ge=0, le=15)]
+    lane: Annotated[int, Meta(ge=0, le=15)] | None = None
     for_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 0
 
 

@@ -1,8 +1,9 @@
 """Who watches what: filters, the bounded queue of a subscription, and shares of a stream.
 
 A queue that is full is *conflated* (of each instrument and kind the newest message stays, until the
-queue has been emptied; where even those are too many, the oldest goes) or *cut*, as the
-subscription says. Nobody waits for anybody here: to put is a few operations, whoever reads or not.
+queue has been emptied; where even those are too many, the oldest goes), loses its oldest message
+(*drop*) or is *cut*, as the subscription says. Nobody waits for anybody here: to put is a few
+operations, whoever reads or not.
 """
 
 import fnmatch
@@ -199,10 +200,7 @@ class Subscription:
         if self._newest is None and len(self._queue) >= self.limit:
             if self.policy == "cut":
                 return self
-            self._newest = OrderedDict()
-            for delivery in self._queue:
-                self._replace(delivery)
-            self._queue.clear()
+            self._make_room()
         self.matched += 1
         delivery = Delivery(self.number, self.matched, event)
         if self._newest is None:
@@ -211,6 +209,17 @@ class Subscription:
             self._replace(delivery)
         self._wake()
         return None
+
+    def _make_room(self) -> None:
+        """The queue is full: drop the oldest, or keep the newest of each key from now on."""
+        if self.policy == "drop":
+            self._queue.popleft()
+            self.drop(1)
+            return
+        self._newest = OrderedDict()
+        for delivery in self._queue:
+            self._replace(delivery)
+        self._queue.clear()
 
     def _replace(self, delivery: Delivery) -> None:
         """Keep it instead of an older one of its key, or of the oldest."""

@@ -25,7 +25,7 @@ from feedhandler.core.function_layout import (
     write_rows,
 )
 from feedhandler.core.functions import Fate, Fn, Functions, Meta, Off
-from feedhandler.server.config import PriorityConfig, ServerConfig
+from feedhandler.server.config import ServerConfig
 from feedhandler.server.config_changes import Change, changes_between
 from feedhandler.server.errors import ConfigError, UnavailableError
 from feedhandler.server.functions import (
@@ -37,6 +37,7 @@ from feedhandler.server.functions import (
     look_of,
 )
 from feedhandler.server.hub_actions import known_names
+from feedhandler.server.priority import NotTakenError, rules_of
 from feedhandler.server.snapshots import read_control_nb, write_control_nb
 from feedhandler.server.warmup import compiling_alone
 
@@ -46,7 +47,7 @@ _LOOK_S = 0.001
 _LOGGED_MAX = 50
 
 Numbered = tuple[Loaded | None, ...]
-StagePriority = Callable[[Sequence[Shard], PriorityConfig], None]
+StagePriority = Callable[[ServerConfig], None]
 
 
 class Names(NamedTuple):
@@ -77,6 +78,8 @@ class Plans(NamedTuple):
     breakers: Plan
     patterns: Plan
     changes: tuple[str, ...]
+    is_prioritised: bool = False
+    """Whether the rules of priority are others."""
 
 
 def _first_plan(
@@ -193,7 +196,11 @@ class Reloader:
             *_edited(self._breakers.functions, plans.breakers.functions),
             *_edited(self._patterns.functions, plans.patterns.functions),
         ]
-        return plans._replace(changes=(*map(str, changes), *edited))
+        rules = {each.table for each in changes} & {"priority", "groups"}
+        if rules:
+            # Before anything changes: this may fail.
+            rules_of(config.priority, config.groups, is_live=True)
+        return plans._replace(changes=(*map(str, changes), *edited), is_prioritised=bool(rules))
 
     def _check_fixed(self, changes: Sequence[Change]) -> None:
         reloaded = _RELOADED | ({"priority"} if self._stage_priority else set())
@@ -310,8 +317,11 @@ class Reloader:
         # Signals of a new pattern are told from the first one on.
         self.on_names(names)
         self._note(plans)
-        if self._stage_priority is not None:
-            self._stage_priority(self._shards, plans.config.priority)
+        if self._stage_priority is not None and plans.is_prioritised:
+            try:
+                await asyncio.to_thread(self._stage_priority, plans.config)
+            except NotTakenError as error:
+                raise UnavailableError(f"priority: {error}; it will when it goes on") from None
         for shard in self._shards:
             write_control_nb(shard.control, Control.FUNCTIONS, 1)
         await self._wait_for_all()

@@ -244,6 +244,7 @@ def _block(row: Count, names: Sequence[str]) -> dict[int, str]:
     return {int(row) + i: name for i, name in enumerate(names)}
 
 
+_LANES = [str(lane) for lane in range(LANES_MAX)]
 _FAULTS = [fault.name.lower() for fault in SnapshotFault if fault != SnapshotFault.NONE]
 
 _BY_REASON: tuple[tuple[str, str, dict[int, str]], ...] = (
@@ -285,7 +286,19 @@ _BY_PART: tuple[tuple[str, str, str, dict[int, str]], ...] = (
         "lane_ticks",
         "Ticks worked on, by lane",
         "lane",
-        _block(Count.LANE_TICKS, [str(lane) for lane in range(LANES_MAX)]),
+        _block(Count.LANE_TICKS, _LANES),
+    ),
+    (
+        "lane_conflated",
+        "Ticks of these that no pattern saw, as a newer quote of the instrument waited",
+        "lane",
+        _block(Count.LANE_CONFLATED, _LANES),
+    ),
+    (
+        "lane_aged",
+        "Ticks of these that were taken before more urgent ones, so that no lane starves",
+        "lane",
+        _block(Count.LANE_AGED, _LANES),
     ),
 )
 

@@ -124,6 +124,10 @@ def test_watchers_get_every_signal_while_others_misbehave_and_the_end_leaves_not
     prices.read("quote")
     refused = operator.call("trip", 1_000, breaker="price_band", target="NOBODY")
     assert refused["error"]["code"] == "not_found"
+    told = ask(operator, "set_priority", symbol="AAPL", lane=0, for_ms=60_000)
+    assert told["overrides"] == {"AAPL": 0}
+    refused = operator.call("set_priority", 1_000, symbol="AAPL", lane=15)
+    assert refused["error"]["code"] == "bad_argument"
     session.until(lambda: ask(operator, "list", what="feeds")[0]["state"] == "ENDED")
     stats = ask(operator, "get_stats", symbols=["*"], counters=["hub_*", "messages_applied"])
     assert len(stats["symbols"]) == 12

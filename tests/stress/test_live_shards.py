@@ -9,7 +9,6 @@ from functools import partial
 
 import pytest
 
-from feedhandler.core.analytics import Rule
 from feedhandler.core.api import compile_stage
 from feedhandler.core.book.views import books_digest
 from feedhandler.core.breakers import price_band
@@ -30,6 +29,7 @@ from tests.unit.feedhandler.core.support import (
     delete,
     execute,
     packet,
+    set_lanes,
 )
 from tests.unit.feedhandler.core.team import Team
 
@@ -84,7 +84,7 @@ def prepare(engine: Engine) -> Engine:
     engine.shard.settings[Setting.IDLE] = Idle.BACKOFF
     engine.channel["reorder_ns"] = NEVER
     engine.channel["stale_after_ns"] = NEVER
-    engine.shard.rules[Rule.DEEP_QUOTE_LANE] = NORMAL
+    set_lanes(engine.shard, deep=NORMAL)
     engine.shard.breakers.params[0, :3] = 100, 1 << 40, 50_000
     engine.shard.patterns.params[0, :4] = 8_000, 1 << 40, 0, 25
     return engine

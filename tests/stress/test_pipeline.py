@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from feedhandler.core.analytics import Rule
 from feedhandler.core.api import compile_stage
 from feedhandler.core.book.views import books_digest
 from feedhandler.core.breakers import price_band
@@ -34,6 +33,7 @@ from tests.unit.feedhandler.core.support import (
     execute,
     free_slots,
     packet,
+    set_lanes,
     state_of,
 )
 
@@ -100,7 +100,7 @@ def prepare(engine: Engine, deep_lane: int) -> Engine:
     engine.shard.settings[Setting.IDLE] = Idle.YIELD
     # Where the lines take turns one may run ahead by a batch; nothing is lost by that.
     engine.channel["reorder_ns"] = NEVER
-    engine.shard.rules[Rule.DEEP_QUOTE_LANE] = deep_lane
+    set_lanes(engine.shard, deep=deep_lane)
     engine.shard.breakers.params[1, :3] = 100, 1 << 40, 50_000
     engine.shard.patterns.params[0, :4] = 8_000, 1 << 40, 0, 25
     return engine

@@ -45,6 +45,7 @@ from tools.bench.kernels import (
     store_packets_nb,
 )
 from tools.bench.measure import Benchmark, Run, Timing, Workload, timed
+from tools.bench.overload import critical_p999
 from tools.bench.peers import peer
 from tools.bench.stages import replay_with_stages
 from tools.bench.ticks import ticks_file
@@ -339,6 +340,7 @@ BENCHMARKS = (
     Benchmark("histogram_record", "value recorded", histogram_record),
     Benchmark("counter_add", "addition", counter_add),
     Benchmark("window_store", "packet kept and dropped", window_store),
+    Benchmark("overload_critical", "critical tick, p99.9, overloaded", critical_p999),
     Benchmark("pcap_index", "frame indexed", pcap_index),
     Benchmark("fix_encode", "signal's message, in Python", signals.fix_encode),
     Benchmark("fix_signal", "signal's message, by a kernel", signals.fix_signal),

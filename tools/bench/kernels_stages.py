@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.analytics import analyse_nb, lane_of_nb
+from feedhandler.core.analytics import analyse_nb
 from feedhandler.core.api import Packet, Venue
 from feedhandler.core.book.apply import (
     apply_tick_nb,
@@ -22,6 +22,7 @@ from feedhandler.core.engine import (
     fill_stash_nb,
     prefetch_rows_nb,
 )
+from feedhandler.core.priority import lane_of_nb
 from feedhandler.core.receiver import Receiver
 from feedhandler.core.stages import drain_lanes_nb
 from protocols.jit import kernel
@@ -106,7 +107,9 @@ def climb_nb(
                 if depth >= Depth.ANALYTICS:
                     moved_bps = analyse_nb(shard.instruments, shard.ticks, slot)
                     tick = shard.ticks[slot]
-                    tick["priority"] = lane_of_nb(shard.rules, shard.ticks, slot, moved_bps)
+                    tick["priority"] = lane_of_nb(
+                        shard.priority, shard.instruments, shard.ticks, slot, moved_bps
+                    )
     return total
 
 

@@ -8,6 +8,7 @@ from protocols.itch50.spec import BY_TYPE
 from protocols.message import Value
 from tools.bench.benchmarks import BENCHMARKS
 from tools.bench.measure import Run, Workload
+from tools.bench.overload import critical_p999
 from tools.bench.stages import STAGES
 
 _COMPILED_ELSEWHERE = {
@@ -38,7 +39,7 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
     others = [
         each.prepare
         for each in ours
-        if each.prepare not in fix and each.name not in _COMPILED_ELSEWHERE
+        if each.prepare not in (*fix, critical_p999) and each.name not in _COMPILED_ELSEWHERE
     ]
     return [
         ("FIX decoding", lambda: _run_once(fix)),
@@ -47,8 +48,9 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
 
 
 def stage_steps() -> list[tuple[str, Callable[[], None]]]:
-    """The same of `feedhandler bench stages`, which shares its kernels with the engine."""
-    return [("stages of a message", lambda: _run_once([stage.prepare for stage in STAGES]))]
+    """The same of what shares its kernels with the engine."""
+    prepares = [critical_p999, *(stage.prepare for stage in STAGES)]
+    return [("stages of a message", lambda: _run_once(prepares))]
 
 
 def _run_once(prepares: list[Callable[[Workload], Run]]) -> None:

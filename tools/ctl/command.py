@@ -113,7 +113,7 @@ def watch(
     kinds: tuple[Literal["order", "breaker", "feed", "quote"], ...] = (),
     groups: tuple[str, ...] = (),
     patterns: tuple[str, ...] = (),
-    policy: Literal["conflate", "cut"] | None = None,
+    policy: Literal["conflate", "drop", "cut"] | None = None,
     share: str | None = None,
     where: Where,
 ) -> None:
@@ -208,8 +208,8 @@ def position(symbol: str, qty: int, *, where: Where) -> None:
 
 
 @app.command
-def priority(symbol: str, lane: int, *, for_ms: int = 0, where: Where) -> None:
-    """Give all ticks of a symbol a lane.
+def priority(symbol: str, lane: int | None = None, *, for_ms: int = 0, where: Where) -> None:
+    """Give all ticks of a symbol a lane; without a lane, what the rules give them again.
 
     Parameters
     ----------

@@ -22,7 +22,6 @@ from feedhandler.core.ring import HEAD, ring_take_rows_nb
 from feedhandler.core.roles import watch_legs
 from feedhandler.core.states import State
 from feedhandler.server.assemble import (
-    apply_priority,
     apply_settings,
     scratch_tables,
     shard_capacity,
@@ -34,6 +33,7 @@ from feedhandler.server.functions import (
     set_params,
     with_functions,
 )
+from feedhandler.server.priority import apply_priority
 from feedhandler.server.snapshots import write_control_nb
 from protocols.errors import Status
 from tools.replay.kernels import CURSOR_WORDS, FOREVER_NS, Cursor
@@ -99,7 +99,8 @@ class Player:
         )
         self.shard: Shard = allocate_shard(capacity, *scratch_tables())
         apply_settings(self.shard, engine, config.budgets if config else BudgetConfig())
-        apply_priority(self.shard, config.priority if config else PriorityConfig())
+        priority, groups = (config.priority, config.groups) if config else (PriorityConfig(), {})
+        apply_priority(self.shard, priority, groups)
         self.shard.settings[Setting.TIMED] = 0
         self.shard.settings[Setting.RECORD_BBO] = records_bbo
         channel = self.shard.channel[0]

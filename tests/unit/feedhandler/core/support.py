@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from adapters.nasdaq_itch.adapter import ADAPTER
-from feedhandler.core.analytics import Rule
 from feedhandler.core.api import fill_places, no_sender
 from feedhandler.core.book.layout import BookCapacity
 from feedhandler.core.counters import VALUE_WORDS
 from feedhandler.core.counts import COUNT_ROWS, FUNCTIONS_MAX, HISTOGRAM_ROWS, Count
-from feedhandler.core.engine import SPARE_SIZE, Setting, Shard, ShardCapacity, allocate_shard
-from feedhandler.core.events import SIGNAL, TICK, Kind
+from feedhandler.core.engine import SPARE_SIZE, Shard, ShardCapacity, allocate_shard
+from feedhandler.core.events import SIGNAL, TICK
 from feedhandler.core.functions import Fn, Functions, Use
 from feedhandler.core.latency import HISTOGRAM_WORDS
 from feedhandler.core.libc import SO_TIMESTAMPNS
@@ -24,14 +23,15 @@ from feedhandler.core.receiver import Receiver, allocate_receiver
 from feedhandler.core.recovery import advance_nb
 from feedhandler.core.ring import HEAD, TAIL, ring_take_rows_nb
 from feedhandler.core.stages import drain_lanes_nb
+from feedhandler.server.config import PriorityConfig
 from feedhandler.server.functions import Stages
+from feedhandler.server.priority import apply_priority
 from protocols.itch50.codec import encode
 from protocols.moldudp64.codec import Packet, Request, decode_request, encode_packet
 
 SESSION = "TEST000001"
 SECOND = 1_000_000_000
 CRITICAL, NORMAL, DEEP = 0, 1, 2
-LANES = 3
 NEVER = 1 << 62
 LINE_A, LINE_B, RECOVERY = range(3)
 POLLS = 2_000
@@ -68,19 +68,27 @@ def free_slots(shard: Shard) -> list[int]:
     return [*round_slots, *(int(slot) for slots in lists for slot in slots)]
 
 
+def set_lanes(shard: Shard, *, deep: int = DEEP, **other: Any) -> None:
+    """Halts to CRITICAL, quotes behind the touch to `deep`, all else to NORMAL; `other` keys of
+    [priority] as they are given.
+    """
+    keys: dict[str, Any] = {
+        "from_score": (60, 30),
+        "kinds": {"trading_status": 100},
+        "deep_quote_score": -30 if deep == DEEP else 0,
+        "large_trade_qty": 1_000_000,
+        "large_trade_notional": 1_000_000_000_000,
+        "moves": (),
+    }
+    apply_priority(shard, PriorityConfig(**(keys | other)), {}, is_live=True)
+
+
 def make_shard(capacity: ShardCapacity = CAPACITY, **channel: int) -> Shard:
     """A shard that waits for message 1; `channel` overrides its settings."""
     counts = np.zeros((COUNT_ROWS, VALUE_WORDS), np.int64)
     histograms = np.zeros((HISTOGRAM_ROWS, HISTOGRAM_WORDS), np.int64)
     shard = allocate_shard(capacity, counts, histograms)
-    shard.settings[Setting.LANES] = LANES
-    shard.rules[Rule.CRITICAL_LANE] = CRITICAL
-    shard.rules[Rule.DEEP_QUOTE_LANE] = DEEP
-    shard.rules[Rule.LARGE_TRADE_QTY] = 1_000_000
-    shard.rules[Rule.LARGE_TRADE_NOTIONAL_E4] = NEVER
-    shard.rules[Rule.LARGE_MOVE_BPS] = 1_000_000
-    shard.rules[Rule.LANE_OF_KIND :] = NORMAL
-    shard.rules[Rule.LANE_OF_KIND + Kind.TRADING_STATUS] = CRITICAL
+    set_lanes(shard)
     defaults = {
         "next_seq": 1,
         "highest_seq": 1,

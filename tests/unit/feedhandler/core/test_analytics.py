@@ -1,4 +1,4 @@
-"""VWAP, volatility and lanes against plain integers."""
+"""VWAP and volatility against plain integers."""
 
 import math
 from typing import Any
@@ -10,11 +10,8 @@ from hypothesis import strategies as st
 
 from feedhandler.core.analytics import (
     INSTRUMENT,
-    RULE_WORDS,
-    Rule,
     analyse_nb,
     is_trade_nb,
-    lane_of_nb,
     track_status_nb,
 )
 from feedhandler.core.events import Flag, Kind
@@ -172,41 +169,3 @@ def test_other_statuses_halt_nothing():
     instruments = np.zeros(1, INSTRUMENT)
     track_status_nb(instruments, blank_ticks(kind=Kind.SHORT_SALE_STATUS, status=ord("H")), 0)
     assert instruments[0]["halted"] == 0
-
-
-CRITICAL, DEEP, NORMAL, SPECIAL = 0, 3, 2, 1
-
-
-def make_rules() -> Any:
-    rules = np.zeros(RULE_WORDS, np.int64)
-    rules[Rule.CRITICAL_LANE] = CRITICAL
-    rules[Rule.DEEP_QUOTE_LANE] = DEEP
-    rules[Rule.LARGE_TRADE_QTY] = 1_000
-    rules[Rule.LARGE_TRADE_NOTIONAL_E4] = 50_000_000
-    rules[Rule.LARGE_MOVE_BPS] = 25
-    rules[Rule.LANE_OF_KIND :] = NORMAL
-    rules[Rule.LANE_OF_KIND + Kind.TRADING_STATUS] = SPECIAL
-    rules[Rule.LANE_OF_KIND + Kind.EXECUTE] = SPECIAL
-    return rules
-
-
-LANES = [
-    ({"kind": Kind.ADD}, 0, DEEP),
-    ({"kind": Kind.REPLACE}, 0, DEEP),
-    ({"kind": Kind.ADD, "flags": Flag.BBO_CHANGED}, 0, NORMAL),
-    ({"kind": Kind.DELETE, "flags": Flag.BBO_CHANGED}, 24, NORMAL),
-    ({"kind": Kind.DELETE, "flags": Flag.BBO_CHANGED}, 25, CRITICAL),
-    ({"kind": Kind.TRADING_STATUS}, 0, SPECIAL),
-    ({"kind": Kind.SYSTEM_EVENT}, 0, NORMAL),
-    ({"kind": Kind.BROKEN_TRADE}, 0, NORMAL),
-    ({"kind": Kind.EXECUTE, "qty": 999}, 0, SPECIAL),
-    ({"kind": Kind.EXECUTE, "qty": 1_000}, 0, CRITICAL),
-    ({"kind": Kind.TRADE, "qty": 499, "price_e9": 100_000 * E9}, 0, NORMAL),
-    ({"kind": Kind.TRADE, "qty": 500, "price_e9": 100_000 * E9}, 0, CRITICAL),
-    ({"kind": Kind.CROSS_TRADE, "qty": 2**63 - 1, "price_e9": (2**32 - 1) * E9}, 0, CRITICAL),
-]
-
-
-@pytest.mark.parametrize(("values", "moved_bps", "lane"), LANES)
-def test_lane_follows_kind_size_move_and_depth(values: dict[str, int], moved_bps: int, lane: int):
-    assert lane_of_nb(make_rules(), blank_ticks(**values), 0, moved_bps) == lane

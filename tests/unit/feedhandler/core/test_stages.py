@@ -18,12 +18,14 @@ from feedhandler.core.patterns import imbalance_with_trade
 from tests.unit.feedhandler.core.support import (
     CAPACITY,
     CRITICAL,
+    DEEP,
     NORMAL,
     Engine,
     add,
     execute,
     heartbeat,
     packet,
+    set_lanes,
     state_of,
     system_event,
     trade,
@@ -105,6 +107,54 @@ def test_critical_tick_waits_for_one_routine_tick_at_most():
     assert engine.count(Count.TICKS) == 5
     assert engine.count(Count.LANE_TICKS + CRITICAL) == 2
     assert engine.count(Count.LANE_TICKS + NORMAL) == 3
+
+
+def test_under_overload_patterns_see_the_newest_quote_and_breakers_see_all():
+    engine = engine_with([note_seq], [note_seq])
+    set_lanes(engine.shard, policies=("conflate",) * 3, overload_ticks=0, age_every=0)
+    adds = [add(ref, "B", 10, 9_900 + ref) for ref in (1, 2)]
+    halt = trading_action("T", locate=1)
+    other = add(9, "B", 10, 9_900, locate=2)
+    engine.take(packet(1, [*adds, trade(5, 9_900), halt, other, add(3, "B", 10, 9_950)]))
+    engine.work()
+    state = state_of(engine.shard.breakers, 0, 1)[0]
+    assert [(int(state) >> shift) & 15 for shift in (16, 12, 8, 4, 0)] == [4, 1, 2, 3, 6]
+    state = state_of(engine.shard.patterns, 0, 1)[0]
+    assert [(int(state) >> shift) & 15 for shift in (8, 4, 0)] == [4, 3, 6]
+    assert state_of(engine.shard.patterns, 0, 2)[0] == 5
+    assert engine.count(Count.LANE_CONFLATED + NORMAL) == 2
+    assert engine.count(Count.TICKS) == engine.count(Count.APPLIED) == 6
+
+
+def test_a_lane_that_is_not_overloaded_or_does_not_conflate_shows_every_quote():
+    for keys in ({"policies": ("conflate",) * 3, "overload_ticks": 3}, {"overload_ticks": 0}):
+        engine = engine_with([], [note_seq])
+        set_lanes(engine.shard, **keys)
+        engine.take(packet(1, [add(ref, "B", 10, 9_900 + ref) for ref in (1, 2, 3)]))
+        engine.work()
+        assert state_of(engine.shard.patterns, 0, 1)[0] == 0x123
+        assert engine.count(Count.LANE_CONFLATED + NORMAL) == 0
+
+
+def test_a_lane_that_stopped_conflating_shows_every_quote_again():
+    engine = engine_with([], [note_seq])
+    set_lanes(engine.shard, policies=("conflate",) * 3, overload_ticks=0)
+    engine.take(packet(1, [add(ref, "B", 10, 9_900 + ref) for ref in (1, 2, 3)]))
+    assert engine.work(1) == 1
+    set_lanes(engine.shard)
+    engine.work()
+    assert state_of(engine.shard.patterns, 0, 1)[0] == 0x23
+
+
+def test_ageing_gives_the_lowest_lane_a_turn_and_counts_it():
+    engine = engine_with([note_seq])
+    set_lanes(engine.shard, age_every=3)
+    touch = [add(ref, "B", 10, 9_900 + ref) for ref in (1, 2, 3, 4)]
+    engine.take(packet(1, [*touch, add(5, "B", 10, 9_000), add(6, "B", 10, 9_000)]))
+    engine.work()
+    state = int(state_of(engine.shard.breakers, 0, 1)[0])
+    assert [(state >> shift) & 15 for shift in range(20, -1, -4)] == [1, 2, 5, 3, 4, 6]
+    assert engine.count(Count.LANE_AGED + DEEP) == 1
 
 
 def test_empty_lanes_are_no_work():

@@ -6,15 +6,12 @@ import pytest
 from msgspec import structs
 
 from adapters.nasdaq_itch.adapter import ADAPTER
-from feedhandler.core.analytics import Rule
 from feedhandler.core.api import Venue
 from feedhandler.core.engine import Setting, Shard, allocate_shard
-from feedhandler.core.events import Kind
 from feedhandler.core.functions import Meta
 from feedhandler.core.receive import Idle
 from feedhandler.server.assemble import (
     apply_feed,
-    apply_priority,
     apply_settings,
     build_engines,
     build_shard,
@@ -35,7 +32,6 @@ from feedhandler.server.config import (
     GlimpseConfig,
     LineConfig,
     PatternConfig,
-    PriorityConfig,
     ServerConfig,
     SoupConfig,
 )
@@ -252,34 +248,6 @@ def test_idle_strategy_and_budgets_become_settings(shard: Shard, idle: str):
     assert settings[Setting.BREAKER_BUDGET_NS] == 2
     assert settings[Setting.PATTERN_BUDGET_NS] == 3
     assert settings[Setting.SIGNAL_FD] == settings[Setting.CONTROL_FD] == -1
-
-
-def test_priorities_become_rules(shard: Shard):
-    priority = PriorityConfig(
-        lanes=5,
-        critical_lane=1,
-        default_lane=3,
-        deep_quote_lane=4,
-        large_trade_qty=6,
-        large_trade_notional=7,
-        large_move_bps=8,
-        kinds={"trade": 2},
-    )
-    apply_priority(shard, priority)
-    rules = shard.rules
-    assert shard.settings[Setting.LANES] == 5
-    assert rules[Rule.CRITICAL_LANE] == 1
-    assert rules[Rule.DEEP_QUOTE_LANE] == 4
-    assert rules[Rule.LARGE_TRADE_QTY] == 6
-    assert rules[Rule.LARGE_TRADE_NOTIONAL_E4] == 70_000
-    assert rules[Rule.LARGE_MOVE_BPS] == 8
-    assert rules[Rule.LANE_OF_KIND + Kind.TRADE] == 2
-    assert rules[Rule.LANE_OF_KIND + Kind.ADD] == 3
-
-
-def test_a_kind_that_does_not_exist_is_refused_with_those_there_are(shard: Shard):
-    with pytest.raises(ConfigError, match="no kind of message is named 'trad'; there is add, "):
-        apply_priority(shard, PriorityConfig(kinds={"trad": 1}))
 
 
 def test_the_feed_s_times_become_nanoseconds(shard: Shard):

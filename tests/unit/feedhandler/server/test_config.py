@@ -13,6 +13,7 @@ from feedhandler.server.config import (
     GlimpseConfig,
     LineConfig,
     MetricsConfig,
+    MoveStep,
     ServerConfig,
     StageConfig,
 )
@@ -64,13 +65,25 @@ DEFAULTS = {
     "budgets.book_ns": 10_000,
     "budgets.breakers_ns": 5_000,
     "budgets.patterns_ns": 5_000,
-    "priority.lanes": 4,
-    "priority.critical_lane": 0,
-    "priority.default_lane": 2,
-    "priority.deep_quote_lane": 3,
+    "priority.from_score": (90, 60, 30),
+    "priority.default_score": 30,
+    "priority.deep_quote_score": -30,
     "priority.large_trade_qty": 10_000,
     "priority.large_trade_notional": 1_000_000,
-    "priority.large_move_bps": 100,
+    "priority.large_trade_score": 100,
+    "priority.moves": (MoveStep(bps=100, score=100),),
+    "priority.sizes": (),
+    "priority.regimes": (),
+    "priority.regime_stay_ms": 10_000,
+    "priority.watch": {},
+    "priority.phases": {},
+    "priority.open_at": "09:30:00",
+    "priority.close_at": "16:00:00",
+    "priority.opening_minutes": 5,
+    "priority.closing_minutes": 5,
+    "priority.age_every": 64,
+    "priority.policies": (),
+    "priority.overload_ticks": 256,
     "groups": {},
     "sectors": {},
     "responses.normal": None,
@@ -152,12 +165,12 @@ def test_parts_that_may_be_left_out_have_defaults_of_their_own():
     assert MetricsConfig().address == "127.0.0.1"
 
 
-def test_urgent_kinds_have_urgent_lanes_by_default(tmp_path: Path):
+def test_urgent_kinds_have_high_scores_by_default(tmp_path: Path):
     kinds = load(tmp_path, LEAST).priority.kinds
     known = {kind.name.lower() for kind in Kind}
     assert set(kinds) <= known
-    assert kinds["system_event"] == kinds["trading_status"] == kinds["operational_halt"] == 0
-    assert kinds["trade"] == kinds["execute"] == 1
+    assert kinds["system_event"] == kinds["trading_status"] == kinds["operational_halt"] == 100
+    assert kinds["trade"] == kinds["execute"] == 60
 
 
 def test_kinds_of_the_file_replace_those_of_the_default(tmp_path: Path):
@@ -257,17 +270,53 @@ REFUSED = [
         (FEED + f"[budgets]\n{key} = 0\n", f":4: [budgets] {key}: ")
         for key in ("book_ns", "breakers_ns", "patterns_ns")
     ),
-    (FEED + "[priority]\nlanes = 1\n", ":4: [priority] lanes: "),
-    (FEED + "[priority]\nlanes = 17\n", ":4: [priority] lanes: "),
     *(
-        (FEED + f"[priority]\n{key} = 4\n", f"{key}: lane 4 does not exist, lanes = 4")
-        for key in ("critical_lane", "default_lane", "deep_quote_lane")
+        (FEED + f"[priority]\n{key} = {value}\n", f":4: [priority{at}] {name}: ")
+        for key, value, at, name in (
+            ("from_score", "[]", "", "from_score"),
+            ("from_score", list(range(16, 0, -1)), "", "from_score"),
+            ("from_score", "[256]", "", "from_score[0]"),
+            ("from_score", "[0]", "", "from_score[0]"),
+            ("large_trade_qty", 0, "", "large_trade_qty"),
+            ("large_trade_notional", 0, "", "large_trade_notional"),
+            ("default_score", 256, "", "default_score"),
+            ("deep_quote_score", -256, "", "deep_quote_score"),
+            ("moves", "[{ bps = 0, score = 1 }]", ".moves[0]", "bps"),
+            ("moves", "[{ bps = 1024, score = 1 }]", ".moves[0]", "bps"),
+            ("sizes", "[{ times = 65536, score = 1 }]", ".sizes[0]", "times"),
+            ("regimes", "[{ up_e9 = 1000000001, down_e9 = 1, score = 1 }]", ".regimes[0]", "up_e9"),
+            ("policies", '["conflat"]', "", "policies[0]"),
+            ("open_at", '"9:30"', "", "open_at"),
+            ("close_at", '"24:00:00"', "", "close_at"),
+            ("opening_minutes", 1_441, "", "opening_minutes"),
+        )
     ),
     *(
-        (FEED + f"[priority]\n{key} = 0\n", f":4: [priority] {key}: ")
-        for key in ("large_trade_qty", "large_trade_notional", "large_move_bps")
+        (FEED + f"[priority]\n{key} = {value}\n", text)
+        for key, value, text in (
+            ("from_score", "[60, 60]", "from_score: [60, 60] does not go down from lane to lane"),
+            ("kinds", "{ trad = 1 }", "kinds: no kind of message is named 'trad'; there is add, "),
+            ("phases", "{ noon = 1 }", "phases: no phase is named 'noon'; there is pre_open, "),
+            ("sizes", "[{ times = 3, score = 1 }]", "times: 3 is not a power of two"),
+            (
+                "moves",
+                "[{ bps = 9, score = 1 }, { bps = 9, score = 2 }]",
+                "moves: [9, 9] does not rise from step to step",
+            ),
+            (
+                "regimes",
+                "[{ up_e9 = 9, down_e9 = 9, score = 1 }]",
+                "regimes: down_e9 = 9 is not below up_e9 = 9",
+            ),
+            ("open_at", '"16:00:00"', "open_at: 16:00:00 is not before close_at = 16:00:00"),
+            ("policies", '["drop"]', "policies: 'drop' is for watchers"),
+            (
+                "policies",
+                '["conflate", "conflate", "conflate", "conflate", "conflate"]',
+                "policies: 5 of them, but from_score makes 4 lanes",
+            ),
+        )
     ),
-    (FEED + "[priority.kinds]\nadd = 9\n", "kinds.add: lane 9 does not exist, lanes = 4"),
     (FEED + "[metrics]\nport = 65536\n", ":4: [metrics] port: "),
     *(
         (FEED + f"[hub]\n{key} = {value}\n", f":4: [hub] {key}: ")
@@ -279,7 +328,7 @@ REFUSED = [
             ("subscriptions", 257),
             ("queue", 0),
             ("queue", 65_537),
-            ("policy", '"drop"'),
+            ("policy", '"block"'),
             ("line_bytes", 255),
             ("line_bytes", 1_048_577),
             ("line_s", 0),

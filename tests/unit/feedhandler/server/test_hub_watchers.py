@@ -66,6 +66,16 @@ def test_more_instruments_than_fit_lose_the_oldest_and_that_is_told():
     assert ids(items) == [7, 8, 9]
 
 
+def test_watcher_that_drops_has_the_latest_in_their_order_and_is_told_what_it_lost():
+    watcher = make("drop", 3)
+    for number, symbol in enumerate("AABAA"):
+        assert watcher.put(event(symbol, number)) is None
+    behind, *items = watcher.take(10)
+    assert behind == Behind(sub=1, conflated=0, dropped=2, missed=0)
+    assert [(item.n, *ids([item])) for item in items] == [(3, 2), (4, 3), (5, 4)]
+    assert (watcher.matched, watcher.delivered, watcher.dropped) == (5, 3, 2)
+
+
 def test_watcher_that_is_to_be_cut_takes_nothing_beyond_its_queue():
     watcher = make("cut", 2)
     assert [watcher.put(event("A", n)) for n in range(3)] == [None, None, watcher]
