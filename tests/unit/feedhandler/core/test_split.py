@@ -1,21 +1,33 @@
 """Which shard an instrument belongs to, and what a shard does with messages of the others."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from feedhandler.core.api import compile_stage
 from feedhandler.core.book.layout import ORDERS_LIVE
-from feedhandler.core.counts import Count
+from feedhandler.core.counts import Count, Histogram
+from feedhandler.core.engine import Setting
+from feedhandler.core.events import Kind
+from feedhandler.core.functions import Use
+from feedhandler.core.market import Look
+from feedhandler.core.roles import watch_legs
 from feedhandler.core.split import NUMBERS, allocate_split, find_blocks_nb, owns
 from tests.unit.feedhandler.core.support import (
     CAPACITY,
     Engine,
     add,
     delete,
+    directory,
     packet,
+    state_of,
     system_event,
+    trade,
 )
 
 SHARDS = 3
+A, B, C = (int.from_bytes(name.ljust(8), "little") for name in (b"A", b"B", b"C"))
 
 
 @pytest.mark.parametrize("shards", [2, 3, 7, 64])
@@ -72,3 +84,50 @@ def test_messages_that_were_applied_before_are_passed_over():
     engine.take(packet(3, day()[2:8]))
     assert engine.shard.types[ord("A")] == 4
     assert engine.count(Count.DUPLICATE_REFERENCE) == 0
+
+
+def never(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any) -> int:
+    """Pattern: counts its calls."""
+    state[0] += 1
+    return 0
+
+
+def cautious(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
+    """Breaker: asks for caution at every trade and for nothing else."""
+    return int(ticks[slot]["kind"] == Kind.TRADE)
+
+
+def test_what_a_shard_watches_moves_the_market_and_counts_nowhere():
+    uses = (Use(bindings=((A, B),)), Use())
+    capacity = CAPACITY._replace(shard=1, shards=2, patterns=uses, look=Look.ANALYTICS)
+    stage = compile_stage(never)
+    engine = Engine([compile_stage(cautious)], [stage, stage], capacity=capacity)
+    shard = engine.shard
+    watch_legs(shard.split.roles, shard.breakers, shard.patterns)
+    shard.settings[Setting.TIMED] = 1
+    for budget in (Setting.BOOK_BUDGET_NS, Setting.BREAKER_BUDGET_NS, Setting.PATTERN_BUDGET_NS):
+        shard.settings[budget] = 1 << 60
+    # 1 is its own; of the others it watches 2 alone, once it knows that 4 is C.
+    engine.feed([directory(1, "A"), directory(2, "B"), directory(4, "C")])
+    assert shard.split.roles.taken[:5].tolist() == [1, 1, 1, 1, 0]
+    engine.feed([add(i, "B", 10 * i, 100, locate=i, symbol=" ABxC"[i]) for i in (1, 2, 4)])
+    engine.feed([trade(5, 7, locate=2), trade(5, 7, locate=4), b"A", b"D\x00\x02" + bytes(9)])
+    assert shard.market[:5]["bid_qty"].tolist() == [0, 10, 20, 0, 0]
+    assert shard.market[:3]["level"].tolist() == [0, 0, 1]
+    calls = shard.patterns.state
+    assert (calls[0], state_of(shard.patterns, 1, 1)[0], state_of(shard.patterns, 1, 2)[0]) == (
+        *(4, 2, 0),
+    )
+    assert engine.signals() == []
+    expected = {"APPLIED": 2, "TICKS": 2, "ORDERS_LIVE": 1}
+    counts = engine.counts()
+    assert {name: counts.pop(name) for name in expected} == expected
+    assert sum(counts.pop(f"LANE_TICKS{lane}", 0) for lane in ("", "+1", "+2")) == 2
+    about_feed = ("PACKETS", "WINS", "NEXT_SEQ", "LAST_PACKET_NS", "STATE", "GAPS")
+    assert [name for name in counts if not name.startswith(about_feed)] == []
+    assert shard.types.nonzero()[0].tolist() == sorted(map(ord, "AR"))
+    for row in (Histogram.LATENCY, Histogram.STAGE_BOOK, Histogram.STAGE_BREAKERS):
+        assert shard.histograms[row, 0] == 2
+    assert int(shard.book.meta[ORDERS_LIVE]) == 2
