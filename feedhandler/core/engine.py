@@ -37,7 +37,13 @@ from feedhandler.core.features import features_nb, refresh_depth_nb
 from feedhandler.core.functions import Functions, Use, allocate_functions
 from feedhandler.core.libc import sched_yield
 from feedhandler.core.lines import zeros
-from feedhandler.core.market import Features, Look, allocate_features, allocate_rows
+from feedhandler.core.market import (
+    Features,
+    FeatureSettings,
+    Look,
+    allocate_features,
+    allocate_rows,
+)
 from feedhandler.core.quotes import Quotes, allocate_quotes, publish_quote_nb
 from feedhandler.core.recording import record_nb
 from feedhandler.core.ring import (
@@ -53,6 +59,13 @@ from feedhandler.core.ring import (
 from feedhandler.core.sequence import CHANNEL, ENTRY, Window, allocate_window
 from feedhandler.core.split import Split, allocate_split, find_blocks_nb
 from feedhandler.core.states import State
+from feedhandler.core.summaries import (
+    NOTHING_KEPT,
+    Summaries,
+    SummarySettings,
+    allocate_summaries,
+    summarise_nb,
+)
 from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 
@@ -104,6 +117,8 @@ class Setting(IntEnum):
     """1: a sequencer, which hands packets to the shards and has no books of its own."""
     TAKER = 15
     """Which taker of the broadcast this shard is."""
+    SUMMARIES = 24
+    """1: bars or price statistics are kept."""
 
 
 class Agent(IntEnum):
@@ -135,6 +150,9 @@ class Control(IntEnum):
     COMMAND = 80
     """1: a command for the breakers is written; the worker carries it out between two ticks and
     writes 0."""
+    CLEAR_STATS = 88
+    """1 + an instrument, or EVERY_INSTRUMENT: its price statistics are to begin anew; the thread
+    that receives does it between two packets and writes 0."""
 
 
 class Watch(IntEnum):
@@ -152,8 +170,8 @@ class Watch(IntEnum):
 class Shard(NamedTuple):
     """All memory of a shard. Row shapes: ticks TICK[pool], lanes i32[LANES_MAX, pool]; `seen`
     MARKET[pool] is what the receiver found for each tick, `market` MARKET[instruments] what the
-    worker last saw, as far as anybody looks; `epochs` i32[pool] is how often the books were replaced
-    as a whole before each tick; `numbers` i64[instruments] is 0, 1, 2 ... `sending_ns`
+    worker last saw, as far as anybody looks; `epochs` i32[pool] is how often the books had been
+    replaced as a whole at each tick; `numbers` i64[instruments] is 0, 1, 2 ... `sending_ns`
     is what the signals of the present tick have cost so far by being sent; `sampling` is whether
     functions are timed for it, for how many more they are, and how many ticks there were. `ranks`
     i64[signal ring] of one of several shards: where each signal stands in the order of all,
@@ -185,6 +203,7 @@ class Shard(NamedTuple):
     published_level: NDArray[np.int8]
     patterns: Functions
     features: Features
+    summaries: Summaries
     seen: NDArray[np.void]
     epochs: NDArray[np.int32]
     market: NDArray[np.void]
@@ -225,15 +244,18 @@ class ShardCapacity(NamedTuple):
     breakers: tuple[Use, ...] = ()
     patterns: tuple[Use, ...] = ()
     look: Look = Look.NOWHERE
+    analytics: FeatureSettings = FeatureSettings()
+    summaries: SummarySettings = NOTHING_KEPT
 
 
 def _first_settings(capacity: ShardCapacity) -> NDArray[np.int64]:
     """What follows from the sizes; the rest is the server's."""
-    settings = zeros(16)
+    settings = zeros(32)
     settings[Setting.SHARDS] = capacity.shards
     settings[Setting.MARKET] = capacity.look
     settings[Setting.FEEDS] = capacity.takers > 0
     settings[Setting.TAKER] = capacity.shard
+    settings[Setting.SUMMARIES] = capacity.summaries.is_kept
     for descriptor in (Setting.SIGNAL_FD, Setting.CONTROL_FD, Setting.WORK_FD):
         settings[descriptor] = -1
     return settings
@@ -274,7 +296,7 @@ def allocate_shard(
         instruments=zeros(instruments, INSTRUMENT),
         rules=zeros(RULE_WORDS),
         settings=_first_settings(capacity),
-        control=zeros(88),
+        control=zeros(96),
         ticks=zeros(pool, TICK),
         free=free,
         clocks=allocate_clocks(len(Agent), is_steady=has_steady_counter()),
@@ -289,7 +311,8 @@ def allocate_shard(
         breaker_level=zeros(levels, np.int8),
         published_level=zeros(levels, np.int8),
         patterns=allocate_functions(capacity.patterns, instruments),
-        features=allocate_features(instruments if analysed else 1),
+        features=allocate_features(instruments if analysed else 1, capacity.analytics),
+        summaries=allocate_summaries(instruments, capacity.summaries),
         seen=allocate_rows(pool if analysed else 1),
         epochs=zeros(pool if capacity.look else 1, np.int32),
         market=allocate_rows(rows),
@@ -430,6 +453,8 @@ def _take_row_nb(shard: Shard, slot: int) -> int:
         shard.epochs[slot] = shard.counts[Count.SNAPSHOTS, 0]
     if look == Look.ANALYTICS:
         _see_nb(shard, slot)
+    if shard.settings[Setting.SUMMARIES]:
+        summarise_nb(shard.summaries, shard.ticks, slot)
     if shard.settings[Setting.RECORD_BBO] and tick["flags"] & Flag.BBO_CHANGED:
         _record_bbo_nb(shard, slot)
     if shard.quotes.meta[0] > 0:

@@ -19,10 +19,17 @@ from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.engine import Shard, ShardCapacity
 from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Use
 from feedhandler.core.market import MARKET, PRICE_FIELDS, Look
-from feedhandler.server.config import DefinedConfig, PatternConfig, ServerConfig, StageConfig
+from feedhandler.server.config import (
+    CorrelationConfig,
+    DefinedConfig,
+    PatternConfig,
+    ServerConfig,
+    StageConfig,
+)
 from feedhandler.server.definitions import Definition, compile_definition
 from feedhandler.server.errors import ConfigError
 
+CORRELATION = "feedhandler.core.patterns.correlation:correlation"
 _NS_PER_MS = 1_000_000
 _SYMBOL_BYTES = 8
 _MARKET_ARGUMENT = 2
@@ -67,6 +74,10 @@ def load_stages(config: ServerConfig | None) -> LoadedStages:
             _bound(_written(each, i), f"definitions[{i}]", config)
             for i, each in enumerate(config.definitions)
         ),
+        *(
+            _bound(_correlating(each), f"correlations[{i}]", config)
+            for i, each in enumerate(config.correlations)
+        ),
     ]
     return LoadedStages(breakers, tuple(patterns))
 
@@ -80,6 +91,14 @@ def _written(config: DefinedConfig, number: int) -> PatternConfig:
         config.name, function, config.params, config.budget_ns, config.instruments, config.choices,
         config.pairs_of, config.cooldown_ms,
     )  # fmt: skip
+
+
+def _correlating(config: CorrelationConfig) -> PatternConfig:
+    """The pattern that keeps a correlation."""
+    params = {"window": config.window, "sample_ns": config.sample_ms * _NS_PER_MS}
+    return PatternConfig(
+        config.name, CORRELATION, params, legs=config.legs, pairs_of=config.pairs_of
+    )
 
 
 def _bound(config: PatternConfig, title: str, server: ServerConfig) -> Loaded:
@@ -125,7 +144,7 @@ def build_stages(loaded: LoadedStages) -> Stages:
 
 
 def look_of(function: Callable[..., int]) -> Look:
-    """How far a function looks at the market, told by what it and the kernels that it calls name."""
+    """How far a function looks at the market, by what it and the kernels that it calls name."""
     code = _code_of(function)
     if code is None or code.co_argcount <= _MARKET_ARGUMENT:
         return Look.NOWHERE

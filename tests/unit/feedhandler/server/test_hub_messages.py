@@ -28,6 +28,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "trip": {"breaker": "band", "target": "AAPL", "level": "restrict", "reason": "news at noon"},
     "reset": {"breaker": "band"},
     "set_priority": {"symbol": "AAPL", "lane": 0, "for_ms": 60_000},
+    "get_bars": {"symbols": ("AAPL",)},
+    "get_correlations": {"names": ("tech",), "symbols": ("AAPL",)},
+    "reset_stats": {"symbols": ("AAPL",)},
     "reload": {},
     "shutdown": {"drain_s": 9},
 }
