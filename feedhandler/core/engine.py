@@ -261,6 +261,18 @@ def _first_settings(capacity: ShardCapacity) -> NDArray[np.int64]:
     return settings
 
 
+def _first_slots(pool: int, going_round: int) -> tuple[Ring, NDArray[np.int32], NDArray[np.int64]]:
+    """Ring of free slots, of which so many go round, the spare ones, and `stash_size`."""
+    free: Ring = allocate_ring(pool)
+    free.cells[:going_round] = np.arange(going_round)
+    free.cursors[TAIL] = going_round
+    spare = zeros(pool, np.int32)
+    spare[: pool - going_round] = np.arange(pool - 1, going_round - 1, -1)
+    stash_size = zeros(3)
+    stash_size[SPARE_SIZE] = pool - going_round
+    return free, spare, stash_size
+
+
 def allocate_shard(
     capacity: ShardCapacity, counts: NDArray[np.int64], histograms: NDArray[np.int64]
 ) -> Shard:
@@ -272,16 +284,9 @@ def allocate_shard(
     rows = instruments if capacity.look else 1
     analysed = capacity.look == Look.ANALYTICS
     ahead = CHUNK * min(capacity.shards, ROUNDS_AHEAD_MAX)
-    going_round = min(2 * ahead, pool)
-    free: Ring = allocate_ring(pool)
-    free.cells[:going_round] = np.arange(going_round)
-    free.cursors[TAIL] = going_round
+    free, spare, stash_size = _first_slots(pool, min(2 * ahead, pool))
     numbers = zeros(instruments)
     numbers[:] = np.arange(instruments)
-    spare = zeros(pool, np.int32)
-    spare[: pool - going_round] = np.arange(pool - 1, going_round - 1, -1)
-    stash_size = zeros(3)
-    stash_size[SPARE_SIZE] = pool - going_round
     return Shard(
         book=allocate_book(capacity.book),
         split=allocate_split(capacity.shard, capacity.shards, ahead),

@@ -52,10 +52,7 @@ class AnalyticsView:
         first = len(config.pattern_names) - len(config.correlations)
         self._names = {first + i: each.name for i, each in enumerate(config.correlations)}
         self._completed: list[NDArray[np.int64]] | None = None
-        shard = feeds[0].engines.shards[0]
-        bars_of(shard.summaries.time_bars, 0)
-        price_stats_of(shard.summaries.price_stats, 0)
-        read_control_nb(shard.control, Control.CLEAR_STATS)
+        bars_of(feeds[0].engines.shards[0].summaries.time_bars, 0)
 
     def _owner(self, place: Place) -> Shard:
         feed, instrument = place
