@@ -25,6 +25,9 @@ SERVER_WORDS: Words = {
         "patterns": "patterns, at most 64, in this order",
         "definitions": "patterns by conditions instead of a function, see"
         " [patterns](patterns.md#patterns-without-python)",
+        "analytics": "windows of the analytics, and what is kept for those who ask, see"
+        " [analytics](analytics.md)",
+        "correlations": "pairs whose correlation and beta are kept; each is one of the patterns",
         "groups": "symbols by the name of a group, for patterns and breakers",
         "sectors": "symbols by the name of their sector, which may be named as a group as well",
         "metrics": "HTTP pages",
@@ -241,6 +244,28 @@ SERVER_WORDS: Words = {
         "pairs_of": "as of a pattern",
         "cooldown_ms": "as of a pattern",
         "budget_ns": "as of a pattern",
+    },
+    "AnalyticsConfig": {
+        "realised_ms": "window of `realised_e9`",
+        "half_life_ms": "after so long without a message a rate is half of what it was",
+        "sample_ms": "how often mid, spread and rate are sampled for their scores",
+        "memory_shift": "scores remember 2 to the power of this samples",
+        "mid_floor_e4": "a smaller deviation of the mid counts as this one; 1e-4",
+        "spread_floor_e4": "the same of the spread",
+        "rate_floor": "the same of the messages a second",
+        "depth_levels": "best levels that `depth_imbalance_bps` takes together",
+        "bar_ms": "length of time bars, for `feedhandler ctl bars`; 0: none are kept",
+        "bar_shares": "size of volume bars; 0: none are kept",
+        "price_stats": "keep least, highest and average price of the trades, for `feedhandler ctl"
+        " stats`",
+    },
+    "CorrelationConfig": {
+        "name": "for `feedhandler ctl correlations` and the metrics of patterns; no other pattern"
+        " has it",
+        "legs": 'pairs of symbols: `[["AAA", "BBB"]]`; "group:NAME" stands for a group of two',
+        "pairs_of": "a group of `[groups]`, of which it is every pair",
+        "window": "returns that count",
+        "sample_ms": "time between two samples",
     },
     "MetricsConfig": {
         "port": f"`/metrics`, `/livez`, `/readyz`, `/book`; {_PORT}",

@@ -34,7 +34,13 @@ from feedhandler.core.function_layout import allocate_functions
 from feedhandler.core.functions import Functions, Room, Use
 from feedhandler.core.libc import sched_yield
 from feedhandler.core.lines import zeros
-from feedhandler.core.market import Features, Look, allocate_features, allocate_rows
+from feedhandler.core.market import (
+    Features,
+    FeatureSettings,
+    Look,
+    allocate_features,
+    allocate_rows,
+)
 from feedhandler.core.priority import (
     RULE_WORDS,
     Priority,
@@ -60,6 +66,13 @@ from feedhandler.core.roles import RoleWord, meet_symbol_nb
 from feedhandler.core.sequence import CHANNEL, ENTRY, Window, allocate_window
 from feedhandler.core.split import NUMBERS, Split, allocate_split, find_blocks_nb
 from feedhandler.core.states import State
+from feedhandler.core.summaries import (
+    NOTHING_KEPT,
+    Summaries,
+    SummarySettings,
+    allocate_summaries,
+    summarise_nb,
+)
 from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 
@@ -120,6 +133,8 @@ class Setting(IntEnum):
     """As the Rule of this name, and so on: for the worker, by `take_rules_nb`."""
     CONFLATE = 17
     OVERLOAD = 18
+    SUMMARIES = 24
+    """1: bars or price statistics are kept."""
 
 
 class Agent(IntEnum):
@@ -151,6 +166,9 @@ class Control(IntEnum):
     COMMAND = 80
     """1: a command for the breakers is written; the worker carries it out between two ticks and
     writes 0."""
+    CLEAR_STATS = 88
+    """1 + an instrument, or EVERY_INSTRUMENT: its price statistics are to begin anew; the thread
+    that receives does it between two packets and writes 0."""
 
 
 class Order(IntEnum):
@@ -249,6 +267,7 @@ class Shard(NamedTuple):
     patterns: Functions
     staged: Staged
     features: Features
+    summaries: Summaries
     seen: NDArray[np.void]
     epochs: NDArray[np.int32]
     market: NDArray[np.void]
@@ -292,6 +311,8 @@ class ShardCapacity(NamedTuple):
     breaker_room: Room = Room()
     pattern_room: Room = Room()
     look: Look = Look.NOWHERE
+    analytics: FeatureSettings = FeatureSettings()
+    summaries: SummarySettings = NOTHING_KEPT
 
 
 def _first_settings(capacity: ShardCapacity) -> NDArray[np.int64]:
@@ -301,6 +322,7 @@ def _first_settings(capacity: ShardCapacity) -> NDArray[np.int64]:
     settings[Setting.MARKET] = capacity.look
     settings[Setting.FEEDS] = capacity.takers > 0
     settings[Setting.TAKER] = capacity.shard
+    settings[Setting.SUMMARIES] = capacity.summaries.is_kept
     for descriptor in (Setting.SIGNAL_FD, Setting.CONTROL_FD, Setting.WORK_FD):
         settings[descriptor] = -1
     return settings
@@ -356,7 +378,7 @@ def allocate_shard(
         instruments=zeros(instruments, INSTRUMENT),
         priority=allocate_priority(instruments),
         settings=_first_settings(capacity),
-        control=zeros(88),
+        control=zeros(96),
         ticks=zeros(pool + 1, TICK),
         free=free,
         clocks=allocate_clocks(len(Agent), is_steady=has_steady_counter()),
@@ -375,7 +397,8 @@ def allocate_shard(
         proposal=zeros(OUT_WORDS),
         patterns=patterns,
         staged=allocate_stage(breakers, patterns, max(len(scopes), 1)),
-        features=allocate_features(instruments if analysed else 1),
+        features=allocate_features(instruments if analysed else 1, capacity.analytics),
+        summaries=allocate_summaries(instruments, capacity.summaries),
         seen=allocate_rows(pool if analysed else 1),
         epochs=zeros(pool if capacity.look else 1, np.int32),
         market=allocate_rows(rows),
@@ -568,6 +591,8 @@ def _take_row_nb(shard: Shard, slot: int, own: int) -> int:
         shard.epochs[slot] = shard.epoch[0]
     if look == Look.ANALYTICS:
         _see_nb(shard, slot)
+    if shard.settings[Setting.SUMMARIES]:
+        summarise_nb(shard.summaries, shard.ticks, slot)
     if own and shard.settings[Setting.RECORD_BBO] and tick["flags"] & Flag.BBO_CHANGED:
         _record_bbo_nb(shard, slot)
     if own and shard.quotes.meta[0] > 0:

@@ -33,6 +33,7 @@ from feedhandler.core.receive import (
     SLEEP_MS,
     beat_for_both_nb,
     beat_nb,
+    clear_asked_stats_nb,
     may_sleep_nb,
     show_book_nb,
     wake_worker_nb,
@@ -122,6 +123,7 @@ def run_shard_nb(
         if shard.signal_count[0] != signals:
             wake_nb(shard, rx, Setting.SIGNAL_FD)
         show_book_nb(shard)
+        clear_asked_stats_nb(shard)
         if work == 0 and closed:
             return total
         idle_rounds = 0 if work else idle_rounds + 1
@@ -144,6 +146,7 @@ def run_follower_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
         if work:
             wake_worker_nb(shard, rx)
         show_book_nb(shard)
+        clear_asked_stats_nb(shard)
         if work == 0 and closed:
             break
         idle_rounds = 0 if work else idle_rounds + 1

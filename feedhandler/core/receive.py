@@ -73,6 +73,7 @@ from feedhandler.core.stream import (
     lose_link_nb,
     read_packet_nb,
 )
+from feedhandler.core.summaries import EVERY_INSTRUMENT, clear_stats_nb
 from protocols.jit import kernel, outline_kernel
 
 PACKETS_A_ROUND = (LINES + 1) * BATCH
@@ -284,6 +285,15 @@ def show_book_nb(shard: Shard) -> None:
 
 
 @kernel
+def clear_asked_stats_nb(shard: Shard) -> None:
+    """Begin anew with the price statistics that the control plane named, if it waits for that."""
+    asked = load_acquire(shard.control, Control.CLEAR_STATS)
+    if asked != 0:
+        clear_stats_nb(shard.summaries, asked if asked == EVERY_INSTRUMENT else asked - 1)
+        store_release(shard.control, Control.CLEAR_STATS, np.int64(0))
+
+
+@kernel
 def wake_worker_nb(shard: Shard, rx: Receiver) -> None:
     """There may be ticks: wake the worker if it sleeps."""
     if load_acquire(shard.control, Control.WORKER_ASLEEP):
@@ -397,6 +407,7 @@ def poll_once_nb(shard: Shard, rx: Receiver, venue: Venue) -> int:
     if feeds:
         hand_state_nb(shard)
     show_book_nb(shard)
+    clear_asked_stats_nb(shard)
     return work + drained
 
 

@@ -23,11 +23,14 @@ from feedhandler.core.engine import (
 )
 from feedhandler.core.latency import HISTOGRAM_WORDS
 from feedhandler.core.lines import zeros
+from feedhandler.core.market import FeatureSettings
 from feedhandler.core.quotes import allocate_quotes
 from feedhandler.core.receive import PACKETS_A_ROUND, Idle
 from feedhandler.core.roles import watch_legs
 from feedhandler.core.source import FeedSource
+from feedhandler.core.summaries import SummarySettings
 from feedhandler.server.config import (
+    AnalyticsConfig,
     BudgetConfig,
     EngineConfig,
     FeedConfig,
@@ -115,10 +118,12 @@ def build_feeds(
     tables: Sequence[Sequence[Tables]] | None = None,
 ) -> list[list[Shard]]:
     """The engines of each feed, as `build_engines` makes them, with one table of best prices for
-    all.
+    all, where there are several or a hub listens.
     """
     configs = configs_by_feed(config)
-    quotes = allocate_quotes(config.engine.instruments, len(configs) if config.feeds else 0)
+    # Of one feed they are for those who watch at the hub.
+    is_wanted = config.feeds or config.hub.port
+    quotes = allocate_quotes(config.engine.instruments, len(configs) if is_wanted else 0)
     engines: list[list[Shard]] = []
     for number, each in enumerate(configs):
         made = build_engines(each, loaded, tables[number] if tables else None)
@@ -210,6 +215,27 @@ def shard_capacity(engine: EngineConfig, bbo_rows: int = 0) -> ShardCapacity:
     return capacity._replace(bbo_rows=bbo_rows) if bbo_rows else capacity
 
 
+def with_analytics(capacity: ShardCapacity, analytics: AnalyticsConfig) -> ShardCapacity:
+    """The sizes, with the windows of the analytics and what is kept for those who ask."""
+    return capacity._replace(
+        analytics=FeatureSettings(
+            realised_ns=analytics.realised_ms * _NS_PER_MS,
+            half_life_ns=analytics.half_life_ms * _NS_PER_MS,
+            sample_ns=analytics.sample_ms * _NS_PER_MS,
+            memory_shift=analytics.memory_shift,
+            mid_floor_e4=analytics.mid_floor_e4,
+            spread_floor_e4=analytics.spread_floor_e4,
+            rate_floor=analytics.rate_floor,
+            depth_levels=analytics.depth_levels,
+        ),
+        summaries=SummarySettings(
+            bar_ns=analytics.bar_ms * _NS_PER_MS,
+            bar_shares=analytics.bar_shares,
+            price_stats=analytics.price_stats,
+        ),
+    )
+
+
 def sequencer_capacity(engine: EngineConfig) -> ShardCapacity:
     """Sizes of the engine before several shards: no books, no signals, and what it hands on."""
     return shard_capacity(engine)._replace(
@@ -232,7 +258,8 @@ def build_engines(
     """The one shard, or the sequencer and the shards behind it, which share what it hands on."""
     engine = config.engine
     tables = tables or [scratch_tables() for _ in range(engine_count(engine))]
-    whole = with_room(with_functions(shard_capacity(engine), loaded), engine)
+    analysed = with_analytics(shard_capacity(engine), config.analytics)
+    whole = with_room(with_functions(analysed, loaded), engine)
     if engine.shards == 1:
         shard = build_shard(config, *tables[0], whole)
         set_params(shard, loaded)

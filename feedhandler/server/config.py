@@ -315,6 +315,26 @@ class PriorityConfig(_Table, frozen=True):
         return len(self.from_score) + 1
 
 
+_Ms = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+_FloorE4 = Annotated[int, Meta(ge=1, le=1 << 24)]
+
+
+class AnalyticsConfig(_Table, frozen=True):
+    """Windows of what is known of each instrument, and what is kept of it for those who ask."""
+
+    realised_ms: _Ms = 60_000
+    half_life_ms: Annotated[int, Meta(ge=4, le=1_000_000_000)] = 1_000
+    sample_ms: _Ms = 100
+    memory_shift: Annotated[int, Meta(ge=1, le=16)] = 9
+    mid_floor_e4: _FloorE4 = 50
+    spread_floor_e4: _FloorE4 = 50
+    rate_floor: Annotated[int, Meta(ge=1, le=1 << 20)] = 1
+    depth_levels: Annotated[int, Meta(ge=1, le=32)] = 5
+    bar_ms: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
+    bar_shares: NotNegative = 0
+    price_stats: bool = False
+
+
 class StageConfig(_Table, frozen=True):
     """A breaker or a pattern: a function, `module:name` or `path/file.py:name`, and its parameters
     in the order of its list.
@@ -405,6 +425,18 @@ class DefinedConfig(Definition, frozen=True):
     budget_ns: Positive = 5_000
 
 
+class CorrelationConfig(_Table, frozen=True):
+    """Pairs of instruments whose correlation and beta are kept: `legs` names each pair, or
+    `pairs_of` a group of [groups], of which it is every pair.
+    """
+
+    name: Annotated[str, Meta(max_length=64, pattern="^[!-~]+$")]
+    legs: tuple[Symbols, ...] = ()
+    pairs_of: str = ""
+    window: Annotated[int, Meta(ge=2, le=1_024)] = 300
+    sample_ms: _Ms = 1_000
+
+
 class MetricsConfig(Endpoint, frozen=True):
     """Where /metrics, /livez and /readyz are served."""
 
@@ -457,6 +489,8 @@ class ServerConfig(_Table, frozen=True):
     responses: ResponsesConfig = ResponsesConfig()
     patterns: Annotated[tuple[PatternConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
     definitions: Annotated[tuple[DefinedConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
+    analytics: AnalyticsConfig = AnalyticsConfig()
+    correlations: Annotated[tuple[CorrelationConfig, ...], Meta(max_length=FUNCTIONS_MAX)] = ()
     groups: dict[str, Symbols] = {}
     sectors: dict[str, Symbols] = {}
     metrics: MetricsConfig = MetricsConfig()
@@ -489,12 +523,15 @@ class ServerConfig(_Table, frozen=True):
             )
         if len(self.pattern_names) > FUNCTIONS_MAX:
             raise ValueError(
-                f"patterns: {len(self.pattern_names)} with those of [[definitions]]; at most"
-                f" {FUNCTIONS_MAX} are possible"
+                f"patterns: {len(self.pattern_names)} with those of [[definitions]] and"
+                f" [[correlations]]; at most {FUNCTIONS_MAX} are possible"
             )
 
     @property
     def pattern_names(self) -> list[str]:
-        """Names of all patterns in the order of their numbers, those with a function first."""
+        """Names of all patterns in the order of their numbers: those with a function, those by
+        definition, and correlations, which never fire.
+        """
         written = [each.name for each in self.patterns]
-        return written + [each.name for each in self.definitions]
+        defined = [each.name for each in self.definitions]
+        return [*written, *defined, *(each.name for each in self.correlations)]

@@ -27,6 +27,7 @@ from feedhandler.server.config import (
     RESPONSE_NAMES,
     BoundConfig,
     BreakerConfig,
+    CorrelationConfig,
     DefinedConfig,
     EngineConfig,
     PatternConfig,
@@ -37,6 +38,7 @@ from feedhandler.server.config import (
 from feedhandler.server.definitions import Definition, compile_definition
 from feedhandler.server.errors import ConfigError
 
+CORRELATION = "feedhandler.core.patterns.correlation:correlation"
 _NS_PER_MS = 1_000_000
 _MARKET_ARGUMENT = 2
 _ARGUMENTS = ("ticks", "slot", "market", "legs", "params", "state", "out")
@@ -91,6 +93,10 @@ def load_stages(config: ServerConfig | None) -> LoadedStages:
             _bound(_written(each, i), f"definitions[{i}]", config)
             for i, each in enumerate(config.definitions)
         ),
+        *(
+            _bound(_correlating(each), f"correlations[{i}]", config)
+            for i, each in enumerate(config.correlations)
+        ),
     ]
     return LoadedStages(
         tuple(breakers),
@@ -141,6 +147,14 @@ def _written(config: DefinedConfig, number: int) -> PatternConfig:
         config.name, function, config.params, config.budget_ns, config.instruments, config.choices,
         config.pairs_of, config.cooldown_ms,
     )  # fmt: skip
+
+
+def _correlating(config: CorrelationConfig) -> PatternConfig:
+    """The pattern that keeps a correlation."""
+    params = {"window": config.window, "sample_ns": config.sample_ms * _NS_PER_MS}
+    return PatternConfig(
+        config.name, CORRELATION, params, legs=config.legs, pairs_of=config.pairs_of
+    )
 
 
 def _bound(config: BoundConfig, title: str, server: ServerConfig) -> Loaded:
@@ -210,7 +224,7 @@ def own_places(stages: Stages) -> Stages:
 
 
 def look_of(function: Callable[..., int]) -> Look:
-    """How far a function looks at the market, told by what it and the kernels it calls name."""
+    """How far a function looks at the market, by what it and the kernels that it calls name."""
     code = _code_of(function)
     if code is None or code.co_argcount <= _MARKET_ARGUMENT:
         return Look.NOWHERE

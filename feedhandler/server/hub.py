@@ -34,6 +34,8 @@ from feedhandler.server.hub_messages import (
     Enable,
     End,
     FeedState,
+    GetBars,
+    GetCorrelations,
     GetStats,
     GroupRow,
     HubError,
@@ -44,6 +46,7 @@ from feedhandler.server.hub_messages import (
     Quote,
     Reload,
     Reset,
+    ResetStats,
     SetPriority,
     Shutdown,
     Stats,
@@ -69,10 +72,12 @@ from feedhandler.server.hub_watchers import (
 BACKLOG_ROWS = 16_384
 """Signals that may wait to be dealt out; beyond, the oldest pass unseen."""
 STATS_SYMBOLS_MAX = 200
+ROWS_MAX = 1_000
+"""Pairs that one answer shows."""
 LEARN_MAX = 1_000
 """Symbols that are taken in at a time: some milliseconds."""
 _TURN_S = 0.001
-_CHANGING = (Trip, Reset, Position, SetPriority, Reload, Enable, Shutdown)
+_CHANGING = (Trip, Reset, ResetStats, Position, SetPriority, Reload, Enable, Shutdown)
 _INSTRUMENT = (SIGNAL.names or ()).index("instrument")
 
 Target = Subscription | Share
@@ -194,6 +199,9 @@ class Hub:
             Subscribe: self._subscribe,
             Unsubscribe: self._unsubscribe,
             GetStats: self._get_stats,
+            GetBars: self._get_bars,
+            GetCorrelations: self._get_correlations,
+            ResetStats: self._reset_stats,
             List: self._list,
             Trip: lambda _client, command: actions.trip(command),
             Reset: lambda _client, command: actions.reset(command),
@@ -285,6 +293,10 @@ class Hub:
         if found and self._targets["quote"]:
             self.on_quotes_wanted()
         return len(found) >= LEARN_MAX
+
+    def watches(self, kind: WatchKind) -> bool:
+        """Whether anybody does."""
+        return bool(self._targets[kind])
 
     def quote_filters(self) -> list[Filter]:
         """What is watched of best prices."""
@@ -453,6 +465,8 @@ class Hub:
         if "quote" in kinds and not symbols:
             text = 'kinds: quotes of which symbols? name "symbols" or "groups", ["*"] for all'
             raise HubError(Code.BAD_ARGUMENT, text)
+        if "bar" in kinds:
+            self._view.check_bars()
         return Filter(kinds, symbols, command.patterns)
 
     def _share_of(self, command: Subscribe, takes: Filter) -> Share | None:
@@ -512,6 +526,26 @@ class Hub:
             symbols=tuple(rows[:STATS_SYMBOLS_MAX]),
             more=len(rows) > STATS_SYMBOLS_MAX,
         )
+
+    def _get_bars(self, _client: Client, command: GetBars) -> Any:
+        self._check_known(command.symbols)
+        return self._view.bars(Matcher(command.symbols), STATS_SYMBOLS_MAX)
+
+    def _get_correlations(self, _client: Client, command: GetCorrelations) -> Any:
+        symbols = Matcher(command.symbols)
+        return self._view.correlations(Matcher(command.names), symbols)[:ROWS_MAX]
+
+    async def _reset_stats(self, _client: Client, command: ResetStats) -> Any:
+        self._check_known(command.symbols)
+        return {"symbols": len(await self._view.clear_stats(Matcher(command.symbols)))}
+
+    def _check_known(self, symbols: Sequence[str]) -> None:
+        """HubError for a symbol, named as a whole, that no message has named."""
+        self.learn()
+        for name in symbols:
+            if not is_glob(name) and not self._view.names(Matcher([name])):
+                text = f"symbols: no message has named {name!r} so far; look at its spelling, or"
+                raise HubError(Code.NOT_FOUND, f"{text} wait for the feed")
 
     @property
     def subscription_count(self) -> int:

@@ -9,7 +9,9 @@ from typing import Any, NoReturn, Protocol
 from feedhandler.server.breakers import BreakerDesk, NoSuchTargetError
 from feedhandler.server.errors import ConfigError, UnavailableError, UserError
 from feedhandler.server.hub_messages import (
+    BarRow,
     Code,
+    CorrelationRow,
     Enable,
     FeedState,
     FunctionRow,
@@ -31,7 +33,9 @@ SignalRow = tuple[Any, ...]
 
 
 class View(Protocol):
-    """What may be seen of the engine; nothing here waits, nor touches what a kernel writes."""
+    """What may be seen of the engine; nothing here touches what a kernel writes, and only
+    `clear_stats` waits.
+    """
 
     sources: Sequence[str]
     """Names of the patterns, then of the breakers."""
@@ -50,6 +54,20 @@ class View(Protocol):
 
     def symbols(self, names: Matcher, limit: int) -> list[SymbolRow]:
         """Up to `limit` symbols that fit, a row for each feed that has named them."""
+
+    def bars(self, names: Matcher, limit: int) -> list[BarRow]:
+        """Last and present bars of up to `limit` symbols that fit; HubError where none are kept."""
+
+    def check_bars(self) -> None:
+        """HubError where no bars are kept."""
+
+    async def clear_stats(self, names: Matcher) -> list[str]:
+        """Have the price statistics of symbols that fit begin anew; which those are. HubError where
+        none are kept.
+        """
+
+    def correlations(self, names: Matcher, symbols: Matcher) -> list[CorrelationRow]:
+        """Pairs of the configured correlations that fit, with a symbol that fits."""
 
     def learn(self, limit: int) -> list[str]:
         """Up to `limit` symbols that messages have named since the last time."""

@@ -25,7 +25,7 @@ Id = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | Annotated[str, Meta(max_leng
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[!-~]+\Z")]
 Names = Annotated[tuple[Name, ...], Meta(max_length=SYMBOLS_MAX)]
 Words = Annotated[str, Meta(max_length=200)]
-WatchKind = Literal["order", "breaker", "feed", "quote"]
+WatchKind = Literal["order", "breaker", "feed", "quote", "bar"]
 Policy = Literal["conflate", "drop", "cut"]
 Side = Literal["buy", "sell", "none"]
 Deal = Literal["instrument", "message"]
@@ -153,6 +153,27 @@ class SetPriority(Command, tag_field="cmd", tag="set_priority", frozen=True):
     for_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 0
 
 
+class GetBars(Command, tag_field="cmd", tag="get_bars", frozen=True):
+    """Last and present bars of the symbols that are named."""
+
+    symbols: Annotated[Names, Meta(min_length=1)]
+
+
+class GetCorrelations(Command, tag_field="cmd", tag="get_correlations", frozen=True):
+    """Correlation and beta of pairs: of the configured ones that are named, and of pairs with one
+    of these symbols; all where nothing is named.
+    """
+
+    names: Names = ()
+    symbols: Names = ()
+
+
+class ResetStats(Command, tag_field="cmd", tag="reset_stats", frozen=True):
+    """Have the price statistics of symbols begin anew; of all where none is named."""
+
+    symbols: Names = ()
+
+
 class Reload(Command, tag_field="cmd", tag="reload", frozen=True):
     """Read the configuration again."""
 
@@ -179,6 +200,9 @@ AnyCommand = (
     | Reset
     | Position
     | SetPriority
+    | GetBars
+    | GetCorrelations
+    | ResetStats
     | Reload
     | Enable
     | Shutdown
@@ -279,8 +303,10 @@ class GroupRow(msgspec.Struct, frozen=True, kw_only=True):
     symbols: tuple[str, ...]
 
 
-class SymbolRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What the engine keeps of a symbol on one feed; `mid_e9` 0: a side is missing."""
+class SymbolRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the engine keeps of a symbol on one feed; `mid_e9` 0: a side is missing. `low_e9` to
+    `duration_ns` are those of the printed trades since they began anew, where they are kept.
+    """
 
     symbol: str
     feed: str
@@ -290,6 +316,48 @@ class SymbolRow(msgspec.Struct, frozen=True, kw_only=True):
     vwap_e9: int
     volume: int
     volatility_e9: int
+    low_e9: int | None = None
+    high_e9: int | None = None
+    average_e9: int | None = None
+    trades: int | None = None
+    duration_ns: int | None = None
+
+
+class _Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """A bar of printed trades; `number` as docs/analytics.md says."""
+
+    symbol: str
+    feed: str
+    by: Literal["time", "volume"]
+    number: int
+    start_ns: int
+    end_ns: int
+    open_e9: int
+    high_e9: int
+    low_e9: int
+    close_e9: int
+    volume: int
+    vwap_e9: int
+    trades: int
+
+
+class BarRow(_Bar, frozen=True, kw_only=True):
+    """A bar as `get_bars` shows it: the last one, or the present one, which goes on."""
+
+    is_complete: bool
+
+
+class CorrelationRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A pair: correlation, and beta of `symbol_a` on `symbol_b`, in 1e-9 over so many returns."""
+
+    name: str
+    feed: str
+    symbol_a: str
+    symbol_b: str
+    samples: int
+    correlation_e9: int
+    beta_e9: int
+    ts_exch_ns: int
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
@@ -393,7 +461,11 @@ class Quote(_Message, tag_field="type", tag="quote", frozen=True):
     in_doubt: bool = False
 
 
-Message = Order | Breaker | Cancel | FeedState | Quote
+class BarMessage(_Bar, tag_field="type", tag="bar", frozen=True, kw_only=True):
+    """A bar that was completed; of several between two looks the last."""
+
+
+Message = Order | Breaker | Cancel | FeedState | Quote | BarMessage
 
 
 class Behind(msgspec.Struct, tag_field="type", tag="behind", frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from feedhandler.server.hub_messages import Code
 from feedhandler.server.hub_quotes import QuotePoller, report_fault
 from feedhandler.server.hub_server import HubServer
 from feedhandler.server.hub_view import BookQuotes, EngineView, TableQuotes
+from feedhandler.server.hub_watchers import Event
 from feedhandler.server.quotes import QuotePage
 from feedhandler.server.reload import Names
 from feedhandler.server.tables import CONTROL_FIRST, ControlCount
@@ -104,6 +105,7 @@ class HubService:
         while True:
             if self.hub.clients:
                 self._show_feeds()
+                self._show_bars()
                 now_s = time.monotonic()
                 if now_s >= learnt_s + _LEARN_S:
                     learnt_s = 0.0 if self.hub.learn() else now_s
@@ -113,6 +115,14 @@ class HubService:
     def _show_feeds(self) -> None:
         for state in self._view.feeds():
             self.hub.show_feed(state)
+
+    def _show_bars(self) -> None:
+        analytics = self._view.analytics
+        if not self.hub.watches("bar"):
+            analytics.forget_bars()
+            return
+        for bar in analytics.new_bars():
+            self.hub.publish(Event("bar", bar.symbol, bar, detail=(bar.feed, bar.by)))
 
     def _count(self) -> None:
         """Bring the counter file up to date."""

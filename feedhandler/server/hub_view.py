@@ -24,11 +24,16 @@ from feedhandler.server.books import BookWatch
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.feeds import Feed
 from feedhandler.server.hub_actions import SignalRow
+from feedhandler.server.hub_analytics import AnalyticsView
 from feedhandler.server.hub_messages import (
+    BarRow,
     Breaker,
     Cancel,
+    Code,
+    CorrelationRow,
     FeedState,
     FunctionRow,
+    HubError,
     Message,
     Order,
     Quote,
@@ -56,6 +61,7 @@ class EngineView:
         self.name_functions(config, config.pattern_names, breakers)
         self.places: dict[str, list[tuple[int, int]]] = {}
         """Where each symbol that `learn` gave is: (feed, instrument)."""
+        self.analytics = AnalyticsView(config, feeds)
         self._feeds = list(feeds)
         self._counters = counters
         self._known = [
@@ -90,6 +96,7 @@ class EngineView:
         """Every pattern, and its signals over all feeds."""
         functions = [stage.function for stage in self._config.patterns]
         functions += ["definition"] * len(self._config.definitions)
+        functions += ["correlation"] * len(self._config.correlations)
         return [
             FunctionRow(
                 name=name, function=function, signals=self._value("pattern_signals", pattern=name)
@@ -169,6 +176,7 @@ class EngineView:
 
     def _row(self, symbol: str, feed: int, instrument: int) -> SymbolRow:
         row = self._feeds[feed].engines.owner_of(instrument).instruments[instrument]
+        stats = self.analytics.stats_of((feed, instrument))
         return SymbolRow(
             symbol=symbol,
             feed=self._feeds[feed].name,
@@ -178,7 +186,33 @@ class EngineView:
             vwap_e9=int(row["vwap_e9"]),
             volume=int(row["volume"]),
             volatility_e9=math.isqrt(max(int(row["variance_e18"]), 0)),
+            **(stats._asdict() if stats else {}),
         )
+
+    # -- analytics --------------------------------------------------------------------------------
+
+    def check_bars(self) -> None:
+        """HubError where no bars are kept."""
+        if not self.analytics.keeps_bars:
+            text = "no bars are kept; set bar_ms or bar_shares in [analytics] and restart"
+            raise HubError(Code.UNSUPPORTED, text)
+
+    def bars(self, names: Matcher, limit: int) -> list[BarRow]:
+        """Last and present bars of up to `limit` symbols that fit."""
+        self.check_bars()
+        wanted = self.names(names)[:limit]
+        return [row for name in wanted for row in self.analytics.bars(name, self.places[name])]
+
+    def correlations(self, names: Matcher, symbols: Matcher) -> list[CorrelationRow]:
+        """Pairs of the configured correlations that fit, with a symbol that fits."""
+        return self.analytics.correlations(names, symbols)
+
+    async def clear_stats(self, names: Matcher) -> list[str]:
+        """Have the price statistics of symbols that fit begin anew; which those are."""
+        wanted = self.names(names)
+        places = [place for name in wanted for place in self.places[name]]
+        await self.analytics.clear_stats(places if names.names else None)
+        return wanted
 
     # -- signals ----------------------------------------------------------------------------------
 
@@ -210,7 +244,9 @@ class EngineView:
 
 
 class TableQuotes:
-    """Best prices over all feeds, from the table that a server of several feeds keeps."""
+    """Best prices over all feeds, from the table that a server keeps whose hub listens, and one of
+    several feeds.
+    """
 
     def __init__(self, page: QuotePage) -> None:
         self._page = page
@@ -230,11 +266,14 @@ class TableQuotes:
             bid_feeds=tuple(row["bid_feeds"]),
             ask_feeds=tuple(row["ask_feeds"]),
             market=row["state"],
+            in_doubt=not self._page.is_good,
         )
 
 
 class BookQuotes:
-    """Best prices of the first feed, by a look at each book: about a thousand a second."""
+    """Best prices of the only feed where nobody can connect, for clients of this process: by a look
+    at each book, about a thousand a second.
+    """
 
     def __init__(self, view: EngineView, books: BookWatch) -> None:
         self._view = view

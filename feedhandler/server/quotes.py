@@ -10,6 +10,7 @@ from feedhandler.core.quotes import (
     CELL_WORDS,
     Best,
     Cell,
+    FeedWord,
     Quotes,
     cell_at_nb,
     consolidate_nb,
@@ -41,7 +42,7 @@ class QuotePage:
 
     @property
     def is_kept(self) -> bool:
-        """Whether there is a table: a server of one feed has none."""
+        """Whether there is a table: a server of one feed without a hub's port has none."""
         return int(self._quotes.meta[0]) > 0
 
     def render(self) -> bytes:
@@ -61,6 +62,11 @@ class QuotePage:
             "state": market_state(best["bid_e9"], best["bid_qty"], best["ask_e9"], best["ask_qty"]),
             "ts_rx_ns": best["ts_rx_ns"],
         }
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the best prices of any feed hold."""
+        return bool(self._quotes.states[FeedWord.IS_GOOD :: CELL_WORDS].any())
 
     def find(self, symbol: str) -> dict[str, Any] | None:
         """The row of one symbol; None where there is none, or no table."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from feedhandler.core.api import compile_stage
+from feedhandler.core.bars import allocate_bars, bars_of
 from feedhandler.core.book.layout import BookCapacity
 from feedhandler.core.breakers import price_band
 from feedhandler.core.broadcast import allocate_broadcast, broadcast_close_nb
@@ -65,6 +66,7 @@ def steps() -> list[tuple[str, Callable[[], None]]]:
         read_control_nb(shard.control, Control.SNAPSHOT_BLOCKS)
         open_link_nb(no_stream(), -1, 0, -1, 0, 0)
         touch_pages_nb(np.zeros(1, np.int64))
+        bars_of(allocate_bars(1), 0)
 
     def signals_out() -> None:
         warm_up_outlets()

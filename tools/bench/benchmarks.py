@@ -27,7 +27,7 @@ from protocols.pcap.frames import build_datagram, build_ethernet_frame
 from protocols.pcap.reader import open_capture
 from protocols.pcap.writer import PcapWriter
 from protocols.permute import VECTOR_BYTES
-from tools.bench import fix, signals
+from tools.bench import fix, patterns, signals
 from tools.bench.books import book_peer, books
 from tools.bench.kernels import (
     VALUES,
@@ -328,6 +328,8 @@ BENCHMARKS = (
     Benchmark("book_million", "message to book, best prices", books("million")),
     Benchmark("replay_file", "message, all stages", replay_file),
     Benchmark("replay_stages", "message, with breaker and pattern", replay_with_stages),
+    Benchmark("pattern_idle", "tick, for a pattern that waits", patterns.pattern_idle),
+    Benchmark("pairs_1000", "message, with 1,000 pairs", patterns.pairs_1000),
     Benchmark("replay_nautilus", "tick to a strategy", peer("nautilus", ticks_file), is_peer=True),
     Benchmark("exchange_generate", "message made and matched", exchange_generate),
     Benchmark("exchange_parts", "the same, one session of parts", exchange_parts),

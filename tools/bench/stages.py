@@ -168,11 +168,16 @@ def _replay(player: Player, venue: Venue, wire: Bytes, packets: NDArray[np.int64
 
 def replay_with_stages(workload: Workload) -> Run:
     """The kernels of `feedhandler replay` with a breaker and a pattern: blocks of a file."""
+    return replay_with(WITH_BOTH, workload)
+
+
+def replay_with(config: ServerConfig, workload: Workload) -> Run:
+    """The same with the functions of `config`."""
     buf = load_bytes(workload.path)
     venue = find_adapter("nasdaq_itch").venue()
 
     def run() -> Timing:
-        player = Player(WITH_BOTH)
+        player = Player(config)
         reserve_memory([player.shard])
         player.start_blocks(len(buf))
         return timed(

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from feedhandler.server.errors import ExitCode, UserError
-from feedhandler.server.hub_messages import TIMEOUT_MS, TIMEOUT_MS_MAX, What
+from feedhandler.server.hub_messages import TIMEOUT_MS, TIMEOUT_MS_MAX, WatchKind, What
 from tools.ctl.client import HubClient, Line
 
 PLAIN_WIDTH = 160
@@ -94,8 +94,14 @@ def list_(what: What, *, where: Where) -> None:
 
 
 @app.command
-def stats(*symbols: str, counters: tuple[str, ...] = (), where: Where) -> None:
-    """Show figures of the server.
+def stats(
+    *symbols: str,
+    counters: tuple[str, ...] = (),
+    reset: Annotated[bool, Parameter(negative=())] = False,
+    where: Where,
+) -> None:
+    """Show figures of the server; of symbols also those of their trades' prices, where `[analytics]
+    price_stats` is set.
 
     Parameters
     ----------
@@ -103,14 +109,44 @@ def stats(*symbols: str, counters: tuple[str, ...] = (), where: Where) -> None:
         Symbols to show besides; `*`, `?` and `[...]` stand for others.
     counters
         Names of counters to show besides, in the same way.
+    reset
+        Then have the price statistics of the symbols begin anew; of all without a symbol.
     """
     _do(where, "get_stats", symbols=symbols, counters=counters)
+    if reset:
+        _do(where, "reset_stats", symbols=symbols)
+
+
+@app.command
+def bars(*symbols: str, where: Where) -> None:
+    """Show the last and the present bar of symbols, where `[analytics]` keeps bars.
+
+    Parameters
+    ----------
+    symbols
+        Which; `*`, `?` and `[...]` stand for others.
+    """
+    _do(where, "get_bars", symbols=symbols)
+
+
+@app.command
+def correlations(*names: str, symbols: tuple[str, ...] = (), where: Where) -> None:
+    """Show correlation and beta of the pairs of `[[correlations]]`.
+
+    Parameters
+    ----------
+    names
+        Names in the configuration; none: all.
+    symbols
+        Pairs with one of these symbols only.
+    """
+    _do(where, "get_correlations", names=names, symbols=symbols)
 
 
 @app.command
 def watch(
     *symbols: str,
-    kinds: tuple[Literal["order", "breaker", "feed", "quote"], ...] = (),
+    kinds: tuple[WatchKind, ...] = (),
     groups: tuple[str, ...] = (),
     patterns: tuple[str, ...] = (),
     policy: Literal["conflate", "drop", "cut"] | None = None,

@@ -25,8 +25,15 @@ from feedhandler.server.assemble import (
     apply_settings,
     scratch_tables,
     shard_capacity,
+    with_analytics,
 )
-from feedhandler.server.config import BudgetConfig, EngineConfig, PriorityConfig, ServerConfig
+from feedhandler.server.config import (
+    AnalyticsConfig,
+    BudgetConfig,
+    EngineConfig,
+    PriorityConfig,
+    ServerConfig,
+)
 from feedhandler.server.functions import (
     build_stages,
     load_stages,
@@ -87,9 +94,11 @@ class Player:
         """
         engine = config.engine if config else EngineConfig()
         loaded = load_stages(config)
-        capacity = with_functions(
-            shard_capacity(engine, _BBO_ROWS if records_bbo else 0), loaded
-        )._replace(
+        sizes = with_analytics(
+            shard_capacity(engine, _BBO_ROWS if records_bbo else 0),
+            config.analytics if config else AnalyticsConfig(),
+        )
+        capacity = with_functions(sizes, loaded)._replace(
             packet_bytes=_PACKET_BYTES,
             window_packets=_WINDOW_PACKETS,
             snapshot_bytes=1,

@@ -81,6 +81,12 @@ def functions_of(*uses: Use, instruments: int = 8) -> Any:
     return allocate_functions(uses, instruments)
 
 
+def test_large_states_are_an_odd_number_of_cache_lines_apart():
+    functions = functions_of(Use(16), Use(17), Use(25), Use(250, cooldown_ns=1), instruments=2)
+    assert functions.rows[:4, Fn.STRIDE].tolist() == [16, 24, 40, 264]
+    assert functions.rows[:4, Fn.STATE_AT].tolist() == [0, 32, 80, 160]
+
+
 def test_a_function_without_a_choice_has_a_state_for_each_instrument():
     functions = functions_of(Use(16), Use(3))
     assert functions.rows[0, : Fn.FATE].tolist() == [0, 16, 16]
@@ -208,8 +214,12 @@ def define(symbol: str, locate: int) -> bytes:
     return add(1_000 + locate, "S", 1, 1_000_000 + locate, locate=locate, symbol=symbol)
 
 
-def test_a_pattern_of_two_instruments_sees_both():
-    engine = engine_with(both_sides, uses=(Use(bindings=((A, B),)),), look=Look.ANALYTICS)
+LOOKS = [Look.PRICES, Look.ANALYTICS]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_pattern_of_two_instruments_sees_both(look: Look):
+    engine = engine_with(both_sides, uses=(Use(bindings=((A, B),)),), look=look)
     engine.feed([define("A", 1), define("B", 2), define("C", 3)])
     engine.feed([add(1, "B", 10, 100, locate=1, symbol="A")])
     assert engine.signals() == []
@@ -239,8 +249,22 @@ def test_a_number_that_a_new_session_gives_to_another_symbol_is_looked_at_no_mor
     assert engine.shard.patterns.state[0] == 2
 
 
-def test_one_halted_instrument_holds_the_signals_of_both_back():
-    engine = engine_with(both_sides, uses=(Use(bindings=((A, B),)),), look=Look.ANALYTICS)
+@pytest.mark.parametrize("look", LOOKS)
+def test_books_that_were_replaced_hold_signals_back_until_both_are_seen_again(look: Look):
+    engine = engine_with(both_sides, uses=(Use(bindings=((A, B),)),), look=look)
+    engine.feed([define("A", 1), define("B", 2)])
+    engine.feed([add(2, "B", 20, 100, locate=2, symbol="B")])
+    engine.shard.epoch[0] = 1
+    engine.feed([add(1, "B", 10, 100, locate=1, symbol="A")])
+    assert engine.signals() == []
+    assert engine.count(Count.SIGNALS_SUPPRESSED) == 1
+    engine.feed([add(3, "B", 20, 90, locate=2, symbol="B")])
+    assert len(engine.signals()) == 1
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_one_halted_instrument_holds_the_signals_of_both_back(look: Look):
+    engine = engine_with(both_sides, uses=(Use(bindings=((A, B),)),), look=look)
     engine.feed([define("A", 1), define("B", 2), trading_action("H", locate=1)])
     engine.feed([add(1, "B", 10, 100, locate=1, symbol="A")])
     engine.feed([add(2, "B", 20, 100, locate=2, symbol="B")])

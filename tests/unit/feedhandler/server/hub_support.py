@@ -12,7 +12,9 @@ from feedhandler.server.config import HubConfig
 from feedhandler.server.hub import Hub
 from feedhandler.server.hub_actions import SignalRow
 from feedhandler.server.hub_messages import (
+    BarRow,
     Breaker,
+    CorrelationRow,
     FeedState,
     FunctionRow,
     Message,
@@ -57,6 +59,7 @@ class FakeView:
         self.state = "LIVE"
         self.known = list(SYMBOLS)
         self.coming: list[str] = []
+        self.cleared: list[str] = []
 
     def patterns(self) -> list[FunctionRow]:
         return [FunctionRow(name=name, function="f", signals=3) for name in SOURCES[:2]]
@@ -77,6 +80,28 @@ class FakeView:
             SymbolRow(symbol=name, feed="itch", halted=False, **figures)
             for name in self.names(names)[:limit]
         ]
+
+    def check_bars(self) -> None:
+        """They are kept."""
+
+    def bars(self, names: Matcher, limit: int) -> list[BarRow]:
+        words = dict.fromkeys(BarRow.__struct_fields__, 5)
+        fixed = {"feed": "itch", "by": "time", "is_complete": True}
+        wanted = self.names(names)[:limit]
+        return [BarRow(**(words | fixed | {"symbol": name})) for name in wanted]
+
+    def correlations(self, names: Matcher, symbols: Matcher) -> list[CorrelationRow]:
+        words = dict.fromkeys(CorrelationRow.__struct_fields__, 5)
+        rows = [("tech", "SYM1", "SYM2"), ("tech", "SYM3", "SYM4")]
+        return [
+            CorrelationRow(**(words | {"name": name, "feed": "itch", "symbol_a": a, "symbol_b": b}))
+            for name, a, b in rows
+            if names(name) and (symbols(a) or symbols(b))
+        ]
+
+    async def clear_stats(self, names: Matcher) -> list[str]:
+        self.cleared = self.names(names)
+        return self.cleared
 
     def learn(self, limit: int) -> list[str]:
         found, self.coming = self.coming[:limit], self.coming[limit:]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -9,11 +10,13 @@ from adapters.nasdaq_itch.adapter import ADAPTER
 from feedhandler.core.api import Venue
 from feedhandler.core.engine import Setting, Shard, allocate_shard
 from feedhandler.core.functions import Meta
+from feedhandler.core.market import LIMITS, Look, Span
 from feedhandler.core.receive import Idle
 from feedhandler.server.assemble import (
     apply_feed,
     apply_settings,
     build_engines,
+    build_feeds,
     build_shard,
     check_pool,
     check_source,
@@ -22,14 +25,17 @@ from feedhandler.server.assemble import (
     prepare,
     scratch_tables,
     shard_capacity,
+    with_analytics,
 )
 from feedhandler.server.config import (
+    AnalyticsConfig,
     BudgetConfig,
     Endpoint,
     EngineConfig,
     FeedConfig,
     FixConfig,
     GlimpseConfig,
+    HubConfig,
     LineConfig,
     PatternConfig,
     ServerConfig,
@@ -273,6 +279,44 @@ def test_the_feed_s_times_become_nanoseconds(shard: Shard):
     assert channel["snapshot_above"] == 8
     assert channel["stale_after_ns"] == 9_000_000
     assert (channel["can_request"], channel["can_snapshot"]) == (0, 1)
+
+
+def test_analytics_of_the_configuration_reach_the_shard_and_their_defaults_are_the_engines():
+    assert with_analytics(shard_capacity(SMALL), AnalyticsConfig()) == shard_capacity(SMALL)
+    given = AnalyticsConfig(
+        realised_ms=8, half_life_ms=64, sample_ms=3, memory_shift=4, mid_floor_e4=5,
+        spread_floor_e4=6, rate_floor=7, depth_levels=9, bar_ms=10, bar_shares=11,
+        price_stats=True,
+    )  # fmt: skip
+    capacity = with_analytics(shard_capacity(SMALL), given)._replace(look=Look.ANALYTICS)
+    shard = allocate_shard(capacity, *scratch_tables())
+    spans = shard.features.spans
+    assert spans[: Span.RATE_FACTOR].tolist() == [
+        1_000_000, 1_000_000, 3_000_000, 4, 2 * 5 << 4, 6 << 4, 7 << 8, 9
+    ]  # fmt: skip
+    assert shard.summaries.lengths[:3].tolist() == [10_000_000, 11, 1]
+
+
+@pytest.mark.parametrize("end", [0, 1])
+def test_every_analytics_key_stays_within_what_the_kernels_hold(end: int):
+    scale = {"realised_ms": 10**6, "half_life_ms": 10**6, "sample_ms": 10**6}
+    for field in msgspec.inspect.type_info(AnalyticsConfig).fields:
+        name = field.encode_name.replace("_ms", "_ns")
+        if name in LIMITS:
+            bound = (field.type.ge, field.type.le)[end] * scale.get(field.encode_name, 1)
+            assert LIMITS[name][0] <= bound <= LIMITS[name][1], name
+
+
+@pytest.mark.parametrize(("port", "places"), [(0, 1), (1, 8)])
+def test_best_prices_of_one_feed_are_kept_where_a_hub_listens(port: int, places: int):
+    config = ServerConfig(
+        feed=FeedConfig(line_a=LINE),
+        oms=OmsConfig(store_dir="s", allowed=("OMS1",)),
+        engine=SMALL,
+        hub=HubConfig(port=port),
+    )
+    ((shard,),) = build_feeds(config, LoadedStages())
+    assert (len(shard.quotes.keys), shard.quotes.meta[0]) == (places, port)
 
 
 def test_scratch_tables_fit_a_shard():

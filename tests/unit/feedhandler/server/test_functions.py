@@ -13,6 +13,7 @@ from feedhandler.core.patterns import BUILT_IN, DEFAULTS
 from feedhandler.server.assemble import build_engines
 from feedhandler.server.config import (
     BreakerConfig,
+    CorrelationConfig,
     DefinedConfig,
     EngineConfig,
     FeedConfig,
@@ -248,6 +249,36 @@ def test_how_far_a_function_looks_is_found_out(tmp_path: Path):
 
 def test_patterns_that_are_built_in_need_prices_at_most():
     assert {look_of(each) for each in BUILT_IN.values()} == {Look.PRICES}
+
+
+def test_a_correlation_is_a_pattern_behind_all_others(own: str):
+    config = config_of(
+        patterns=(PatternConfig("mine", f"{own}:alone"),),
+        correlations=(
+            CorrelationConfig(name="gas", pairs_of="gas", window=99, sample_ms=7),
+            CorrelationConfig(name="one", legs=(("X", "Y"),)),
+        ),
+        groups={"gas": ("A", "B", "C")},
+    )
+    assert config.pattern_names == ["mine", "gas", "one"]
+    _, gas, one = load_stages(config).patterns
+    assert gas.use.bindings == [(word(a), word(b)) for a, b in ("AB", "AC", "BC")]
+    assert (list(gas.params), list(one.params)) == ([99, 7_000_000], [300, 1_000_000_000])
+    assert look_of(gas.function) == Look.PRICES
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({}, "looks at several instruments; name them by legs"),
+        ({"legs": (("A",),)}, "A: 1 instruments; .* looks at 2"),
+        ({"pairs_of": "oil"}, "no group is named 'oil'"),
+    ],
+)
+def test_a_correlation_of_no_pair_is_refused(keys: dict[str, Any], reason: str):
+    config = config_of(correlations=(CorrelationConfig(name="gas", **keys),))
+    with pytest.raises(ConfigError, match=rf"^correlations\[0\] 'gas': .*{reason}"):
+        load_stages(config)
 
 
 def test_a_definition_becomes_a_pattern_behind_those_with_a_function(own: str):

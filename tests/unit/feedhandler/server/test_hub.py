@@ -11,10 +11,13 @@ from feedhandler.server.errors import ConfigError, UnavailableError
 from feedhandler.server.hub_actions import ServerActions
 from feedhandler.server.hub_messages import (
     Answer,
+    BarMessage,
     Behind,
     Enable,
     End,
     FeedState,
+    GetBars,
+    GetCorrelations,
     GetStats,
     HubError,
     List,
@@ -22,6 +25,7 @@ from feedhandler.server.hub_messages import (
     Quote,
     Reload,
     Reset,
+    ResetStats,
     SetPriority,
     Shutdown,
     Stats,
@@ -225,6 +229,7 @@ CHANGING = (
     Enable(id=1, name="sweep"),
     Shutdown(id=1),
 )
+RESET_STATS = ResetStats(id=1, symbols=("SYM1",))
 
 
 async def test_actions_are_asked_and_their_result_is_the_answer():
@@ -261,10 +266,47 @@ async def test_actions_that_are_missing_say_what_is_missing_and_what_to_do():
     assert (answer.result, asked) == ({"state": "draining", "drain_s": 9}, [9])
 
 
+@pytest.mark.parametrize("kind", [GetBars, ResetStats])
+async def test_a_symbol_that_no_message_has_named_is_refused_by_its_name(kind: Any):
+    rig = Rig()
+    client = rig.hub.connect("me")
+    code, text = fault(await client.call(kind(id=1, symbols=("SYM1", "NOPE"))))
+    assert code == "not_found"
+    assert "'NOPE'" in text
+    assert (await client.call(kind(id=1, symbols=("SYM1", "S*3")))).ok
+
+
+async def test_bars_and_correlations_are_those_that_were_named():
+    client = Rig().hub.connect("me")
+    bars = (await client.call(GetBars(id=1, symbols=("SYM1?",)))).result
+    assert [row.symbol for row in bars] == [f"SYM{number}" for number in range(10, 20)]
+    rows = (await client.call(GetCorrelations(id=2, symbols=("SYM1",)))).result
+    assert [(row.symbol_a, row.symbol_b) for row in rows] == [("SYM1", "SYM2")]
+    assert (await client.call(GetCorrelations(id=3, names=("none",)))).result == []
+
+
+async def test_bars_flow_to_those_who_named_their_symbol_and_kinds_do_not_replace_one_another():
+    rig = Rig()
+    client, other = rig.hub.connect("me"), rig.hub.connect("other")
+    assert not rig.hub.watches("bar")
+    assert (await client.call(Subscribe(id=1, kinds=("bar",), symbols=("SYM1",), queue=2))).ok
+    assert (await other.call(Subscribe(id=1, kinds=("bar",), symbols=("SYM2",)))).ok
+    assert rig.hub.watches("bar")
+    words = dict.fromkeys(BarMessage.__struct_fields__, 1)
+    for by in ("time", "volume", "time", "volume", "time"):
+        bar = BarMessage(**(words | {"symbol": "SYM1", "feed": "itch", "by": by}))
+        rig.hub.publish(Event("bar", "SYM1", bar, detail=("itch", by)))
+    assert sorted(each.by for each in messages(client) if isinstance(each, BarMessage)) == [
+        "time",
+        "volume",
+    ]
+    assert messages(other) == []
+
+
 async def test_what_changes_something_is_refused_where_the_hub_only_shows():
     rig = Rig(read_only=True)
     client = rig.hub.connect("me")
-    for command in CHANGING:
+    for command in (*CHANGING, RESET_STATS):
         assert fault(await client.call(command))[0] == "forbidden"
     assert (await client.call(Subscribe(id=1))).ok
     assert rig.actions.asked == []
@@ -274,7 +316,7 @@ async def test_what_changes_something_is_refused_during_the_end():
     rig = Rig()
     rig.hub.is_draining = True
     client = rig.hub.connect("me")
-    for command in CHANGING:
+    for command in (*CHANGING, RESET_STATS):
         assert fault(await client.call(command))[0] == "draining"
     assert (await client.call(GetStats(id=1))).result.state == "draining"
 

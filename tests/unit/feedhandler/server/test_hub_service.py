@@ -10,15 +10,24 @@ import pytest
 from msgspec import structs
 
 from feedhandler.server.app import Server
-from feedhandler.server.config import FeedConfig, HubConfig, LineConfig, PatternConfig
+from feedhandler.server.config import (
+    AnalyticsConfig,
+    FeedConfig,
+    HubConfig,
+    LineConfig,
+    PatternConfig,
+)
 from feedhandler.server.errors import ExitCode, OsLimitError
 from feedhandler.server.hub_messages import (
+    BarMessage,
     End,
     FeedState,
+    GetBars,
     GetStats,
     List,
     Order,
     Quote,
+    ResetStats,
     Shutdown,
     Subscribe,
 )
@@ -99,6 +108,41 @@ async def test_signals_feeds_and_best_prices_come_from_the_engine(tmp_path: Path
     assert isinstance(await next_of(client, End), End)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["control"]["hub_commands_ok"] == 5
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+async def test_bars_statistics_and_best_prices_of_one_feed_come_from_what_it_keeps(
+    tmp_path: Path, shards: int
+):
+    config = make_config(
+        tmp_path,
+        engine=structs.replace(SMALL, shards=shards),
+        hub=HubConfig(port=free_ports(1)[0], quote_ms=10),
+        analytics=AnalyticsConfig(bar_ms=1_000, bar_shares=50, price_stats=True),
+    )
+    async with running(config) as run:
+        client = run.server._hub.hub.connect("me")
+        command = Subscribe(id=1, symbols=("SYM3",), kinds=("quote", "bar"))
+        assert (await client.call(command)).ok
+        run.send(*BOOK)
+        quote: Quote = await next_of(client, Quote)
+        while not quote.ask_qty:
+            quote = await next_of(client, Quote)
+        assert (quote.ask_price_e9, quote.bid_feeds) == (1_010_000_000, ("itch",))
+        run.send(packet(5, [encode("E", header(3, 0) | EXECUTED)]))
+        bar: BarMessage = await next_of(client, BarMessage)
+        assert (bar.symbol, bar.by, bar.volume) == ("SYM3", "volume", 50)
+        rows = (await client.call(GetBars(id=2, symbols=("SYM3",)))).result
+        assert [(row.by, row.is_complete, row.volume) for row in rows] == [
+            ("time", False, 60),
+            ("volume", True, 50),
+            ("volume", False, 10),
+        ]
+        stats = (await client.call(GetStats(id=3, symbols=("SYM3",)))).result
+        assert [(row.trades, row.average_e9) for row in stats.symbols] == [(1, 1_010_000_000)]
+        assert (await client.call(ResetStats(id=4, symbols=("SYM3",)))).result == {"symbols": 1}
+        stats = (await client.call(GetStats(id=5, symbols=("SYM3",)))).result
+        assert [row.trades for row in stats.symbols] == [None]
 
 
 async def test_best_prices_of_several_feeds_come_from_their_table(tmp_path: Path):

@@ -1,62 +1,29 @@
 """What the hub sees of an engine: symbols that come and change, figures, signals, best prices."""
 
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from feedhandler.core.analytics import INSTRUMENT
 from feedhandler.core.counts import FUNCTIONS_MAX
-from feedhandler.core.events import FEED_SHIFT, SignalKind, symbol_text
+from feedhandler.core.events import FEED_SHIFT, SignalKind
 from feedhandler.core.states import State
 from feedhandler.server.books import BookTop, BookWatch
-from feedhandler.server.config import BreakerConfig
 from feedhandler.server.hub_messages import Breaker, Cancel, Order, Quote
 from feedhandler.server.hub_view import BookQuotes, EngineView
 from feedhandler.server.hub_watchers import Matcher
+from tests.unit.feedhandler.server.hub_feeds import FakeFeed, two_feeds, view_of, word
 from tests.unit.feedhandler.server.hub_support import signal_row
-
-INSTRUMENTS = 32
-
-
-def word(symbol: str) -> int:
-    return int.from_bytes(symbol.encode().ljust(8), "little")
-
-
-class FakeFeed:
-    """A feed of two shards."""
-
-    def __init__(self, name: str, number: int) -> None:
-        self.name = name
-        self.number = number
-        shards = [SimpleNamespace(instruments=np.zeros(INSTRUMENTS, INSTRUMENT)) for _ in range(2)]
-        self.engines = SimpleNamespace(
-            shards=shards, owner_of=lambda instrument: shards[instrument % 2]
-        )
-
-    def set(self, instrument: int, **words: int) -> None:
-        row = self.engines.owner_of(instrument).instruments
-        for name, value in words.items():
-            row[name][instrument] = value
-
-    def symbol_of(self, instrument: int) -> str:
-        row = self.engines.owner_of(instrument).instruments[instrument]
-        return symbol_text(int(row["symbol"]), instrument)
 
 
 @pytest.fixture
 def feeds() -> list[FakeFeed]:
-    return [FakeFeed("a", 0), FakeFeed("b", 1)]
+    return two_feeds()
 
 
 @pytest.fixture
 def view(feeds: list[FakeFeed]) -> EngineView:
-    stages = [BreakerConfig(name=name, function="m:f") for name in ("sweep", "band")]
-    config = SimpleNamespace(
-        patterns=stages[:1], breakers=stages[1:], definitions=(), pattern_names=["sweep"]
-    )
-    return EngineView(cast("Any", config), cast("Any", feeds), cast("Any", None))
+    return view_of(feeds)
 
 
 def test_symbols_are_learnt_once_and_so_many_at_a_time(view: EngineView, feeds: list[FakeFeed]):

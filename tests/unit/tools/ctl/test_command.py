@@ -72,6 +72,24 @@ def test_stats_show_what_was_asked_for(ctl: Callable[..., str]):
         assert words in text
 
 
+def test_bars_and_correlations_are_tables(ctl: Callable[..., str]):
+    head, row = ctl("bars", "SYM1").splitlines()
+    assert head.split()[:4] == ["symbol", "feed", "by", "number"]
+    assert row.split()[:3] == ["SYM1", "itch", "time"]
+    found = json.loads(ctl("correlations", "tech", "--symbols", "SYM4", "--json"))
+    assert [(each["symbol_a"], each["symbol_b"]) for each in found] == [("SYM3", "SYM4")]
+    assert len(json.loads(ctl("correlations", "--json"))) == 2
+
+
+def test_price_statistics_begin_anew_only_when_that_is_said(
+    hub: HubThread, ctl: Callable[..., str]
+):
+    ctl("stats", "SYM1")
+    assert hub.rig.view.cleared == []
+    assert "symbols 1" in ctl("stats", "SYM1", "--reset")
+    assert hub.rig.view.cleared == ["SYM1"]
+
+
 def test_watch_prints_what_flows_up_to_the_end(hub: HubThread, ctl: Callable[..., str]):
     rig = hub.rig
 

@@ -11,7 +11,13 @@ import pytest
 from feedhandler.core.engine import Shard
 from feedhandler.core.receiver import allocate_receiver
 from feedhandler.server.assemble import build_feeds
-from feedhandler.server.config import FeedConfig, FixConfig, PatternConfig, ServerConfig
+from feedhandler.server.config import (
+    AnalyticsConfig,
+    FeedConfig,
+    FixConfig,
+    PatternConfig,
+    ServerConfig,
+)
 from feedhandler.server.configfile import load_config
 from feedhandler.server.functions import load_stages
 from feedhandler.server.memory import blocks, reserve_memory
@@ -72,10 +78,14 @@ def test_a_key_sizes_just_the_blocks_that_name_it(made: Made, tmp_path: Path, na
     engine = msgspec.structs.replace(made.config.engine, **{key: max(value // 2, 1)})
     if key == "ticks":
         engine = msgspec.structs.replace(made.config.engine, ticks=2 * value)
-    # A function that looks at the market, so that a server keeps it.
+    # A function that looks at the market, so that a server keeps it, and bars that are kept.
     own = tmp_path / "own.py"
     own.write_text(LOOKS)
-    config = msgspec.structs.replace(made.config, patterns=(PatternConfig("own", f"{own}:look"),))
+    config = msgspec.structs.replace(
+        made.config,
+        patterns=(PatternConfig("own", f"{own}:look"),),
+        analytics=AnalyticsConfig(bar_ms=1, bar_shares=1, price_stats=True),
+    )
     before = {name: array.nbytes for name, array in blocks(engine_of(config))}
     changed = msgspec.structs.replace(config, engine=engine)
     sizes = {name: array.nbytes for name, array in blocks(engine_of(changed))}
