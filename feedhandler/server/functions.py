@@ -82,6 +82,16 @@ def _written(config: DefinedConfig, number: int) -> PatternConfig:
     )  # fmt: skip
 
 
+def bindings_of(config: ServerConfig) -> list[tuple[str, ...]]:
+    """The choices of symbols of all patterns, as the engine has them. Raises ConfigError."""
+    loaded = load_stages(config)
+    return [
+        tuple(_symbol_of(word) for word in legs)
+        for each in loaded.patterns
+        for legs in each.use.bindings
+    ]
+
+
 def _bound(config: PatternConfig, title: str, server: ServerConfig) -> Loaded:
     """A pattern with the instruments that it looks at."""
     loaded = _load(config, title)
@@ -165,7 +175,7 @@ def _words_of(function: Any, known: set[CodeType]) -> set[str]:
 
 def _load(config: StageConfig, title: str) -> Loaded:
     where = f"{title} {config.name!r}"
-    function = _load_function(config.function, where)
+    function = load_function(config.function, where)
     params = _ordered_params(function, config.params, where)
     state_words = int(getattr(function, "state_words", 0))
     if not 1 <= state_words <= STATE_WORDS_MAX:
@@ -228,7 +238,11 @@ def _symbol_words(symbol: str) -> int:
     return int.from_bytes(symbol.encode("ascii").ljust(_SYMBOL_BYTES), "little")
 
 
-def _load_function(reference: str, where: str) -> Callable[..., int]:
+def _symbol_of(word: int) -> str:
+    return word.to_bytes(_SYMBOL_BYTES, "little").decode("ascii").rstrip()
+
+
+def load_function(reference: str, where: str) -> Callable[..., int]:
     """The function that `module:name` or `path/file.py:name` names."""
     source, _, name = reference.rpartition(":")
     if not source:

@@ -1,0 +1,3 @@
+"""stub"""
+def check_plot(p): pass
+def write_plot(*a): pass
