@@ -456,7 +456,11 @@ class SlowIceberg(Slow):
 
     def see(self, tick: Tick, rows: Rows) -> Found:
         side, now = tick["side"], tick["ts_exch_ns"]
-        if tick["kind"] not in {ADD, EXECUTE, EXECUTE_AT_PRICE} or side == 0 or tick["order_ref"] == 0:
+        if (
+            tick["kind"] not in {ADD, EXECUTE, EXECUTE_AT_PRICE}
+            or side == 0
+            or tick["order_ref"] == 0
+        ):
             return None
         if tick["flags"] & UNKNOWN_REFERENCE or self.late(tick, rows):
             return None

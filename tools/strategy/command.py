@@ -1,4 +1,4 @@
-"""`feedhandler strategy test`: a pattern, a definition or a breaker over a day whose truth is known."""
+"""`feedhandler strategy test`: a pattern, definition or breaker over a day whose truth is known."""
 
 import sys
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ app = App(name="strategy", help="Test patterns, definitions and breakers on days
 _TIMES_MAX = 100
 
 
-@app.command
-def test(  # noqa: PLR0913 - an option each
+@app.command(name="test")
+def run_test(  # noqa: PLR0913 - an option each
     target: str,
     *,
     scenario: str = "",
@@ -64,7 +64,7 @@ def test(  # noqa: PLR0913 - an option each
     symbols
         So many, instead of the scenario's.
     tape
-        A recording instead; what was planted is read from FILE.truth.json beside it, if it is there.
+        A recording instead; what was planted is read from FILE.truth.json beside it, if there.
     config
         A server's configuration, for sizes, lanes and groups.
     params
@@ -146,7 +146,7 @@ def _scored(
 ) -> tuple[Score, dict[int, str]]:
     """Detections against the truth (nothing, without one), and symbols by number."""
     names = {number: symbol for symbol, number in played.instruments.items()}
-    detections = as_detections(played.signals)
+    detections = as_detections(played.signals, is_whole=subject.is_whole)
     if tape.truth is None:
         return score(detections, [], ()), names
     planted = read_planted(tape.truth, is_whole=subject.is_whole)
@@ -167,7 +167,7 @@ def _numbers(subject: Subject, played: Played) -> list[tuple[int, ...]]:
     return [tuple(played.instruments[each] for each in legs) for legs in symbols]
 
 
-def _result(  # noqa: PLR0913, PLR0917 - what there is to be told
+def _result(
     subject: Subject,
     tape: Tape,
     played: Played,

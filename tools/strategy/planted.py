@@ -15,9 +15,12 @@ AFTER_NS: Mapping[str, int] = {
     "momentum": 1 * _S,
     "stuffing": 1 * _S,
     "jump": 60 * _S,
+    "drift": 300 * _S,
     "news": 60 * _S,
 }
-"""How long after its end a detection of it still counts."""
+"""How long after its end a detection of it still counts: a detector of drifts looks back over
+minutes.
+"""
 FINDS: Mapping[str, tuple[str, ...]] = {
     "pair_spread": ("arbitrage",),
     "basket": ("arbitrage",),

@@ -74,9 +74,10 @@ class Score(NamedTuple):
         ]
 
 
-def as_detections(signals: NDArray[np.void]) -> list[Detection]:
+def as_detections(signals: NDArray[np.void], *, is_whole: bool = False) -> list[Detection]:
     """Signals of one function, in their order. Of a breaker, only the first rise of each trip: what
-    it demands goes to and fro, and the machine behind it makes one trip of that.
+    it demands goes to and fro, and the machine behind it makes one trip of that; one for all
+    instruments together where `is_whole`.
     """
     found = []
     last_ns: dict[int, int] = {}
@@ -84,7 +85,8 @@ def as_detections(signals: NDArray[np.void]) -> list[Detection]:
         legs = tuple(int(each) for each in row["legs"][: min(int(row["leg_count"]), 8)])
         is_breaker = bool(row["kind"] == SignalKind.BREAKER)
         if is_breaker:
-            ts_ns, number = int(row["ts_exch_ns"]), int(row["instrument"])
+            ts_ns = int(row["ts_exch_ns"])
+            number = 0 if is_whole else int(row["instrument"])
             before_ns = last_ns.get(number)
             last_ns[number] = ts_ns
             if row["level"] == 0 or (before_ns is not None and ts_ns - before_ns < _CALM_NS):
@@ -138,8 +140,10 @@ def is_of(detection: Detection, planted: Planted) -> bool:
         return False
     traded = detection.instruments[0]
     if not planted.is_relation:
-        is_there = any(each in planted.instruments for each in detection.instruments)
-        is_there = is_there if detection.is_breaker else traded in planted.instruments
+        is_there = traded in planted.instruments
+        if detection.is_breaker:
+            # A level that holds for the market comes with any message, of no instrument as well.
+            is_there = is_there or len(planted.instruments) > 1
         return is_there and planted.side * detection.side >= 0
     if len(detection.instruments) > 1 and not set(detection.instruments) <= set(
         planted.instruments

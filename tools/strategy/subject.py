@@ -1,4 +1,4 @@
-"""What is tested: one pattern, definition or breaker, as a configuration with nothing else in it."""
+"""What is tested: one pattern, definition or breaker, as a configuration without anything else."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -56,6 +56,7 @@ class Subject(NamedTuple):
 
     @property
     def is_breaker(self) -> bool:
+        """It has a level, and proposes nothing."""
         return bool(self.config.breakers)
 
     @property

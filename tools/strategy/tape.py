@@ -28,7 +28,7 @@ class Tape(NamedTuple):
 
 @contextmanager
 def made_day(scenario: str, seed: int, messages: int | None, symbols: int | None) -> Iterator[Tape]:
-    """A day of a scenario, in a folder that is gone afterwards. UserError for one that cannot be."""
+    """A day of a scenario, in a folder that is gone afterwards. UserError for one that is none."""
     day = _changed(load_scenario(scenario), messages, symbols)
     warm_up_market()
     with tempfile.TemporaryDirectory(prefix="strategy-test-") as folder:

@@ -35,7 +35,7 @@ from protocols.jit import kernel
 DEFAULTS = {
     "refills_min": 3,
     "refill_ns": 1_000_000,
-    "idle_ns": 60_000_000_000,
+    "idle_ns": 1_000_000_000,
     "order_qty": 100,
 }
 

@@ -26,8 +26,8 @@ from protocols.jit import kernel
 
 DEFAULTS = {
     "leader_move_ticks": 3,
-    "leader_move_spreads": 2,
-    "leader_move_bps": 15,
+    "leader_move_spreads": 1,
+    "leader_move_bps": 18,
     "follower_move_ticks": 1,
     "window_ns": 50_000_000,
     "tick_size_e9": 10_000_000,

@@ -2,8 +2,9 @@
 
 A run is a row of executions of one side, each at the price of the one before or beyond it, no
 further apart than `window_ns`. One at a price of its own (EXECUTE_AT_PRICE) may be better than its
-order's, so it begins no run and ends none. When the last `levels_min` levels of a run were reached within
-`window_ns`, and at least `qty_min` was taken, an order in its direction is proposed, once a run.
+order's, so it begins no run and ends none. When the last `levels_min` levels of a run were reached
+within `window_ns`, and at least `qty_min` was taken, an order in its direction is proposed, once a
+run.
 
     state[0] direction of the run (0: none)   state[4] time of its last execution, ns
     state[1] its last price, 1e-9             state[5] 1: it was proposed

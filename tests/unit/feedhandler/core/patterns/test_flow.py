@@ -116,7 +116,9 @@ def test_an_execution_at_a_price_of_its_own_is_part_of_a_sweep_and_ends_none():
     desk = Desk(sweep)
     other = int(Kind.EXECUTE_AT_PRICE)
     prices = [(10_000, 0), (10_001, 0), (10_000, other), (10_002, other), (10_003, 0), (10_004, 0)]
-    said = [take(desk, i, at, **({"kind": kind} if kind else {})) for i, (at, kind) in enumerate(prices)]
+    said = [
+        take(desk, i, at, **({"kind": kind} if kind else {})) for i, (at, kind) in enumerate(prices)
+    ]
     assert [bool(signal) for signal in said] == [False] * 5 + [True]
     assert said[-1] is not None
     assert said[-1].values == (5, 600, 10_000 * CENT_E9)
