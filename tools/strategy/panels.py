@@ -53,8 +53,10 @@ def choose_panels(found: Score, best: NDArray[np.void], names: Mapping[int, str]
     """
     busy = Counter(each.instruments[0] for each in found.planted)
     busy.update(each.instruments[0] for each in found.detections)
+    first_ns, last_ns = (int(best["ts_exch_ns"][at]) for at in (0, -1)) if len(best) else (0, 0)
+    day = max(min(first_ns, CLOSE_NS), OPEN_NS), max(min(last_ns, CLOSE_NS), OPEN_NS)
     sessions = [
-        _panel(found, best, number, (OPEN_NS, CLOSE_NS), f"{names.get(number, number)}, all day")
+        _panel(found, best, number, day, f"{names.get(number, number)}, all day")
         for number, _ in busy.most_common(_SESSIONS)
     ]
     near = [
@@ -91,9 +93,10 @@ def _panel(
     found: Score, best: NDArray[np.void], number: int, times: tuple[int, int], title: str
 ) -> Panel:
     begin_ns, end_ns = times
-    mine = best[best["instrument"] == number]
-    inside = (mine["ts_exch_ns"] >= begin_ns) & (mine["ts_exch_ns"] <= end_ns)
-    mine = mine[inside & (mine["bid_qty"] > 0) & (mine["ask_qty"] > 0)]
+    mine = best[(best["instrument"] == number) & (best["bid_qty"] > 0) & (best["ask_qty"] > 0)]
+    # From the quote on that stands at the beginning.
+    first = int(np.searchsorted(mine["ts_exch_ns"], begin_ns, side="right"))
+    mine = mine[max(first - 1, 0) : int(np.searchsorted(mine["ts_exch_ns"], end_ns, side="right"))]
     # As many points as a screen has columns; what is planted lies over them as it is.
     mine = mine[:: max(len(mine) // _POINTS, 1)]
     windows = [
@@ -114,7 +117,9 @@ def _panel(
         if each.instruments[0] == number and begin_ns <= each.ts_ns <= end_ns
     ]
     columns = ("ts_exch_ns", "bid_price_e9", "ask_price_e9")
-    ts_ns, bid_e9, ask_e9 = (mine[name].astype(np.int64) for name in columns)
+    ts_ns, bid_e9, ask_e9 = (np.append(mine[name], mine[name][-1:]) for name in columns)
+    ts_ns = np.clip(ts_ns, begin_ns, end_ns)
+    ts_ns[-1:] = end_ns
     return Panel(title, ts_ns, bid_e9, ask_e9, windows, marks)
 
 
