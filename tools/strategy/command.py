@@ -1,8 +1,9 @@
 """`feedhandler strategy test`: a pattern, definition or breaker over a day whose truth is known."""
 
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,15 +31,35 @@ app = App(name="strategy", help="Test patterns, definitions and breakers on days
 _TIMES_MAX = 100
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Day:
+    """The day that is made, or the recording."""
+
+    scenario: Annotated[
+        str,
+        Parameter(
+            help="Make a day of it: one that `exchange scenarios` lists, or a file ending in .toml."
+        ),
+    ] = ""
+    seed: Annotated[int, Parameter(help="Of that day.", validator=Number(gte=0))] = 1
+    messages: Annotated[
+        int | None, Parameter(help="About so many; as the scenario says.", validator=Number(gte=1))
+    ] = None
+    symbols: Annotated[
+        int | None, Parameter(help="So many; as the scenario says.", validator=Number(gte=1))
+    ] = None
+    tape: Annotated[
+        Path | None,
+        Parameter(help="A recording instead; what was planted is in FILE.truth.json beside it."),
+    ] = None
+
+
 @app.command(name="test")
 def run_test(  # noqa: PLR0913 - an option each
     target: str,
     *,
-    scenario: str = "",
-    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 1,
-    messages: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
-    symbols: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
-    tape: Path | None = None,
+    day: Day | None = None,
     config: Path | None = None,
     params: list[str] | None = None,
     legs: list[str] | None = None,
@@ -55,16 +76,6 @@ def run_test(  # noqa: PLR0913 - an option each
     target
         FILE.py, FILE.py:FUNCTION, MODULE:FUNCTION, or FILE.toml:NAME for what a configuration
         names in [[patterns]], [[definitions]] or [[breakers]].
-    scenario
-        Make a day of it: one that `exchange scenarios` lists, or a file that ends in .toml.
-    seed
-        Of that day.
-    messages
-        About so many, instead of the scenario's.
-    symbols
-        So many, instead of the scenario's.
-    tape
-        A recording instead; what was planted is read from FILE.truth.json beside it, if there.
     config
         A server's configuration, for sizes, lanes and groups.
     params
@@ -84,33 +95,38 @@ def run_test(  # noqa: PLR0913 - an option each
     as_json
         Print one JSON object on the last line, with every detection.
     """
-    if bool(scenario) == (tape is not None):
+    day = day or Day()
+    if bool(day.scenario) == (day.tape is not None):
         raise UserError("--scenario or --tape is needed, and not both", ExitCode.USAGE)
     if plot is not None:
         check_plot(plot)
     kinds = _kinds(finds)
     subject = read_subject(target, config).with_params(parse_params(params or ()))
     if cooldown_ms is not None:
-        subject = subject.changed(cooldown_ms=cooldown_ms)
-    with ExitStack() as stack:
-        if tape is not None:
-            given = recorded(tape)
-        else:
-            given = stack.enter_context(made_day(scenario, seed, messages, symbols))
-        subject = _bound(subject, given, [each.split(",") for each in legs or ()])
-        played = play(subject, given)
-        found, names = _scored(subject, given, played, kinds or subject.kinds)
-        cost = measure(subject, given, times) if times else None
-    result = _result(subject, given, played, found, cost, names)
+        subject = subject.with_cooldown(cooldown_ms)
+    with _tape(day) as tape:
+        subject = _bound(subject, tape, [each.split(",") for each in legs or ()])
+        played = play(subject, tape)
+        found, names = _scored(subject, tape, played, kinds or subject.kinds)
+        cost = measure(subject, tape, times) if times else None
+    result = _result(subject, tape, played, found, cost, names)
     if plot is not None:
         write_plot(plot, result, played, found)
     if as_json:
         sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     else:
-        print_report(result, sys.stdout.isatty())
-        if plot is not None:
-            print(plot)
+        print_report(result, is_terminal=sys.stdout.isatty())
     return ExitCode.OK
+
+
+@contextmanager
+def _tape(day: Day) -> Iterator[Tape]:
+    """The recording, or a day that is gone afterwards."""
+    if day.tape is not None:
+        yield recorded(day.tape)
+        return
+    with made_day(day.scenario, day.seed, day.messages, day.symbols) as made:
+        yield made
 
 
 def _kinds(finds: str) -> tuple[str, ...]:

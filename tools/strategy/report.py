@@ -152,7 +152,7 @@ def _rounded(share: float | None) -> float | None:
     return None if share is None else round(share, 4)
 
 
-def print_report(result: Mapping[str, Any], is_terminal: bool) -> None:
+def print_report(result: Mapping[str, Any], *, is_terminal: bool) -> None:
     """The same as tables, with some of the detections and what was missed."""
     console = Console() if is_terminal else Console(width=_PLAIN_WIDTH, color_system=None)
     summary = Table("what", "value", title="strategy test", show_header=False)

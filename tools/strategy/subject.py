@@ -99,6 +99,12 @@ class Subject(NamedTuple):
             )
         return self.changed(params={**self.stage.params, **values})
 
+    def with_cooldown(self, cooldown_ms: int) -> "Subject":
+        """Quiet for so long after a signal."""
+        if self.is_breaker:
+            raise UserError("--cooldown-ms: a breaker has none", ExitCode.USAGE)
+        return self.changed(cooldown_ms=cooldown_ms)
+
     def bound_to(self, legs: Sequence[Sequence[str]]) -> "Subject":
         """Looking at these choices of instruments and no others."""
         if self.is_breaker:

@@ -6,7 +6,12 @@ from typing import Any
 from tools.strategy.score import Detection
 
 S, MS = 1_000_000_000, 1_000_000
-SYMBOLS = [["AAA", "energy", 20], ["BBB", "energy", 20], ["CCC", "health", 20], ["DDD", "health", 20]]
+SYMBOLS = [
+    ["AAA", "energy", 20],
+    ["BBB", "energy", 20],
+    ["CCC", "health", 20],
+    ["DDD", "health", 20],
+]
 A, B, C, D = 1, 2, 3, 4
 
 ARBITRAGE = {
