@@ -35,6 +35,7 @@ PARAMS: dict[str, dict[str, int]] = {
         "leader_move_spreads": 1,
         "leader_move_bps": 5,
         "window_ns": SECOND,
+        "follow_ns": 20 * MS,
     },
     "basket": {
         "cost_bps": 5,

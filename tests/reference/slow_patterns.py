@@ -143,20 +143,32 @@ class SlowPairSpread(Slow):
 
 class SlowLeadLag(Slow):
     def begin(self) -> None:
+        self.forget()
+        self.unfollowed = 0
+
+    def forget(self) -> None:
         self.quote: tuple[int, int] | None = None
         self.past: list[tuple[int, int, int, int]] = []
+        self.led: tuple[int, int, int] | None = None
+
+    def judge(self, now: int, mid: int) -> None:
+        if self.led and now >= self.led[1]:
+            side, _, there = self.led
+            self.unfollowed = 0 if (mid - there) * side >= 0 else self.unfollowed + 1
+            self.led = None
 
     def see(self, tick: Tick, rows: Rows) -> Found:
         follower, leader = rows[self.legs[0]], rows[self.legs[1]]
         if tick["instrument"] != self.legs[1] or self.late(tick, rows):
             return None
         if not self.is_open(leader):
-            self.begin()
+            self.forget()
             return None
         bid, ask = leader["bid_price_e9"], leader["ask_price_e9"]
         if (bid, ask) == self.quote:
             return None
         now = tick["ts_exch_ns"]
+        self.judge(now, follower["mid_e9"])
         if self.quote:
             self.past.append((now, *self.quote, follower["mid_e9"]))
         self.quote = bid, ask
@@ -184,6 +196,10 @@ class SlowLeadLag(Slow):
         if went * side > self.follower_move_ticks * self.tick_size_e9:
             return None
         self.past = []
+        half = follower["mid_e9"] // 20_000 * (abs(moved) * 10_000 // leader["mid_e9"])
+        self.led = self.led or (side, now + self.follow_ns, follower["mid_e9"] + half * side)
+        if 0 < self.unfollowed_max <= self.unfollowed:
+            return None
         values = (moved, went, now - when)
         return self.order(rows, side, self.order_qty, values, self.sure(abs(moved), least))
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from feedhandler.server.errors import DataError, ExitCode, UserError
-from tools.exchange.generate import generate_day
-from tools.exchange.market.scenario import Scenario, load_scenario
+from feedhandler.server.errors import DataError
+from tools.exchange.generate import changed_scenario, generate_day
+from tools.exchange.market.scenario import load_scenario
 from tools.exchange.warmup import warm_up_market
 
 _TRUTH_KEYS = ("happened", "relations", "asked")
@@ -29,7 +29,7 @@ class Tape(NamedTuple):
 @contextmanager
 def made_day(scenario: str, seed: int, messages: int | None, symbols: int | None) -> Iterator[Tape]:
     """A day of a scenario, in a folder that is gone afterwards. UserError for one that is none."""
-    day = _changed(load_scenario(scenario), messages, symbols)
+    day = changed_scenario(load_scenario(scenario), messages, symbols)
     warm_up_market()
     with tempfile.TemporaryDirectory(prefix="strategy-test-") as folder:
         path = Path(folder) / "day.itch"
@@ -54,13 +54,3 @@ def _read_truth(path: Path) -> Mapping[str, Any] | None:
         raise DataError(f"{file}: not a truth that can be read: {error}") from None
     # A steady flow has a truth as well, in which nothing happens.
     return truth if all(key in truth for key in _TRUTH_KEYS) else None
-
-
-def _changed(scenario: Scenario, messages: int | None, symbols: int | None) -> Scenario:
-    wanted = {"messages": messages, "symbols": symbols}
-    changes = {name: value for name, value in wanted.items() if value is not None}
-    values = {name: getattr(scenario, name) for name in scenario.__struct_fields__}
-    try:
-        return msgspec.convert(values | changes, Scenario, from_attributes=True)
-    except msgspec.ValidationError as error:
-        raise UserError(f"--messages or --symbols: {error}", ExitCode.USAGE) from None
