@@ -162,7 +162,8 @@ class SlowLeadLag(Slow):
         if tick["instrument"] != self.legs[1] or self.late(tick, rows):
             return None
         if not self.is_open(leader):
-            self.forget()
+            if leader["flags"]:
+                self.forget()
             return None
         bid, ask = leader["bid_price_e9"], leader["ask_price_e9"]
         if (bid, ask) == self.quote:

@@ -105,9 +105,9 @@ def run_test(  # noqa: PLR0913 - an option each
     if cooldown_ms is not None:
         subject = subject.with_cooldown(cooldown_ms)
     with _tape(day) as tape:
-        subject = _bound(subject, tape, [each.split(",") for each in legs or ()])
+        subject = bound(subject, tape, [each.split(",") for each in legs or ()])
         played = play(subject, tape)
-        found, names = _scored(subject, tape, played, kinds or subject.kinds)
+        found, names = scored(subject, tape, played, kinds or subject.kinds)
         cost = measure(subject, tape, times) if times else None
     result = _result(subject, tape, played, found, cost, names)
     if plot is not None:
@@ -138,7 +138,7 @@ def _kinds(finds: str) -> tuple[str, ...]:
     return kinds
 
 
-def _bound(subject: Subject, tape: Tape, legs: Sequence[Sequence[str]]) -> Subject:
+def bound(subject: Subject, tape: Tape, legs: Sequence[Sequence[str]]) -> Subject:
     """The subject with the instruments that it looks at, and what follows from their relation."""
     if legs:
         subject = subject.bound_to(legs)
@@ -157,7 +157,7 @@ def _bound(subject: Subject, tape: Tape, legs: Sequence[Sequence[str]]) -> Subje
     return subject
 
 
-def _scored(
+def scored(
     subject: Subject, tape: Tape, played: Played, kinds: Sequence[str]
 ) -> tuple[Score, dict[int, str]]:
     """Detections against the truth (nothing, without one), and symbols by number."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from feedhandler.core.counts import Count
 from feedhandler.core.events import BBO, SIGNAL, symbol_text
-from feedhandler.core.functions import Off
+from feedhandler.core.functions import Fn, Off
 from feedhandler.server.config import PatternConfig, ServerConfig
 from feedhandler.server.errors import ConfigError, DataError
 from feedhandler.server.functions import load_stages, look_of
@@ -82,7 +82,7 @@ def play(subject: Subject, tape: Tape) -> Played:
     }
     known = np.flatnonzero(shard.instruments["symbol"])
     names = {symbol_text(int(shard.instruments[i]["symbol"]), int(i)): int(i) for i in known}
-    off = _OFF.get(Off(int(functions.rows[0, _OFF_WORD])), "")
+    off = _OFF.get(Off(int(functions.rows[0, Fn.OFF])), "")
     return Played(
         outcome,
         _joined(signals, SIGNAL),
@@ -91,9 +91,6 @@ def play(subject: Subject, tape: Tape) -> Played:
         {reason: count for reason, count in held_back.items() if count},
         off,
     )
-
-
-_OFF_WORD = 6
 
 
 def measure(subject: Subject, tape: Tape, times: int) -> Cost:

@@ -35,12 +35,12 @@ DEFAULTS = {
     "leader_move_ticks": 3,
     "leader_move_spreads": 1,
     "leader_move_bps": 18,
-    "follower_move_ticks": 1,
-    "window_ns": 50_000_000,
+    "follower_move_ticks": 3,
+    "window_ns": 150_000_000,
     "tick_size_e9": 10_000_000,
     "order_qty": 100,
     "follow_ns": 1_000_000_000,
-    "unfollowed_max": 2,
+    "unfollowed_max": 3,
 }
 QUOTES = 15
 
@@ -131,9 +131,11 @@ def lead_lag(
     if np.int64(tick["instrument"]) != legs[1] or is_late_nb(ticks, slot, market):
         return 0
     if not is_open_nb(market, legs[1]):
-        state[_COUNT] = 0
-        state[_BID_E9] = state[_ASK_E9] = 0
-        state[_LED_SIDE] = 0
+        # A side that is empty for a moment comes back, often elsewhere: that is a move.
+        if market[legs[1]]["flags"] != 0:
+            state[_COUNT] = 0
+            state[_BID_E9] = state[_ASK_E9] = 0
+            state[_LED_SIDE] = 0
         return 0
     leader = market[legs[1]]
     bid_e9, ask_e9 = np.int64(leader["bid_price_e9"]), np.int64(leader["ask_price_e9"])
