@@ -19,7 +19,7 @@ from feedhandler.core.breaker_machine import Scope
 from feedhandler.core.calls import PARAM_WORDS
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.engine import Shard, ShardCapacity
-from feedhandler.core.events import symbol_word
+from feedhandler.core.events import symbol_text, symbol_word
 from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Room, Use
 from feedhandler.core.market import MARKET, PRICE_FIELDS, Look
 from feedhandler.server.config import (
@@ -157,6 +157,16 @@ def _correlating(config: CorrelationConfig) -> PatternConfig:
     )
 
 
+def bindings_of(config: ServerConfig) -> list[tuple[str, ...]]:
+    """The choices of symbols of all patterns, as the engine has them. Raises ConfigError."""
+    loaded = load_stages(config)
+    return [
+        tuple(symbol_text(word, 0) for word in legs)
+        for each in loaded.patterns
+        for legs in each.use.bindings
+    ]
+
+
 def _bound(config: BoundConfig, title: str, server: ServerConfig) -> Loaded:
     """A function with the instruments that it looks at."""
     loaded = _load(config, title)
@@ -260,7 +270,7 @@ def _words_of(function: Any, known: set[CodeType]) -> set[str]:
 
 def _load(config: StageConfig, title: str, least_words: int = 1) -> Loaded:
     where = f"{title} {config.name!r}"
-    function = _load_function(config.function, where)
+    function = load_function(config.function, where)
     _check_arguments(function, where)
     params = _ordered_params(function, config.params, where)
     state_words = int(getattr(function, "state_words", 0))
@@ -320,7 +330,7 @@ def _members(name: str, groups: Mapping[str, Sequence[str]], where: str) -> Sequ
     return groups[group]
 
 
-def _load_function(reference: str, where: str) -> Callable[..., int]:
+def load_function(reference: str, where: str) -> Callable[..., int]:
     """The function that `module:name` or `path/file.py:name` names."""
     source, _, name = reference.rpartition(":")
     if not source:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from feedhandler.core.bars import BAR_WORDS, COMPLETED, Bar, bars_of
 from feedhandler.core.engine import Control, Shard
 from feedhandler.core.events import symbol_text
-from feedhandler.core.functions import Bound, Fn, Functions, Meta
+from feedhandler.core.functions import Bound, Functions, Meta
 from feedhandler.core.patterns.correlation import correlation_of
 from feedhandler.core.price_stats import PriceStats, price_stats_of
 from feedhandler.core.summaries import EVERY_INSTRUMENT, Length
@@ -173,7 +173,6 @@ class AnalyticsView:
         for binding in functions.bindings:
             function, legs_at = int(binding[Bound.FUNCTION]), int(binding[Bound.LEGS_AT])
             if function in self._names and binding[Bound.LEGS]:
-                row = functions.rows[function]
                 at = int(binding[Bound.STATE_AT])
                 a, b = (symbol_text(int(of_leg[legs_at + i]), 0) for i in range(2))
                 yield function, _Pair((a, b), at)

@@ -23,15 +23,29 @@ from tests.unit.feedhandler.core.patterns.made_up import MadeUp
 LEGS = {"pair_spread": 2, "lead_lag": 2, "crossed": 2, "triangle": 3, "basket": 4}
 # Low thresholds, so that every pattern finds something in a few hundred ticks.
 PARAMS: dict[str, dict[str, int]] = {
-    "pair_spread": {"window_samples": 6, "sample_ns": MS, "entry_z_e2": 150, "edge_bps": 1},
+    "pair_spread": {
+        "window_samples": 6,
+        "sample_ns": MS,
+        "entry_z_e2": 150,
+        "edge_bps": 1,
+        "hold_ns": 1_000,
+    },
     "lead_lag": {
         "leader_move_ticks": 2,
         "leader_move_spreads": 1,
         "leader_move_bps": 5,
         "window_ns": SECOND,
+        "follow_ns": 20 * MS,
     },
-    "basket": {"cost_bps": 5, "unit_shares": 6, "weight_1": 1, "weight_2": 2, "weight_3": 3},
-    "triangle": {"cost_ppm": 300, "scale_e9": 2_000_000_000},
+    "basket": {
+        "cost_bps": 5,
+        "unit_shares": 6,
+        "hold_ns": 50_000,
+        "weight_1": 1,
+        "weight_2": 2,
+        "weight_3": 3,
+    },
+    "triangle": {"cost_ppm": 300, "scale_e9": 2_000_000_000, "hold_ns": 50_000},
     "crossed": {"edge_e9": CENT_E9, "hold_ns": MS},
     "momentum_burst": {"move_bps": 2, "trades_min": 2, "window_ns": SECOND, "one_sided_bps": 6_000},
     "imbalance_with_trade": {

@@ -47,6 +47,15 @@ class Slow:
         threshold = max(threshold, 1)
         return min(seen * 5_000 // threshold, 10_000)
 
+    waiting: tuple[int, int] | None = None
+    """Side that is waited for, and since when."""
+
+    def held(self, side: int, now: int) -> bool:
+        """This side was seen at each look since `hold_ns` ago."""
+        if self.waiting is None or self.waiting[0] != side:
+            self.waiting = side, now
+        return now - self.waiting[1] >= self.hold_ns
+
     def order(self, rows: Rows, side: int, qty: int, values: Sequence[int], sure: int) -> Found:
         row = rows[self.legs[0]]
         price = row["ask_price_e9"] if side > 0 else row["bid_price_e9"]
@@ -75,26 +84,30 @@ class SlowPairSpread(Slow):
 
     def see(self, tick: Tick, rows: Rows) -> Found:
         a, b = rows[self.legs[0]], rows[self.legs[1]]
-        if self.late(tick, rows) or not (self.is_open(a) and self.is_open(b)):
+        if self.late(tick, rows):
+            return None
+        if not (self.is_open(a) and self.is_open(b)):
+            self.waiting = None
             return None
         if self.anchor is None:
             self.anchor = a["mid_e9"], b["mid_e9"]
         mids = a["mid_e9"], b["mid_e9"]
-        if mids == self.last and tick["ts_exch_ns"] < self.next_ns:
+        now = tick["ts_exch_ns"]
+        if mids == self.last and now < self.next_ns and not self.waiting:
             return None
         self.last = mids
         spread = self.spread(*mids)
         if abs(spread) > 10**7:
             self.anchor = a["mid_e9"], b["mid_e9"]
-            self.samples, self.side = [], 0
+            self.samples, self.side, self.waiting = [], 0, None
             return None
-        found = self.judge(spread, rows)
-        if tick["ts_exch_ns"] >= self.next_ns:
-            self.next_ns = tick["ts_exch_ns"] + self.sample_ns
+        found = self.judge(spread, rows, now)
+        if now >= self.next_ns:
+            self.next_ns = now + self.sample_ns
             self.samples.append(spread)
         return found
 
-    def judge(self, spread: int, rows: Rows) -> Found:
+    def judge(self, spread: int, rows: Rows, now: int) -> Found:
         n = min(max(self.window_samples, 2), 240)
         window = self.samples[-n:]
         if len(window) < n:
@@ -104,6 +117,7 @@ class SlowPairSpread(Slow):
         deviation = max(isqrt(variance_n), 1)
         away = n * spread - total
         z_e2 = abs(away) * 100
+        waiting, self.waiting = self.waiting, None
         if self.side:
             if away * self.side >= 0 or z_e2 <= self.exit_z_e2 * deviation:
                 self.side = 0
@@ -118,6 +132,9 @@ class SlowPairSpread(Slow):
             traded = self.spread(a["bid_price_e9"], b["ask_price_e9"])
         if (total - n * traded) * side < self.edge_bps * 10_000 * n:
             return None
+        self.waiting = waiting
+        if not self.held(side, now):
+            return None
         self.side = side
         z_e2 = min(z_e2 // deviation, 100_000)
         values = (-z_e2 * side, spread, total // n)
@@ -126,20 +143,33 @@ class SlowPairSpread(Slow):
 
 class SlowLeadLag(Slow):
     def begin(self) -> None:
+        self.forget()
+        self.unfollowed = 0
+
+    def forget(self) -> None:
         self.quote: tuple[int, int] | None = None
         self.past: list[tuple[int, int, int, int]] = []
+        self.led: tuple[int, int, int] | None = None
+
+    def judge(self, now: int, mid: int) -> None:
+        if self.led and now >= self.led[1]:
+            side, _, there = self.led
+            self.unfollowed = 0 if (mid - there) * side >= 0 else self.unfollowed + 1
+            self.led = None
 
     def see(self, tick: Tick, rows: Rows) -> Found:
         follower, leader = rows[self.legs[0]], rows[self.legs[1]]
         if tick["instrument"] != self.legs[1] or self.late(tick, rows):
             return None
         if not self.is_open(leader):
-            self.begin()
+            if leader["flags"]:
+                self.forget()
             return None
         bid, ask = leader["bid_price_e9"], leader["ask_price_e9"]
         if (bid, ask) == self.quote:
             return None
         now = tick["ts_exch_ns"]
+        self.judge(now, follower["mid_e9"])
         if self.quote:
             self.past.append((now, *self.quote, follower["mid_e9"]))
         self.quote = bid, ask
@@ -167,6 +197,10 @@ class SlowLeadLag(Slow):
         if went * side > self.follower_move_ticks * self.tick_size_e9:
             return None
         self.past = []
+        half = follower["mid_e9"] // 20_000 * (abs(moved) * 10_000 // leader["mid_e9"])
+        self.led = self.led or (side, now + self.follow_ns, follower["mid_e9"] + half * side)
+        if 0 < self.unfollowed_max <= self.unfollowed:
+            return None
         values = (moved, went, now - when)
         return self.order(rows, side, self.order_qty, values, self.sure(abs(moved), least))
 
@@ -180,13 +214,17 @@ class SlowBasket(Slow):
 
     def see(self, tick: Tick, rows: Rows) -> Found:
         fund, parts = rows[self.legs[0]], [rows[leg] for leg in self.legs[1:]]
-        if self.late(tick, rows) or not all(self.is_open(row) for row in (fund, *parts)):
+        if self.late(tick, rows):
+            return None
+        if not all(self.is_open(row) for row in (fund, *parts)):
+            self.waiting = None
             return None
         weights = [self.params[f"weight_{i}"] for i in range(1, len(parts) + 1)]
         pairs = list(zip(parts, weights, strict=True))
         bids = [self.worth(row["bid_price_e9"], weight) for row, weight in pairs]
         asks = [self.worth(row["ask_price_e9"], weight) for row, weight in pairs]
         if 0 in bids:
+            self.waiting = None
             return None
         unit = max(self.unit_shares, 1)
         bought = sum(bids) - self.worth(fund["ask_price_e9"], unit)
@@ -195,10 +233,11 @@ class SlowBasket(Slow):
         value = sum(bids) if side > 0 else sum(asks)
         cost = value // 10_000 * self.cost_bps
         if gap <= 0 or gap < cost:
+            self.waiting = None
             if gap <= 0 or gap * 2 < cost:
                 self.side = 0
             return None
-        if side == self.side:
+        if side == self.side or not self.held(side, tick["ts_exch_ns"]):
             return None
         self.side = side
         price = fund["ask_price_e9"] if side > 0 else fund["bid_price_e9"]
@@ -213,7 +252,10 @@ class SlowTriangle(Slow):
 
     def see(self, tick: Tick, rows: Rows) -> Found:
         whole, first, second = (rows[leg] for leg in self.legs)
-        if self.late(tick, rows) or not all(map(self.is_open, (whole, first, second))):
+        if self.late(tick, rows):
+            return None
+        if not all(map(self.is_open, (whole, first, second))):
+            self.waiting = None
             return None
         bid, ask = "bid_price_e9", "ask_price_e9"
         scale = float(max(self.scale_e9, 1))
@@ -222,10 +264,11 @@ class SlowTriangle(Slow):
         bought, sold = (int((min(ratio, 2.0) - 1.0) * 1e6) for ratio in (rich, dear))
         side, gap = (1, bought) if bought >= sold else (-1, sold)
         if gap <= 0 or gap < self.cost_ppm:
+            self.waiting = None
             if gap <= 0 or gap * 2 < self.cost_ppm:
                 self.side = 0
             return None
-        if side == self.side:
+        if side == self.side or not self.held(side, tick["ts_exch_ns"]):
             return None
         self.side = side
         name = bid if side > 0 else ask
@@ -381,13 +424,19 @@ class SlowSweep(Slow):
         self.told = False
 
     def see(self, tick: Tick, rows: Rows) -> Found:
-        if tick["kind"] != EXECUTE or tick["flags"] & UNKNOWN_REFERENCE or tick["side"] == 0:
+        is_execution = tick["kind"] in {EXECUTE, EXECUTE_AT_PRICE}
+        if not is_execution or tick["flags"] & UNKNOWN_REFERENCE or tick["side"] == 0:
             return None
         if self.late(tick, rows):
             return None
         now, price, side = tick["ts_exch_ns"], tick["price_e9"], -tick["side"]
         last_ns, last_price = self.run[-1][:2] if self.run else (now, price)
         back = (price - last_price) * side < 0
+        if tick["kind"] == EXECUTE_AT_PRICE:
+            # Its price may be better than its order's: it begins no run and ends none.
+            if side != self.side or now - last_ns > self.window_ns or not self.run:
+                return None
+            price, back = last_price if back else price, False
         if side != self.side or back or now - last_ns > self.window_ns:
             self.run, self.side, self.told = [], side, False
         self.run.append((now, price, tick["qty"]))
@@ -424,19 +473,24 @@ class SlowIceberg(Slow):
 
     def see(self, tick: Tick, rows: Rows) -> Found:
         side, now = tick["side"], tick["ts_exch_ns"]
-        if tick["kind"] not in {ADD, EXECUTE} or side == 0 or tick["order_ref"] == 0:
+        if (
+            tick["kind"] not in {ADD, EXECUTE, EXECUTE_AT_PRICE}
+            or side == 0
+            or tick["order_ref"] == 0
+        ):
             return None
         if tick["flags"] & UNKNOWN_REFERENCE or self.late(tick, rows):
             return None
         chain, taken = self.chains.get(side), self.taken.get(side)
         ref, price, qty = tick["order_ref"], tick["price_e9"], tick["qty"]
-        if tick["kind"] == EXECUTE:
+        if tick["kind"] != ADD:
             if chain and chain.orders[-1][0] == ref:
                 chain.orders[-1][1] += qty
                 chain.total += qty
                 chain.last_ns = now
             elif taken and taken["ref"] == ref:
                 taken["executed"] += qty
+                taken["price"] = price if tick["kind"] == EXECUTE else taken["price"]
                 taken["ns"] = now
             else:
                 self.taken[side] = {"ref": ref, "price": price, "executed": qty, "ns": now}

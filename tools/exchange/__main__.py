@@ -16,9 +16,9 @@ from feedhandler.server.errors import ExitCode, UserError, run_cli
 from tools.exchange.checker import check_file
 from tools.exchange.config import SPEED_MAX, ExchangeConfig
 from tools.exchange.day import NS_PER_S, SESSION_S_MAX
-from tools.exchange.generate import generate_day, generate_file
+from tools.exchange.generate import changed_scenario, generate_day, generate_file
 from tools.exchange.layout import FlowSettings
-from tools.exchange.market.scenario import Scenario, load_scenario, scenario_names
+from tools.exchange.market.scenario import load_scenario, scenario_names
 from tools.exchange.merge import PARTS_MAX
 from tools.exchange.report import format_finding, report_file
 from tools.exchange.runner import run_exchange
@@ -69,7 +69,9 @@ def run(
     if settings.scenario.name:
         if tape is not None:
             raise UserError("--tape and a scenario: only one of both can be sent", ExitCode.USAGE)
-        day = _changed(load_scenario(settings.scenario.name), settings.scenario.messages or None)
+        day = changed_scenario(
+            load_scenario(settings.scenario.name), settings.scenario.messages or None
+        )
         warm_up_live_market()
     elif tape is not None and settings.order_entry is not None:
         raise UserError(
@@ -131,7 +133,7 @@ def generate(  # noqa: PLR0913 - an option each
                 " does provokes others, so they are not made apart; leave both out",
                 ExitCode.USAGE,
             )
-        changed = _changed(load_scenario(scenario), messages, symbols)
+        changed = changed_scenario(load_scenario(scenario), messages, symbols)
         warm_up_market()
         result = generate_day(changed, seed, out)
     elif messages is None:
@@ -151,17 +153,6 @@ def _with_scenario(settings: ExchangeConfig, scenario: str, speed: float | None)
         changes["speed"] = speed
     day = msgspec.structs.replace(settings.scenario, **changes)
     return msgspec.structs.replace(settings, scenario=day)
-
-
-def _changed(scenario: Scenario, messages: int | None, symbols: int | None = None) -> Scenario:
-    """The scenario with those of its keys that the command line has as well."""
-    wanted = {"messages": messages, "symbols": symbols}
-    changes = {name: value for name, value in wanted.items() if value is not None}
-    values = {name: getattr(scenario, name) for name in scenario.__struct_fields__}
-    try:
-        return msgspec.convert(values | changes, Scenario, from_attributes=True)
-    except msgspec.ValidationError as error:
-        raise UserError(f"--messages or --symbols: {error}", ExitCode.USAGE) from None
 
 
 @app.command

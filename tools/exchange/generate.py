@@ -85,6 +85,21 @@ def generate_day(scenario: Scenario, seed: int, path: Path) -> dict[str, Any]:
     return {name: value for name, value in truth.items() if name not in _IN_FILE_ALONE}
 
 
+def changed_scenario(
+    scenario: Scenario, messages: int | None, symbols: int | None = None
+) -> Scenario:
+    """The scenario with these instead of its own, where they are given. UserError for what cannot
+    be.
+    """
+    wanted = {"messages": messages, "symbols": symbols}
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    values = {name: getattr(scenario, name) for name in scenario.__struct_fields__}
+    try:
+        return msgspec.convert(values | changes, Scenario, from_attributes=True)
+    except msgspec.ValidationError as error:
+        raise UserError(f"--messages or --symbols: {error}", ExitCode.USAGE) from None
+
+
 def profiles_of(scenario: Scenario) -> list[Profile]:
     """The symbols of a scenario; UserError for a file of them that there is not."""
     file = Path(scenario.symbols_file) if scenario.symbols_file else DEFAULT_FILE

@@ -2,13 +2,15 @@
 
 A creation unit of `unit_shares` of the fund is `weight_i` shares of legs[i]. When the unit can be
 bought at the touch for less than its basket can be sold for, by `cost_bps` of the basket, the fund
-is proposed to be bought; to be sold when it is the other way round. One gap is proposed once, until
-it is below half of the costs. Every leg must have both sides, trade, and be beyond doubt.
+is proposed to be bought; to be sold when it is the other way round. The gap must have been there
+for `hold_ns`. One gap is proposed once, until it is below half of the costs. Every leg must have
+both sides, trade, and be beyond doubt.
 
-    state[0] 1: the sums are made              state[4] side that was proposed (0: none)
-    state[1] [2] the basket at its bids and    state[6 + 2 i] [7 + 2 i] what legs[1 + i] is worth
-             at its asks, 1e-6                     at its bid and ask, 1e-6 (0: cannot be traded)
-    state[3] legs that cannot be traded
+    state[0] 1: the sums are made              state[5] side that is waited for (0: none)
+    state[1] [2] the basket at its bids and    state[6] since when, ns
+             at its asks, 1e-6                 state[8 + 2 i] [9 + 2 i] what legs[1 + i] is worth
+    state[3] legs that cannot be traded            at its bid and ask, 1e-6 (0: cannot be traded)
+    state[4] side that was proposed (0: none)
 """
 
 from typing import Any
@@ -18,6 +20,7 @@ import numpy as np
 from feedhandler.core.api import pattern
 from feedhandler.core.patterns.proposals import (
     confidence_bps_nb,
+    has_held_nb,
     is_late_nb,
     is_open_nb,
     propose_nb,
@@ -27,11 +30,17 @@ from protocols.jit import kernel
 LEGS_MAX = 24
 """Of the basket."""
 WEIGHTS = tuple(f"weight_{i}" for i in range(1, LEGS_MAX + 1))
-DEFAULTS = {"cost_bps": 25, "unit_shares": 1, "order_qty": 100, **dict.fromkeys(WEIGHTS, 0)}
+DEFAULTS = {
+    "cost_bps": 25,
+    "unit_shares": 1,
+    "order_qty": 100,
+    "hold_ns": 150_000_000,
+    **dict.fromkeys(WEIGHTS, 0),
+}
 
-_READY, _BIDS_E6, _ASKS_E6, _MISSING, _SIDE = range(5)
-_LEGS = 6
-_WEIGHTS_AT = 3
+_READY, _BIDS_E6, _ASKS_E6, _MISSING, _SIDE, _WAITING = range(6)
+_LEGS = 8
+_WEIGHTS_AT = 4
 _E9_PER_E6 = 1_000
 # Times the weight below 2^57, so that 24 of them add up in 63 bits.
 _PRICE_MAX_E6 = 1 << 37
@@ -99,6 +108,7 @@ def _update_nb(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state
     "cost_bps",
     "unit_shares",
     "order_qty",
+    "hold_ns",
     *WEIGHTS,
     legs=0,
     state_words=_LEGS + 2 * LEGS_MAX,
@@ -110,9 +120,10 @@ def basket(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: An
     """
     if is_late_nb(ticks, slot, market) or not 2 <= legs.shape[0] <= LEGS_MAX + 1:
         return 0
-    if not _update_nb(ticks, slot, market, legs, params, state):
+    if not _update_nb(ticks, slot, market, legs, params, state) and not state[_WAITING]:
         return 0
     if state[_MISSING] or not is_open_nb(market, legs[0]):
+        state[_WAITING] = 0
         return 0
     fund = market[legs[0]]
     unit = max(params[1], np.int64(1))
@@ -123,10 +134,12 @@ def basket(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: An
     basket_e6 = state[_BIDS_E6] if side > 0 else state[_ASKS_E6]
     cost_e6 = basket_e6 // _BPS * params[0]
     if gap_e6 <= 0 or gap_e6 < cost_e6:
+        state[_WAITING] = 0
         if gap_e6 * 2 < cost_e6 or gap_e6 <= 0:
             state[_SIDE] = 0
         return 0
-    if state[_SIDE] == side:
+    now_ns = np.int64(ticks[slot]["ts_exch_ns"])
+    if state[_SIDE] == side or not has_held_nb(state, _WAITING, side, now_ns, params[3]):
         return 0
     state[_SIDE] = side
     out[2] = _share_e6_nb(gap_e6, basket_e6)

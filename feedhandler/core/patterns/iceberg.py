@@ -35,7 +35,7 @@ from protocols.jit import kernel
 DEFAULTS = {
     "refills_min": 3,
     "refill_ns": 1_000_000,
-    "idle_ns": 60_000_000_000,
+    "idle_ns": 1_000_000_000,
     "order_qty": 100,
 }
 
@@ -59,8 +59,11 @@ def _execute_nb(ticks: Any, slot: int, state: Any, at: int) -> None:
         return
     if ref != state[at + _REF]:
         state[at + _REF] = ref
-        state[at + _PRICE_E9] = tick["price_e9"]
         state[at + _EXECUTED] = 0
+        state[at + _PRICE_E9] = tick["price_e9"]
+    elif tick["kind"] == Kind.EXECUTE:
+        # The order's own price, which one of EXECUTE_AT_PRICE need not be.
+        state[at + _PRICE_E9] = tick["price_e9"]
     state[at + _EXECUTED] += qty
     state[at + _TIME_NS] = now_ns
 
@@ -116,7 +119,7 @@ def iceberg(
     """
     tick = ticks[slot]
     kind, side = tick["kind"], np.int64(tick["side"])
-    is_execution = kind == Kind.EXECUTE
+    is_execution = kind == Kind.EXECUTE or kind == Kind.EXECUTE_AT_PRICE
     if not (is_execution or kind == Kind.ADD) or side == 0 or tick["order_ref"] == 0:
         return 0
     if tick["flags"] & Flag.UNKNOWN_REFERENCE or is_late_nb(ticks, slot, market):

@@ -3,12 +3,14 @@
 The spread is that of the middle prices to those at an anchor, as a ratio or its logarithm, in
 1e-8. A sample is taken every `sample_ns`, and the spread is looked at then and when a middle price
 has changed. One that is `entry_z_e2` away from the mean of the window, and that leaves `edge_bps`
-to the mean when the touch of both legs is paid, is proposed once; the next one not before the
-spread has come back to `exit_z_e2`, or has crossed the mean.
+to the mean when the touch of both legs is paid, both for `hold_ns`, is proposed once; the next one
+not before the spread has come back to `exit_z_e2`, or has crossed the mean.
 
-    state[0] side that was proposed (0: none)      state[4] [5] middle prices looked at last, 1e-9
-    state[1] time of the next sample, ns           state[6] deviation of the window times its size
-    state[2] [3] middle prices at the anchor, 1e-9 state[7 ..] window of samples
+    state[0] side that was proposed (0: none)      state[6] deviation of the window times its size
+    state[1] time of the next sample, ns           state[7] side that is waited for (0: none)
+    state[2] [3] middle prices at the anchor, 1e-9 state[8] since when, ns
+    state[4] [5] middle prices looked at last,     state[9 ..] window of samples
+             1e-9
 """
 
 from typing import Any
@@ -18,6 +20,7 @@ import numpy as np
 from feedhandler.core.api import pattern
 from feedhandler.core.patterns.proposals import (
     confidence_bps_nb,
+    has_held_nb,
     is_late_nb,
     is_open_nb,
     propose_nb,
@@ -40,10 +43,12 @@ DEFAULTS = {
     "edge_bps": 20,
     "log_spread": 1,
     "order_qty": 100,
+    "hold_ns": 150_000_000,
 }
 SAMPLES_MAX = 240
 
-_SIDE, _NEXT_NS, _ANCHOR_A_E9, _ANCHOR_B_E9, _LAST_A_E9, _LAST_B_E9, _DEVIATION, _WINDOW = range(8)
+_SIDE, _NEXT_NS, _ANCHOR_A_E9, _ANCHOR_B_E9, _LAST_A_E9, _LAST_B_E9, _DEVIATION = range(7)
+_WAITING, _WINDOW = 7, 9
 _ONE_E8 = 100_000_000
 # Beyond a tenth the squares of a full window would leave 63 bits; it is another regime anyway.
 _SPREAD_MAX_E8 = 10_000_000
@@ -86,6 +91,7 @@ def _edge_nb(market: Any, legs: Any, state: Any, size: int, asked: tuple[int, in
 def _restart_nb(market: Any, legs: Any, state: Any) -> None:
     """A new anchor and an empty window."""
     state[_SIDE] = 0
+    state[_WAITING] = 0
     state[_ANCHOR_A_E9] = market[legs[0]]["mid_e9"]
     state[_ANCHOR_B_E9] = market[legs[1]]["mid_e9"]
     state[_DEVIATION] = 0
@@ -100,6 +106,7 @@ def _restart_nb(market: Any, legs: Any, state: Any) -> None:
     "edge_bps",
     "log_spread",
     "order_qty",
+    "hold_ns",
     legs=2,
     state_words=_WINDOW + WINDOW_HEAD + SAMPLES_MAX,
 )
@@ -113,11 +120,12 @@ def pair_spread(
     mid_a_e9, mid_b_e9 = np.int64(market[legs[0]]["mid_e9"]), np.int64(market[legs[1]]["mid_e9"])
     # First of all, as this is how nearly every call ends.
     is_same = mid_a_e9 == state[_LAST_A_E9] and mid_b_e9 == state[_LAST_B_E9]
-    if is_same and now_ns < state[_NEXT_NS]:
+    if is_same and now_ns < state[_NEXT_NS] and not state[_WAITING]:
         return 0
     if is_late_nb(ticks, slot, market):
         return 0
     if not (is_open_nb(market, legs[0]) and is_open_nb(market, legs[1])):
+        state[_WAITING] = 0
         return 0
     size = min(max(params[0], np.int64(2)), np.int64(SAMPLES_MAX))
     if state[_ANCHOR_A_E9] == 0:
@@ -141,6 +149,10 @@ def pair_spread(
             left = _edge_nb(market, legs, state, size, (side, params[5]))
             if left < params[4] * _E8_PER_BPS * size:
                 side = np.int64(0)
+        if side == 0:
+            state[_WAITING] = 0
+        elif not has_held_nb(state, _WAITING, side, now_ns, params[7]):
+            side = np.int64(0)
         if side != 0:
             state[_SIDE] = side
             z_e2 = min(abs(away) * 100 // deviation, np.int64(_Z_MAX_E2))

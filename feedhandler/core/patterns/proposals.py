@@ -42,6 +42,20 @@ def confidence_bps_nb(seen: int, threshold: int) -> int:
 
 
 @kernel
+def has_held_nb(state: Any, at: int, side: int, now_ns: int, hold_ns: int) -> int:
+    """1 when `side` (not 0) was waited for at each look since `hold_ns` ago. state[at] is the side
+    that is waited for, 0 when there is none, and state[at + 1] since when.
+
+    Quotes of several instruments never come together: of what one of them shows before the others
+    do, nothing is left a moment later.
+    """
+    if state[at] != side:
+        state[at] = side
+        state[at + 1] = now_ns
+    return int(now_ns - state[at + 1] >= hold_ns)
+
+
+@kernel
 def propose_nb(
     market: Any, instrument: int, side: int, qty: int, confidence_bps: int, out: Any
 ) -> int:

@@ -1,8 +1,10 @@
 """A sweep: one side takes several price levels within a moment.
 
 A run is a row of executions of one side, each at the price of the one before or beyond it, no
-further apart than `window_ns`. When the last `levels_min` levels of a run were reached within
-`window_ns`, and at least `qty_min` was taken, an order in its direction is proposed, once a run.
+further apart than `window_ns`. One at a price of its own (EXECUTE_AT_PRICE) may be better than its
+order's, so it begins no run and ends none. When the last `levels_min` levels of a run were reached
+within `window_ns`, and at least `qty_min` was taken, an order in its direction is proposed, once a
+run.
 
     state[0] direction of the run (0: none)   state[4] time of its last execution, ns
     state[1] its last price, 1e-9             state[5] 1: it was proposed
@@ -41,6 +43,10 @@ def _take_nb(ticks: Any, slot: int, window_ns: int, state: Any) -> None:
     side = -np.int64(tick["side"])
     beyond_e9 = (price_e9 - state[_PRICE_E9]) * side
     is_apart = now_ns - state[_LAST_NS] > window_ns
+    if tick["kind"] == Kind.EXECUTE_AT_PRICE:
+        if side != state[_SIDE] or is_apart:
+            return
+        beyond_e9 = max(beyond_e9, np.int64(0))
     if side != state[_SIDE] or beyond_e9 < 0 or is_apart:
         state[_SIDE] = side
         state[_LEVELS] = 0
@@ -50,7 +56,7 @@ def _take_nb(ticks: Any, slot: int, window_ns: int, state: Any) -> None:
     if state[_LEVELS] == 0 or beyond_e9 != 0:
         state[_TIMES + state[_LEVELS] % LEVELS_MAX] = now_ns
         state[_LEVELS] += 1
-    state[_PRICE_E9] = price_e9
+        state[_PRICE_E9] = price_e9
     state[_LAST_NS] = now_ns
     state[_QTY] += min(np.int64(tick["qty"]), np.int64(_QTY_MAX))
 
@@ -59,7 +65,9 @@ def _take_nb(ticks: Any, slot: int, window_ns: int, state: Any) -> None:
 def sweep(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any) -> int:
     """The direction of the sweep; values: levels, quantity, and first price of the run (1e-9)."""
     tick = ticks[slot]
-    if tick["kind"] != Kind.EXECUTE or tick["flags"] & Flag.UNKNOWN_REFERENCE or tick["side"] == 0:
+    kind = tick["kind"]
+    is_execution = kind == Kind.EXECUTE or kind == Kind.EXECUTE_AT_PRICE
+    if not is_execution or tick["flags"] & Flag.UNKNOWN_REFERENCE or tick["side"] == 0:
         return 0
     if is_late_nb(ticks, slot, market):
         return 0

@@ -2,10 +2,11 @@
 costs, as EUR/JPY does with EUR/USD and USD/JPY, times `scale_e9` where the units do not do it.
 
 When legs[0] can be bought for less than the other two can be sold for, by `cost_ppm`, it is
-proposed to be bought; to be sold when it is the other way round. One gap is proposed once, until it
-is below half of the costs.
+proposed to be bought; to be sold when it is the other way round. The gap must have been there for
+`hold_ns`. One gap is proposed once, until it is below half of the costs.
 
-    state[0] side that was proposed (0: none)
+    state[0] side that was proposed (0: none)   state[1] side that is waited for (0: none)
+                                                state[2] since when, ns
 """
 
 from typing import Any
@@ -15,15 +16,21 @@ import numpy as np
 from feedhandler.core.api import pattern
 from feedhandler.core.patterns.proposals import (
     confidence_bps_nb,
+    has_held_nb,
     is_late_nb,
     is_open_nb,
     propose_nb,
 )
 from protocols.jit import kernel
 
-DEFAULTS = {"cost_ppm": 2_500, "scale_e9": 1_000_000_000, "order_qty": 100}
+DEFAULTS = {
+    "cost_ppm": 2_500,
+    "scale_e9": 1_000_000_000,
+    "order_qty": 100,
+    "hold_ns": 150_000_000,
+}
 
-_SIDE = 0
+_SIDE, _WAITING = 0, 1
 
 
 @kernel
@@ -44,7 +51,7 @@ def _short_gap_ppm_nb(first_e9: int, second_e9: int, whole_e9: int, scale_e9: in
     return np.int64((min(ratio, 2.0) - 1.0) * 1e6)
 
 
-@pattern("cost_ppm", "scale_e9", "order_qty", legs=3, state_words=4)
+@pattern("cost_ppm", "scale_e9", "order_qty", "hold_ns", legs=3, state_words=4)
 def triangle(
     ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
 ) -> int:
@@ -55,6 +62,7 @@ def triangle(
         return 0
     for i in range(3):
         if not is_open_nb(market, legs[i]):
+            state[_WAITING] = 0
             return 0
     whole, first, second = market[legs[0]], market[legs[1]], market[legs[2]]
     scale_e9 = max(params[1], np.int64(1))
@@ -67,10 +75,12 @@ def triangle(
     gap_ppm = max(bought_ppm, sold_ppm)
     side = np.int64(1) if bought_ppm >= sold_ppm else np.int64(-1)
     if gap_ppm <= 0 or gap_ppm < params[0]:
+        state[_WAITING] = 0
         if gap_ppm <= 0 or gap_ppm * 2 < params[0]:
             state[_SIDE] = 0
         return 0
-    if state[_SIDE] == side:
+    now_ns = np.int64(ticks[slot]["ts_exch_ns"])
+    if state[_SIDE] == side or not has_held_nb(state, _WAITING, side, now_ns, params[3]):
         return 0
     state[_SIDE] = side
     out[2] = gap_ppm

@@ -71,7 +71,9 @@ class MadeUp:
     def _sweep(self, leg: int) -> Iterator[Event]:
         side = self.random.choice((1, -1))
         for _ in range(self.random.randrange(2, 7)):
-            yield self._event(leg, Kind.EXECUTE, side=-side)
+            is_other = self.mids[leg] % 5 == 0
+            kind = Kind.EXECUTE_AT_PRICE if is_other else Kind.EXECUTE
+            yield self._event(leg, kind, side=-side)
             self.mids[leg] += side * self.random.choice((0, 1, 1))
 
     def _refills(self, leg: int) -> Iterator[Event]:
@@ -82,7 +84,8 @@ class MadeUp:
             part = self.random.choice((0, 50))
             ref = {"order_ref": 100 + self.ref}
             if part:
-                yield self._event(leg, Kind.EXECUTE, qty=part, **more, **ref)
+                kind = Kind.EXECUTE_AT_PRICE if self.ref % 4 == 0 else Kind.EXECUTE
+                yield self._event(leg, kind, qty=part, **more, **ref)
             yield self._event(leg, Kind.EXECUTE, qty=qty - part, **more, **ref)
             ref = {"order_ref": 101 + self.ref}
             yield self._event(leg, Kind.ADD, qty=qty, **more, **ref)

@@ -1,5 +1,7 @@
 """Basket, triangle and crossed markets: a gap beyond the costs, once, and until it is closed."""
 
+from collections.abc import Callable
+
 import pytest
 
 from feedhandler.core.events import Flag
@@ -7,7 +9,13 @@ from feedhandler.core.patterns import basket, crossed, triangle
 from tests.unit.feedhandler.core.patterns.desk import BUY, CENT_E9, MS, SELL, Desk
 
 FUND, FIRST, SECOND_LEG = 1, 2, 3
-WEIGHTS = {"unit_shares": 10, "weight_1": 20, "weight_2": 10, "cost_bps": 20}
+Pattern = Callable[..., int]
+LASTING = {
+    "basket": {"unit_shares": 2, "weight_1": 1, "weight_2": 1, "cost_bps": 50, "hold_ns": MS},
+    "triangle": {"scale_e9": 100_000_000, "cost_ppm": 5_000, "hold_ns": MS},
+}
+"""Legs at 10.00: the fund is half of two of them, the circle a tenth of their product."""
+WEIGHTS = {"unit_shares": 10, "weight_1": 20, "weight_2": 10, "cost_bps": 20, "hold_ns": 0}
 
 
 def fund() -> Desk:
@@ -76,7 +84,7 @@ def test_more_parts_than_there_are_weights_are_never_looked_at():
 
 def circle() -> Desk:
     """EUR/JPY 150.00, EUR/USD 1.00, USD/JPY 150.00."""
-    desk = Desk(triangle, (1, 2, 3), cost_ppm=500)
+    desk = Desk(triangle, (1, 2, 3), cost_ppm=500, hold_ns=0)
     desk.quote(0, 2, 100, 100)
     desk.quote(0, 3, 15_000, 15_000)
     return desk
@@ -100,7 +108,7 @@ def test_a_circle_within_the_costs_is_none_and_so_is_one_with_a_leg_missing():
 
 
 def test_a_circle_in_other_units_takes_a_scale():
-    desk = Desk(triangle, (1, 2, 3), cost_ppm=500, scale_e9=20_000_000)
+    desk = Desk(triangle, (1, 2, 3), cost_ppm=500, scale_e9=20_000_000, hold_ns=0)
     desk.quote(0, 2, 5_000, 5_000)
     desk.quote(0, 3, 6_000, 6_000)
     assert desk.quote(1, 1, 5_999, 6_001) is None
@@ -115,6 +123,32 @@ def test_a_circle_is_proposed_once():
     assert desk.quote(2, 1, 14_980, 14_991) is None
     assert desk.quote(3, 1, 14_990, 15_000) is None
     assert desk.quote(4, 1, 14_980, 14_990)
+
+
+@pytest.mark.parametrize("pattern", [basket, triangle])
+def test_a_gap_is_proposed_when_it_has_lasted_and_one_of_a_moment_never(pattern: Pattern):
+    desk = Desk(pattern, (1, 2, 3), **LASTING[pattern.__name__])
+    desk.quote(0, 2, 999, 1_001)
+    desk.quote(0, 3, 999, 1_001)
+    assert desk.quote(MS, 1, 980, 981) is None
+    assert desk.quote(MS + 500_000, 1, 999, 1_001) is None
+    assert desk.quote(2 * MS, 1, 980, 981) is None
+    assert desk.quote(3 * MS - 1, 2, 999, 1_001) is None
+    signal = desk.quote(3 * MS, 2, 999, 1_001)
+    assert signal is not None
+    assert (signal.side, signal.price_e9) == (BUY, 981 * CENT_E9)
+    assert desk.quote(4 * MS, 2, 999, 1_001) is None
+
+
+@pytest.mark.parametrize("pattern", [basket, triangle])
+def test_a_leg_that_stops_to_trade_begins_the_wait_anew(pattern: Pattern):
+    desk = Desk(pattern, (1, 2, 3), **LASTING[pattern.__name__])
+    desk.quote(0, 2, 999, 1_001)
+    desk.quote(0, 3, 999, 1_001)
+    assert desk.quote(MS, 1, 980, 981) is None
+    assert desk.quote(2 * MS - 1, 2, 999, 1_001, flags=int(Flag.HALTED)) is None
+    assert desk.quote(2 * MS, 2, 999, 1_001) is None
+    assert desk.quote(3 * MS, 2, 999, 1_001) is not None
 
 
 def two_feeds(**params: int) -> Desk:

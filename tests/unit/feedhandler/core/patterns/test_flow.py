@@ -112,6 +112,36 @@ def test_several_levels_within_a_moment_are_a_sweep(side: int):
     assert signal.confidence_bps == 5_000
 
 
+def test_an_execution_at_a_price_of_its_own_is_part_of_a_sweep_and_ends_none():
+    desk = Desk(sweep)
+    other = int(Kind.EXECUTE_AT_PRICE)
+    prices = [(10_000, 0), (10_001, 0), (10_000, other), (10_002, other), (10_003, 0), (10_004, 0)]
+    said = [
+        take(desk, i, at, **({"kind": kind} if kind else {})) for i, (at, kind) in enumerate(prices)
+    ]
+    assert [bool(signal) for signal in said] == [False] * 5 + [True]
+    assert said[-1] is not None
+    assert said[-1].values == (5, 600, 10_000 * CENT_E9)
+
+
+def test_executions_at_prices_of_their_own_begin_no_sweep():
+    desk = Desk(sweep)
+    other = int(Kind.EXECUTE_AT_PRICE)
+    assert not any(take(desk, i, 10_000 + i, kind=other) for i in range(9))
+
+
+def test_an_iceberg_that_is_taken_at_prices_of_their_own_is_followed():
+    desk = Desk(iceberg, refills_min=2)
+    for i in range(3):
+        part = {"side": BUY, "price_e9": 10_000 * CENT_E9, "order_ref": 7 + i, "qty": 40}
+        desk.quote(i * SECOND, ONE, 10_000, 10_001, kind=Kind.EXECUTE, **part)
+        part |= {"qty": 60, "price_e9": 10_001 * CENT_E9}
+        desk.quote(i * SECOND, ONE, 10_000, 10_001, kind=Kind.EXECUTE_AT_PRICE, **part)
+        part |= {"qty": 100, "price_e9": 10_000 * CENT_E9, "order_ref": 8 + i}
+        signal = desk.quote(i * SECOND, ONE, 10_000, 10_001, kind=Kind.ADD, **part)
+        assert bool(signal) == (i == 1)
+
+
 def test_many_orders_of_one_level_are_no_sweep():
     desk = Desk(sweep)
     assert not any(take(desk, i, 10_000) for i in range(50))

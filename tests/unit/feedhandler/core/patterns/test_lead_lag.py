@@ -4,13 +4,14 @@ import pytest
 
 from feedhandler.core.events import Flag
 from feedhandler.core.patterns import lead_lag
-from tests.unit.feedhandler.core.patterns.desk import BUY, CENT_E9, MS, SELL, Desk, Signal
+from tests.unit.feedhandler.core.patterns.desk import BUY, CENT_E9, MS, SECOND, SELL, Desk, Signal
 
 FOLLOWER, LEADER = 1, 2
 
 
 def quiet(**params: int) -> Desk:
     few = {"leader_move_ticks": 5, "leader_move_spreads": 2, "leader_move_bps": 4}
+    few |= {"follower_move_ticks": 1, "window_ns": 50 * MS}
     desk = Desk(lead_lag, (FOLLOWER, LEADER), **{**few, **params})
     desk.quote(0, FOLLOWER, 4_999, 5_001)
     desk.quote(0, LEADER, 9_999, 10_001)
@@ -89,3 +90,34 @@ def test_a_follower_that_does_not_trade_is_left_alone():
 
 def test_a_tick_that_comes_late_is_passed_over():
     assert lead(quiet(), 10 * MS, 10_005, seq=1) is None
+
+
+def to_and_fro(desk: Desk, followed: list[bool]) -> list[bool]:
+    """A move of the leader every other second, which the follower follows in half a second, or not:
+    whether each of them was proposed.
+    """
+    said = []
+    mid = 5_000
+    for number, follows in enumerate(followed):
+        ts_ns = (2 * number + 1) * SECOND
+        up = 10 * (number % 2 == 0)
+        said.append(lead(desk, ts_ns, 10_000 + up) is not None)
+        if follows:
+            mid += 5 if up else -5
+            desk.quote(ts_ns + SECOND // 2, FOLLOWER, mid - 1, mid + 1)
+        lead(desk, ts_ns + SECOND, 10_000 + up, half=2)
+        lead(desk, ts_ns + SECOND + 60 * MS, 10_000 + up)
+    return said
+
+
+def test_a_follower_that_follows_is_proposed_each_time():
+    assert to_and_fro(quiet(), [True] * 6) == [True] * 6
+
+
+def test_one_that_has_not_followed_again_and_again_is_left_alone_until_it_follows():
+    followed = [True, False, False, False, False, True, True]
+    assert to_and_fro(quiet(), followed) == [True] * 4 + [False, False, True]
+
+
+def test_without_a_limit_it_is_proposed_whether_it_follows_or_not():
+    assert to_and_fro(quiet(unfollowed_max=0), [False] * 5) == [True] * 5

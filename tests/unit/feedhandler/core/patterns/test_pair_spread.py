@@ -7,7 +7,7 @@ from feedhandler.core.patterns import pair_spread
 from tests.unit.feedhandler.core.patterns.desk import BUY, CENT_E9, SECOND, SELL, Desk, Signal
 
 A, B = 1, 2
-SMALL = {"window_samples": 10, "sample_ns": SECOND, "entry_z_e2": 400, "edge_bps": 5}
+SMALL = {"window_samples": 10, "sample_ns": SECOND, "entry_z_e2": 400, "edge_bps": 5, "hold_ns": 0}
 
 
 def settled(samples: int = 12, **params: int) -> Desk:

@@ -1,0 +1,1 @@
+"""`feedhandler strategy`: patterns and breakers against days whose truth is known."""
