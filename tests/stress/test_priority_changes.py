@@ -16,7 +16,8 @@ from feedhandler.server.config import PriorityConfig
 from feedhandler.server.priority import apply_priority, override_priority, stage_priority
 from tests.unit.feedhandler.core.support import SECOND, Wire, add, delete, packet
 
-pytestmark = [pytest.mark.compiled_only, pytest.mark.alone]
+# Kernels may have to be compiled first.
+pytestmark = [pytest.mark.compiled_only, pytest.mark.alone, pytest.mark.timeout(900)]
 
 CHANGES = 300
 IN_FLIGHT = 16
@@ -55,6 +56,8 @@ def test_a_tick_sees_all_of_a_change_or_nothing(topology: str):
     threads.append(threading.Thread(target=send, daemon=True))
     for thread in threads:
         thread.start()
+    while engine.count(Count.TICKS) == 0:
+        time.sleep(0.01)
     applied = []
     for number in range(CHANGES):
         stage_priority([shard], LOW if number % 2 == 0 else HIGH, {})
