@@ -256,6 +256,21 @@ def _first_settings(capacity: ShardCapacity) -> NDArray[np.int64]:
     return settings
 
 
+def _numbers_of(instruments: int) -> NDArray[np.int64]:
+    """0, 1, 2 ..."""
+    numbers = zeros(instruments)
+    numbers[:] = np.arange(instruments)
+    return numbers
+
+
+def _functions_of(capacity: ShardCapacity) -> tuple[Functions, Functions, Staged]:
+    """Breakers, patterns, and where others are staged that may take their place."""
+    instruments = capacity.book.instruments
+    breakers = allocate_functions(capacity.breakers, instruments, capacity.breaker_room)
+    patterns = allocate_functions(capacity.patterns, instruments, capacity.pattern_room)
+    return breakers, patterns, allocate_stage(breakers, patterns)
+
+
 def allocate_shard(
     capacity: ShardCapacity, counts: NDArray[np.int64], histograms: NDArray[np.int64]
 ) -> Shard:
@@ -271,10 +286,7 @@ def allocate_shard(
     free: Ring = allocate_ring(pool)
     free.cells[:going_round] = np.arange(going_round)
     free.cursors[TAIL] = going_round
-    breakers = allocate_functions(capacity.breakers, instruments, capacity.breaker_room)
-    patterns = allocate_functions(capacity.patterns, instruments, capacity.pattern_room)
-    numbers = zeros(instruments)
-    numbers[:] = np.arange(instruments)
+    breakers, patterns, staged = _functions_of(capacity)
     spare = zeros(pool, np.int32)
     spare[: pool - going_round] = np.arange(pool - 1, going_round - 1, -1)
     stash_size = zeros(3)
@@ -308,11 +320,11 @@ def allocate_shard(
         breaker_level=zeros(levels, np.int8),
         published_level=zeros(levels, np.int8),
         patterns=patterns,
-        staged=allocate_stage(breakers, patterns),
+        staged=staged,
         features=allocate_features(instruments if analysed else 1),
         seen=allocate_rows(pool if analysed else 1),
         market=allocate_rows(rows),
-        numbers=numbers,
+        numbers=_numbers_of(instruments),
         out=zeros(OUT_WORDS),
         signal_count=zeros(1),
         sending_ns=zeros(1),
