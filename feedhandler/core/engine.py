@@ -348,6 +348,22 @@ def _free_slots(pool: int, going_round: int) -> tuple[Ring, NDArray[np.int32], N
     return free, spare, stash_size
 
 
+def _numbers_of(instruments: int) -> NDArray[np.int64]:
+    """0, 1, 2 ..."""
+    numbers = zeros(instruments)
+    numbers[:] = np.arange(instruments)
+    return numbers
+
+
+def _functions_of(capacity: ShardCapacity) -> tuple[Functions, Functions, Staged]:
+    """Breakers, patterns, and where others are staged that may take their place."""
+    instruments = capacity.book.instruments
+    breakers = allocate_functions(capacity.breakers, instruments, capacity.breaker_room)
+    patterns = allocate_functions(capacity.patterns, instruments, capacity.pattern_room)
+    tunings = sum(not use.asked for use in capacity.breakers)
+    return breakers, patterns, allocate_stage(breakers, patterns, max(tunings, 1))
+
+
 def allocate_shard(
     capacity: ShardCapacity, counts: NDArray[np.int64], histograms: NDArray[np.int64]
 ) -> Shard:
@@ -360,10 +376,7 @@ def allocate_shard(
     analysed = capacity.look == Look.ANALYTICS
     ahead = CHUNK * min(capacity.shards, ROUNDS_AHEAD_MAX)
     free, spare, stash_size = _free_slots(pool, min(2 * ahead, pool))
-    breakers = allocate_functions(capacity.breakers, instruments, capacity.breaker_room)
-    patterns = allocate_functions(capacity.patterns, instruments, capacity.pattern_room)
-    numbers = zeros(instruments)
-    numbers[:] = np.arange(instruments)
+    breakers, patterns, staged = _functions_of(capacity)
     return Shard(
         book=allocate_book(capacity.book),
         split=allocate_split(capacity.shard, capacity.shards, ahead, _legs_of(capacity)),
@@ -396,13 +409,13 @@ def allocate_shard(
         command=zeros(len(Order)),
         proposal=zeros(OUT_WORDS),
         patterns=patterns,
-        staged=allocate_stage(breakers, patterns, max(len(scopes), 1)),
+        staged=staged,
         features=allocate_features(instruments if analysed else 1, capacity.analytics),
         summaries=allocate_summaries(instruments, capacity.summaries),
         seen=allocate_rows(pool if analysed else 1),
         epochs=zeros(pool if capacity.look else 1, np.int32),
         market=allocate_rows(rows),
-        numbers=numbers,
+        numbers=_numbers_of(instruments),
         out=zeros(OUT_WORDS),
         signal_count=zeros(1),
         sending_ns=zeros(1),

@@ -107,25 +107,11 @@ class Server:
         self._config = config
         self._config_path = config_path
         self._log = structlog.get_logger()
+        self._off_path = off_path(config.off_file, config.oms.store_dir)
+        off = read_off(self._off_path)
         path = Path(config.counters_file) if config.counters_file else default_counter_path()
         self._counter_lock = own_counter_file(path)
-        breakers = [breaker.name for breaker in config.breakers]
-        patterns = config.pattern_names
-        self.counters = CounterFile.create(
-            path,
-            counter_specs(
-                config.feed.name,
-                breakers,
-                patterns,
-                [feed.name for feed in config.feeds],
-            ),
-            histogram_specs(
-                [config.feed.name, *(feed.name for feed in config.feeds)], breakers, patterns
-            ),
-            start_time_ns=time.time_ns(),
-            parts=engine_count(config.engine),
-            room_bytes=_NAMES_ROOM_BYTES,
-        )
+        self.counters = _make_counters(config, path)
         configs = configs_by_feed(config)
         self._tables = [
             [feed_tables(part, number) for part in self.counters.parts]
@@ -139,31 +125,17 @@ class Server:
                 Feed(number, configs[number], prepared, self._count_control, signal_fd)
             )
         self._engines = self._feeds[0].engines
-        self._off_path = off_path(config.off_file, config.oms.store_dir)
         self._reloader = Reloader(
             config,
             every[0].loaded,
             every[0].stages,
             [shard for feed in self._feeds for shard in feed.engines.shards],
-            read_off(self._off_path),
+            off,
             self._stage_priority,
         )
         self._reloader.on_names = self._name_functions
         self._metrics = _OmsMetrics(self.counters)
-        sources = source_names(patterns, breakers)
-        oms = config.oms
-        rings = [shard.signals for feed in self._feeds for shard in feed.engines.shards]
-        if len(rings) > 1:
-            # An outlet has room for one thread that sends.
-            oms = structs.replace(oms, send_from="loop")
-        self._oms = OmsServer(
-            oms,
-            self._symbol_of,
-            sources,
-            rings,
-            self._engines.signal_fd,
-            self._metrics,
-        )
+        self._oms = self._make_oms()
         self._quotes = QuotePage(self._engines.sequencer.quotes, [f.name for f in self._feeds])
         self._page = MetricsPage(self.counters)
         self._books = BookWatch(self._engines)
@@ -194,6 +166,18 @@ class Server:
         """Have all engines go over to the rules of another configuration."""
         shards = [shard for feed in self._feeds for shard in feed.engines.shards]
         stage_priority(shards, config.priority, config.groups)
+
+    def _make_oms(self) -> OmsServer:
+        """The OMS side, fed by the rings of every shard."""
+        oms = self._config.oms
+        rings = [shard.signals for feed in self._feeds for shard in feed.engines.shards]
+        if len(rings) > 1:
+            # An outlet has room for one thread that sends.
+            oms = structs.replace(oms, send_from="loop")
+        breakers = [breaker.name for breaker in self._config.breakers]
+        sources = source_names(self._config.pattern_names, breakers)
+        signal_fd = self._engines.signal_fd
+        return OmsServer(oms, self._symbol_of, sources, rings, signal_fd, self._metrics)
 
     def _make_hub(self) -> HubService:
         """The hub, which looks at the feeds and ends the server when it is told to."""
@@ -453,6 +437,20 @@ class Server:
         partial = path.with_name(f".{path.name}.partial")
         partial.write_bytes(msgspec.json.encode(self.report()))
         partial.replace(path)
+
+
+def _make_counters(config: ServerConfig, path: Path) -> CounterFile:
+    """The counter file of a server that starts now."""
+    breakers = [breaker.name for breaker in config.breakers]
+    others = [feed.name for feed in config.feeds]
+    return CounterFile.create(
+        path,
+        counter_specs(config.feed.name, breakers, config.pattern_names, others),
+        histogram_specs([config.feed.name, *others], breakers, config.pattern_names),
+        start_time_ns=time.time_ns(),
+        parts=engine_count(config.engine),
+        room_bytes=_NAMES_ROOM_BYTES,
+    )
 
 
 def run_server(config_path: Path) -> int:

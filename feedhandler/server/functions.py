@@ -346,7 +346,8 @@ def load_function(reference: str, where: str) -> Callable[..., int]:
         raise ConfigError(f"{where}: cannot load {reference!r}: {_fault_text(error)}") from None
     function = getattr(module, name, None)
     if not callable(function):
-        known = ", ".join(each for each, made in vars(module).items() if hasattr(made, "params"))
+        marked = (each for each, made in vars(module).items() if hasattr(made, "params"))
+        known = ", ".join(each for each in marked if not each.startswith("_"))
         raise ConfigError(
             f"{where}: {source} has no function {name!r}; it has {known or 'none that is marked'}"
         )

@@ -50,7 +50,7 @@ def remove_off(path: Path, name: str) -> bool:
 def _lines(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"off_file: cannot read {path}: {error}; mend or delete it") from None

@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -261,7 +261,9 @@ def priority(symbol: str, lane: int | None = None, *, for_ms: int = 0, where: Wh
 
 @app.command
 def reload(*, where: Where) -> None:
-    """Have the server read its configuration again."""
+    """Have the server read its configuration again; what it then compiles may take a minute."""
+    if where.timeout_ms == TIMEOUT_MS:
+        where = replace(where, timeout_ms=TIMEOUT_MS_MAX)
     _do(where, "reload")
 
 
