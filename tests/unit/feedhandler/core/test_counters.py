@@ -252,3 +252,20 @@ def test_each_part_has_rows_of_its_own_and_the_first_is_the_process(tmp_path: Pa
     assert made.value("channel_state") == 10
     assert [part.values.shape for part in made.parts] == [(3, 8)] * 2
     assert [part.histograms.shape for part in made.parts] == [(2, HISTOGRAM_WORDS)] * 2
+
+
+def test_rows_that_mean_something_else_later_are_found_by_their_new_names(tmp_path: Path):
+    def named(name: str) -> list[CounterSpec]:
+        return [CounterSpec("signals", "", "Signals", labels=(("pattern", name),))]
+
+    path = tmp_path / "counters"
+    owner = CounterFile.create(path, named("old"), room_bytes=20)
+    owner.values[0, 0] = 7
+    assert owner.describe(named("another"), ())
+    assert owner.value("signals", pattern="another") == 7
+    assert CounterFile.open(path).value("signals", pattern="another") == 7
+    assert not owner.describe(named("n" * 60), ()), "the file has no room for so much"
+    assert owner.value("signals", pattern="n" * 60) == 7
+    assert CounterFile.open(path).value("signals", pattern="another") == 7
+    assert owner.describe(named("x"), ())
+    assert CounterFile.open(path).value("signals", pattern="x") == 7
