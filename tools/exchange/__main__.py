@@ -18,7 +18,7 @@ from tools.exchange.config import SPEED_MAX, ExchangeConfig
 from tools.exchange.day import NS_PER_S, SESSION_S_MAX
 from tools.exchange.generate import changed_scenario, generate_day, generate_file
 from tools.exchange.layout import FlowSettings
-from tools.exchange.market.scenario import Scenario, load_scenario, scenario_names
+from tools.exchange.market.scenario import load_scenario, scenario_names
 from tools.exchange.merge import PARTS_MAX
 from tools.exchange.report import format_finding, report_file
 from tools.exchange.runner import run_exchange
@@ -69,7 +69,9 @@ def run(
     if settings.scenario.name:
         if tape is not None:
             raise UserError("--tape and a scenario: only one of both can be sent", ExitCode.USAGE)
-        day = changed_scenario(load_scenario(settings.scenario.name), settings.scenario.messages or None)
+        day = changed_scenario(
+            load_scenario(settings.scenario.name), settings.scenario.messages or None
+        )
         warm_up_live_market()
     elif tape is not None and settings.order_entry is not None:
         raise UserError(
