@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +58,7 @@ class Reader:
                 process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
             self.staying.append(process)
             if words[1] == "serve":
-                self.wait_for("ready", self.folder / "serve.log")
+                self.wait_until_it_answers(self.folder / words[-1])
         else:
             command = [sys.executable, "-m", PROGRAMS[program], *words[1:]]
             done = subprocess.run(
@@ -66,12 +67,17 @@ class Reader:
             assert done.returncode == 0, f"{line}\n{done.stderr}"
             self.said[line] = done.stdout
 
-    def wait_for(self, word: str, log: Path) -> None:
-        for _ in range(1_200):
-            if word in log.read_text():
-                return
+    def wait_until_it_answers(self, config: Path) -> None:
+        """The server compiles what is new to it, and then has its pages."""
+        port = tomllib.loads(config.read_text())["metrics"]["port"]
+        log = self.folder / "serve.log"
+        for _ in range(6_000):
             assert self.staying[-1].poll() is None, log.read_text()
-            time.sleep(0.1)
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=10):
+                    return
+            except OSError:
+                time.sleep(0.1)
         pytest.fail(log.read_text())
 
     @staticmethod
