@@ -41,6 +41,7 @@ _SYMBOL_CHARACTERS = 8
 _TAKEN_S = 1.0
 _LOOK_S = 0.0002
 _SHOWN = 32
+_STEPPED = (Rule.SIZE_SCORE, Rule.MOVE_SCORE, Rule.LANE_OF)
 
 Words = NDArray[np.int64]
 Groups = Mapping[str, Sequence[str]]
@@ -324,8 +325,9 @@ def _differences(before: Words, after: Words) -> Iterator[str]:
         end = starts[place + 1]
         for at in np.flatnonzero(before[rule:end] != after[rule:end]).tolist():
             was, is_now = int(before[rule + at]), int(after[rule + at])
-            # Of a table in steps its first word tells of the others.
-            if at and was == before[rule + at - 1] and is_now == after[rule + at - 1]:
+            # Of a table in steps the first word of a step tells of the others.
+            is_same = was == before[rule + at - 1] and is_now == after[rule + at - 1]
+            if at and rule in _STEPPED and is_same:
                 continue
             yield f"{_name_of(rule, at)} {was} -> {is_now}"
     yield from _differences_of_symbols(_read_rows(before), _read_rows(after))

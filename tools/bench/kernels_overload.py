@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.api import Sender, Venue, pattern
-from feedhandler.core.atomics import load_acquire, spin_pause, store_release
+from feedhandler.core.atomics import compare_exchange, load_acquire, spin_pause, store_release
 from feedhandler.core.counts import Count
 from feedhandler.core.engine import Control, Shard
 from feedhandler.core.libc import CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns
@@ -70,6 +70,8 @@ def bring_packets_nb(
         packet["size"] = packets[2, i]
         take_packet_nb(shard, rx, venue, wire, packets[1, i], now_ns)
         if shard.lane_cursors[0, TAIL] > criticals:
+            # A full barrier here and in the worker: whoever misses the other's store is first.
+            compare_exchange(log[0], 1, np.int64(0), np.int64(0))
             log[1, criticals] = load_acquire(log[0], 0)
             criticals += 1
     store_release(shard.control, Control.RX_STOPPED, np.int64(1))
@@ -91,5 +93,5 @@ def work_and_note_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender,
             log[2, criticals] = routines
             criticals += 1
         else:
+            compare_exchange(log[0], 0, routines, routines + 1)
             routines += 1
-            store_release(log[0], 0, routines)

@@ -134,6 +134,8 @@ def test_a_change_holds_from_the_next_packet_on_and_is_logged():
     (entry,) = logs
     assert (entry["event"], entry["version"]) == ("priority_changed", 1)
     assert "kinds.add 30 -> 60" in entry["changes"]
+    assert "kinds.trade 60 -> 30" in entry["changes"]
+    assert "kinds.execute 60 -> 30" in entry["changes"]
     assert "conflate 0 -> 1" in entry["changes"]
     assert f"watch.{TEST} 0 -> 200" in entry["changes"]
     assert engine.shard.settings[Setting.CONFLATE] == 1
