@@ -34,21 +34,12 @@ from feedhandler.core.breaker_scopes import (
 from feedhandler.core.calls import FAULT
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import FUNCTIONS_MAX, Count
-from feedhandler.core.engine import (
-    ALL_PARTS,
-    Agent,
-    Ask,
-    Control,
-    Order,
-    Setting,
-    Shard,
-    count_nb,
-    owns_nb,
-)
+from feedhandler.core.engine import count_nb, owns_nb
 from feedhandler.core.evaluate import ask_response_nb, call_nb, clear_nb, emit_nb, wanted_nb
 from feedhandler.core.events import BreakerLevel, Flag, Kind, SignalKind
 from feedhandler.core.functions import Bound, Fn, Meta, Off
 from feedhandler.core.responses import LEVEL_WORD, SIDE_WORD, Action, tell_position_nb
+from feedhandler.core.shard import ALL_PARTS, Agent, Ask, Control, Order, Setting, Shard
 from protocols.jit import kernel, outline_kernel
 
 _TELLS_A_TICK = 4

@@ -15,15 +15,7 @@ from feedhandler.core.breaker_scopes import Held, level_of_instrument_nb
 from feedhandler.core.calls import FAULT, OUT_WORDS, call_place
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import FUNCTIONS_MAX, Count, Histogram
-from feedhandler.core.engine import (
-    Agent,
-    Sampling,
-    Setting,
-    Shard,
-    count_nb,
-    owns_nb,
-    rank_of_nb,
-)
+from feedhandler.core.engine import count_nb, owns_nb, rank_of_nb
 from feedhandler.core.events import FEED_SHIFT, LEGS_SHOWN, BreakerLevel, Flag, Kind, SignalKind
 from feedhandler.core.functions import (
     Bound,
@@ -40,6 +32,7 @@ from feedhandler.core.market import Look, MarketFlag
 from feedhandler.core.recording import record_nb
 from feedhandler.core.responses import LEVEL_WORD, QTY_WORD, SIDE_WORD, Action, is_cut_nb
 from feedhandler.core.ring import ring_commit_nb, ring_reserve_nb
+from feedhandler.core.shard import Agent, Sampling, Setting, Shard
 from protocols.jit import kernel, outline_kernel
 
 _HELD_BACK = int(Flag.IN_DOUBT | Flag.HALTED)

@@ -20,9 +20,6 @@ from feedhandler.core.broadcast import (
 )
 from feedhandler.core.counts import Count
 from feedhandler.core.engine import (
-    Control,
-    Setting,
-    Shard,
     apply_blocks_nb,
     mark_suspect_nb,
     show_progress_nb,
@@ -39,6 +36,7 @@ from feedhandler.core.receive import (
     wake_worker_nb,
 )
 from feedhandler.core.receiver import BATCH, Receiver, wake_nb
+from feedhandler.core.shard import Control, Setting, Shard
 from feedhandler.core.snapshot import rebuild_books_nb
 from feedhandler.core.stages import drain_lanes_nb
 from protocols.jit import kernel, outline_kernel

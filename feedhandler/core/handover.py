@@ -29,15 +29,9 @@ from feedhandler.core.broadcast import (
     taker_word_nb,
 )
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import (
-    Control,
-    Shard,
-    count_nb,
-    mark_suspect_nb,
-    pause_nb,
-    show_progress_nb,
-)
+from feedhandler.core.engine import count_nb, mark_suspect_nb, pause_nb, show_progress_nb
 from feedhandler.core.libc import copy_bytes_nb, sched_yield, write
+from feedhandler.core.shard import Control, Shard
 from protocols.jit import kernel, outline_kernel
 
 

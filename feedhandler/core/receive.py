@@ -17,17 +17,7 @@ from feedhandler.core.atomics import load_acquire, spin_pause, store_release
 from feedhandler.core.book.queue import best_levels_nb
 from feedhandler.core.broadcast import broadcast_close_nb
 from feedhandler.core.counts import Count, Histogram
-from feedhandler.core.engine import (
-    CHUNK,
-    Control,
-    Setting,
-    Shard,
-    Watch,
-    apply_blocks_nb,
-    count_nb,
-    mark_suspect_nb,
-    take_rules_nb,
-)
+from feedhandler.core.engine import apply_blocks_nb, count_nb, mark_suspect_nb, take_rules_nb
 from feedhandler.core.handover import (
     hand_packet_nb,
     hand_state_nb,
@@ -61,6 +51,7 @@ from feedhandler.core.sessions import (
     Roll,
     meet_session_nb,
 )
+from feedhandler.core.shard import CHUNK, Control, Setting, Shard, Watch
 from feedhandler.core.snapshot import MAX_JUMP
 from feedhandler.core.stages import drain_lanes_nb, has_ticks_nb
 from feedhandler.core.states import State

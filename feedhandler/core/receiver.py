@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.engine import Shard
 from feedhandler.core.libc import POLLFD, POLLIN, DatagramBatch, allocate_batch, write
 from feedhandler.core.lines import zeros
 from feedhandler.core.sessions import Sessions, allocate_sessions
+from feedhandler.core.shard import Shard
 from feedhandler.core.stream import Stream, no_stream
 from protocols.by_reference import by_reference
 from protocols.jit import kernel

@@ -7,14 +7,7 @@ import numpy as np
 from feedhandler.core.api import Venue
 from feedhandler.core.atomics import load_acquire, store_release
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import (
-    Control,
-    Setting,
-    Shard,
-    count_nb,
-    mark_suspect_nb,
-    show_progress_nb,
-)
+from feedhandler.core.engine import count_nb, mark_suspect_nb, show_progress_nb
 from feedhandler.core.libc import MSG_DONTWAIT, send
 from feedhandler.core.quotes import show_feed_nb
 from feedhandler.core.receiver import RECOVERY, Receiver, wake_nb
@@ -27,6 +20,7 @@ from feedhandler.core.sequence import (
     note_snapshot_nb,
 )
 from feedhandler.core.sessions import Roll, note_asked_nb, snapshot_seq_nb
+from feedhandler.core.shard import Control, Setting, Shard
 from feedhandler.core.snapshot import Snapshot, load_snapshot_nb
 from feedhandler.core.states import State
 from feedhandler.core.stream import Shared

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from feedhandler.core.api import Packet, Venue
 from feedhandler.core.atomics import load_acquire
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import Control, Shard, count_nb, mark_suspect_nb
+from feedhandler.core.engine import count_nb, mark_suspect_nb
 from feedhandler.core.lines import zeros
 from feedhandler.core.sequence import believe_nb, note_progress_nb
+from feedhandler.core.shard import Control, Shard
 from feedhandler.core.snapshot import MAX_JUMP, Snapshot
 from protocols.jit import kernel, outline_kernel
 

@@ -13,12 +13,9 @@ from feedhandler.core.book.queue import best_levels_nb
 from feedhandler.core.counts import Count, SnapshotFault
 from feedhandler.core.engine import (
     BAD_LENGTH_STATUS,
-    CHUNK,
     NOT_TAKEN,
     OWN,
     WATCHED,
-    Setting,
-    Shard,
     count_nb,
     fill_stash_nb,
     mark_suspect_nb,
@@ -33,6 +30,7 @@ from feedhandler.core.market import Look
 from feedhandler.core.quotes import cell_at_nb, renew_quote_nb
 from feedhandler.core.roles import RoleWord
 from feedhandler.core.sequence import believe_nb, window_end_nb
+from feedhandler.core.shard import CHUNK, Setting, Shard
 from protocols.jit import kernel, outline_kernel
 
 MAX_JUMP = 1 << 32

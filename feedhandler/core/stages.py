@@ -14,15 +14,7 @@ from feedhandler.core.atomics import load_acquire
 from feedhandler.core.breaker_stage import hear_operator_nb, run_breakers_nb
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import Count, Histogram
-from feedhandler.core.engine import (
-    Agent,
-    Control,
-    Sampling,
-    Setting,
-    Shard,
-    count_nb,
-    owns_nb,
-)
+from feedhandler.core.engine import count_nb, owns_nb
 from feedhandler.core.evaluate import run_patterns_nb
 from feedhandler.core.features import move_forward_nb, move_prices_nb
 from feedhandler.core.market import Look
@@ -30,6 +22,7 @@ from feedhandler.core.priority import Turn, gives_way_nb
 from feedhandler.core.recording import record_nb
 from feedhandler.core.reload import take_functions_nb
 from feedhandler.core.ring import HEAD, TAIL, Ring, ring_lay_nb, ring_publish_nb, ring_take_nb
+from feedhandler.core.shard import Agent, Control, Sampling, Setting, Shard
 from protocols.jit import kernel, outline_kernel
 
 SAMPLE_TICKS = 64

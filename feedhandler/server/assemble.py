@@ -14,19 +14,13 @@ from feedhandler.core.api import Venue
 from feedhandler.core.book.layout import BookCapacity
 from feedhandler.core.counters import VALUE_WORDS
 from feedhandler.core.counts import COUNT_ROWS, HISTOGRAM_ROWS
-from feedhandler.core.engine import (
-    CHUNK,
-    Setting,
-    Shard,
-    ShardCapacity,
-    allocate_shard,
-)
 from feedhandler.core.latency import HISTOGRAM_WORDS
 from feedhandler.core.lines import zeros
 from feedhandler.core.market import FeatureSettings
 from feedhandler.core.quotes import allocate_quotes
 from feedhandler.core.receive import PACKETS_A_ROUND, Idle
 from feedhandler.core.roles import watch_legs
+from feedhandler.core.shard import CHUNK, Setting, Shard, ShardCapacity, allocate_shard
 from feedhandler.core.source import FeedSource
 from feedhandler.core.summaries import SummarySettings
 from feedhandler.server.config import (

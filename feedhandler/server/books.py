@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.engine import Control, Shard, Watch
+from feedhandler.core.shard import Control, Shard, Watch
 from feedhandler.core.states import State
 from feedhandler.server.engines import Engines
 from feedhandler.server.snapshots import read_control_nb, write_control_nb

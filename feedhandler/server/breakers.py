@@ -21,8 +21,8 @@ from feedhandler.core.atomics import compare_exchange
 from feedhandler.core.breaker_machine import Manual, Scope, level_of_cell_nb
 from feedhandler.core.breaker_scopes import cell_of_nb
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import ALL_PARTS, Ask, Control, Order, Setting, Shard
 from feedhandler.core.events import BreakerLevel
+from feedhandler.core.shard import ALL_PARTS, Ask, Control, Order, Setting, Shard
 from feedhandler.server.breaker_store import BreakerStore, Held
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.feeds import Feed

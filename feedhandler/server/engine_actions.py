@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from feedhandler.core.engine import Shard
+from feedhandler.core.shard import Shard
 from feedhandler.server.breakers import BreakerDesk
 from feedhandler.server.hub_actions import ServerActions
 from feedhandler.server.hub_messages import Code, HubError, SetPriority

@@ -21,10 +21,10 @@ import numpy as np
 from feedhandler.core.api import Sender
 from feedhandler.core.broadcast import broadcast_close_nb
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import Control, Setting, Shard
 from feedhandler.core.follow import run_follower_nb, run_shard_nb
 from feedhandler.core.receive import BEAT_STEADY, run_inline_nb, run_receiver_nb, run_worker_nb
 from feedhandler.core.receiver import Receiver, allocate_receiver
+from feedhandler.core.shard import Control, Setting, Shard
 from feedhandler.core.states import State
 from feedhandler.server.assemble import Prepared
 from feedhandler.server.config import EngineConfig

@@ -18,10 +18,10 @@ from feedhandler.core.api import Sender, StageError, compile_stage, fill_places,
 from feedhandler.core.breaker_machine import Scope
 from feedhandler.core.calls import PARAM_WORDS
 from feedhandler.core.counts import FUNCTIONS_MAX
-from feedhandler.core.engine import Shard, ShardCapacity
 from feedhandler.core.events import symbol_text, symbol_word
 from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Room, Use
 from feedhandler.core.market import MARKET, PRICE_FIELDS, Look
+from feedhandler.core.shard import Shard, ShardCapacity
 from feedhandler.server.config import (
     RESPONSE_LABEL,
     RESPONSE_NAMES,

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.bars import BAR_WORDS, COMPLETED, Bar, bars_of
-from feedhandler.core.engine import Control, Shard
 from feedhandler.core.events import symbol_text
 from feedhandler.core.functions import Bound, Functions, Meta
 from feedhandler.core.patterns.correlation import correlation_of
 from feedhandler.core.price_stats import PriceStats, price_stats_of
+from feedhandler.core.shard import Control, Shard
 from feedhandler.core.summaries import EVERY_INSTRUMENT, Length
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.feeds import Feed

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.atomics import compare_exchange
-from feedhandler.core.engine import Shard
+from feedhandler.core.shard import Shard
 from feedhandler.server.errors import OsLimitError
 from protocols.jit import outline_kernel
 

@@ -14,7 +14,7 @@ import structlog
 from numpy.typing import NDArray
 
 from feedhandler.core.counts import LANES_MAX
-from feedhandler.core.engine import Control, Shard, show_lanes_nb
+from feedhandler.core.engine import show_lanes_nb
 from feedhandler.core.events import Kind, symbol_text, symbol_word
 from feedhandler.core.priority import (
     KINDS,
@@ -29,6 +29,7 @@ from feedhandler.core.priority import (
     Phase,
     Rule,
 )
+from feedhandler.core.shard import Control, Shard
 from feedhandler.server.config import PriorityConfig
 from feedhandler.server.errors import ConfigError
 from feedhandler.server.snapshots import read_control_nb, write_control_nb

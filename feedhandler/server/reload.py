@@ -16,7 +16,6 @@ import structlog
 from feedhandler.core.api import compile_stage, no_stage_nb
 from feedhandler.core.calls import make_places
 from feedhandler.core.counts import FUNCTIONS_MAX, Count
-from feedhandler.core.engine import Control, Setting, Shard
 from feedhandler.core.function_layout import (
     Layout,
     LayoutError,
@@ -25,6 +24,7 @@ from feedhandler.core.function_layout import (
     write_rows,
 )
 from feedhandler.core.functions import Fate, Fn, Functions, Meta, Off
+from feedhandler.core.shard import Control, Setting, Shard
 from feedhandler.server.config import ServerConfig
 from feedhandler.server.config_changes import Change, changes_between
 from feedhandler.server.errors import ConfigError, UnavailableError

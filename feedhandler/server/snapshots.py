@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 
 from feedhandler.core.atomics import load_acquire, store_release
-from feedhandler.core.engine import Control, Shard
+from feedhandler.core.shard import Control, Shard
 from feedhandler.core.snapshot import Snapshot
 from feedhandler.server.config import GlimpseConfig
 from protocols.errors import LocalProtocolError, ProtocolError

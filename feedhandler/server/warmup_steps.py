@@ -11,7 +11,6 @@ from feedhandler.core.bars import allocate_bars, bars_of
 from feedhandler.core.book.layout import BookCapacity
 from feedhandler.core.breakers import price_band
 from feedhandler.core.broadcast import allocate_broadcast, broadcast_close_nb
-from feedhandler.core.engine import Control, Setting, Shard, ShardCapacity, allocate_shard
 from feedhandler.core.events import SIGNAL
 from feedhandler.core.follow import run_follower_nb, run_shard_nb
 from feedhandler.core.latency import allocate_histogram
@@ -20,6 +19,7 @@ from feedhandler.core.receive import run_inline_nb, run_receiver_nb, run_worker_
 from feedhandler.core.receiver import Receiver, allocate_receiver
 from feedhandler.core.recording import record_nb
 from feedhandler.core.ring import ring_take_rows_nb
+from feedhandler.core.shard import Control, Setting, Shard, ShardCapacity, allocate_shard
 from feedhandler.core.stream import no_stream, open_link_nb
 from feedhandler.server.assemble import find_adapter, scratch_tables
 from feedhandler.server.functions import LoadedStages, Stages, build_stages

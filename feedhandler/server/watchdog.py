@@ -15,8 +15,8 @@ from typing import NamedTuple
 import structlog
 
 from feedhandler.core.counts import FUNCTIONS_MAX
-from feedhandler.core.engine import Sampling, Shard
 from feedhandler.core.functions import Fn, Off
+from feedhandler.core.shard import Sampling, Shard
 from feedhandler.server.functions import Loaded, place_of
 
 _NS_PER_MS = 1_000_000

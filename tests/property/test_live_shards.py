@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from feedhandler.core.book.views import books_digest
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import Shard, ShardCapacity
 from feedhandler.core.functions import Use
 from feedhandler.core.market import Look
 from feedhandler.core.recovery import skip_hole_nb
+from feedhandler.core.shard import Shard, ShardCapacity
 from feedhandler.core.snapshot import load_snapshot_nb
 from tests.unit.feedhandler.core.support import (
     CAPACITY,

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import Control
 from feedhandler.core.receiver import LINES
 from feedhandler.core.recovery import follow_snapshot_nb, skip_hole_nb
 from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE, next_hole_nb
+from feedhandler.core.shard import Control
 from feedhandler.core.snapshot import Snapshot
 from feedhandler.core.states import State
 from tests.reference.slow_sequence import SlowSequence

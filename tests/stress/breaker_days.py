@@ -14,9 +14,10 @@ from feedhandler.core.atomics import load_acquire
 from feedhandler.core.book.layout import BookCapacity
 from feedhandler.core.breaker_machine import CELL, step_breaker_nb
 from feedhandler.core.breakers import BUILT_IN, DEFAULTS
-from feedhandler.core.engine import CHUNK, Setting, Shard, apply_blocks_nb
+from feedhandler.core.engine import apply_blocks_nb
 from feedhandler.core.events import Flag, Kind
 from feedhandler.core.ring import HEAD, TAIL, Ring, ring_push_nb, ring_take_nb
+from feedhandler.core.shard import CHUNK, Setting, Shard
 from feedhandler.core.states import State
 from protocols.binaryfile.reader import load_bytes
 from protocols.jit import kernel, outline_kernel

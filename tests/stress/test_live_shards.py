@@ -13,11 +13,11 @@ from feedhandler.core.api import compile_stage
 from feedhandler.core.book.views import books_digest
 from feedhandler.core.breakers import price_band
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import Control, Setting
 from feedhandler.core.follow import run_follower_nb, run_shard_nb
 from feedhandler.core.market import Look
 from feedhandler.core.patterns import imbalance_with_trade
 from feedhandler.core.receive import Idle, run_receiver_nb, run_worker_nb
+from feedhandler.core.shard import Control, Setting
 from tests.unit.feedhandler.core.support import (
     CAPACITY,
     NEVER,

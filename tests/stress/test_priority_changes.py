@@ -9,9 +9,9 @@ from functools import partial
 import pytest
 
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import Control, Setting
 from feedhandler.core.priority import Rule
 from feedhandler.core.receive import Idle, run_inline_nb, run_receiver_nb, run_worker_nb
+from feedhandler.core.shard import Control, Setting
 from feedhandler.server.config import PriorityConfig
 from feedhandler.server.priority import apply_priority, override_priority, stage_priority
 from tests.unit.feedhandler.core.support import SECOND, Wire, add, delete, packet

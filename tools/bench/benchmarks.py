@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.book.layout import BookCapacity, allocate_book
-from feedhandler.core.engine import CHUNK
 from feedhandler.core.events import TICK
 from feedhandler.core.latency import P50, allocate_histogram, percentile
 from feedhandler.core.ring import allocate_ring
 from feedhandler.core.sequence import ENTRY, allocate_window
+from feedhandler.core.shard import CHUNK
 from protocols.binaryfile.kernels import LENGTH_BYTES, index_messages_nb
 from protocols.binaryfile.reader import load_bytes
 from protocols.itch50.rows import OTHER, allocate_scratch

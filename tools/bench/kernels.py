@@ -14,12 +14,13 @@ from feedhandler.core.book.apply import (
     prefetch_tick_nb,
 )
 from feedhandler.core.book.layout import Book
-from feedhandler.core.engine import CHUNK, LEVELS_AHEAD
+from feedhandler.core.engine import LEVELS_AHEAD
 from feedhandler.core.latency import Histogram
 from feedhandler.core.libc import CLOCK_REALTIME, clock_ns
 from feedhandler.core.recording import add_nb, record_nb
 from feedhandler.core.ring import Ring, ring_pop_nb, ring_push_nb
 from feedhandler.core.sequence import Window, window_drop_first_nb, window_store_nb
+from feedhandler.core.shard import CHUNK
 from protocols.binaryfile.kernels import index_many_nb
 from protocols.errors import Status
 from protocols.itch50.rows import Scratch, decode_tables_nb

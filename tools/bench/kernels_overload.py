@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from feedhandler.core.api import Sender, Venue, pattern
 from feedhandler.core.atomics import compare_exchange, load_acquire, spin_pause, store_release
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import Control, Shard
 from feedhandler.core.libc import CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns
 from feedhandler.core.receive import take_packet_nb
 from feedhandler.core.receiver import Receiver
 from feedhandler.core.ring import TAIL
+from feedhandler.core.shard import Control, Shard
 from feedhandler.core.stages import drain_lanes_nb
 from protocols.jit import kernel
 from protocols.wire import Bytes

@@ -14,16 +14,10 @@ from feedhandler.core.book.apply import (
     apply_tick_nb,
     prefetch_level_of_tick_nb,
 )
-from feedhandler.core.engine import (
-    CHUNK,
-    LEVELS_AHEAD,
-    Shard,
-    apply_blocks_nb,
-    fill_stash_nb,
-    prefetch_rows_nb,
-)
+from feedhandler.core.engine import LEVELS_AHEAD, apply_blocks_nb, fill_stash_nb, prefetch_rows_nb
 from feedhandler.core.priority import lane_of_nb
 from feedhandler.core.receiver import Receiver
+from feedhandler.core.shard import CHUNK, Shard
 from feedhandler.core.stages import drain_lanes_nb
 from protocols.jit import kernel
 from protocols.moldudp64.kernels import HEADER_BYTES, write_header_nb

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.counts import LANES_MAX, Count, Histogram
-from feedhandler.core.engine import Setting
 from feedhandler.core.latency import allocate_histogram, summary
 from feedhandler.core.receive import Idle, run_worker_nb
+from feedhandler.core.shard import Setting
 from feedhandler.core.states import State
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.config import PatternConfig, PriorityConfig, ServerConfig

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from feedhandler.core.engine import Shard
 from feedhandler.core.limits import SHARDS_MAX
+from feedhandler.core.shard import Shard
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.config import EngineConfig, FeedConfig, LineConfig, ServerConfig
 from feedhandler.server.errors import ExitCode, UserError

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.api import Venue
-from feedhandler.core.engine import Setting
+from feedhandler.core.shard import Setting
 from feedhandler.core.states import State
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.config import BreakerConfig, PatternConfig, ServerConfig

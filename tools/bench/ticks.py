@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from feedhandler.core.book.layout import BookCapacity, allocate_book
-from feedhandler.core.engine import CHUNK
 from feedhandler.core.events import TICK, Kind
+from feedhandler.core.shard import CHUNK
 from protocols.binaryfile.kernels import index_messages_nb
 from protocols.binaryfile.reader import load_bytes
 from tools.bench.kernels import decode_and_book_nb

@@ -11,9 +11,9 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from feedhandler.core.engine import Shard
 from feedhandler.core.limits import SHARDS_MAX
 from feedhandler.core.receiver import allocate_receiver
+from feedhandler.core.shard import Shard
 from feedhandler.core.stream import Stream, allocate_stream
 from feedhandler.server.assemble import (
     build_feeds,

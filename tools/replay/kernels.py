@@ -13,10 +13,6 @@ from numpy.typing import NDArray
 from feedhandler.core.api import Packet as PacketCode
 from feedhandler.core.api import Venue
 from feedhandler.core.engine import (
-    CHUNK,
-    ROUNDS_AHEAD_MAX,
-    Setting,
-    Shard,
     apply_blocks_nb,
     close_stash_nb,
     fill_stash_nb,
@@ -31,6 +27,7 @@ from feedhandler.core.receiver import Receiver
 from feedhandler.core.recovery import advance_nb, skip_hole_nb
 from feedhandler.core.ring import ring_size_nb
 from feedhandler.core.sequence import WINDOW_COUNT, WINDOW_FREE, WINDOW_HEAD
+from feedhandler.core.shard import CHUNK, ROUNDS_AHEAD_MAX, Setting, Shard
 from feedhandler.core.stages import drain_lanes_nb
 from feedhandler.core.states import State
 from protocols.binaryfile.kernels import index_messages_nb

@@ -8,7 +8,8 @@ import numpy as np
 
 from feedhandler.core.book.views import books_digest
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import Shard, own_orders_nb
+from feedhandler.core.engine import own_orders_nb
+from feedhandler.core.shard import Shard
 from protocols.binaryfile.reader import DataFileError
 from tools.replay.fix import FixCounts
 

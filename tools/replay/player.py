@@ -14,12 +14,12 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.engine import Control, Setting, Shard, allocate_shard
 from feedhandler.core.events import SIGNAL
 from feedhandler.core.lines import zeros
 from feedhandler.core.receiver import Receiver, allocate_receiver
 from feedhandler.core.ring import HEAD, ring_take_rows_nb
 from feedhandler.core.roles import watch_legs
+from feedhandler.core.shard import Control, Setting, Shard, allocate_shard
 from feedhandler.core.states import State
 from feedhandler.server.assemble import (
     apply_settings,

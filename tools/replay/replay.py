@@ -14,9 +14,10 @@ from feedhandler.core.analytics import INSTRUMENT
 from feedhandler.core.book.layout import price_step, set_price_step
 from feedhandler.core.book.views import levels, live_instruments
 from feedhandler.core.counts import LANES_MAX
-from feedhandler.core.engine import Shard, owns_nb
+from feedhandler.core.engine import owns_nb
 from feedhandler.core.events import plain_text, symbol_text
 from feedhandler.core.receiver import RECOVERY
+from feedhandler.core.shard import Shard
 from feedhandler.server.assemble import find_adapter
 from feedhandler.server.config import EngineConfig, ServerConfig, Topology
 from feedhandler.server.errors import ExitCode, UserError

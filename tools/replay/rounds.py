@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from feedhandler.core.api import Sender
 from feedhandler.core.atomics import load_acquire, store_release
 from feedhandler.core.counts import LANES_MAX
-from feedhandler.core.engine import Setting, Shard, pause_nb
+from feedhandler.core.engine import pause_nb
 from feedhandler.core.events import Kind
 from feedhandler.core.functions import Meta
 from feedhandler.core.lines import zeros
 from feedhandler.core.ring import CURSOR_WORDS, HEAD, TAIL, ring_size_nb
 from feedhandler.core.sequence import CHANNEL
+from feedhandler.core.shard import Setting, Shard
 from feedhandler.core.stages import drain_lanes_nb
 from protocols.by_reference import by_reference
 from protocols.errors import Status

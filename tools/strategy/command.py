@@ -13,7 +13,7 @@ from cyclopts.validators import Number
 
 from feedhandler.server.errors import ExitCode, UserError
 from feedhandler.server.functions import bindings_of
-from tools.strategy.planted import KINDS, natural_legs, natural_params, read_planted
+from tools.strategy.planted import KINDS, natural_legs, natural_market, natural_params, read_planted
 from tools.strategy.play import Cost, Played, measure, play
 from tools.strategy.plot import check_plot, write_plot
 from tools.strategy.report import (
@@ -142,8 +142,9 @@ def bound(subject: Subject, tape: Tape, legs: Sequence[Sequence[str]]) -> Subjec
     """The subject with the instruments that it looks at, and what follows from their relation."""
     if legs:
         subject = subject.bound_to(legs)
-    elif subject.legs != 1 and not subject.is_bound and not subject.is_breaker:
-        legs = natural_legs(tape.truth, subject.legs) if tape.truth else []
+    elif subject.legs != 1 and not subject.is_bound:
+        choose = natural_market if subject.is_breaker else natural_legs
+        legs = choose(tape.truth, subject.legs) if tape.truth else []
         if not legs:
             raise UserError(
                 f"{subject.name} looks at several instruments, and none were planted together in"

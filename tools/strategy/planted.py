@@ -37,6 +37,8 @@ FINDS: Mapping[str, tuple[str, ...]] = {
 }
 """What the built-in functions are for."""
 
+_MARKET_LEGS_MAX = 60
+
 
 class Planted(NamedTuple):
     """One thing to be found: its kind, when it begins and ends and until when a detection counts
@@ -122,6 +124,12 @@ def natural_legs(truth: Mapping[str, Any], wanted: int) -> list[tuple[str, ...]]
     rows = [each for each in truth["happened"] if each.get("kind") == "lead_lag"]
     pairs = [tuple(reversed(each["symbols"])) for each in rows]
     return list(dict.fromkeys(each for each in relations + pairs if wanted in {0, len(each)}))
+
+
+def natural_market(truth: Mapping[str, Any], wanted: int) -> list[tuple[str, ...]]:
+    """The instruments of a breaker that looks at a market: a day's, as far as it takes them."""
+    symbols = tuple(name for name, _, _ in truth["symbols"])
+    return [symbols[: wanted or _MARKET_LEGS_MAX]]
 
 
 def natural_params(

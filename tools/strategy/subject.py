@@ -8,13 +8,13 @@ from msgspec import Struct, structs
 
 from feedhandler.core.breaker_machine import Scope
 from feedhandler.server.config import (
+    BreakerConfig,
     DefinedConfig,
     EngineConfig,
     FeedConfig,
     LineConfig,
     PatternConfig,
     ServerConfig,
-    StageConfig,
     Symbols,
 )
 from feedhandler.server.configfile import load_config
@@ -26,7 +26,7 @@ from tools.strategy.planted import FINDS, KINDS
 _ORDERS = 1 << 20
 _OVERFLOW_ORDERS = 1 << 16
 _NAME = "tested"
-_Any = PatternConfig | DefinedConfig | StageConfig
+_Any = PatternConfig | DefinedConfig | BreakerConfig
 
 
 class StrategyFile(Struct, frozen=True):
@@ -34,10 +34,11 @@ class StrategyFile(Struct, frozen=True):
     file will do, or one with nothing else in it.
     """
 
-    breakers: tuple[StageConfig, ...] = ()
+    breakers: tuple[BreakerConfig, ...] = ()
     patterns: tuple[PatternConfig, ...] = ()
     definitions: tuple[DefinedConfig, ...] = ()
     groups: dict[str, Symbols] = {}
+    sectors: dict[str, Symbols] = {}
 
 
 class Subject(NamedTuple):
@@ -180,7 +181,7 @@ def _of_function(reference: str, name: str, base: ServerConfig) -> Subject:
             " feedhandler.core.api"
         )
     if hasattr(function, "scope"):
-        breakers = (StageConfig(name, reference),)
+        breakers = (BreakerConfig(name, reference),)
         return _subject(structs.replace(base, breakers=breakers), name, function)
     patterns = (PatternConfig(name, reference),)
     return _subject(structs.replace(base, patterns=patterns), name, function)
@@ -212,7 +213,11 @@ def _of_file(path: Path, name: str, base: ServerConfig) -> Subject:
             f" [[definitions]] and [[breakers]]: {known}"
         )
     stage = chosen[0]
-    base = structs.replace(base, groups={**base.groups, **file.groups})
+    base = structs.replace(
+        base,
+        groups={**base.groups, **file.groups},
+        sectors={**base.sectors, **file.sectors},
+    )
     if isinstance(stage, DefinedConfig):
         config = structs.replace(base, definitions=(stage,))
         is_bound = bool(stage.instruments or stage.choices or stage.pairs_of)

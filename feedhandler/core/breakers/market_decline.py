@@ -119,6 +119,7 @@ def _early_level_nb(decline_bps: int, params: NDArray[np.int64]) -> int:
     "halt_ns",
     "quorum_pct",
     scope="market",
+    legs=0,
     state_words=_WORDS,
 )
 def market_decline(

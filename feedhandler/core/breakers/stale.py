@@ -86,6 +86,7 @@ def _silence_level_nb(
     "open_ns",
     "close_ns",
     scope="instrument",
+    legs=0,
     state_words=_LEGS + LEGS_MAX * _LEG_WORDS,
 )
 def stale(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any) -> int:

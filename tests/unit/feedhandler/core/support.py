@@ -13,7 +13,6 @@ from feedhandler.core.api import fill_places, no_sender
 from feedhandler.core.book.layout import BookCapacity
 from feedhandler.core.counters import VALUE_WORDS
 from feedhandler.core.counts import COUNT_ROWS, FUNCTIONS_MAX, HISTOGRAM_ROWS, Count
-from feedhandler.core.engine import SPARE_SIZE, Shard, ShardCapacity, allocate_shard
 from feedhandler.core.events import SIGNAL, TICK
 from feedhandler.core.functions import Fn, Functions, Use
 from feedhandler.core.latency import HISTOGRAM_WORDS
@@ -22,6 +21,7 @@ from feedhandler.core.receive import drain_window_nb, poll_once_nb, take_packet_
 from feedhandler.core.receiver import Receiver, allocate_receiver
 from feedhandler.core.recovery import advance_nb
 from feedhandler.core.ring import HEAD, TAIL, ring_take_rows_nb
+from feedhandler.core.shard import SPARE_SIZE, Shard, ShardCapacity, allocate_shard
 from feedhandler.core.stages import drain_lanes_nb
 from feedhandler.server.config import PriorityConfig
 from feedhandler.server.functions import Stages

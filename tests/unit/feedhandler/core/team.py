@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from feedhandler.core.broadcast import broadcast_peek_nb
-from feedhandler.core.engine import ShardCapacity, owns_nb
+from feedhandler.core.engine import owns_nb
 from feedhandler.core.follow import follow_nb
 from feedhandler.core.handover import hand_state_nb, hear_doubt_nb
 from feedhandler.core.receive import drain_window_nb
 from feedhandler.core.roles import watch_legs
+from feedhandler.core.shard import ShardCapacity
 from tests.unit.feedhandler.core.support import CAPACITY, Engine
 
 RECORDS = 64

@@ -11,10 +11,10 @@ from feedhandler.core.atomics import load_acquire, store_release
 from feedhandler.core.breaker_machine import Scope
 from feedhandler.core.breaker_scopes import Held
 from feedhandler.core.counts import FUNCTIONS_MAX, Count
-from feedhandler.core.engine import ALL_PARTS, Ask, Control, Order, Setting
 from feedhandler.core.events import SignalKind
 from feedhandler.core.functions import Fn, Meta, Off, Use
 from feedhandler.core.responses import RESPONSES
+from feedhandler.core.shard import ALL_PARTS, Ask, Control, Order, Setting
 from tests.unit.feedhandler.core.support import CAPACITY, Engine, add, heartbeat, trade
 
 S = 10**9

@@ -9,16 +9,10 @@ import pytest
 
 from feedhandler.core.book.views import books_digest
 from feedhandler.core.counts import Count, Histogram
-from feedhandler.core.engine import (
-    _SPINS,
-    CHUNK,
-    Control,
-    Setting,
-    Shard,
-    fill_stash_nb,
-)
+from feedhandler.core.engine import _SPINS, fill_stash_nb
 from feedhandler.core.events import Flag, Kind
 from feedhandler.core.ring import ring_push_nb, ring_size_nb
+from feedhandler.core.shard import CHUNK, Control, Setting, Shard
 from tests.unit.feedhandler.core.support import (
     BOOK,
     CAPACITY,

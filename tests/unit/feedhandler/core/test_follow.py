@@ -13,12 +13,12 @@ import pytest
 from feedhandler.core.api import compile_stage
 from feedhandler.core.broadcast import broadcast_close_nb
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import Control, Setting
 from feedhandler.core.follow import run_follower_nb, run_shard_nb
 from feedhandler.core.functions import Use
 from feedhandler.core.handover import hand_state_nb, wake_takers_nb
 from feedhandler.core.market import Look
 from feedhandler.core.receive import BEAT_STEADY, Idle, run_receiver_nb, run_worker_nb
+from feedhandler.core.shard import Control, Setting
 from feedhandler.core.snapshot import load_snapshot_nb
 from tests.unit.feedhandler.core.support import (
     CAPACITY,

@@ -10,7 +10,6 @@ from feedhandler.core.breaker_machine import trip_breaker_nb
 from feedhandler.core.breaker_scopes import note_state_nb
 from feedhandler.core.calls import FAULT
 from feedhandler.core.counts import FUNCTIONS_MAX, Count, Histogram
-from feedhandler.core.engine import Setting
 from feedhandler.core.events import SignalKind
 from feedhandler.core.function_layout import allocate_functions
 from feedhandler.core.functions import (
@@ -26,6 +25,7 @@ from feedhandler.core.functions import (
     strike_nb,
 )
 from feedhandler.core.market import Look
+from feedhandler.core.shard import Setting
 from feedhandler.core.stages import SAMPLE_TICKS
 from tests.unit.feedhandler.core.support import (
     CAPACITY,

@@ -10,10 +10,10 @@ import pytest
 from feedhandler.core.book.layout import ORDERS_LIVE
 from feedhandler.core.broadcast import Taken, taker_word_nb
 from feedhandler.core.counts import Count, SnapshotFault
-from feedhandler.core.engine import Control
 from feedhandler.core.events import Flag
 from feedhandler.core.handover import hand_state_nb, wake_takers_nb
 from feedhandler.core.recovery import skip_hole_nb
+from feedhandler.core.shard import Control
 from feedhandler.core.snapshot import Snapshot
 from feedhandler.core.states import State
 from tests.unit.feedhandler.core.support import (

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from feedhandler.core.engine import allocate_shard
 from feedhandler.core.lines import LINE_BYTES, carve, zeros
 from feedhandler.core.receiver import allocate_receiver
+from feedhandler.core.shard import allocate_shard
 from feedhandler.server.assemble import scratch_tables
 from feedhandler.server.memory import blocks
 from tests.unit.feedhandler.core.support import CAPACITY

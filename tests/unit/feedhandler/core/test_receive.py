@@ -8,13 +8,13 @@ import pytest
 
 from feedhandler.core.book.layout import ORDERS_LIVE
 from feedhandler.core.counts import Count, Histogram
-from feedhandler.core.engine import WATCH_LEVELS, Control, Watch
 from feedhandler.core.events import Flag
 from feedhandler.core.libc import SO_TIMESTAMPNS
 from feedhandler.core.receive import BEAT_STEADY
 from feedhandler.core.receiver import BATCH
 from feedhandler.core.recovery import skip_hole_nb
 from feedhandler.core.sequence import WINDOW_COUNT
+from feedhandler.core.shard import WATCH_LEVELS, Control, Watch
 from feedhandler.core.states import State
 from protocols.itch50.codec import encode
 from tests.unit.feedhandler.core.support import (

@@ -13,7 +13,6 @@ import pytest
 
 from feedhandler.core.api import compile_stage
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import Control, Setting
 from feedhandler.core.receive import (
     Idle,
     _idle_nb,
@@ -22,6 +21,7 @@ from feedhandler.core.receive import (
     run_receiver_nb,
     run_worker_nb,
 )
+from feedhandler.core.shard import Control, Setting
 from feedhandler.core.states import State
 from protocols.kernel_cache import JIT_ENABLED
 from tests.unit.feedhandler.core.support import (

@@ -9,10 +9,10 @@ import pytest
 
 from feedhandler.core.book.layout import ORDERS_LIVE, BookCapacity
 from feedhandler.core.counts import Count, SnapshotFault
-from feedhandler.core.engine import Control, Setting
 from feedhandler.core.events import Flag
 from feedhandler.core.recovery import follow_snapshot_nb
 from feedhandler.core.sequence import SNAPSHOT_TRIES, WINDOW_COUNT
+from feedhandler.core.shard import Control, Setting
 from feedhandler.core.snapshot import Snapshot, load_snapshot_nb
 from feedhandler.core.states import State
 from tests.unit.feedhandler.core.support import (

@@ -6,8 +6,8 @@ import pytest
 
 from feedhandler.core.book.layout import ORDERS_LIVE
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import Control
 from feedhandler.core.sessions import Roll
+from feedhandler.core.shard import Control
 from feedhandler.core.snapshot import Snapshot
 from feedhandler.core.states import State
 from protocols.moldudp64.codec import Request, decode_request

@@ -8,11 +8,11 @@ import pytest
 from feedhandler.core.api import compile_stage
 from feedhandler.core.book.layout import ORDERS_LIVE
 from feedhandler.core.counts import Count, Histogram
-from feedhandler.core.engine import Setting
 from feedhandler.core.events import Kind
 from feedhandler.core.functions import Use
 from feedhandler.core.market import Look
 from feedhandler.core.roles import watch_legs
+from feedhandler.core.shard import Setting
 from feedhandler.core.split import NUMBERS, allocate_split, find_blocks_nb, owns
 from tests.unit.feedhandler.core.support import (
     CAPACITY,

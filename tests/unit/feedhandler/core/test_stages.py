@@ -9,12 +9,12 @@ import pytest
 from feedhandler.core.api import compile_stage, make_sender
 from feedhandler.core.breakers import DEFAULTS, price_band
 from feedhandler.core.counts import FUNCTIONS_MAX, Count, Histogram
-from feedhandler.core.engine import Setting
 from feedhandler.core.events import BreakerLevel, SignalKind
 from feedhandler.core.functions import Use
 from feedhandler.core.libc import CLOCK_REALTIME, clock_ns
 from feedhandler.core.market import Look
 from feedhandler.core.patterns import imbalance_with_trade
+from feedhandler.core.shard import Setting
 from tests.unit.feedhandler.core.support import (
     CAPACITY,
     CRITICAL,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from feedhandler.core.bars import bars_of
-from feedhandler.core.engine import Control, Setting
 from feedhandler.core.price_stats import price_stats_of
 from feedhandler.core.receive import clear_asked_stats_nb
+from feedhandler.core.shard import Control, Setting
 from feedhandler.core.summaries import (
     EVERY_INSTRUMENT,
     SummarySettings,

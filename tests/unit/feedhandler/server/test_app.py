@@ -16,8 +16,8 @@ from msgspec import structs
 
 from feedhandler.core.counters import CounterFile
 from feedhandler.core.counts import Count
-from feedhandler.core.engine import Control
 from feedhandler.core.receive import BEAT_STEADY
+from feedhandler.core.shard import Control
 from feedhandler.server import engines
 from feedhandler.server.app import Server, check_configuration
 from feedhandler.server.config import (

@@ -8,10 +8,10 @@ from msgspec import structs
 
 from adapters.nasdaq_itch.adapter import ADAPTER
 from feedhandler.core.api import Venue
-from feedhandler.core.engine import Setting, Shard, allocate_shard
 from feedhandler.core.functions import Meta
 from feedhandler.core.market import LIMITS, Look, Span
 from feedhandler.core.receive import Idle
+from feedhandler.core.shard import Setting, Shard, allocate_shard
 from feedhandler.server.assemble import (
     apply_feed,
     apply_settings,

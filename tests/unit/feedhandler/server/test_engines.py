@@ -6,8 +6,8 @@ import pytest
 from msgspec import structs
 
 from feedhandler.core.broadcast import is_closed_nb
-from feedhandler.core.engine import Control, Setting
 from feedhandler.core.receiver import allocate_receiver
+from feedhandler.core.shard import Control, Setting
 from feedhandler.core.states import State
 from feedhandler.server.assemble import prepare
 from feedhandler.server.engines import Engines

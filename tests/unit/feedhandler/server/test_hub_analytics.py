@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from feedhandler.core.engine import Control
 from feedhandler.core.events import Kind
 from feedhandler.core.functions import Fn
 from feedhandler.core.patterns.correlation import Shown
+from feedhandler.core.shard import Control
 from feedhandler.core.summaries import Length, clear_stats_nb, summarise_nb
 from feedhandler.server import hub_analytics
 from feedhandler.server.hub_messages import HubError

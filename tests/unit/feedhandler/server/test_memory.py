@@ -2,7 +2,7 @@
 
 import pytest
 
-from feedhandler.core.engine import SPARE_SIZE
+from feedhandler.core.shard import SPARE_SIZE
 from feedhandler.server.errors import ExitCode, OsLimitError
 from feedhandler.server.memory import blocks, blocks_once, reserve_memory
 from tests.unit.feedhandler.core.support import make_shard

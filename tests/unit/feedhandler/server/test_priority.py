@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from feedhandler.core.engine import Control, Setting, Shard, take_rules_nb
+from feedhandler.core.engine import take_rules_nb
 from feedhandler.core.events import Kind
 from feedhandler.core.priority import WATCHED_MAX, Extra, Rule
+from feedhandler.core.shard import Control, Setting, Shard
 from feedhandler.server import priority as module
 from feedhandler.server.config import MoveStep, PriorityConfig, RegimeStep, SizeStep
 from feedhandler.server.engine_actions import EngineActions

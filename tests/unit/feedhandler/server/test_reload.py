@@ -15,8 +15,8 @@ from msgspec import structs
 
 from feedhandler.core import calls
 from feedhandler.core.counts import FUNCTIONS_MAX, Count
-from feedhandler.core.engine import Control
 from feedhandler.core.functions import Bound, Fn, Off
+from feedhandler.core.shard import Control
 from feedhandler.server.assemble import build_engines
 from feedhandler.server.config import (
     BreakerConfig,

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import pytest
 
-from feedhandler.core.engine import Control, Shard
+from feedhandler.core.shard import Control, Shard
 from feedhandler.core.snapshot import Snapshot
 from feedhandler.server.config import GlimpseConfig
 from feedhandler.server.snapshots import SnapshotService, read_control_nb, write_control_nb

@@ -6,8 +6,8 @@ import pytest
 import structlog
 
 from feedhandler.core.counts import FUNCTIONS_MAX
-from feedhandler.core.engine import Sampling
 from feedhandler.core.functions import Fn, Off, Use
+from feedhandler.core.shard import Sampling
 from feedhandler.server.functions import Loaded
 from feedhandler.server.watchdog import Hung, Watchdog, Worker
 from tests.unit.feedhandler.core.support import Engine

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from feedhandler.core.engine import Shard
 from feedhandler.core.receiver import allocate_receiver
+from feedhandler.core.shard import Shard
 from feedhandler.server.assemble import build_feeds
 from feedhandler.server.config import (
     AnalyticsConfig,
