@@ -37,6 +37,7 @@ _SETTLING_NS = {"news": 180 * NS_PER_S}
 """How much longer than `duration_s` some need."""
 _STREAM = 0x706C61
 _TRIES = 1_000
+_MOMENTS = 50
 
 
 def scope_number(scope: str, profiles: Sequence[Profile], sectors: list[str]) -> int:
@@ -104,11 +105,21 @@ class _Place:
                 f" is no room for {event.duration_s} s"
             )
         for place in range(count):
-            at_ns = begin_ns + int((place + random.random()) * room_ns / count)
-            yield self._chosen(event, text_of_clock(at_ns), random)
+            # Of some seeds the moment that was drawn first has everybody busy.
+            for _ in range(_MOMENTS):
+                at = text_of_clock(begin_ns + int((place + random.random()) * room_ns / count))
+                chosen = self._chosen(event, at, random)
+                if chosen is not None:
+                    yield chosen
+                    break
+            else:
+                raise ValueError(
+                    f"{event.kind}: no symbols of {event.scope!r} are free at {at}; ask for fewer"
+                    " events, shorter ones, or a wider scope"
+                )
 
-    def _chosen(self, event: Event, at: str, random: np.random.Generator) -> Event:
-        """One of several, of symbols that nothing else happens to then."""
+    def _chosen(self, event: Event, at: str, random: np.random.Generator) -> Event | None:
+        """One of several, of symbols that nothing else happens to then; None where all have."""
         once = {"at": at, "count": 0, "per_hour": 0.0, "between": None}
         for _ in range(_TRIES):
             chosen = msgspec.structs.replace(event, **once, **self._drawn(event, random))
@@ -120,10 +131,7 @@ class _Place:
             ):
                 break
         else:
-            raise ValueError(
-                f"{event.kind}: no symbols of {event.scope!r} are free at {at}; ask for fewer"
-                " events, shorter ones, or a wider scope"
-            )
+            return None
         if event.kind in PLANT_KEYS or event.kind in OF_A_SYMBOL:
             self._busy += [(name, from_ns - _APART_NS, until_ns + _APART_NS) for name in names]
         self._partings[chosen.scope] += chosen.kind == "arbitrage"
