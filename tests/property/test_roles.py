@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedhandler.core.functions import Fn, Use, allocate_functions
+from feedhandler.core.function_layout import allocate_functions
+from feedhandler.core.functions import Fn, Use
 from feedhandler.core.roles import meet_symbol_nb, watch_legs
 from feedhandler.core.split import allocate_split
 

@@ -126,6 +126,7 @@ ENGINE: Mapping[str, Why] = {
     "patterns.symbols": Why("symbols that patterns choose", _RELOADED),
     "patterns.first": Why("where each symbol's choices begin", _RELOADED),
     "patterns.cells": Why("choices of each symbol", _RELOADED),
+    "staged.tunings": Why("times of the breakers that a reload brings"),
     "staged.breakers.state": Why("nothing: state stays where it is"),
     "staged.breakers.wanted_by": Why("nothing: that stays where it is"),
     "staged.patterns.state": Why("nothing: state stays where it is"),

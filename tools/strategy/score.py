@@ -82,6 +82,8 @@ def as_detections(signals: NDArray[np.void], *, is_whole: bool = False) -> list[
     found = []
     last_ns: dict[int, int] = {}
     for row in signals:
+        if row["kind"] == SignalKind.CANCEL:
+            continue
         legs = tuple(int(each) for each in row["legs"][: min(int(row["leg_count"]), 8)])
         is_breaker = bool(row["kind"] == SignalKind.BREAKER)
         if is_breaker:

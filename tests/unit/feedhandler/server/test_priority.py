@@ -223,7 +223,8 @@ def test_an_end_that_no_engine_takes_is_tried_again(monkeypatch: pytest.MonkeyPa
 
 
 async def say(shard: Shard, **arguments: Any) -> Any:
-    actions = EngineActions(lambda drain_s: drain_s or 0, [shard])
+    nothing: Any = None
+    actions = EngineActions([shard], lambda drain_s: drain_s or 0, nothing, nothing)
     return await actions.set_priority(SetPriority(id=1, **arguments))
 
 

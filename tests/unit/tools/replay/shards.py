@@ -17,7 +17,12 @@ BAND = BreakerConfig(
     name="band",
     function="feedhandler.core.breakers:price_band",
     params={"band_bps": 20, "open_ns": 0, "close_ns": 86_400_000_000_000},
+    calm_ms=1,
+    cooling_ms=1,
+    cooling_max_ms=1,
+    probe_ms=1,
 )
+"""Soon normal again, so that others speak as well."""
 _OF_THIS_RUN = {"messages_per_second", "ns_per_message", "shard_messages"}
 
 

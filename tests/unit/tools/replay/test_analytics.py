@@ -33,7 +33,9 @@ pytestmark = [pytest.mark.compiled_only, pytest.mark.timeout(900)]
 
 MESSAGES, BUSIEST = 400_000, 5
 SAMPLE_MS, WINDOW, BAR_SHARES = 60_000, 120, 5_000
-IN_ORDER = PriorityConfig(default_lane=1, deep_quote_lane=1, critical_lane=1, kinds={})
+IN_ORDER = PriorityConfig(
+    from_score=(255,), kinds={}, default_score=0, deep_quote_score=0, large_trade_score=0, moves=()
+)
 """One lane for all, so that ticks are looked at in the order of the feed."""
 
 

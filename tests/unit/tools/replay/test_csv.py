@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedhandler.core.analytics import INSTRUMENT
-from feedhandler.core.engine import BBO
+from feedhandler.core.events import BBO
 from protocols.pcap.sniff import sniff_format
 from tests.unit.tools.replay.support import (
     Datagram,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from feedhandler.core.counts import Count
+from feedhandler.core.counts import FUNCTIONS_MAX, Count
 from feedhandler.core.events import SIGNAL
 from feedhandler.core.functions import Fn
 from tests.unit.tools.replay.seeing import CONFIG, SYMBOLS, config_with_legs
@@ -53,7 +53,7 @@ def signals_of(found: Found) -> np.ndarray:
 def test_the_tape_is_one_on_which_every_function_speaks(alone: Found):
     rows = signals_of(alone)
     by_source = Counter(rows["source"].tolist())
-    assert set(by_source) == set(range(7)), by_source
+    assert set(by_source) == {*range(6), FUNCTIONS_MAX}, by_source
     several = rows[rows["leg_count"] > 1]
     bound = {(int(row["source"]), *row["legs"].tolist()) for row in several}
     assert len(bound) > 15 + 2

@@ -208,7 +208,7 @@ def test_a_picture_is_written(run: Run, tape: Path, file: Path, tmp_path: Path):
         (("mine.py",), 2, "--scenario or --tape is needed"),
         (("mine.py", "--tape", "day.itch", "--scenario", "sweeps"), 2, "and not both"),
         (("none.py", "--tape", "day.itch"), 78, "none.py: no such file"),
-        (("mine.py:four", "--tape", "day.itch"), 78, "no attribute 'four'"),
+        (("mine.py:four", "--tape", "day.itch"), 78, "no function 'four'"),
         (("mine", "--tape", "day.itch"), 2, "MODULE:FUNCTION"),
         (("json:dumps", "--tape", "day.itch"), 78, "@pattern"),
         (("mine.py", "--tape", "none.itch"), 65, "none.itch: no such file"),
