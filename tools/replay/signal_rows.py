@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from feedhandler.core.events import LEGS_SHOWN, ONE_E9, SignalKind
 from feedhandler.server.config import ServerConfig
+from feedhandler.server.tables import source_names
 
 SIGNALS_HEADER = (
     b"signal_id,seq,ts_ns,kind,source,symbol,side,level,price,qty,bid_price,bid_qty,ask_price,"
@@ -20,8 +21,8 @@ class SignalRows:
 
     def __init__(self, config: ServerConfig | None, symbol_of: Callable[[int], str]) -> None:
         """`config` is where the functions are, `symbol_of` the symbol of an instrument by then."""
-        kinds = (config.patterns, config.definitions, config.breakers) if config else ()
-        self._sources = [stage.name for kind in kinds for stage in kind]
+        breakers = [each.name for each in config.breakers] if config else []
+        self._sources = source_names(config.pattern_names if config else (), breakers)
         self._symbol_of = symbol_of
 
     def text(self, rows: NDArray[np.void]) -> bytes:

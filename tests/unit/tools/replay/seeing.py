@@ -72,11 +72,12 @@ sample_ns = 1_000_000
 entry_z_e2 = 150
 exit_z_e2 = 20
 edge_bps = 0
+hold_ns = 0
 
 [[patterns]]
 name = "fund"
 function = "feedhandler.core.patterns:basket"
-params = { cost_bps = 1, weight_1 = 1, weight_2 = 1 }
+params = { cost_bps = 1, hold_ns = 0, weight_1 = 1, weight_2 = 1 }
 legs = [["BEXA", "DELV", "CIRQ"]]
 
 [[patterns]]
@@ -90,6 +91,10 @@ cooldown_ms = 1
 name = "band"
 function = "feedhandler.core.breakers:price_band"
 params = { band_bps = 20, open_ns = 0, close_ns = 86_400_000_000_000 }
+calm_ms = 1
+cooling_ms = 1
+cooling_max_ms = 1
+probe_ms = 1
 """
 """All pairs of six symbols, baskets, the same symbols in several; built-in ones with low
 thresholds; a breaker that opens and closes."""
