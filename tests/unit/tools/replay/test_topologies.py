@@ -200,4 +200,4 @@ def test_the_command_writes_signals_that_any_way_gives(run: Run, session: Path, 
     assert (cells["signal_id"], cells["kind"], cells["side"]) == ("1", "order", "B")
     assert cells["source"] in ("pairs", "baskets")
     assert cells["legs"].split()[0] == cells["symbol"]
-    assert {row.split(",")[3] for row in rows} == {"order", "breaker"}
+    assert {row.split(",")[3] for row in rows} == {"order", "breaker", "cancel"}
