@@ -65,7 +65,7 @@ fuzz: $(FUZZ_DONE) ## every parser: FUZZ_RUNS inputs, guided by coverage, on the
 	@$(FUZZ)/bin/python tests/fuzz/guided.py --all --runs $(FUZZ_RUNS)
 
 lock: ## resolve the dependencies of pyproject.toml again and rewrite requirements/ (needs uv)
-	@$(PIP_COMPILE) --upgrade --extra dev --output-file requirements/dev.txt
+	@$(PIP_COMPILE) --upgrade --extra dev --extra plot --output-file requirements/dev.txt
 	@$(PIP_COMPILE) --constraint requirements/dev.txt --output-file requirements/runtime.txt
 	@$(PIP_PEERS) --output-file requirements/peers.txt
 	@$(UV) pip compile pyproject.toml --group fuzz --universal --python-version 3.11 --generate-hashes --constraint requirements/dev.txt \

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from feedhandler.core.api import CELL_WORD, NOW_WORD, compile_stage
-from feedhandler.core.atomics import load_acquire, store_release
 from feedhandler.core.breaker_machine import Scope
 from feedhandler.core.breaker_scopes import Held
 from feedhandler.core.counts import FUNCTIONS_MAX, Count
@@ -15,6 +14,7 @@ from feedhandler.core.events import SignalKind
 from feedhandler.core.functions import Fn, Meta, Off, Use
 from feedhandler.core.responses import RESPONSES
 from feedhandler.core.shard import ALL_PARTS, Ask, Control, Order, Setting
+from feedhandler.server.snapshots import write_control_nb
 from tests.unit.feedhandler.core.support import CAPACITY, Engine, add, heartbeat, trade
 
 S = 10**9
@@ -94,9 +94,9 @@ def command(engine: Engine, what: Ask, **words: int) -> int:
     order[Order.WHAT] = what
     for name, value in words.items():
         order[Order[name.upper()]] = value
-    store_release(engine.shard.control, Control.COMMAND, np.int64(1))
+    write_control_nb(engine.shard.control, Control.COMMAND, 1)
     engine.work()
-    assert load_acquire(engine.shard.control, Control.COMMAND) == 0
+    assert engine.shard.control[Control.COMMAND] == 0
     return int(order[Order.RESULT])
 
 

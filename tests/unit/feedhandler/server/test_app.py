@@ -327,7 +327,7 @@ def test_a_good_configuration_is_called_good(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        (GOOD + PATTERN % "imbalance_with_trade", "params missing: cooldown_ns, "),
+        (GOOD + PATTERN % "sweep" + "params = { speed = 1 }\n", "missing: none; unknown: speed"),
         (GOOD + PATTERN % "nothing", "patterns has no function 'nothing'"),
         (GOOD.replace("0 }", '0 }\nadapter = "x"'), "no adapter 'x' is installed"),
         (GOOD + "[engine]\npacket_bytes = 65536\n", "ticks = 131072 are too few"),
