@@ -46,7 +46,8 @@ class Cells(NamedTuple):
     """Memory of all cells: rows CELL[n]; by breaker first i64[b], scope i64[b], tuning
     i64[b, TUNING_WORDS], active i64[b] (cells that are not NORMAL); held i64[8], see `Held`. By
     instrument told i8, the level that was last told, told_by u8, the breaker that was named with
-    it, sector_of i32, which is found by sector_symbols i64[s], ascending, and sectors i32[s].
+    it, due u8, 1 where another level may hold by now, sector_of i32, which is found by
+    sector_symbols i64[s], ascending, and sectors i32[s].
     """
 
     rows: NDArray[np.void]
@@ -57,6 +58,7 @@ class Cells(NamedTuple):
     held: NDArray[np.int64]
     told: NDArray[np.int8]
     told_by: NDArray[np.uint8]
+    due: NDArray[np.uint8]
     sector_of: NDArray[np.int32]
     sector_symbols: NDArray[np.int64]
     sectors: NDArray[np.int32]
@@ -85,6 +87,7 @@ def allocate_cells(
         held=zeros(8),
         told=zeros(instruments, np.int8),
         told_by=zeros(instruments, np.uint8),
+        due=zeros(instruments, np.uint8),
         sector_of=zeros(instruments, np.int32),
         sector_symbols=zeros(len(placed)),
         sectors=zeros(len(placed), np.int32),

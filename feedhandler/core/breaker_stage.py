@@ -24,6 +24,7 @@ from feedhandler.core.breaker_machine import (
     trip_breaker_nb,
 )
 from feedhandler.core.breaker_scopes import (
+    Cells,
     Held,
     cell_of_nb,
     find_sector_nb,
@@ -60,8 +61,6 @@ def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, now_
     tick = shard.ticks[slot]
     instrument = np.int64(tick["instrument"])
     functions, cells = shard.breakers, shard.cells
-    if functions.meta[Meta.FUNCTIONS] == 0 and cells.held[Held.ACTIVE] == 0:
-        return
     cells.held[Held.FULL] = 0
     if len(cells.sector_symbols) > 0:
         _find_sector_nb(shard, slot)
@@ -75,15 +74,21 @@ def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, now_
         wanted = wanted_nb(shard, functions, slot)
         if wanted > 0:
             _run_bound_nb(shard, breakers, sender, wanted, (slot, now_ns))
-    in_doubt = tick["flags"] & Flag.IN_DOUBT
-    if in_doubt:
+    if cells.due[instrument] or cells.held[Held.LEFT] > 0:
+        _settle_due_nb(shard, breakers, sender, slot)
+
+
+@outline_kernel
+def _settle_due_nb(shard: Shard, breakers: Any, sender: Sender, slot: int) -> None:
+    """Tell what was not told when it changed, of the instrument of ticks[slot] first."""
+    tick = shard.ticks[slot]
+    if tick["flags"] & Flag.IN_DOUBT:
         return
-    if cells.held[Held.ACTIVE] > 0 or cells.told[instrument] > 0:
-        clear_nb(shard.out)
-        shard.turn[0] = _TURN_OF_LEVEL
-        settle_level_nb(shard, breakers, sender, slot, instrument)
-        shard.turn[0] = 0
-    if cells.held[Held.LEFT] > 0:
+    clear_nb(shard.out)
+    shard.turn[0] = _TURN_OF_LEVEL
+    settle_level_nb(shard, breakers, sender, slot, np.int64(tick["instrument"]))
+    shard.turn[0] = 0
+    if shard.cells.held[Held.LEFT] > 0:
         _settle_others_nb(shard, breakers, sender, slot, np.int64(_TELLS_A_TICK))
 
 
@@ -151,8 +156,17 @@ def _ask_breaker_nb(
         demand = np.int64(-1)
     elif named > 0:
         instrument = named - 1
-    if demand != 0 or shard.cells.active[breaker] > 0:
+    if demand > 0 or _is_active_nb(shard.cells, breaker, instrument):
         _step_nb(shard, breakers, sender, slot, (breaker, instrument, demand))
+
+
+@kernel
+def _is_active_nb(cells: Cells, breaker: int, instrument: int) -> int:
+    """1 when the breaker's cell of an instrument is not NORMAL."""
+    if cells.active[breaker] == 0:
+        return 0
+    at = cell_of_nb(cells, breaker, instrument)
+    return int(at >= 0 and cells.rows[at]["state"] != BreakerState.NORMAL)
 
 
 @outline_kernel
@@ -169,8 +183,6 @@ def _step_nb(
         return
     row = cells.rows[at]
     state, trips = np.int64(row["state"]), np.int64(row["trips"])
-    if demand <= 0 and state == BreakerState.NORMAL:
-        return
     tick = shard.ticks[slot]
     before = level_of_cell_nb(cells.rows, at)
     now_ns = np.int64(tick["ts_exch_ns"])
@@ -180,6 +192,7 @@ def _step_nb(
         return
     if cells.scope[breaker] != Scope.INSTRUMENT:
         cells.held[Held.LEFT] = len(shard.numbers)
+    cells.due[instrument] = 1
     if not tick["flags"] & Flag.IN_DOUBT:
         # Now, while `out` has what the breaker said of it.
         shard.turn[0] = _TURN_OF_BREAKERS + breaker
@@ -213,11 +226,12 @@ def settle_level_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, inst
     found = level_of_instrument_nb(cells, shard.breakers.meta[Meta.FUNCTIONS], instrument)
     level, breaker = found
     before = np.int64(cells.told[instrument])
-    if level == before or cells.held[Held.FULL]:
-        return 0
-    if not owns_nb(shard, instrument):
+    if level == before or not owns_nb(shard, instrument):
+        cells.due[instrument] = 0
         cells.told[instrument] = level
-        return 1
+        return int(level != before)
+    if cells.held[Held.FULL]:
+        return 0
     if level == BreakerLevel.NORMAL:
         breaker = np.int64(cells.told_by[instrument])
     clear_nb(shard.proposal)
@@ -236,6 +250,7 @@ def settle_level_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, inst
         if not emit_nb(shard, sender, slot, what, legs):
             cells.held[Held.FULL] = 1
             return 0
+    cells.due[instrument] = 0
     cells.told[instrument] = level
     cells.told_by[instrument] = breaker
     return 1
@@ -255,6 +270,8 @@ def _settle_others_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, mo
         held[Held.LEFT] -= 1
         symbol = np.int64(shard.instruments[instrument]["symbol"])
         if symbol == 0:
+            # As soon as a message names it.
+            shard.cells.due[instrument] = 1
             continue
         if len(shard.cells.sector_symbols) > 0:
             find_sector_nb(shard.cells, instrument, symbol)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from feedhandler.core.atomics import compare_exchange
 from feedhandler.core.breaker_machine import Manual, Scope, level_of_cell_nb
+from feedhandler.core.breaker_scopes import Held as HeldWord
 from feedhandler.core.breaker_scopes import cell_of_nb
 from feedhandler.core.counts import Count
 from feedhandler.core.events import BreakerLevel
@@ -295,3 +296,6 @@ def _restore_counts(shard: Shard) -> None:
     """Gauges of cells that were brought back."""
     for breaker, active in enumerate(shard.cells.active.tolist()):
         shard.counts[Count.BREAKERS_TRIPPED + breaker, 0] = active
+    # What holds again is told of each instrument as soon as a message names it.
+    shard.cells.held[HeldWord.LEFT] = len(shard.numbers) if shard.cells.active.any() else 0
+    shard.cells.held[HeldWord.AT_ONCE] = shard.cells.held[HeldWord.LEFT] > 0

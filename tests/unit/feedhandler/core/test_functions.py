@@ -296,6 +296,7 @@ def test_a_breaker_that_ends_keeps_its_level():
     cells = engine.shard.cells
     trip_breaker_nb(cells.rows, 1, 2, 0, cells.tuning[0])
     note_state_nb(cells, 0, 0, 1)
+    cells.due[1] = 1
     engine.shard.breakers.params[0, 0] = 99
     engine.feed([trade(5, 7), trade(5, 7)])
     assert engine.shard.breakers.rows[0, Fn.OFF] == Off.FAULT
