@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from feedhandler.core import calls
 from feedhandler.core.breaker_machine import Scope
-from feedhandler.core.events import SIGNAL, TICK
+from feedhandler.core.events import SIGNAL, TICK, Kind
 from feedhandler.core.market import MARKET
 from protocols.jit import kernel
 
@@ -214,15 +214,20 @@ def breaker(
     legs: int = 1,
     state_words: int = STATE_WORDS,
     checked: bool = True,
+    kinds: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """Mark a function as a circuit breaker whose level holds for `scope` (a `Scope` in small
-    letters) unless the configuration says otherwise; the rest as `pattern`.
+    letters) unless the configuration says otherwise; the rest as `pattern`. With `kinds` (a `Kind`
+    each, in small letters) it is called for ticks of these, and while its level is not normal for
+    all.
     """
     default_scope = Scope[scope.upper()]
+    mask = sum(1 << Kind[kind.upper()] for kind in kinds)
     mark_rest = _marker(params, legs, state_words, is_checked=checked)
 
     def mark(function: F) -> F:
         function.scope = default_scope  # type: ignore[attr-defined]
+        function.kinds = mask  # type: ignore[attr-defined]
         return mark_rest(function)
 
     return mark

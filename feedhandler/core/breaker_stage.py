@@ -142,9 +142,15 @@ def _ask_breaker_nb(
     slot, now_ns = when
     functions = shard.breakers
     breaker = of[0]
-    if functions.rows[breaker, Fn.OFF] != Off.NO:
+    row = functions.rows[breaker]
+    if row[Fn.OFF] != Off.NO:
         return
-    instrument = np.int64(shard.ticks[slot]["instrument"])
+    tick = shard.ticks[slot]
+    instrument = np.int64(tick["instrument"])
+    is_passed_over = row[Fn.KINDS] > 0 and not row[Fn.KINDS] >> np.int64(tick["kind"]) & 1
+    # Held to a level, it may have to take that back as time passes.
+    if is_passed_over and not _is_active_nb(shard.cells, breaker, instrument):
+        return
     clear_nb(shard.out)
     shard.out[NOW_WORD] = now_ns
     demand = call_nb(shard, breakers, functions, (legs, shard.out), slot, of)

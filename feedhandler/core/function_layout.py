@@ -144,7 +144,7 @@ def write_rows(functions: Functions, layout: Layout) -> None:
             row[Fn.STATE_AT] = layout.places[number][0]
             row[Fn.STATE_WORDS], row[Fn.STRIDE] = use.state_words, use.stride
             row[Fn.COOLDOWN_NS], row[Fn.BUDGET_NS] = use.cooldown_ns, use.budget_ns
-            row[Fn.EVERYWHERE] = use.everywhere
+            row[Fn.EVERYWHERE], row[Fn.KINDS] = use.everywhere, use.kinds
 
 
 def write_bindings(functions: Functions, layout: Layout, instrument_of: Mapping[int, int]) -> None:

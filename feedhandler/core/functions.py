@@ -51,6 +51,8 @@ class Fn(IntEnum):
     OFF = 6
     """Why it is not called any more, an Off."""
     STRIKES = 7
+    KINDS = 9
+    """Bits of the kinds of ticks that it is called for; 0: all."""
     EVERYWHERE = 8
     """1: every shard calls it, and so has to see whatever it looks at."""
 
@@ -133,8 +135,8 @@ class Use(NamedTuple):
     """How one function is used: words of state a binding, and `bindings`, each a choice of symbols
     (eight little-endian bytes) in order; without any it is bound to each instrument alone. One that
     `fires` may get a cool-down. One that is `asked` is called for no tick, and stands behind all
-    others; `always`, at every level. `scope` and `tuning` (words of `Tuning`) are a breaker's.
-    `function` is what a state is kept for.
+    others; `always`, at every level. `scope`, `tuning` (words of `Tuning`) and `kinds` are a
+    breaker's. `function` is what a state is kept for.
     """
 
     state_words: int = 16
@@ -147,6 +149,7 @@ class Use(NamedTuple):
     tuning: tuple[int, ...] = ()
     fires: bool = False
     function: Any = None
+    kinds: int = 0
 
     @property
     def everywhere(self) -> bool:

@@ -123,7 +123,9 @@ def _breaker(config: BreakerConfig, title: str, server: ServerConfig) -> Loaded:
         raise ConfigError(
             f"{loaded.where}: scope = 'sector' without a sector; name them in [sectors]"
         )
-    return loaded._replace(use=loaded.use._replace(scope=scope, tuning=_tuning(config)))
+    kinds = getattr(loaded.function, "kinds", 0)
+    use = loaded.use._replace(scope=scope, tuning=_tuning(config), kinds=kinds)
+    return loaded._replace(use=use)
 
 
 def _responses(config: ServerConfig) -> Iterator[Loaded]:

@@ -159,6 +159,7 @@ def _see_trade_nb(
     "closing_ns",
     scope="instrument",
     state_words=_WORDS,
+    kinds=("execute", "execute_at_price", "trade", "cross_trade"),
 )
 def price_band(
     ticks: Any,

@@ -10,12 +10,19 @@ from feedhandler.core.api import CELL_WORD, NOW_WORD, compile_stage
 from feedhandler.core.breaker_machine import Scope
 from feedhandler.core.breaker_scopes import Held
 from feedhandler.core.counts import FUNCTIONS_MAX, Count
-from feedhandler.core.events import SignalKind
+from feedhandler.core.events import Kind, SignalKind
 from feedhandler.core.functions import Fn, Meta, Off, Use
 from feedhandler.core.responses import RESPONSES
 from feedhandler.core.shard import ALL_PARTS, Ask, Control, Order, Setting
 from feedhandler.server.snapshots import write_control_nb
-from tests.unit.feedhandler.core.support import CAPACITY, Engine, add, heartbeat, trade
+from tests.unit.feedhandler.core.support import (
+    CAPACITY,
+    Engine,
+    add,
+    heartbeat,
+    state_of,
+    trade,
+)
 
 S = 10**9
 SECTORS = ((int.from_bytes(b"SYM1    ", "little"), int.from_bytes(b"SYM2    ", "little")),)
@@ -34,6 +41,14 @@ def level_of_qty(
     out[2], out[3] = 7, out[NOW_WORD]
     qty = np.int64(ticks[slot]["qty"])
     return max(qty - 100, 0) if ticks[slot]["code"] == 80 else 0
+
+
+def counts_calls(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
+    """Breaker: a trade of more than 100 shares demands caution; state: calls."""
+    state[0] += 1
+    return int(ticks[slot]["qty"] > 100) if ticks[slot]["code"] == 80 else 0
 
 
 def names_another(
@@ -296,3 +311,14 @@ def test_a_breaker_sees_the_workers_clock():
     untimed = engine_with()
     untimed.feed([trade(101, 10_000)])
     assert untimed.signals()[0]["value_1"] == 0
+
+
+def test_a_breaker_of_some_kinds_is_called_for_these_and_for_all_while_it_is_tripped():
+    engine = engine_with([counts_calls])
+    engine.shard.breakers.rows[0, Fn.KINDS] = 1 << Kind.TRADE
+    state = state_of(engine.shard.breakers, 0, 1)
+    engine.feed([named(1, 1), named(1, 2), trade(5, 10_000), named(1, 3)])
+    assert state[0] == 1
+    engine.feed([trade(101, 10_000), named(1, 4), named(1, 5), named(1, 6), named(1, 7)])
+    # Tripped with the trade, normal again three ticks later.
+    assert state[0] == 2 + 3
