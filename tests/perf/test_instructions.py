@@ -32,15 +32,15 @@ RECORDED_HUNDREDTHS = {
     "itch_decode": 14_753,
     "itch_decode_and_book": 42_416,
     "book_200": 32_518,
-    "replay_with_stages": 124_457,
-    "stage_line_b": 129_362,
+    "replay_with_stages": 136_031,
+    "stage_line_b": 140_897,
     "ring_one_thread": 3_211,
     "histogram_record": 2_811,
     "counter_add": 635,
     "fix_tokenise": 223_668,
     "fix_decode": 309_049,
     "fix_entries": 410_836,
-    "fix_signal": 617_083,
+    "fix_signal": 565_675,
 }
 """Hundredths of an instruction an operation; Numba 0.68.1, NumPy 2.4.6, Python 3.11.7."""
 
