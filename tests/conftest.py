@@ -44,7 +44,12 @@ _ORDER = ("tidy", "unit", "property", "acceptance", "fuzz", "stress", "perf", "e
 
 
 # No deadline: the first example of a test may wait for the compiler.
-_SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+_SHARED = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow],
+    # CI judges a change by the same examples each time; others are looked for by `make test`.
+    "derandomize": "FEEDHANDLER_SAME_EXAMPLES" in os.environ,
+}
 settings.register_profile("compiled", max_examples=100, **_SHARED)
 # Under coverage a kernel runs some 200 times slower; the compiled run has the full count.
 settings.register_profile("interpreted", max_examples=25, **_SHARED)

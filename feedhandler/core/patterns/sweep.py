@@ -36,8 +36,8 @@ _QTY_MAX = 1 << 32
 
 
 @kernel
-def _take_nb(ticks: Any, slot: int, window_ns: int, state: Any) -> None:
-    """Put an execution into the run, or begin one with it."""
+def _take_nb(ticks: Any, slot: int, window_ns: int, state: Any) -> int:
+    """Put an execution into the run, or begin one with it; 0 when it is passed over."""
     tick = ticks[slot]
     now_ns, price_e9 = np.int64(tick["ts_exch_ns"]), np.int64(tick["price_e9"])
     side = -np.int64(tick["side"])
@@ -45,7 +45,7 @@ def _take_nb(ticks: Any, slot: int, window_ns: int, state: Any) -> None:
     is_apart = now_ns - state[_LAST_NS] > window_ns
     if tick["kind"] == Kind.EXECUTE_AT_PRICE:
         if side != state[_SIDE] or is_apart:
-            return
+            return 0
         beyond_e9 = max(beyond_e9, np.int64(0))
     if side != state[_SIDE] or beyond_e9 < 0 or is_apart:
         state[_SIDE] = side
@@ -59,6 +59,7 @@ def _take_nb(ticks: Any, slot: int, window_ns: int, state: Any) -> None:
         state[_PRICE_E9] = price_e9
     state[_LAST_NS] = now_ns
     state[_QTY] += min(np.int64(tick["qty"]), np.int64(_QTY_MAX))
+    return 1
 
 
 @pattern("levels_min", "window_ns", "qty_min", "order_qty", state_words=_TIMES + LEVELS_MAX)
@@ -69,9 +70,8 @@ def sweep(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any
     is_execution = kind == Kind.EXECUTE or kind == Kind.EXECUTE_AT_PRICE
     if not is_execution or tick["flags"] & Flag.UNKNOWN_REFERENCE or tick["side"] == 0:
         return 0
-    if is_late_nb(ticks, slot, market):
+    if is_late_nb(ticks, slot, market) or not _take_nb(ticks, slot, params[1], state):
         return 0
-    _take_nb(ticks, slot, params[1], state)
     needed = min(max(params[0], np.int64(2)), np.int64(LEVELS_MAX))
     if state[_IS_TOLD] or state[_LEVELS] < needed or state[_QTY] < params[2]:
         return 0
