@@ -68,6 +68,8 @@ class Pair:
 
     def start_server_again(self) -> None:
         """Another server in the place of one that has ended; its log begins anew."""
+        if self.server.stdin is not None:
+            self.server.stdin.close()
         self.server = self._start("server", "feedhandler.server", "serve")
 
     def until(self, holds: Callable[[], bool], within_s: float = 60) -> None:

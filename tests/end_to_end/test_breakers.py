@@ -123,6 +123,7 @@ def test_what_an_operator_trips_is_told_at_once_and_survives_a_crash(session: Pa
     watcher.close()
     client = hub_of(session)
     session.until(lambda: tripped(client) == {"by_symbol": 1, "whole_market": 1})
+    session.until(lambda: len(symbols()) == 12)
     assert ask(client, "reset", breaker="by_symbol", target=first)["cells"] == 1
     assert ask(client, "reset", breaker="whole_market")["cells"] == 1
     assert tripped(client) == {"by_symbol": 0, "whole_market": 0}

@@ -59,6 +59,10 @@ params = {{ large_qty = 200, order_qty = 100 }}
 name = "price_band"
 function = "feedhandler.core.breakers:price_band"
 params = {{ band_bps = 5, open_ns = 0, close_ns = 86_400_000_000_000 }}
+calm_ms = 1
+cooling_ms = 1
+cooling_max_ms = 1
+probe_ms = 1
 """
 )
 

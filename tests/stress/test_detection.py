@@ -62,7 +62,6 @@ def found_by(subject: Subject, tape: Tape, kinds: tuple[str, ...], *legs: tuple[
         (f"{PATTERNS}:lead_lag", "lead-lag", "lead_lag"),
         (f"{PATTERNS}:sweep", "sweeps", "sweep"),
         (f"{PATTERNS}:quote_stuffing", "quote-stuffing", "stuffing"),
-        (f"{BREAKERS}:market_decline", "flash-crash", "drift"),
         (f"{ROOT}/examples/patterns/news.py:news", "sector-news", "jump"),
     ],
 )
@@ -72,9 +71,6 @@ def test_what_is_planted_is_found_and_little_else(
     subject = read_subject(target, None)
     if subject.name == "news":
         subject = subject.with_params(NEWS)
-    if subject.name == "market_decline":
-        # A day may well be 5 % down without a crash, and caution is then right.
-        subject = subject.with_params({"caution_bps": 0, "restrict_bps": 0})
     legs = [BASKET] if subject.name == "basket" else []
     found = found_by(subject, day(scenario, seed), (kind,), *legs)
     assert found.precision is not None

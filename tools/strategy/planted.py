@@ -128,7 +128,7 @@ def natural_legs(truth: Mapping[str, Any], wanted: int) -> list[tuple[str, ...]]
 
 def natural_market(truth: Mapping[str, Any], wanted: int) -> list[tuple[str, ...]]:
     """The instruments of a breaker that looks at a market: a day's, as far as it takes them."""
-    symbols = tuple(name for name, _, _ in truth["symbols"])
+    symbols = tuple(name for name, _, _ in truth["asked"]["symbols"])
     return [symbols[: wanted or _MARKET_LEGS_MAX]]
 
 

@@ -108,12 +108,7 @@ class Subject(NamedTuple):
 
     def bound_to(self, legs: Sequence[Sequence[str]]) -> "Subject":
         """Looking at these choices of instruments and no others."""
-        if self.is_breaker:
-            raise UserError(
-                "--legs: a breaker is bound to instruments in its configuration file",
-                ExitCode.USAGE,
-            )
-        key = "legs" if self.config.patterns else "choices"
+        key = "choices" if self.config.definitions else "legs"
         nothing: dict[str, Any] = {"instruments": (), "pairs_of": ""}
         given = tuple(tuple(each) for each in legs)
         return self.changed(**nothing, **{key: given})._replace(is_bound=True)
