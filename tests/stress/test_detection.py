@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.compiled_only, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = (101, 102, 103)
-PATTERNS, BREAKERS = "feedhandler.core.patterns", "feedhandler.core.breakers"
+PATTERNS = "feedhandler.core.patterns"
 BASKET = ("ARLO", "BEXA", "DELV", "KORA", "OPAL")
 NEWS = tomllib.loads((ROOT / "examples/patterns/news.toml").read_text())["patterns"][0]["params"]
 ALONE = ("momentum_burst", "imbalance_with_trade", "quote_stuffing", "sweep", "iceberg")
