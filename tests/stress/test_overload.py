@@ -13,6 +13,8 @@ from tools.exchange.layout import FlowSettings
 pytestmark = [pytest.mark.compiled_only, pytest.mark.alone, pytest.mark.timeout(600)]
 
 LIMIT_NS = 100_000
+QUIET_NS = 50_000
+"""A machine whose own stalls are longer says nothing of a p99.9 of 100 us."""
 BACKLOG_NS = 1_000_000_000
 ATTEMPTS = 4
 """What else runs on the machine only ever adds time."""
@@ -48,10 +50,14 @@ def test_critical_ticks_do_not_feel_an_overloaded_worker(session: Path):
             f" routine p99.9 {found.routine_ns['p999']} ns; backlog {found.backlog_ns} ns;"
             f" hiccup p99.9 {hiccup} ns, max {found.hiccup_ns['max']} ns"
         )
-        if critical <= LIMIT_NS + hiccup:
+        if critical <= LIMIT_NS:
             break
-    best = min(attempts, key=lambda each: each.critical_ns["p999"] - each.hiccup_ns["p999"])
-    assert best.critical_ns["p999"] <= LIMIT_NS + best.hiccup_ns["p999"]
+    best = min(attempts, key=lambda each: each.critical_ns["p999"])
+    # In a queue behind the routine ones they would wait for milliseconds, each of them.
+    assert best.critical_ns["p50"] <= LIMIT_NS
+    assert best.critical_ns["p50"] * 10 <= best.routine_ns["p50"]
+    if best.hiccup_ns["p999"] <= QUIET_NS:
+        assert best.critical_ns["p999"] <= LIMIT_NS
 
 
 def test_no_critical_tick_stands_behind_two_routine_ones(session: Path):
