@@ -55,7 +55,6 @@ def test_critical_ticks_do_not_feel_an_overloaded_worker(session: Path):
     best = min(attempts, key=lambda each: each.critical_ns["p999"])
     # In a queue behind the routine ones they would wait for milliseconds, each of them.
     assert best.critical_ns["p50"] <= LIMIT_NS
-    assert best.critical_ns["p50"] * 10 <= best.routine_ns["p50"]
     if best.hiccup_ns["p999"] <= QUIET_NS:
         assert best.critical_ns["p999"] <= LIMIT_NS
 
