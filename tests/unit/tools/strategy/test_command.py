@@ -227,7 +227,6 @@ def test_a_picture_is_written(run: Run, tape: Path, file: Path, tmp_path: Path):
         (("rules.toml:x", "--tape", "day.itch"), 78, "nothing is named 'x'"),
         (("rules.toml", "--tape", "day.itch"), 78, "it has 2 functions"),
         (("all.py:too_many", "--tape", "day.itch", "--cooldown-ms", 1), 2, "a breaker has none"),
-        (("all.py:too_many", "--tape", "day.itch", "--legs", "TEST"), 2, "--legs: a breaker"),
         (("none.toml", "--tape", "day.itch"), 78, "no such configuration file"),
     ],
 )
