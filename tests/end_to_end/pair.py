@@ -43,6 +43,40 @@ port = {oms}
 port = {metrics}
 """
 
+EXCHANGE = """\
+status_file = "{folder}/status.json"
+report_file = "{folder}/exchange.json"
+[session]
+id = "{session}"
+end_linger_s = 120
+[flow]
+symbols = 12
+orders_per_symbol = 40
+rate = {rate}
+messages = {messages}
+[rerequest]
+port = {rerequest}
+[glimpse]
+port = {glimpse}
+[line_a]
+port = {line_a}
+[line_b]
+port = {line_b}
+"""
+"""Twelve symbols on two lines that lose nothing."""
+OF_SESSION = """\
+name = "mold"
+session = "{session}"
+"""
+HUB = """\
+[hub]
+port = {hub}
+queue = 65536
+line_s = 2
+"""
+NAMES = ("line_a", "line_b", "rerequest", "glimpse", "oms", "metrics", "hub")
+"""Ports of these parts."""
+
 
 class Pair:
     """An exchange that waits, and the server that takes its session."""

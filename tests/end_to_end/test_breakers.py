@@ -7,44 +7,29 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.pair import MOLD_LINES, SERVER_END, SERVER_HEAD, SMALL_ENGINE, Pair
+from tests.end_to_end.pair import (
+    EXCHANGE,
+    HUB,
+    MOLD_LINES,
+    NAMES,
+    OF_SESSION,
+    SERVER_END,
+    SERVER_HEAD,
+    SMALL_ENGINE,
+    Pair,
+)
 from tools.ctl.client import HubClient
 
 pytestmark = [pytest.mark.compiled_only, pytest.mark.paced]
 
-NAMES = ("line_a", "line_b", "rerequest", "glimpse", "oms", "metrics", "hub")
-EXCHANGE = """\
-status_file = "{folder}/status.json"
-report_file = "{folder}/exchange.json"
-[session]
-id = "{session}"
-end_linger_s = 60
-[flow]
-symbols = 12
-orders_per_symbol = 40
-rate = 5000
-messages = {messages}
-[rerequest]
-port = {rerequest}
-[glimpse]
-port = {glimpse}
-[line_a]
-port = {line_a}
-[line_b]
-port = {line_b}
-"""
 SERVER = (
     SERVER_HEAD
-    + """\
-name = "mold"
-session = "{session}"
-"""
+    + OF_SESSION
     + MOLD_LINES
     + SMALL_ENGINE
     + SERVER_END
+    + HUB
     + """\
-[hub]
-port = {hub}
 [[patterns]]
 name = "large_trade"
 function = "examples.my_pattern:follow_large_trade"
@@ -64,7 +49,9 @@ params = {{ caution_ns = 0, restrict_ns = 0, halt_ns = 0 }}
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Pair]:
-    made = Pair(tmp_path, NAMES, (EXCHANGE, SERVER), session="FHBRK00001", messages=60_000)
+    made = Pair(
+        tmp_path, NAMES, (EXCHANGE, SERVER), session="FHBRK00001", rate=5_000, messages=60_000
+    )
     yield made
     made.kill()
 

@@ -9,48 +9,31 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.pair import MOLD_LINES, SERVER_END, SERVER_HEAD, SMALL_ENGINE, Pair
+from tests.end_to_end.pair import (
+    EXCHANGE,
+    HUB,
+    MOLD_LINES,
+    NAMES,
+    OF_SESSION,
+    SERVER_END,
+    SERVER_HEAD,
+    SMALL_ENGINE,
+    Pair,
+)
 from tools.ctl.client import HubClient, Line
 
 pytestmark = [pytest.mark.compiled_only, pytest.mark.paced]
 
 SESSION = "FHHUB00001"
-NAMES = ("line_a", "line_b", "rerequest", "glimpse", "oms", "metrics", "hub")
 MESSAGES = 60_000
-EXCHANGE = """\
-status_file = "{folder}/status.json"
-report_file = "{folder}/exchange.json"
-[session]
-id = "{session}"
-end_linger_s = 60
-[flow]
-symbols = 12
-orders_per_symbol = 40
-rate = 15000
-messages = {messages}
-[rerequest]
-port = {rerequest}
-[glimpse]
-port = {glimpse}
-[line_a]
-port = {line_a}
-[line_b]
-port = {line_b}
-"""
 SERVER = (
     SERVER_HEAD
-    + """\
-name = "mold"
-session = "{session}"
-"""
+    + OF_SESSION
     + MOLD_LINES
     + SMALL_ENGINE
     + SERVER_END
+    + HUB
     + """\
-[hub]
-port = {hub}
-queue = 65536
-line_s = 2
 [[patterns]]
 name = "large_trade"
 function = "examples.my_pattern:follow_large_trade"
@@ -69,7 +52,9 @@ probe_ms = 1
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Pair]:
-    made = Pair(tmp_path, NAMES, (EXCHANGE, SERVER), session=SESSION, messages=MESSAGES)
+    made = Pair(
+        tmp_path, NAMES, (EXCHANGE, SERVER), session=SESSION, rate=15_000, messages=MESSAGES
+    )
     yield made
     made.kill()
 

@@ -13,42 +13,29 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.pair import MOLD_LINES, SERVER_END, SERVER_HEAD, SMALL_ENGINE, Pair
+from tests.end_to_end.pair import (
+    EXCHANGE,
+    HUB,
+    MOLD_LINES,
+    NAMES,
+    OF_SESSION,
+    SERVER_END,
+    SERVER_HEAD,
+    SMALL_ENGINE,
+    Pair,
+)
 from tests.end_to_end.support import wait_for
 from tools.ctl.client import HubClient
 
 pytestmark = [pytest.mark.compiled_only, pytest.mark.paced, pytest.mark.timeout(300)]
 
-NAMES = ("line_a", "line_b", "rerequest", "glimpse", "oms", "metrics", "hub")
 RELOADS = 1_000
 MESSAGES = 3_000_000
 GROWTH_BYTES = 4 << 20
-EXCHANGE = """\
-status_file = "{folder}/status.json"
-report_file = "{folder}/exchange.json"
-[session]
-id = "FHRELOAD01"
-end_linger_s = 120
-[flow]
-symbols = 12
-orders_per_symbol = 40
-rate = 15000
-messages = {messages}
-[rerequest]
-port = {rerequest}
-[glimpse]
-port = {glimpse}
-[line_a]
-port = {line_a}
-[line_b]
-port = {line_b}
-"""
+SESSION = "FHRELOAD01"
 SERVER = (
     SERVER_HEAD
-    + """\
-name = "mold"
-session = "FHRELOAD01"
-"""
+    + OF_SESSION
     + MOLD_LINES
     + SMALL_ENGINE
     + """\
@@ -58,11 +45,7 @@ keep_market = "analytics"
 watchdog_ms = 500
 """
     + SERVER_END
-    + """\
-[hub]
-port = {hub}
-queue = 65536
-"""
+    + HUB
 )
 OWN = """\
 import numpy as np
@@ -116,7 +99,8 @@ when = "qty > 100000000"
 def session(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
     (tmp_path / "own.py").write_text(OWN)
     texts = (EXCHANGE, SERVER + told(tmp_path, 1).replace("{", "{{").replace("}", "}}"))
-    made = Pair(tmp_path, NAMES, texts, messages=MESSAGES, topology=request.param)
+    words = {"session": SESSION, "rate": 15_000, "messages": MESSAGES}
+    made = Pair(tmp_path, NAMES, texts, **words, topology=request.param)
     yield made
     made.kill()
 
@@ -258,7 +242,7 @@ def test_a_function_that_is_wrong_is_told_at_start_in_one_line(tmp_path: Path, f
         f"@pattern()\ndef {name}({arguments}):\n    {body}\n"
     )
     words = {name: 20_000 + i for i, name in enumerate(NAMES)}
-    text = SERVER.format(folder=tmp_path, topology="inline", **words)
+    text = SERVER.format(folder=tmp_path, session=SESSION, topology="inline", **words)
     text += f'[[patterns]]\nname = "mine"\nfunction = "{tmp_path}/own.py:wrong"\n'
     (tmp_path / "server.toml").write_text(text)
     command = [sys.executable, "-m", "feedhandler.server", "serve", "--config"]
