@@ -39,6 +39,7 @@ from feedhandler.core.engine import count_nb, owns_nb
 from feedhandler.core.evaluate import ask_response_nb, call_nb, clear_nb, emit_nb, wanted_nb
 from feedhandler.core.events import BreakerLevel, Flag, Kind, SignalKind
 from feedhandler.core.functions import Bound, Fn, Meta, Off
+from feedhandler.core.market import Look
 from feedhandler.core.responses import LEVEL_WORD, SIDE_WORD, Action, tell_position_nb
 from feedhandler.core.shard import ALL_PARTS, Agent, Ask, Control, Order, Setting, Shard
 from protocols.jit import kernel, outline_kernel
@@ -233,8 +234,7 @@ def settle_level_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, inst
     level, breaker = found
     before = np.int64(cells.told[instrument])
     if level == before or not owns_nb(shard, instrument):
-        cells.due[instrument] = 0
-        cells.told[instrument] = level
+        _note_told_nb(shard, instrument, level)
         return int(level != before)
     if cells.held[Held.FULL]:
         return 0
@@ -256,10 +256,18 @@ def settle_level_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, inst
         if not emit_nb(shard, sender, slot, what, legs):
             cells.held[Held.FULL] = 1
             return 0
-    cells.due[instrument] = 0
-    cells.told[instrument] = level
+    _note_told_nb(shard, instrument, level)
     cells.told_by[instrument] = breaker
     return 1
+
+
+@kernel
+def _note_told_nb(shard: Shard, instrument: int, level: int) -> None:
+    """The level was told, or is told elsewhere; who looks at the market sees it from now on."""
+    shard.cells.due[instrument] = 0
+    shard.cells.told[instrument] = level
+    if shard.settings[Setting.MARKET] != Look.NOWHERE:
+        shard.market[instrument]["level"] = level
 
 
 @outline_kernel

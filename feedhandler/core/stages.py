@@ -24,6 +24,7 @@ from feedhandler.core.reload import take_functions_nb
 from feedhandler.core.ring import HEAD, TAIL, Ring, ring_lay_nb, ring_publish_nb, ring_take_nb
 from feedhandler.core.shard import Agent, Control, Sampling, Setting, Shard
 from protocols.jit import kernel, outline_kernel
+from protocols.vectors import prefetch
 
 SAMPLE_TICKS = 64
 """One tick in so many is one for which the time of each function is taken; a power of two."""
@@ -58,11 +59,21 @@ def _take_from_nb(shard: Shard, lane: int) -> int:
     cursors = shard.lane_cursors[lane]
     head = cursors[HEAD]
     slot = ring_take_nb(Ring(cursors, shard.lane_cells[lane]), head)
+    if settings[Setting.MARKET] and load_acquire(cursors, TAIL) > head + 1:
+        _prefetch_market_nb(shard, lane, head + 1)
     conflated = np.int64(0)
     if settings[Setting.CONFLATE] >> lane & 1:
         conflated = _is_conflated_nb(shard, lane, slot, head)
     shard.priority.turns[Turn.CONFLATED] = conflated
     return slot
+
+
+@kernel
+def _prefetch_market_nb(shard: Shard, lane: int, position: int) -> None:
+    """Ask for what is known of the instrument of the tick at `position` of a lane."""
+    cells = shard.lane_cells[lane]
+    slot = np.int64(cells[np.uint64(position & (len(cells) - 1))])
+    prefetch(shard.market, np.int64(shard.ticks[slot]["instrument"]))
 
 
 @outline_kernel
@@ -158,9 +169,6 @@ def _work_on_nb(
     if look:
         _show_market_nb(shard, slot, look)
     run_breakers_nb(shard, breakers, sender, slot, start_ns)
-    if look:
-        instrument = np.int64(shard.ticks[slot]["instrument"])
-        shard.market[instrument]["level"] = shard.cells.told[instrument]
     middle_ns = now_ns_nb(clock) if timed else np.int64(0)
     breakers_ns = middle_ns - start_ns - shard.sending_ns[0]
     shard.sending_ns[0] = 0

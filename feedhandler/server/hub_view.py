@@ -2,7 +2,6 @@
 instruments' rows (each is read whole, a row may be half of the next tick), best prices.
 """
 
-import math
 import time
 from collections.abc import Sequence
 
@@ -185,7 +184,7 @@ class EngineView:
             mid_e9=int(row["mid_e4"]) * E9_PER_E4,
             vwap_e9=int(row["vwap_e9"]),
             volume=int(row["volume"]),
-            volatility_e9=math.isqrt(max(int(row["variance_e18"]), 0)),
+            volatility_e9=int(row["volatility_e9"]),
             **(stats._asdict() if stats else {}),
         )
 

@@ -33,6 +33,7 @@ from feedhandler.core.states import State
 from protocols.binaryfile.kernels import index_messages_nb
 from protocols.errors import Status
 from protocols.jit import kernel
+from protocols.vectors import prefetch
 from protocols.wire import Bytes
 from tools.replay.rounds import ROWS_A_ROUND_MAX, Work, hand_round_nb, wait_for_places_nb
 
@@ -57,6 +58,7 @@ class Cursor(IntEnum):
 
 
 CURSOR_WORDS = 8
+_LINE_BYTES = 64
 
 
 @kernel
@@ -174,6 +176,13 @@ def _apply_own_nb(shard: Shard, venue: Venue, work: Work, buf: Bytes, count: int
 
 
 @kernel
+def _prefetch_bytes_nb(buf: Bytes, at: int, size: int) -> None:
+    """Ask for the bytes that the next round will look through block by block."""
+    for ahead in range(0, size, _LINE_BYTES):
+        prefetch(buf, at + ahead)
+
+
+@kernel
 def replay_blocks_nb(
     shard: Shard,
     venue: Venue,
@@ -201,6 +210,7 @@ def replay_blocks_nb(
         at = cursor[Cursor.AT]
         stop = cursor[Cursor.STOP]
         count, used, status = index_messages_nb(buf, at, stop, blocks)
+        _prefetch_bytes_nb(buf, at + used, used)
         if count > 0 and cursor[Cursor.UNTIL_NS] < FOREVER_NS:
             cursor[Cursor.EVENT_NS] = _event_time_nb(shard, venue, buf, blocks[count - 1])
             if cursor[Cursor.EVENT_NS] > cursor[Cursor.UNTIL_NS]:

@@ -59,7 +59,7 @@ def test_figures_of_a_symbol_are_those_of_each_feed(view: EngineView, feeds: lis
     feeds[0].set(
         4, symbol=word("AAPL"), messages=9, halted=1, mid_e4=1_000_000, vwap_e9=7, volume=8
     )
-    feeds[1].set(4, symbol=word("AAPL"), messages=2, variance_e18=25)
+    feeds[1].set(4, symbol=word("AAPL"), messages=2, volatility_e9=5)
     view.learn(100)
     rows = view.symbols(Matcher(("AA*",)), 10)
     assert [(row.feed, row.messages, row.halted) for row in rows] == [
