@@ -16,7 +16,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.breaker_machine import CELL, TUNING_WORDS, Scope, level_of_cell_nb
+from feedhandler.core.breaker_machine import (
+    CELL,
+    TUNING_WORDS,
+    BreakerState,
+    Scope,
+    level_of_cell_nb,
+)
 from feedhandler.core.lines import zeros
 from feedhandler.core.lookup import place_of_nb
 from protocols.by_reference import by_reference
@@ -39,6 +45,8 @@ class Held(IntEnum):
     """1: a command changed something, which waits for no tick."""
     FULL = 4
     """1: a signal of this tick did not fit the ring."""
+    WIDE = 5
+    """Cells that are not NORMAL of scopes wider than an instrument."""
 
 
 @by_reference
@@ -46,7 +54,8 @@ class Cells(NamedTuple):
     """Memory of all cells: rows CELL[n]; by breaker first i64[b], scope i64[b], tuning
     i64[b, TUNING_WORDS], active i64[b] (cells that are not NORMAL); held i64[8], see `Held`. By
     instrument told i8, the level that was last told, told_by u8, the breaker that was named with
-    it, due u8, 1 where another level may hold by now, sector_of i32, which is found by
+    it, due u8, 1 where another level may hold by now, awake u8, how many of its own cells are not
+    NORMAL, sector_of i32, which is found by
     sector_symbols i64[s], ascending, and sectors i32[s].
     """
 
@@ -59,6 +68,7 @@ class Cells(NamedTuple):
     told: NDArray[np.int8]
     told_by: NDArray[np.uint8]
     due: NDArray[np.uint8]
+    awake: NDArray[np.uint8]
     sector_of: NDArray[np.int32]
     sector_symbols: NDArray[np.int64]
     sectors: NDArray[np.int32]
@@ -88,6 +98,7 @@ def allocate_cells(
         told=zeros(instruments, np.int8),
         told_by=zeros(instruments, np.uint8),
         due=zeros(instruments, np.uint8),
+        awake=zeros(instruments, np.uint8),
         sector_of=zeros(instruments, np.int32),
         sector_symbols=zeros(len(placed)),
         sectors=zeros(len(placed), np.int32),
@@ -145,11 +156,31 @@ def level_of_instrument_nb(cells: Cells, breakers: int, instrument: int) -> tupl
 
 
 @kernel
-def note_state_nb(cells: Cells, breaker: int, before: int, after: int) -> int:
-    """A cell went from one state to another: by how much there are more of the breaker that are not
-    NORMAL.
+def is_awake_nb(cells: Cells, instrument: int) -> int:
+    """1 where a cell that the instrument belongs to may not be NORMAL."""
+    return int(cells.held[Held.WIDE] > 0 or cells.awake[instrument] > 0)
+
+
+@kernel
+def is_active_nb(cells: Cells, breaker: int, instrument: int) -> int:
+    """1 when the breaker's cell of an instrument is not NORMAL."""
+    if cells.active[breaker] == 0 or not is_awake_nb(cells, instrument):
+        return 0
+    at = cell_of_nb(cells, breaker, instrument)
+    return int(at >= 0 and cells.rows[at]["state"] != BreakerState.NORMAL)
+
+
+@kernel
+def note_state_nb(cells: Cells, breaker: int, at: int, before: int) -> int:
+    """The breaker's cell rows[at] was in the state `before`: by how much there are more of it that
+    are not NORMAL.
     """
-    change = np.int64(after != 0) - np.int64(before != 0)
+    after = cells.rows[at]["state"]
+    change = np.int64(after != BreakerState.NORMAL) - np.int64(before != BreakerState.NORMAL)
     cells.active[breaker] += change
     cells.held[Held.ACTIVE] += change
+    if cells.scope[breaker] == Scope.INSTRUMENT:
+        cells.awake[at - cells.first[breaker]] += change
+    else:
+        cells.held[Held.WIDE] += change
     return change

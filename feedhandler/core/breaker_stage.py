@@ -24,11 +24,12 @@ from feedhandler.core.breaker_machine import (
     trip_breaker_nb,
 )
 from feedhandler.core.breaker_scopes import (
-    Cells,
     Held,
     cell_of_nb,
     find_sector_nb,
     forget_sector_nb,
+    is_active_nb,
+    is_awake_nb,
     level_of_instrument_nb,
     note_state_nb,
 )
@@ -65,12 +66,14 @@ def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, now_
     cells.held[Held.FULL] = 0
     if len(cells.sector_symbols) > 0:
         _find_sector_nb(shard, slot)
-    for i in range(functions.meta[Meta.WILD]):
-        function = functions.wild[i]
-        row = functions.rows[function]
-        at = row[Fn.STATE_AT] + instrument * row[Fn.STRIDE]
-        of = (function, at, np.int64(0), instrument, np.int64(1))
-        _ask_breaker_nb(shard, breakers, sender, shard.numbers, (slot, now_ns), of)
+    is_wanted = functions.meta[Meta.KINDS] >> np.int64(tick["kind"]) & 1
+    if is_wanted or is_awake_nb(cells, instrument):
+        for i in range(functions.meta[Meta.WILD]):
+            function = functions.wild[i]
+            row = functions.rows[function]
+            at = row[Fn.STATE_AT] + instrument * row[Fn.STRIDE]
+            of = (function, at, np.int64(0), instrument, np.int64(1))
+            _ask_breaker_nb(shard, breakers, sender, shard.numbers, (slot, now_ns), of)
     if functions.meta[Meta.SYMBOLS] > 0:
         wanted = wanted_nb(shard, functions, slot)
         if wanted > 0:
@@ -150,7 +153,7 @@ def _ask_breaker_nb(
     instrument = np.int64(tick["instrument"])
     is_passed_over = row[Fn.KINDS] > 0 and not row[Fn.KINDS] >> np.int64(tick["kind"]) & 1
     # Held to a level, it may have to take that back as time passes.
-    if is_passed_over and not _is_active_nb(shard.cells, breaker, instrument):
+    if is_passed_over and not is_active_nb(shard.cells, breaker, instrument):
         return
     clear_nb(shard.out)
     shard.out[NOW_WORD] = now_ns
@@ -163,17 +166,8 @@ def _ask_breaker_nb(
         demand = np.int64(-1)
     elif named > 0:
         instrument = named - 1
-    if demand > 0 or _is_active_nb(shard.cells, breaker, instrument):
+    if demand > 0 or is_active_nb(shard.cells, breaker, instrument):
         _step_nb(shard, breakers, sender, slot, (breaker, instrument, demand))
-
-
-@kernel
-def _is_active_nb(cells: Cells, breaker: int, instrument: int) -> int:
-    """1 when the breaker's cell of an instrument is not NORMAL."""
-    if cells.active[breaker] == 0:
-        return 0
-    at = cell_of_nb(cells, breaker, instrument)
-    return int(at >= 0 and cells.rows[at]["state"] != BreakerState.NORMAL)
 
 
 @outline_kernel
@@ -214,7 +208,7 @@ def _note_cell_nb(shard: Shard, breaker: int, of: tuple[int, int], state: int, t
     """
     at, instrument = of
     row = shard.cells.rows[at]
-    change = note_state_nb(shard.cells, breaker, state, np.int64(row["state"]))
+    change = note_state_nb(shard.cells, breaker, at, state)
     counted = owns_nb(shard, instrument)
     if shard.cells.scope[breaker] != Scope.INSTRUMENT:
         counted = owns_nb(shard, np.int64(0))

@@ -12,6 +12,7 @@ from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.functions import Bound, Fn, Functions, Meta, Room, Use, allocate_arrays
 
 _UNKNOWN_LEG = -1
+_ALL_KINDS = -1
 
 
 class Layout(NamedTuple):
@@ -135,7 +136,10 @@ def write_layout(functions: Functions, layout: Layout, instrument_of: Mapping[in
 
 
 def write_rows(functions: Functions, layout: Layout) -> None:
-    """A row for each function."""
+    """A row for each function, and the kinds of tick for which one of those is called that are
+    bound to each instrument alone.
+    """
+    functions.meta[Meta.KINDS] = 0
     for number in range(FUNCTIONS_MAX):
         row = functions.rows[number]
         row[:] = 0
@@ -145,6 +149,8 @@ def write_rows(functions: Functions, layout: Layout) -> None:
             row[Fn.STATE_WORDS], row[Fn.STRIDE] = use.state_words, use.stride
             row[Fn.COOLDOWN_NS], row[Fn.BUDGET_NS] = use.cooldown_ns, use.budget_ns
             row[Fn.EVERYWHERE], row[Fn.KINDS] = use.everywhere, use.kinds
+            if not use.bindings and not use.asked:
+                functions.meta[Meta.KINDS] |= use.kinds or _ALL_KINDS
 
 
 def write_bindings(functions: Functions, layout: Layout, instrument_of: Mapping[int, int]) -> None:

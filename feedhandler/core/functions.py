@@ -107,6 +107,8 @@ class Meta(IntEnum):
     """1: the response to the level NORMAL is asked, too, before an order leaves."""
     IS_REBOUND = 7
     """1 where the bindings are others than before; of what is staged."""
+    KINDS = 8
+    """Bits of Kind: those for which one of the functions in `wild` is called."""
 
 
 @by_reference

@@ -61,6 +61,7 @@ def _take_rows_nb(
     """Rows and parameters; a function that stays the same stays off if it is. `first` is the first
     row of its kind in counters.
     """
+    functions.meta[Meta.KINDS] = staged.meta[Meta.KINDS]
     for i in range(FUNCTIONS_MAX):
         row = functions.rows[i]
         off, strikes = row[Fn.OFF], row[Fn.STRIKES]

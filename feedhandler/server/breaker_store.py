@@ -343,7 +343,8 @@ class BreakerStore:
         if cells.scope[breaker] != held.scope or not 0 <= held.number < count:
             return False
         for each in self._shards:
-            row = each.rows[each.first[breaker] + held.number]
+            at = int(each.first[breaker]) + held.number
+            row = each.rows[at]
             before = int(row["state"])
             row["state"] = held.state
             row["level"] = held.level
@@ -353,7 +354,7 @@ class BreakerStore:
             row["wait_ns"] = held.wait_ns
             row["relapses"] = held.relapses
             row["changes"] += 1
-            note_state_nb(each, breaker, before, int(held.state))
+            note_state_nb(each, breaker, at, before)
         return True
 
 

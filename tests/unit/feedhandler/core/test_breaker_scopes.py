@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from feedhandler.core.breaker_machine import CELL, Scope, trip_breaker_nb
+from feedhandler.core.breaker_machine import (
+    CELL,
+    BreakerState,
+    Scope,
+    reset_breaker_nb,
+    trip_breaker_nb,
+)
 from feedhandler.core.breaker_scopes import (
     NO_SECTOR,
     Cells,
@@ -12,6 +18,8 @@ from feedhandler.core.breaker_scopes import (
     cell_count,
     cell_of_nb,
     find_sector_nb,
+    is_active_nb,
+    is_awake_nb,
     level_of_instrument_nb,
     note_state_nb,
 )
@@ -35,7 +43,7 @@ def trip(made: Cells, breaker: int, instrument: int, level: int) -> None:
     at = cell_of_nb(made, breaker, instrument)
     state = int(made.rows[at]["state"])
     trip_breaker_nb(made.rows, at, level, 0, made.tuning[breaker])
-    note_state_nb(made, breaker, state, int(made.rows[at]["state"]))
+    note_state_nb(made, breaker, at, state)
 
 
 def levels(made: Cells) -> list[int]:
@@ -94,5 +102,20 @@ def test_cells_that_are_not_normal_are_counted():
     trip(made, 1, 2, 3)
     trip(made, 1, 3, 1)
     assert made.active.tolist() == [0, 2, 0, 0]
-    assert note_state_nb(made, 1, 1, 0) == -1
+    assert made.awake.tolist() == [0, 0, 1, 1, 0, 0]
+    assert is_active_nb(made, 1, 2)
+    assert not is_active_nb(made, 1, 4)
+    at = cell_of_nb(made, 1, 2)
+    reset_breaker_nb(made.rows, at)
+    assert note_state_nb(made, 1, at, BreakerState.TRIPPED) == -1
     assert made.held[Held.ACTIVE] == 1
+    assert not is_active_nb(made, 1, 2)
+    assert not is_awake_nb(made, 2)
+
+
+def test_an_instrument_is_awake_while_a_wider_cell_is_not_normal():
+    made = cells()
+    trip(made, 3, 0, 1)
+    assert [int(is_awake_nb(made, each)) for each in range(INSTRUMENTS)] == [1] * INSTRUMENTS
+    assert not is_active_nb(made, 1, 2)
+    assert is_active_nb(made, 3, 2)

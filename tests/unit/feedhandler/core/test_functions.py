@@ -295,7 +295,7 @@ def test_a_breaker_that_ends_keeps_its_level():
     engine = Engine([compile_stage(far_out)])
     cells = engine.shard.cells
     trip_breaker_nb(cells.rows, 1, 2, 0, cells.tuning[0])
-    note_state_nb(cells, 0, 0, 1)
+    note_state_nb(cells, 0, 1, 0)
     cells.due[1] = 1
     engine.shard.breakers.params[0, 0] = 99
     engine.feed([trade(5, 7), trade(5, 7)])
