@@ -29,12 +29,15 @@ _SUM_LIMIT = 1 << 61
 _QTY_LIMIT = (1 << 29) - 1
 _EWMA_SHIFT = 6
 _BPS = 10_000
+_TRADES = sum(
+    1 << kind for kind in (Kind.EXECUTE, Kind.EXECUTE_AT_PRICE, Kind.TRADE, Kind.CROSS_TRADE)
+)
 
 
 @kernel
 def is_trade_nb(kind: int) -> int:
     """1 for the kinds that print a trade."""
-    return int(kind in (Kind.EXECUTE, Kind.EXECUTE_AT_PRICE, Kind.TRADE, Kind.CROSS_TRADE))
+    return _TRADES >> kind & 1
 
 
 @kernel

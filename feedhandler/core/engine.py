@@ -6,6 +6,8 @@ The thread that receives owns everything here but the far ends of the rings: it 
 fills ticks in sequence, and puts their numbers on lanes; the worker gives the slots back.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -213,8 +215,48 @@ def own_orders_nb(shard: Shard) -> int:
     return live
 
 
+class Plan(NamedTuple):
+    """Settings that hold for some messages in a row: read once, and not for each. `look`, a Look;
+    `beside`, 1 where more is kept of a tick than its best prices; whether `timed`; `conflate`, bits
+    of lanes.
+    """
+
+    look: int
+    beside: int
+    timed: int
+    conflate: int
+
+
 @kernel
-def _take_row_nb(shard: Shard, slot: int, own: int) -> int:
+def _plan_nb(shard: Shard) -> Plan:
+    settings = shard.settings
+    look = settings[Setting.MARKET]
+    beside = (
+        look == Look.ANALYTICS
+        or settings[Setting.SUMMARIES]
+        or settings[Setting.RECORD_BBO]
+        or shard.quotes.meta[0] > 0
+    )
+    conflate = shard.priority.rules[Rule.CONFLATE]
+    return Plan(look, np.int64(beside != 0), settings[Setting.TIMED], conflate)
+
+
+@kernel
+def _keep_beside_nb(shard: Shard, slot: int, own: int) -> None:
+    """What was asked for besides books and signals, of ticks[slot]."""
+    if shard.settings[Setting.MARKET] == Look.ANALYTICS:
+        _see_nb(shard, slot)
+    if shard.settings[Setting.SUMMARIES]:
+        summarise_nb(shard.summaries, shard.ticks, slot)
+    changed = shard.ticks[slot]["flags"] & Flag.BBO_CHANGED
+    if own and shard.settings[Setting.RECORD_BBO] and changed:
+        _record_bbo_nb(shard, slot)
+    if own and shard.quotes.meta[0] > 0:
+        _show_quote_nb(shard, slot)
+
+
+@kernel
+def _take_row_nb(shard: Shard, plan: Plan, slot: int, own: int) -> int:
     """Book, analytics and lane for one normalised tick, this shard's own one or not; 1 when it went
     to a lane, 0 when its slot is free again.
     """
@@ -246,23 +288,17 @@ def _take_row_nb(shard: Shard, slot: int, own: int) -> int:
     moved_bps = analyse_nb(shard.instruments, shard.ticks, slot)
     lane = lane_of_nb(shard.priority, shard.instruments, shard.ticks, slot, moved_bps)
     tick["priority"] = lane
-    look = shard.settings[Setting.MARKET]
-    if look:
+    if plan.look:
         shard.epochs[slot] = shard.epoch[0]
-    if look == Look.ANALYTICS:
-        _see_nb(shard, slot)
-    if shard.settings[Setting.SUMMARIES]:
-        summarise_nb(shard.summaries, shard.ticks, slot)
-    if own and shard.settings[Setting.RECORD_BBO] and tick["flags"] & Flag.BBO_CHANGED:
-        _record_bbo_nb(shard, slot)
-    if own and shard.quotes.meta[0] > 0:
-        _show_quote_nb(shard, slot)
-    if shard.settings[Setting.TIMED]:
+    if plan.beside:
+        _keep_beside_nb(shard, slot, own)
+    if plan.timed:
         tick["ts_decoded_ns"] = now_ns_nb(shard.clocks[Agent.RECEIVER])
-    if shard.priority.rules[Rule.CONFLATE] >> lane & 1:
-        note_newest_nb(shard.priority, shard.ticks, slot, shard.lane_cursors[lane, TAIL])
+    place = np.uint64(lane)
+    if plan.conflate >> lane & 1:
+        note_newest_nb(shard.priority, shard.ticks, slot, shard.lane_cursors[place, TAIL])
     # A lane holds the whole pool, so it cannot be full.
-    ring_push_nb(Ring(shard.lane_cursors[lane], shard.lane_cells[lane]), slot)
+    ring_push_nb(Ring(shard.lane_cursors[place], shard.lane_cells[place]), slot)
     return 1
 
 
@@ -366,7 +402,10 @@ def take_rows_nb(
     are still free move to the front of the stash.
     """
     origin = source[0]
-    timed = shard.settings[Setting.TIMED]
+    line, rx_ns = origin["line"], origin["ts_rx_ns"]
+    feed = shard.settings[Setting.FEED]
+    plan = _plan_nb(shard)
+    timed = plan.timed
     watches = shard.split.roles.words[RoleWord.WATCHES]
     before_ns = now_ns_nb(shard.clocks[Agent.RECEIVER]) if timed else np.int64(0)
     kept = shard.stash_size[STASH_KEPT]
@@ -384,15 +423,15 @@ def take_rows_nb(
             role = np.int64(role_nb(shard, slot))
         if role != NOT_TAKEN:
             tick = shard.ticks[slot]
-            tick["feed"] = shard.settings[Setting.FEED]
-            tick["line"] = origin["line"]
+            tick["feed"] = feed
+            tick["line"] = line
             # Anew for each message: the one before may have made the books suspect.
             if channel["state"] != State.LIVE or channel["suspect"]:
                 tick["flags"] |= Flag.IN_DOUBT
             tick["seq"] = seq + offsets[i]
-            tick["ts_rx_ns"] = origin["ts_rx_ns"]
+            tick["ts_rx_ns"] = rx_ns
             shard.types[tick["code"]] += role
-            taken = np.int64(_take_row_nb(shard, slot, role))
+            taken = np.int64(_take_row_nb(shard, plan, slot, role))
             if timed and taken:
                 spent_ns = tick["ts_decoded_ns"] - before_ns
                 before_ns = tick["ts_decoded_ns"]

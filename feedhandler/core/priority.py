@@ -153,8 +153,6 @@ class Turn(IntEnum):
     """Position in lane 0 up to which ticks may have waited for a routine one; 0: not noted."""
     LANE = 2
     """The lane that had the last such turn."""
-    CONFLATED = 3
-    """1 while the tick that was taken last gives way to a newer one."""
 
 
 @by_reference

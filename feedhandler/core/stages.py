@@ -5,7 +5,7 @@ One tick at a time, and the lanes are looked at anew before each: a critical tic
 at most one of another lane, also where ageing gives those a turn.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,49 +31,77 @@ SAMPLE_TICKS = 64
 SUSPICION_TICKS = 256
 
 
+class Plan(NamedTuple):
+    """Settings that hold while the lanes are emptied once: read then, and not for each tick.
+    `lanes`; `age_every`; `conflate`, bits of lanes; `look`, a Look; whether `timed`; `alone`, 1
+    without other shards.
+    """
+
+    lanes: int
+    age_every: int
+    conflate: int
+    look: int
+    timed: int
+    alone: int
+
+
+@kernel
+def _plan_nb(shard: Shard) -> Plan:
+    settings = shard.settings
+    return Plan(
+        load_acquire(settings, Setting.LANES),
+        settings[Setting.AGE_EVERY],
+        settings[Setting.CONFLATE],
+        settings[Setting.MARKET],
+        settings[Setting.TIMED],
+        np.int64(settings[Setting.SHARDS] <= 1),
+    )
+
+
 @kernel
 def _waiting_nb(shard: Shard, lane: int) -> int:
     """Ticks in a lane."""
-    cursors = shard.lane_cursors[lane]
+    cursors = shard.lane_cursors[np.uint64(lane)]
     return load_acquire(cursors, TAIL) - cursors[HEAD]
 
 
 @kernel
-def _next_slot_nb(shard: Shard) -> int:
-    """The oldest tick of the highest non-empty lane, or in its turn of another one, or -1."""
-    for lane in range(load_acquire(shard.settings, Setting.LANES)):
+def _next_slot_nb(shard: Shard, plan: Plan) -> tuple[int, int]:
+    """The oldest tick of the highest non-empty lane, or in its turn of another one, and whether it
+    gives way to a newer one; or (-1, 0).
+    """
+    for lane in range(plan.lanes):
         if _waiting_nb(shard, lane) > 0:
-            every = shard.settings[Setting.AGE_EVERY]
-            turns = shard.priority.turns
-            turns[Turn.TICKS] += 1
-            if every > 0 and turns[Turn.TICKS] >= every:
-                return _take_from_nb(shard, _aged_lane_nb(shard, lane))
-            return _take_from_nb(shard, lane)
-    return -1
+            if plan.age_every > 0:
+                turns = shard.priority.turns
+                turns[Turn.TICKS] += 1
+                if turns[Turn.TICKS] >= plan.age_every:
+                    return _take_from_nb(shard, plan, _aged_lane_nb(shard, lane))
+            return _take_from_nb(shard, plan, lane)
+    return np.int64(-1), np.int64(0)
 
 
 @kernel
-def _take_from_nb(shard: Shard, lane: int) -> int:
-    """The oldest tick of a lane that holds one; turns[CONFLATED] says whether it gives way."""
-    settings = shard.settings
-    cursors = shard.lane_cursors[lane]
+def _take_from_nb(shard: Shard, plan: Plan, lane: int) -> tuple[int, int]:
+    """The oldest tick of a lane that holds one, and whether it gives way."""
+    place = np.uint64(lane)
+    cursors = shard.lane_cursors[place]
     head = cursors[HEAD]
-    slot = ring_take_nb(Ring(cursors, shard.lane_cells[lane]), head)
-    if settings[Setting.MARKET] and load_acquire(cursors, TAIL) > head + 1:
+    slot = ring_take_nb(Ring(cursors, shard.lane_cells[place]), head)
+    if plan.look and load_acquire(cursors, TAIL) > head + 1:
         _prefetch_market_nb(shard, lane, head + 1)
     conflated = np.int64(0)
-    if settings[Setting.CONFLATE] >> lane & 1:
+    if plan.conflate >> lane & 1:
         conflated = _is_conflated_nb(shard, lane, slot, head)
-    shard.priority.turns[Turn.CONFLATED] = conflated
-    return slot
+    return slot, conflated
 
 
 @kernel
 def _prefetch_market_nb(shard: Shard, lane: int, position: int) -> None:
     """Ask for what is known of the instrument of the tick at `position` of a lane."""
-    cells = shard.lane_cells[lane]
+    cells = shard.lane_cells[np.uint64(lane)]
     slot = np.int64(cells[np.uint64(position & (len(cells) - 1))])
-    prefetch(shard.market, np.int64(shard.ticks[slot]["instrument"]))
+    prefetch(shard.market, np.int64(shard.ticks[np.uint64(slot)]["instrument"]))
 
 
 @outline_kernel
@@ -153,29 +181,35 @@ def _show_market_nb(shard: Shard, slot: int, look: int) -> None:
 
 @kernel
 def _work_on_nb(
-    shard: Shard, breakers: Any, patterns: Any, sender: Sender, slot: int, before_ns: int
+    shard: Shard,
+    breakers: Any,
+    patterns: Any,
+    sender: Sender,
+    plan: Plan,
+    taken: tuple[int, int],
+    before_ns: int,
 ) -> int:
-    """All stages for one tick, each with its budget, from which sending is taken out: it is no
-    function's fault. Takes the time when the tick before was done with, or 0; returns that of this
-    one, or 0. A tick of another shard's instrument counts there.
+    """All stages for one tick, `taken` as `_next_slot_nb` gave it, each with its budget, from which
+    sending is taken out: it is no function's fault. Takes the time when the tick before was done
+    with, or 0; returns that of this one, or 0. A tick of another shard's instrument counts there.
     """
+    slot, conflated = taken
+    timed = plan.timed
     shard.sending_ns[0] = 0
-    timed = shard.settings[Setting.TIMED]
     if timed:
         _choose_sampling_nb(shard)
     clock = shard.clocks[Agent.WORKER]
     start_ns = now_ns_nb(clock) if timed and before_ns == 0 else before_ns
-    look = shard.settings[Setting.MARKET]
-    if look:
-        _show_market_nb(shard, slot, look)
+    if plan.look:
+        _show_market_nb(shard, slot, plan.look)
     run_breakers_nb(shard, breakers, sender, slot, start_ns)
     middle_ns = now_ns_nb(clock) if timed else np.int64(0)
     breakers_ns = middle_ns - start_ns - shard.sending_ns[0]
     shard.sending_ns[0] = 0
     tick = shard.ticks[slot]
     lane = np.int64(tick["priority"])
-    own = np.int64(owns_nb(shard, np.int64(tick["instrument"])))
-    if shard.priority.turns[Turn.CONFLATED]:
+    own = np.int64(plan.alone or owns_nb(shard, np.int64(tick["instrument"])))
+    if conflated:
         count_nb(shard, Count.LANE_CONFLATED + lane, own)
     else:
         run_patterns_nb(shard, breakers, patterns, sender, slot)
@@ -214,13 +248,14 @@ def drain_lanes_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, m
     # The end of one tick is the begin of the next: a clock less to be read, and what it takes to
     # choose a lane counts as the breakers' time.
     before_ns = np.int64(0)
+    plan = _plan_nb(shard)
     while done < most:
-        slot = _next_slot_nb(shard)
-        if slot < 0:
+        taken = _next_slot_nb(shard, plan)
+        if taken[0] < 0:
             break
-        before_ns = _work_on_nb(shard, breakers, patterns, sender, slot, before_ns)
+        before_ns = _work_on_nb(shard, breakers, patterns, sender, plan, taken, before_ns)
         # The free ring holds the whole pool, so it cannot be full.
-        ring_lay_nb(shard.free, done, slot)
+        ring_lay_nb(shard.free, done, taken[0])
         done += 1
     ring_publish_nb(shard.free, done)
     count_nb(shard, Count.TICKS, done - shard.turn[1])

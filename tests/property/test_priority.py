@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from feedhandler.core.analytics import INSTRUMENT
 from feedhandler.core.engine import TAIL, Ring, note_newest_nb, ring_push_nb
 from feedhandler.core.events import ONE_E9, TICK, Flag, Kind, symbol_word
-from feedhandler.core.priority import Priority, Turn, allocate_priority, lane_of_nb
-from feedhandler.core.stages import _next_slot_nb
+from feedhandler.core.priority import Priority, allocate_priority, lane_of_nb
+from feedhandler.core.stages import _next_slot_nb, _plan_nb
 from feedhandler.server.config import MoveStep, PriorityConfig, RegimeStep, SizeStep
 from feedhandler.server.priority import apply_priority, rules_of
 from tests.reference.slow_priority import SlowLanes, SlowPriority, Tick, Waiting
@@ -208,12 +208,12 @@ def test_ticks_are_taken_as_by_the_slow_twin_and_none_is_passed_over_twice(
             slow.push(Waiting(number, lane, instrument, kind != Kind.TRADE))
             continue
         expected = slow.take()
-        slot = int(_next_slot_nb(shard))
+        slot, conflated = _next_slot_nb(shard, _plan_nb(shard))
         if expected is None:
             assert slot == -1
             continue
         tick, gives_way = expected
-        assert (slot, bool(shard.priority.turns[Turn.CONFLATED])) == (tick.number, gives_way)
+        assert (slot, bool(conflated)) == (tick.number, gives_way)
         assert tick.lane > 0 or tick.stood_behind <= 1
         taken.append(slot)
     pushed = [number for number, action in enumerate(script) if action is not None]
