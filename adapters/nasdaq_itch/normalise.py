@@ -109,9 +109,11 @@ _INT63_MAX = 0x7FFFFFFFFFFFFFFF
 @kernel
 def _symbol_nb(buf: Any, at: int) -> int:
     """Eight ASCII characters as an integer, the first in the lowest byte."""
+    # Unsigned, an index is not looked at for being below 0, and the eight loads become one.
+    first = np.uint64(at)
     symbol = np.int64(0)
     for i in range(8):
-        symbol |= np.int64(buf[at + i]) << (8 * i)
+        symbol |= np.int64(buf[first + np.uint64(i)]) << (8 * i)
     return symbol
 
 
@@ -120,40 +122,41 @@ def _normalise_message_nb(buf: Any, at: int, length: int, ticks: Any, slot: int)
     """One message of `length` bytes at buf[at] to ticks[slot]; kind NONE when type or length are
     not in the table, with the kind that the type stands for in `aux`.
     """
-    tick = ticks[slot]
-    code = np.int64(buf[at]) if length > 0 else np.int64(0)
+    tick = ticks[np.uint64(slot)]
+    code = np.int64(buf[np.uint64(at)]) if length > 0 else np.int64(0)
+    row = np.uint64(code)
     tick["code"] = code
     tick["flags"] = Flag.NONE
-    if length == 0 or _LENGTH[code] != length:
+    if length == 0 or _LENGTH[row] != length:
         tick["kind"] = Kind.NONE
-        tick["status"] = BAD_LENGTH_STATUS if _LENGTH[code] > 0 else Status.UNKNOWN_TYPE
-        tick["aux"] = _KIND[code]
+        tick["status"] = BAD_LENGTH_STATUS if _LENGTH[row] > 0 else Status.UNKNOWN_TYPE
+        tick["aux"] = _KIND[row]
         return
-    tick["kind"] = _KIND[code]
+    tick["kind"] = _KIND[row]
     tick["instrument"] = read_u16_nb(buf, at + _LOCATE_AT)
     tick["ts_exch_ns"] = read_u48_nb(buf, at + _TIMESTAMP_AT)
-    offset = _REFERENCE_AT[code]
+    offset = _REFERENCE_AT[row]
     tick["order_ref"] = read_u64_nb(buf, at + offset) if offset >= 0 else np.int64(0)
-    offset = _SIDE_AT[code]
-    side = np.int64(buf[at + offset]) if offset >= 0 else np.int64(0)
+    offset = _SIDE_AT[row]
+    side = np.int64(buf[np.uint64(at + offset)]) if offset >= 0 else np.int64(0)
     tick["side"] = np.int64(side == _BUY) - np.int64(side == _SELL)
-    offset = _PRICE_AT[code]
+    offset = _PRICE_AT[row]
     tick["price_e9"] = read_u32_nb(buf, at + offset) * E9_PER_E4 if offset >= 0 else np.int64(0)
-    offset = _SHARES_AT[code]
+    offset = _SHARES_AT[row]
     if offset >= 0:
         tick["qty"] = read_u32_nb(buf, at + offset)
     else:
-        offset = _SHARES_LONG_AT[code]
+        offset = _SHARES_LONG_AT[row]
         tick["qty"] = read_u64_nb(buf, at + offset) & _INT63_MAX if offset >= 0 else np.int64(0)
-    offset = _AUX_AT[code]
+    offset = _AUX_AT[row]
     if offset >= 0:
         tick["aux"] = read_u64_nb(buf, at + offset)
     else:
-        offset = _SYMBOL_AT[code]
+        offset = _SYMBOL_AT[row]
         tick["aux"] = _symbol_nb(buf, at + offset) if offset >= 0 else np.int64(0)
-    offset = _STATUS_AT[code]
-    tick["status"] = np.int64(buf[at + offset]) if offset >= 0 else np.int64(0)
-    if code == _TYPE_C and buf[at + _PRINTABLE_AT] == _NO:
+    offset = _STATUS_AT[row]
+    tick["status"] = np.int64(buf[np.uint64(at + offset)]) if offset >= 0 else np.int64(0)
+    if code == _TYPE_C and buf[np.uint64(at + _PRINTABLE_AT)] == _NO:
         tick["flags"] = Flag.NOT_PRINTABLE
 
 

@@ -127,7 +127,7 @@ def role_nb(shard: Shard, slot: int) -> int:
 @kernel
 def count_nb(shard: Shard, row: int, amount: int) -> None:
     """Add to a counter; the caller is the row's only writer."""
-    shard.counts[row, 0] += amount
+    shard.counts[np.uint64(row), 0] += amount
 
 
 @kernel
@@ -413,12 +413,13 @@ def take_rows_nb(
     offsets = shard.split.offsets
     next_seq = np.int64(channel["next_seq"])
     for i in range(first, last):
-        slot = np.int64(shard.stash[i])
+        slot = np.int64(shard.stash[np.uint64(i)])
+        number = seq + offsets[np.uint64(i)]
         taken = np.int64(0)
         if i + LEVELS_AHEAD < count:
-            ahead = np.int64(shard.stash[i + LEVELS_AHEAD])
+            ahead = np.int64(shard.stash[np.uint64(i + LEVELS_AHEAD)])
             prefetch_level_of_tick_nb(shard.book, shard.ticks, ahead)
-        role = np.int64(OWN if seq + offsets[i] >= next_seq else NOT_TAKEN)
+        role = np.int64(OWN if number >= next_seq else NOT_TAKEN)
         if watches and role == OWN:
             role = np.int64(role_nb(shard, slot))
         if role != NOT_TAKEN:
@@ -428,7 +429,7 @@ def take_rows_nb(
             # Anew for each message: the one before may have made the books suspect.
             if channel["state"] != State.LIVE or channel["suspect"]:
                 tick["flags"] |= Flag.IN_DOUBT
-            tick["seq"] = seq + offsets[i]
+            tick["seq"] = number
             tick["ts_rx_ns"] = rx_ns
             shard.types[tick["code"]] += role
             taken = np.int64(_take_row_nb(shard, plan, slot, role))

@@ -139,7 +139,7 @@ def call_nb(
     of its kind in counters and histograms, the first of its legs in `legs`, how many).
     """
     function, begin, first, first_leg, leg_count = of
-    row = functions.rows[function]
+    row = functions.rows[np.uint64(function)]
     arrays = (given[0], functions.params, functions.state, given[1])
     at = (first_leg, leg_count, function, begin, row[Fn.STATE_WORDS])
     # One store a call, so that a call that never ends can be named.
@@ -190,8 +190,8 @@ def run_patterns_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, 
     instrument = np.int64(shard.ticks[slot]["instrument"])
     places = (breakers, patterns)
     for i in range(functions.meta[Meta.WILD] * np.int64(owns_nb(shard, instrument))):
-        function = functions.wild[i]
-        row = functions.rows[function]
+        function = functions.wild[np.uint64(i)]
+        row = functions.rows[np.uint64(function)]
         if row[Fn.OFF] == Off.NO:
             at = row[Fn.STATE_AT] + instrument * row[Fn.STRIDE]
             of = (function, at, instrument, np.int64(1))
@@ -207,8 +207,8 @@ def wanted_nb(shard: Shard, functions: Functions, slot: int) -> int:
     """Place of the symbol of ticks[slot] among those that functions choose, from 1; 0 or less: none
     does.
     """
-    tick = shard.ticks[slot]
-    wanted = np.int64(functions.wanted_by[np.int64(tick["instrument"])])
+    tick = shard.ticks[np.uint64(slot)]
+    wanted = np.int64(functions.wanted_by[np.uint64(tick["instrument"])])
     if wanted == 0 or tick["kind"] == Kind.DEFINITION:
         wanted = np.int64(look_up_nb(shard, functions, slot))
     return wanted
