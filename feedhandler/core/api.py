@@ -182,13 +182,22 @@ epoch, or 0 when nothing left. The row at `index` is complete and not yet in the
 
 
 def _marker(
-    params: tuple[str, ...], legs: int, state_words: int, *, is_checked: bool
+    params: tuple[str, ...],
+    legs: int,
+    state_words: int,
+    begins_anew: Sequence[str] = (),
+    *,
+    is_checked: bool,
 ) -> Callable[[F], F]:
+    if unknown := set(begins_anew) - set(params):
+        raise ValueError(f"begins_anew: {', '.join(sorted(unknown))}: no such parameter")
+
     def mark(function: F) -> F:
         marks = {
             "params": params,
             "legs": legs,
             "state_words": state_words,
+            "begins_anew": tuple(begins_anew),
             "is_checked": is_checked,
         }
         for name, value in marks.items():
@@ -199,13 +208,19 @@ def _marker(
 
 
 def pattern(
-    *params: str, legs: int = 1, state_words: int = STATE_WORDS, checked: bool = True
+    *params: str,
+    legs: int = 1,
+    state_words: int = STATE_WORDS,
+    checked: bool = True,
+    begins_anew: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """Mark a function as a pattern over `legs` instruments (0: any number) whose `params` are
     these, in this order; the configuration names them. Not `checked`, its indices are not held
     against the lengths of its arrays: a wrong one then overwrites what is not its own.
+    `begins_anew` are parameters that the state was made with, a window's length for one: where a
+    reload changes one of them, the state is cleared.
     """
-    return _marker(params, legs, state_words, is_checked=checked)
+    return _marker(params, legs, state_words, begins_anew, is_checked=checked)
 
 
 def breaker(
@@ -214,6 +229,7 @@ def breaker(
     legs: int = 1,
     state_words: int = STATE_WORDS,
     checked: bool = True,
+    begins_anew: Sequence[str] = (),
     kinds: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """Mark a function as a circuit breaker whose level holds for `scope` (a `Scope` in small
@@ -223,7 +239,7 @@ def breaker(
     """
     default_scope = Scope[scope.upper()]
     mask = sum(1 << Kind[kind.upper()] for kind in kinds)
-    mark_rest = _marker(params, legs, state_words, is_checked=checked)
+    mark_rest = _marker(params, legs, state_words, begins_anew, is_checked=checked)
 
     def mark(function: F) -> F:
         function.scope = default_scope  # type: ignore[attr-defined]

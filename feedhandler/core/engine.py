@@ -46,7 +46,7 @@ from feedhandler.core.ring import (
     ring_size_nb,
     ring_take_rows_nb,
 )
-from feedhandler.core.roles import RoleWord, meet_symbol_nb
+from feedhandler.core.roles import RoleWord, Watches, meet_symbol_nb
 from feedhandler.core.shard import (
     CHUNK,
     SPARE_SIZE,
@@ -421,7 +421,9 @@ def take_rows_nb(
             prefetch_level_of_tick_nb(shard.book, shard.ticks, ahead)
         role = np.int64(OWN if number >= next_seq else NOT_TAKEN)
         if watches and role == OWN:
-            role = np.int64(role_nb(shard, slot))
+            is_of_market = shard.ticks[slot]["instrument"] == 0
+            if watches == Watches.INSTRUMENTS or is_of_market:
+                role = np.int64(role_nb(shard, slot))
         if role != NOT_TAKEN:
             tick = shard.ticks[slot]
             tick["feed"] = feed

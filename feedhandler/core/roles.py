@@ -30,12 +30,23 @@ class RoleWord(IntEnum):
     """Words of `words`."""
 
     WATCHES = 0
-    """1: functions look at instruments of other shards."""
+    """What of other shards' it takes, a `Watches`."""
     ALL = 1
     """1: one looks at every instrument."""
     SYMBOLS = 2
     FOREIGN_ORDERS = 3
     """Live orders of instruments that are not this shard's own."""
+
+
+class Watches(IntEnum):
+    """What a shard takes besides its own."""
+
+    NOTHING = 0
+    """There is no other shard."""
+    MARKET = 1
+    """Messages about no instrument, which are about all: when the market opens, say."""
+    INSTRUMENTS = 2
+    """Those as well, and instruments of other shards, which its functions look at."""
 
 
 @by_reference
@@ -59,12 +70,18 @@ class Roles(NamedTuple):
 
 
 def allocate_roles(owned: NDArray[np.uint8], legs: int) -> Roles:
-    """Tables of a shard that takes what it owns, with room for functions of so many legs."""
+    """Tables of a shard that takes what it owns, and what is about no instrument, with room for
+    functions of so many legs.
+    """
     taken = zeros(len(owned), np.uint8)
     taken[:] = owned
+    words = zeros(len(RoleWord))
+    if len(owned) > 1:
+        taken[0] = 1
+        words[RoleWord.WATCHES] = Watches.MARKET
     size = max(legs, 1)
     return Roles(
-        words=zeros(len(RoleWord)),
+        words=words,
         taken=taken,
         symbols=zeros(size),
         numbers=zeros(size),
@@ -95,15 +112,15 @@ def watch_legs(roles: Roles, *kinds: Functions) -> None:
     symbols = sorted({symbol for pair in pairs for symbol in pair} | always)
     place = {symbol: at for at, symbol in enumerate(symbols)}
     roles.words[RoleWord.SYMBOLS] = len(symbols)
-    roles.words[RoleWord.WATCHES] = bool(symbols) or roles.words[RoleWord.ALL]
+    if symbols or roles.words[RoleWord.ALL]:
+        roles.words[RoleWord.WATCHES] = Watches.INSTRUMENTS
+        roles.taken[:] = 1
     roles.symbols[: len(symbols)] = symbols
     roles.numbers[:] = -1
     roles.always[: len(symbols)] = [symbol in always for symbol in symbols]
     known = sorted((place[symbol], place[home]) for symbol, home in pairs)
     _index(known, roles.home_at, roles.homes)
     _index(sorted((home, symbol) for symbol, home in known), roles.member_at, roles.members)
-    if roles.words[RoleWord.WATCHES]:
-        roles.taken[:] = 1
 
 
 def _bindings_of(functions: Functions) -> list[tuple[bool, list[int]]]:

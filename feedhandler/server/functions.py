@@ -280,7 +280,11 @@ def _load(config: StageConfig, title: str, least_words: int = 1) -> Loaded:
         raise ConfigError(
             f"{where}: state_words = {state_words}: it must be {least_words} to {STATE_WORDS_MAX}"
         )
-    use = Use(state_words, budget_ns=config.budget_ns, function=function)
+    # What a state is kept for, over a reload.
+    anew = getattr(function, "begins_anew", ())
+    names = getattr(function, "params", ())
+    kept_for = (function, tuple(params[names.index(name)] for name in anew))
+    use = Use(state_words, budget_ns=config.budget_ns, function=kept_for)
     return Loaded(config.name, where, function, params, use)
 
 

@@ -75,6 +75,7 @@ def _jump_ns_nb(
     "settle_ns",
     "shift",
     scope="server",
+    begins_anew=("shift",),
 )
 def clock_step(
     ticks: Any,

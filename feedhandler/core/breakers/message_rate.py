@@ -42,6 +42,7 @@ _COUNT_MAX = 1 << 30
     "warm_buckets",
     "shift",
     scope="instrument",
+    begins_anew=("bucket_ns", "shift"),
 )
 def message_rate(
     ticks: Any,

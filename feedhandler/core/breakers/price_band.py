@@ -160,6 +160,7 @@ def _see_trade_nb(
     scope="instrument",
     state_words=_WORDS,
     kinds=("execute", "execute_at_price", "trade", "cross_trade"),
+    begins_anew=("window_ns",),
 )
 def price_band(
     ticks: Any,

@@ -86,6 +86,7 @@ def _lasting_nb(state: NDArray[np.int64], level: int, now_ns: int, persist_ns: i
     "close_ns",
     "persist_ns",
     scope="instrument",
+    begins_anew=("sample_ns", "shift"),
 )
 def spread(
     ticks: Any,

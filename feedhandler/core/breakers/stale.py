@@ -88,6 +88,7 @@ def _silence_level_nb(
     scope="instrument",
     legs=0,
     state_words=_LEGS + LEGS_MAX * _LEG_WORDS,
+    begins_anew=("sample_ns", "shift"),
 )
 def stale(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any) -> int:
     """The level of the instrument in out[6] - 1, 0 once when it speaks again; values: instrument,

@@ -39,6 +39,7 @@ _SAMPLED_NS, _AVERAGE, _SAMPLES = range(3)
     "open_ns",
     "close_ns",
     scope="instrument",
+    begins_anew=("sample_ns", "shift"),
 )
 def volatility(
     ticks: Any,

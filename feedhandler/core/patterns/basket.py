@@ -112,6 +112,7 @@ def _update_nb(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state
     *WEIGHTS,
     legs=0,
     state_words=_LEGS + 2 * LEGS_MAX,
+    begins_anew=WEIGHTS,
 )
 def basket(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any) -> int:
     """+1 when the fund is cheap, -1 when it is dear; values: the gap (1e-2 basis points of the

@@ -60,6 +60,7 @@ def correlation_of(state: NDArray[np.int64], at: int) -> Correlation:
     "sample_ns",
     legs=2,
     state_words=SHOWN_WORDS + PAIR_HEAD + LENGTH_MAX,
+    begins_anew=("window", "sample_ns"),
 )
 def correlation(
     ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any

@@ -76,6 +76,7 @@ def _start_again_nb(state: Any) -> None:
     "window_ns",
     "order_qty",
     state_words=_WINDOW + WINDOW_WORDS,
+    begins_anew=("window_ns",),
 )
 def momentum_burst(
     ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any

@@ -109,6 +109,7 @@ def _restart_nb(market: Any, legs: Any, state: Any) -> None:
     "hold_ns",
     legs=2,
     state_words=_WINDOW + WINDOW_HEAD + SAMPLES_MAX,
+    begins_anew=("window_samples", "sample_ns", "log_spread"),
 )
 def pair_spread(
     ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any

@@ -43,6 +43,7 @@ _BPS = 10_000
     "trades_max",
     "window_ns",
     state_words=_WINDOW + WINDOW_WORDS,
+    begins_anew=("window_ns",),
 )
 def quote_stuffing(
     ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any

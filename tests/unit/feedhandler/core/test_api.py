@@ -55,6 +55,11 @@ def test_stage_names_its_parameters_in_order():
     assert marked.params == ("threshold", "size")
 
 
+def test_a_parameter_that_begins_anew_has_to_be_one():
+    with pytest.raises(ValueError, match="begins_anew: window: no such parameter"):
+        pattern("value", begins_anew=("window",))
+
+
 def test_marked_function_is_still_a_plain_function():
     state = np.zeros(STATE_WORDS, np.int64)
     params, out = np.array([5, 0]), np.zeros(OUT_WORDS, np.int64)

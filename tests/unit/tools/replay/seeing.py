@@ -42,6 +42,9 @@ instruments = 64
 orders = 65_536
 level_blocks = 4_096
 level_arena = 65_536
+[priority]
+open_at = "12:00:00"
+phases = { opening = 40, continuous = 20 }
 [groups]
 all = ["ARLO", "BEXA", "CIRQ", "DELV", "ESTO", "FYNN"]
 
@@ -97,7 +100,8 @@ cooling_max_ms = 1
 probe_ms = 1
 """
 """All pairs of six symbols, baskets, the same symbols in several; built-in ones with low
-thresholds; a breaker that opens and closes."""
+thresholds; a breaker that opens and closes; lanes by when the feed says that the market opens, which
+is not at `open_at`."""
 
 
 def config_with_legs() -> ServerConfig:
