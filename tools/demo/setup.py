@@ -6,11 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from feedhandler.core.limits import SHARDS_MAX
-from feedhandler.server.config import EngineConfig, FeedConfig, LineConfig
+from feedhandler.server.config import (
+    AnalyticsConfig,
+    BreakerConfig,
+    BudgetConfig,
+    CorrelationConfig,
+    DefinedConfig,
+    EngineConfig,
+    FeedConfig,
+    LineConfig,
+    PatternConfig,
+    PriorityConfig,
+    ResponsesConfig,
+    Symbols,
+)
+from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ExitCode, UserError
 from protocols.moldudp64.spec import HEADER_BYTES
 from tools.exchange.day import SESSION_S_MAX
@@ -49,6 +64,12 @@ class Options:
     ] = 1
     tape: Annotated[
         Path | None, Parameter(help="Session of `exchange generate` to send, instead of one made.")
+    ] = None
+    functions: Annotated[
+        Path | None,
+        Parameter(
+            help="TOML file with patterns, breakers and their groups, instead of the demo's."
+        ),
     ] = None
     loss: Annotated[
         float, _option("Share of packets lost on each line, independently.", 0, 0.99)
@@ -98,6 +119,21 @@ class Options:
     ] = 0
 
 
+class Functions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a file of functions may have of a server's configuration."""
+
+    budgets: BudgetConfig = BudgetConfig()
+    priority: PriorityConfig = PriorityConfig()
+    breakers: tuple[BreakerConfig, ...] = ()
+    responses: ResponsesConfig = ResponsesConfig()
+    patterns: tuple[PatternConfig, ...] = ()
+    definitions: tuple[DefinedConfig, ...] = ()
+    analytics: AnalyticsConfig = AnalyticsConfig()
+    correlations: tuple[CorrelationConfig, ...] = ()
+    groups: dict[str, Symbols] = {}
+    sectors: dict[str, Symbols] = {}
+
+
 class Plan(NamedTuple):
     """Where everything of one run is."""
 
@@ -142,7 +178,8 @@ class Plan(NamedTuple):
 def make_plan(folder: Path, options: Options) -> Plan:
     """Choose free ports and write both configurations; what an earlier demo left there goes.
 
-    UserError when the folder holds something and is no demo's: nothing in it is touched.
+    UserError when the folder holds something and is no demo's: nothing in it is touched;
+    ConfigError when the file of functions is not one.
     """
     _claim(folder)
     ports = dict(zip(_PORT_NAMES, free_ports(len(_PORT_NAMES)), strict=True))
@@ -269,6 +306,21 @@ def _server_toml(plan: Plan) -> str:
         **_packet_sizes(options.payload_bytes),
     }
     oms = {"store_dir": plan.store, "allowed": ["OMS1"], "port": ports["oms"]}
+    return (
+        _lines(top)
+        + (_functions_of(options.functions) if options.functions else _own_functions())
+        + f"[feed]\n{_lines(feed)}[engine]\n{_lines(engine)}[oms]\n{_lines(oms)}"
+        + f"[metrics]\n{_lines({'port': ports['metrics']})}"
+    )
+
+
+def _functions_of(path: Path) -> str:
+    """The text of a file that has nothing in it but functions. ConfigError."""
+    load_config(path, Functions)
+    return path.read_text(encoding="utf-8").rstrip() + "\n"
+
+
+def _own_functions() -> str:
     breaker = {
         "name": "price_band",
         "function": "feedhandler.core.breakers:price_band",
@@ -285,12 +337,7 @@ def _server_toml(plan: Plan) -> str:
             "trade_qty_min": 1,
         },
     }
-    return (
-        _lines(top)
-        + f"[feed]\n{_lines(feed)}[engine]\n{_lines(engine)}[oms]\n{_lines(oms)}"
-        + f"[metrics]\n{_lines({'port': ports['metrics']})}"
-        + f"[[breakers]]\n{_lines(breaker)}[[patterns]]\n{_lines(pattern)}"
-    )
+    return f"[[breakers]]\n{_lines(breaker)}[[patterns]]\n{_lines(pattern)}"
 
 
 def _exchange_toml(plan: Plan) -> str:

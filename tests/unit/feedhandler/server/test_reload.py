@@ -154,18 +154,14 @@ async def test_new_parameters_hold_from_the_next_tick_on_and_the_state_stays(own
 
 
 async def test_a_parameter_that_the_state_was_made_with_clears_it(own: Path):
-    text = OWN.replace('@pattern("value", "again"', '@pattern("value", "again", begins_anew=("again",)')
-    assert text != OWN
-    own.write_text(text)
+    edit(own, '@pattern("value", "again"', '@pattern("value", "again", begins_anew=("again",)')
     base = told(own)
     async with running(with_patterns(base)) as rig:
         rig.engine.feed([trade(1, 5)])
-        changed = structs.replace(base, params={"value": 2, "again": 1})
-        await rig.reload(with_patterns(changed))
-        rig.engine.feed([trade(1, 5)])
-        changed = structs.replace(base, params={"value": 2, "again": 2})
-        await rig.reload(with_patterns(changed))
-        rig.engine.feed([trade(1, 5)])
+        for again in (1, 2):
+            params = {"value": 2, "again": again}
+            await rig.reload(with_patterns(structs.replace(base, params=params)))
+            rig.engine.feed([trade(1, 5)])
         assert [values[-1] for values in rig.values()] == [1, 2, 1]
 
 

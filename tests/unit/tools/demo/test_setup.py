@@ -7,7 +7,7 @@ import pytest
 
 from feedhandler.server.config import EngineConfig, ServerConfig
 from feedhandler.server.configfile import load_config
-from feedhandler.server.errors import ExitCode, UserError, run_cli
+from feedhandler.server.errors import ConfigError, ExitCode, UserError, run_cli
 from protocols.moldudp64.spec import HEADER_BYTES
 from tools.demo.setup import Options, Plan, free_ports, make_plan
 from tools.exchange.config import Cut, ExchangeConfig
@@ -104,6 +104,25 @@ def test_a_folder_may_have_any_name(tmp_path: Path, name: str):
     server, exchange = read(make_plan(folder, Options()))
     assert server.oms.store_dir == str(folder / "demo-oms-store")
     assert exchange.report_file == str(folder / "exchange-report.json")
+
+
+def test_a_file_of_functions_takes_the_place_of_the_demos_own(tmp_path: Path):
+    path = tmp_path / "functions.toml"
+    path.write_text(
+        '[groups]\nall = ["AAA", "BBB"]\n[[patterns]]\nname = "near"\npairs_of = "all"\n'
+        'function = "feedhandler.core.patterns:pair_spread"'
+    )
+    server, _exchange = read(make_plan(tmp_path / "demo", Options(functions=path)))
+    assert [each.name for each in server.patterns] == ["near"]
+    assert server.breakers == ()
+    assert server.groups == {"all": ("AAA", "BBB")}
+
+
+def test_a_file_of_functions_has_nothing_else(tmp_path: Path):
+    path = tmp_path / "functions.toml"
+    path.write_text("[groups]\n[engine]\nshards = 2\n")
+    with pytest.raises(ConfigError, match=r"functions\.toml:2: .*engine"):
+        make_plan(tmp_path / "demo", Options(functions=path))
 
 
 def test_what_an_earlier_demo_left_is_gone_and_nothing_else(tmp_path: Path):

@@ -100,8 +100,8 @@ cooling_max_ms = 1
 probe_ms = 1
 """
 """All pairs of six symbols, baskets, the same symbols in several; built-in ones with low
-thresholds; a breaker that opens and closes; lanes by when the feed says that the market opens, which
-is not at `open_at`."""
+thresholds; a breaker that opens and closes; lanes by when the feed says that the market opens,
+which is not at `open_at`."""
 
 
 def config_with_legs() -> ServerConfig:
