@@ -8,9 +8,11 @@ import pytest
 from feedhandler.server.config import EngineConfig, ServerConfig
 from feedhandler.server.configfile import load_config
 from feedhandler.server.errors import ConfigError, ExitCode, UserError, run_cli
+from feedhandler.server.functions import load_stages
 from protocols.moldudp64.spec import HEADER_BYTES
 from tools.demo.setup import Options, Plan, free_ports, make_plan
 from tools.exchange.config import Cut, ExchangeConfig
+from tools.exchange.market.profiles import DEFAULT_FILE, load_profiles
 
 
 def read(plan: Plan) -> tuple[ServerConfig, ExchangeConfig]:
@@ -116,6 +118,14 @@ def test_a_file_of_functions_takes_the_place_of_the_demos_own(tmp_path: Path):
     assert [each.name for each in server.patterns] == ["near"]
     assert server.breakers == ()
     assert server.groups == {"all": ("AAA", "BBB")}
+
+
+def test_the_fifty_patterns_look_at_the_symbols_of_a_demo(tmp_path: Path):
+    path = Path(__file__).resolve().parents[4] / "examples/fifty-patterns.toml"
+    server, exchange = read(make_plan(tmp_path, Options(functions=path)))
+    assert len(load_stages(server).patterns) == 50
+    traded = [each.symbol for each in load_profiles(exchange.flow.symbols, DEFAULT_FILE)]
+    assert sorted(symbol for group in server.groups.values() for symbol in group) == sorted(traded)
 
 
 def test_a_file_of_functions_has_nothing_else(tmp_path: Path):
