@@ -160,7 +160,7 @@ class Sampling(IntEnum):
     IS_TIMED = 0
     """Whether functions are timed for the present tick,"""
     LEFT = 1
-    """and for how many more they are."""
+    """and for how many more they are, REST_TICKS behind them in which none is for suspicion."""
     TICKS = 2
     """Ticks so far."""
     INSIDE = 3

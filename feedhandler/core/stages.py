@@ -29,6 +29,10 @@ from protocols.vectors import prefetch
 SAMPLE_TICKS = 64
 """One tick in so many is one for which the time of each function is taken; a power of two."""
 SUSPICION_TICKS = 256
+REST_TICKS = 16 * SUSPICION_TICKS
+"""So many ticks lie at least between two suspicions: with many functions it is the timing of each
+that takes a stage over its budget, and that must not go on for ever.
+"""
 
 
 class Plan(NamedTuple):
@@ -158,12 +162,13 @@ def has_ticks_nb(shard: Shard) -> int:
 @kernel
 def _choose_sampling_nb(shard: Shard) -> None:
     """Say whether each function is timed for the next tick: for one in SAMPLE_TICKS, and for all of
-    the next SUSPICION_TICKS when a stage was over its budget, to find out whose fault it is.
+    the next SUSPICION_TICKS when a stage was over its budget, to find out whose fault it is; then
+    there is a rest.
     """
     sampling = shard.sampling
     sampling[Sampling.TICKS] += 1
     is_sample = sampling[Sampling.TICKS] & (SAMPLE_TICKS - 1) == 0
-    sampling[Sampling.IS_TIMED] = np.int64(is_sample or sampling[Sampling.LEFT] > 0)
+    sampling[Sampling.IS_TIMED] = np.int64(is_sample or sampling[Sampling.LEFT] > REST_TICKS)
     sampling[Sampling.LEFT] = max(sampling[Sampling.LEFT] - 1, np.int64(0))
 
 
@@ -230,8 +235,8 @@ def _work_on_nb(
         patterns_over = patterns_ns > shard.settings[Setting.PATTERN_BUDGET_NS]
         count_nb(shard, Count.BREAKER_OVERRUNS, np.int64(breakers_over))
         count_nb(shard, Count.PATTERN_OVERRUNS, np.int64(patterns_over))
-        if breakers_over or patterns_over:
-            shard.sampling[Sampling.LEFT] = SUSPICION_TICKS
+        if (breakers_over or patterns_over) and shard.sampling[Sampling.LEFT] == 0:
+            shard.sampling[Sampling.LEFT] = SUSPICION_TICKS + REST_TICKS
     return end_ns
 
 

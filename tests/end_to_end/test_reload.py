@@ -69,6 +69,21 @@ def never_returns(ticks, slot, market, legs, params, state, out):
     while state[0] > params[0]:
         state[1] += 1
     return 0
+
+
+@pattern("after")
+def reaches_too_far(ticks, slot, market, legs, params, state, out):
+    state[0] += 1
+    return state[min(state[0] // params[0], 1) * 10 * len(state)]
+
+
+@pattern("after")
+def takes_too_long(ticks, slot, market, legs, params, state, out):
+    state[0] += 1
+    if state[0] > params[0]:
+        for i in range(20_000):
+            state[1] = (state[1] * 31 + i) % 1_000_003
+    return 0
 """
 
 
@@ -220,6 +235,48 @@ params = {{ after = 200 }}
     server, _ = session.end()
     assert server["counts"]["ticks"] > 0
     assert server["control"]["reloads_ok"] == 0
+
+
+def test_a_function_that_is_wrong_while_it_runs_is_named_and_switched_off_and_the_others_go_on(
+    session: Pair,
+):
+    path = session.folder / "server.toml"
+    text = path.read_text()
+    for name in ("reaches_too_far", "takes_too_long"):
+        text += f"""
+[[patterns]]
+name = "{name}"
+function = "{session.folder}/own.py:{name}"
+params = {{ after = 100 }}
+budget_ns = 2_000
+"""
+    port = hub_port(session)
+    path.write_text(text)
+    operator = HubClient("127.0.0.1", port)
+    assert operator.call("reload", 60_000)["ok"]
+    witness = Witness(port)
+    witness.start()
+    assert session.exchange.stdin is not None
+    session.exchange.stdin.close()
+    wait_for("both to be off", lambda: len(logged(session, "function_off")) == 2, 60)
+    off = {line["function"]: line for line in logged(session, "function_off")}
+    reasons = {
+        "reaches_too_far": "it used an index outside an array",
+        "takes_too_long": "it was over its budget again and again",
+    }
+    assert {name: line["reason"] for name, line in off.items()} == reasons
+    for name, line in off.items():
+        first = OWN.split("\n").index(f"def {name}(ticks, slot, market, legs, params, state, out):")
+        assert line["place"] == f"{session.folder}/own.py:{first}"
+    so_far = len(witness.signals)
+    wait_for("signals of the others", lambda: len(witness.signals) > so_far + 100, 60)
+    assert operator.call("shutdown", 5_000, drain_s=1)["ok"]
+    assert session.server.wait(15) == 0
+    witness.join(10)
+    for client in (operator, witness.client):
+        client.close()
+    counts = json.loads((session.folder / "server.json").read_text())["counts"]
+    assert counts["applied"] == counts["ticks"] > 0
 
 
 WRONG = {

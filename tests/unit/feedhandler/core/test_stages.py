@@ -14,7 +14,8 @@ from feedhandler.core.functions import Use
 from feedhandler.core.libc import CLOCK_REALTIME, clock_ns
 from feedhandler.core.market import Look
 from feedhandler.core.patterns import imbalance_with_trade
-from feedhandler.core.shard import Setting
+from feedhandler.core.shard import Sampling, Setting
+from feedhandler.core.stages import REST_TICKS, SAMPLE_TICKS, SUSPICION_TICKS
 from tests.unit.feedhandler.core.support import (
     CAPACITY,
     CRITICAL,
@@ -298,6 +299,23 @@ def test_level_that_is_none_is_refused_counted_and_leaves_the_breaker_as_it_was(
     assert [int(signal["level"]) for signal in engine.signals()] == [3, 3, 1, 0]
     assert engine.count(Count.STAGE_RESULTS_REFUSED) == 3
     assert engine.count(Count.BREAKERS_TRIPPED) == 0
+
+
+def test_functions_are_timed_for_a_while_after_an_overrun_and_then_rest():
+    engine = Engine()
+    settings, sampling = engine.shard.settings, engine.shard.sampling
+    settings[Setting.TIMED] = 1
+    settings[Setting.BREAKER_BUDGET_NS] = -1
+    timed = []
+    for number in range(SUSPICION_TICKS + REST_TICKS + 3):
+        engine.feed([trade(1, 1 + number)])
+        timed.append(int(sampling[Sampling.IS_TIMED]))
+    samples = [int((number + 1) % SAMPLE_TICKS == 0) for number in range(len(timed))]
+    suspicion = [1] * SUSPICION_TICKS
+    assert timed[1 : 1 + SUSPICION_TICKS] == suspicion
+    rest = slice(1 + SUSPICION_TICKS, SUSPICION_TICKS + REST_TICKS)
+    assert timed[rest] == samples[rest]
+    assert timed[-1] == 1, "the next suspicion"
 
 
 @pytest.mark.parametrize(("budget_ns", "overruns"), [(-1, 1), (1 << 60, 0)])
