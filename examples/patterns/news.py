@@ -1,5 +1,5 @@
-"""News: one can sell for more than one could buy for a moment ago, or buy for less, and messages
-come faster.
+"""News: one can sell for more than one could buy for a moment ago, or buy for less, while messages
+come faster than usual.
 """  # noqa: INP001 - no package
 
 from typing import Any
