@@ -1,8 +1,8 @@
-"""What the built-in patterns and breakers find of what days of the exchange have planted, and how
-often they speak of nothing: the days of the table in docs/patterns.md.
+"""What the built-in patterns, and the examples for news and a flash crash, find of what days of the
+exchange have planted, and how often they speak of nothing: the days of the tables in
+docs/patterns.md.
 """
 
-import tomllib
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
@@ -25,7 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SEEDS = (101, 102, 103)
 PATTERNS = "feedhandler.core.patterns"
 BASKET = ("ARLO", "BEXA", "DELV", "KORA", "OPAL")
-NEWS = tomllib.loads((ROOT / "examples/patterns/news.toml").read_text())["patterns"][0]["params"]
+CRASH = "examples/breakers.toml:crash"
+FLASH_CRASH = "examples/patterns/flash_crash.toml:flash_crash"
+NEWS = "examples/patterns/news.toml:news"
+UNSEEN = {CRASH: (301, 302, 303), FLASH_CRASH: (301, 302, 303), NEWS: (401, 402, 403)}
+"""Days that nobody had seen when the example became what it is."""
 ALONE = ("momentum_burst", "imbalance_with_trade", "quote_stuffing", "sweep", "iceberg")
 LEAST = 0.95
 HOURS = 6.5
@@ -47,36 +51,70 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
     return make
 
 
+@pytest.fixture(autouse=True)
+def root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Examples name their files from the root of the project."""
+    monkeypatch.chdir(ROOT)
+
+
 def found_by(subject: Subject, tape: Tape, kinds: tuple[str, ...], *legs: tuple[str, ...]) -> Score:
     subject = bound(subject, tape, legs)
     return scored(subject, tape, play(subject, tape), kinds)[0]
 
 
+def has_found_nearly_all(found: Score) -> None:
+    """Precision and recall are what is asked for."""
+    precision, recall = found.precision, found.recall()
+    assert precision is not None
+    assert recall is not None
+    assert precision >= LEAST, precision
+    assert recall >= LEAST, recall
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
-    ("target", "scenario", "kind"),
+    ("name", "scenario", "kind"),
     [
-        (f"{PATTERNS}:basket", "arbitrage", "arbitrage"),
-        (f"{PATTERNS}:triangle", "arbitrage", "arbitrage"),
-        (f"{PATTERNS}:pair_spread", "arbitrage", "arbitrage"),
-        (f"{PATTERNS}:lead_lag", "lead-lag", "lead_lag"),
-        (f"{PATTERNS}:sweep", "sweeps", "sweep"),
-        (f"{PATTERNS}:quote_stuffing", "quote-stuffing", "stuffing"),
-        (f"{ROOT}/examples/patterns/news.py:news", "sector-news", "jump"),
+        ("basket", "arbitrage", "arbitrage"),
+        ("triangle", "arbitrage", "arbitrage"),
+        ("pair_spread", "arbitrage", "arbitrage"),
+        ("lead_lag", "lead-lag", "lead_lag"),
+        ("sweep", "sweeps", "sweep"),
+        ("quote_stuffing", "quote-stuffing", "stuffing"),
     ],
 )
 def test_what_is_planted_is_found_and_little_else(
-    day: Day, target: str, scenario: str, kind: str, seed: int
+    day: Day, name: str, scenario: str, kind: str, seed: int
 ):
-    subject = read_subject(target, None)
-    if subject.name == "news":
-        subject = subject.with_params(NEWS)
-    legs = [BASKET] if subject.name == "basket" else []
-    found = found_by(subject, day(scenario, seed), (kind,), *legs)
-    assert found.precision is not None
-    assert found.recall() is not None
-    assert found.precision >= LEAST, found.precision
-    assert found.recall() >= LEAST, found.recall()
+    legs = [BASKET] if name == "basket" else []
+    subject = read_subject(f"{PATTERNS}:{name}", None)
+    has_found_nearly_all(found_by(subject, day(scenario, seed), (kind,), *legs))
+
+
+@pytest.mark.parametrize(
+    ("target", "scenario", "kind", "things"),
+    [
+        (CRASH, "flash-crash", "drift", 1),
+        (FLASH_CRASH, "flash-crash", "drift", 100),
+        (NEWS, "sector-news", "jump", 10),
+    ],
+)
+def test_a_flash_crash_and_news_are_found_by_the_examples(
+    day: Day, target: str, scenario: str, kind: str, things: int
+):
+    for seed in UNSEEN[target]:
+        found = found_by(read_subject(target, None), day(scenario, seed), (kind,))
+        assert len(found.planted) == things
+        has_found_nearly_all(found)
+
+
+@pytest.mark.parametrize("target", [CRASH, FLASH_CRASH, NEWS])
+def test_on_a_quiet_day_the_examples_speak_of_nothing_but_its_news(day: Day, target: str):
+    kinds = ("news",) if target == NEWS else ()
+    for seed in UNSEEN[target]:
+        found = found_by(read_subject(target, None), day("normal-day", seed), kinds)
+        assert len(found.of) == len(kinds)
+        assert found.right == len(found.of)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -80,7 +80,7 @@ def as_detections(signals: NDArray[np.void], *, is_whole: bool = False) -> list[
     instruments together where `is_whole`.
     """
     found = []
-    last_ns: dict[int, int] = {}
+    last: dict[int, tuple[int, int]] = {}
     for row in signals:
         if row["kind"] == SignalKind.CANCEL:
             continue
@@ -89,9 +89,11 @@ def as_detections(signals: NDArray[np.void], *, is_whole: bool = False) -> list[
         if is_breaker:
             ts_ns = int(row["ts_exch_ns"])
             number = 0 if is_whole else int(row["instrument"])
-            before_ns = last_ns.get(number)
-            last_ns[number] = ts_ns
-            if row["level"] == 0 or (before_ns is not None and ts_ns - before_ns < _CALM_NS):
+            level = int(row["level"])
+            before_ns, before = last.get(number, (ts_ns - _CALM_NS, 0))
+            last[number] = ts_ns, level
+            # Held to a level it may go to a lower one, as a probe after a halt, and not rise.
+            if level == 0 or before > 0 or ts_ns - before_ns < _CALM_NS:
                 continue
         values = (int(row["value_0"]), int(row["value_1"]), int(row["value_2"]))
         found.append(

@@ -118,10 +118,16 @@ def level(ts_ns: int, instrument: int, to: int) -> np.void:
 
 
 def test_a_breaker_that_goes_to_and_fro_has_tripped_once():
-    rows = np.array([level(S, A, 1), level(2 * S, A, 0), level(3 * S, A, 2), level(80 * S, A, 1)])
-    found = as_detections(rows)
+    levels = [(1, 1), (2, 0), (3, 2), (4, 0), (80, 1)]
+    found = as_detections(np.array([level(at * S, A, to) for at, to in levels]))
     assert [each.ts_ns for each in found] == [S, 80 * S]
     assert all(each.is_breaker and each.side == 0 for each in found)
+
+
+def test_a_breaker_trips_no_second_time_when_it_comes_down_from_a_halt():
+    levels = [(1, 3), (901, 1), (931, 0), (1_000, 3)]
+    found = as_detections(np.array([level(at * S, A, to) for at, to in levels]))
+    assert [each.ts_ns for each in found] == [S, 1_000 * S]
 
 
 def test_a_breaker_of_the_market_trips_once_for_all_instruments():
