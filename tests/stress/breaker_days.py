@@ -12,7 +12,7 @@ from feedhandler.core.api import breaker
 from feedhandler.core.breakers import DEFAULTS
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.events import SIGNAL, Flag, Kind, SignalKind
-from feedhandler.core.functions import Fn
+from feedhandler.core.functions import Fn, Off
 from feedhandler.server.config import BreakerConfig, EngineConfig
 from tests.unit.tools.replay.support import server_config
 from tools.replay.replay import Replay
@@ -83,8 +83,9 @@ def run_day(path: Path, breakers: Sequence[BreakerConfig], *, with_prints: bool 
     }
     seen = []
     if with_prints:
-        stride = 1 + PRINT_WORDS * _ROOM
-        at = int(shard.breakers.rows[len(names) - 1, Fn.STATE_AT])
+        of_prints = shard.breakers.rows[len(names) - 1]
+        assert of_prints[Fn.OFF] == Off.NO
+        at, stride = int(of_prints[Fn.STATE_AT]), int(of_prints[Fn.STRIDE])
         states = shard.breakers.state[at : at + INSTRUMENTS * stride].reshape(-1, stride)
         seen = [row[1 : 1 + PRINT_WORDS * row[0]].reshape(-1, PRINT_WORDS) for row in states]
     return Day(

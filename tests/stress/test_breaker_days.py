@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.compiled_only, pytest.mark.timeout(900)]
 MESSAGES = 1_000_000
 CRASH_NS = 52_320 * 10**9
 """14:32."""
-TOGETHER = ("stale", "clock_step", "latency", "market_decline")
+TOGETHER = ("stale", "market_decline")
 INDEX_MOST = 60
 
 
