@@ -78,6 +78,8 @@ def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, now_
         wanted = wanted_nb(shard, functions, slot)
         if wanted > 0:
             _run_bound_nb(shard, breakers, sender, wanted, (slot, now_ns))
+        elif tick["kind"] == Kind.MARKET_DECLINE_STATUS:
+            _run_wide_nb(shard, breakers, sender, (slot, now_ns))
     if cells.due[instrument] or cells.held[Held.LEFT] > 0:
         _settle_due_nb(shard, breakers, sender, slot)
 
@@ -115,18 +117,36 @@ def _run_bound_nb(
     """Breakers that chose the instrument, whose symbol has the place `wanted`; `when` as below."""
     functions = shard.breakers
     for cell in range(functions.first[wanted - 1], functions.first[wanted]):
-        number = functions.cells[cell, 0]
-        binding = functions.bindings[number]
-        function = binding[Bound.FUNCTION]
-        if binding[Bound.MISSING] == 0:
-            of = (
-                function,
-                binding[Bound.STATE_AT],
-                np.int64(0),
-                binding[Bound.LEGS_AT],
-                binding[Bound.LEGS],
-            )
-            _ask_breaker_nb(shard, breakers, sender, functions.legs, when, of)
+        _ask_bound_nb(shard, breakers, sender, functions.cells[cell, 0], when)
+
+
+@outline_kernel
+def _run_wide_nb(shard: Shard, breakers: Any, sender: Sender, when: tuple[int, int]) -> None:
+    """Breakers that chose instruments and hold for more than those: what is about the market is for
+    them, too.
+    """
+    functions = shard.breakers
+    for number in range(functions.meta[Meta.BINDINGS]):
+        if shard.cells.scope[functions.bindings[number, Bound.FUNCTION]] >= Scope.MARKET:
+            _ask_bound_nb(shard, breakers, sender, number, when)
+
+
+@kernel
+def _ask_bound_nb(
+    shard: Shard, breakers: Any, sender: Sender, number: int, when: tuple[int, int]
+) -> None:
+    """The breaker of a binding, once all of its instruments are known."""
+    functions = shard.breakers
+    binding = functions.bindings[number]
+    if binding[Bound.MISSING] == 0:
+        of = (
+            binding[Bound.FUNCTION],
+            binding[Bound.STATE_AT],
+            np.int64(0),
+            binding[Bound.LEGS_AT],
+            binding[Bound.LEGS],
+        )
+        _ask_breaker_nb(shard, breakers, sender, functions.legs, when, of)
 
 
 @kernel
@@ -221,9 +241,12 @@ def _note_cell_nb(shard: Shard, breaker: int, of: tuple[int, int], state: int, t
 def settle_level_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, instrument: int) -> int:
     """Tell of the level that holds for an instrument, if it is another than was told last; 1 when
     it was told. What did not fit the ring is told the next time; what is another shard's is told
-    there.
+    there. Nobody trades what is about no instrument.
     """
     cells = shard.cells
+    if instrument == 0 and shard.instruments[instrument]["symbol"] == 0:
+        cells.due[instrument] = 0
+        return 0
     found = level_of_instrument_nb(cells, shard.breakers.meta[Meta.FUNCTIONS], instrument)
     level, breaker = found
     before = np.int64(cells.told[instrument])

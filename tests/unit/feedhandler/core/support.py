@@ -373,6 +373,11 @@ def system_event(ts_ns: int = 0, code: str = "Q") -> bytes:
     return encode("S", header(0, ts_ns) | {"event_code": code})
 
 
+def decline_status(level: str) -> bytes:
+    """The venue says that the market has declined to a level."""
+    return encode("W", header(0, 0) | {"breached_level": level})
+
+
 def blank_ticks(count: int = 1, **values: int) -> Any:
     """Ticks with the given columns set in each."""
     ticks = np.zeros(count, TICK)

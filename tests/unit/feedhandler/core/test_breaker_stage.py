@@ -19,6 +19,7 @@ from tests.unit.feedhandler.core.support import (
     CAPACITY,
     Engine,
     add,
+    decline_status,
     heartbeat,
     state_of,
     trade,
@@ -322,3 +323,27 @@ def test_a_breaker_of_some_kinds_is_called_for_these_and_for_all_while_it_is_tri
     engine.feed([trade(101, 10_000), named(1, 4), named(1, 5), named(1, 6), named(1, 7)])
     # Tripped with the trade, normal again three ticks later.
     assert state[0] == 2 + 3
+
+
+def hears_the_venue(
+    ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any
+) -> int:
+    """Breaker: what the venue says of the market restricts it; state: calls."""
+    state[0] += 1
+    return 2 if ticks[slot]["kind"] == Kind.MARKET_DECLINE_STATUS else 0
+
+
+@pytest.mark.parametrize(
+    ("scope", "calls", "held"), [(Scope.MARKET, 3, [1, 2, 3]), (Scope.INSTRUMENT, 2, [])]
+)
+def test_a_wide_breaker_of_chosen_instruments_hears_what_is_about_the_market(
+    scope: Scope, calls: int, held: list[int]
+):
+    use = Use(scope=scope, bindings=(SECTORS[0],))
+    capacity = CAPACITY._replace(breakers=(use, *RESPONSE_USES))
+    places = [compile_stage(each) for each in (hears_the_venue, *RESPONSES)]
+    engine = Engine(places, [compile_stage(propose)], capacity=capacity)
+    engine.feed([named(1, 1), named(2, 2), named(2, 3), decline_status("1")])
+    engine.feed([named(3, 4)])
+    assert engine.shard.breakers.state[0] == calls
+    assert sorted(instrument for _, instrument, _ in told(engine)) == held

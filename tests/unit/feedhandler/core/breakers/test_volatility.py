@@ -7,11 +7,12 @@ from tests.unit.feedhandler.core.breakers.support import OPEN, Detector, S
 
 NORMAL, CAUTION, RESTRICTED, HALTED = BreakerLevel
 USUAL = 1_000_000
+LIMITS = {"caution_pct": 400, "restrict_pct": 700, "halt_pct": 1_500, "floor_e9": 100_000}
 
 
 def warmed(**params: int) -> Detector:
     """One that has seen USUAL for a hundred seconds; the newest tick was at OPEN + 100 s."""
-    detector = Detector("volatility", **params)
+    detector = Detector("volatility", **LIMITS | params)
     for second in range(101):
         assert storm(detector, second, USUAL) == NORMAL
     return detector
@@ -34,13 +35,13 @@ def test_ratio_to_the_average_demands_its_level(ratio_pct: int, level: BreakerLe
 
 
 def test_nothing_is_demanded_before_the_average_is_known():
-    detector = Detector("volatility")
+    detector = Detector("volatility", **LIMITS)
     for second in range(60):
         assert storm(detector, second, 10 ** (second % 9)) == NORMAL
 
 
 def test_first_move_of_a_quiet_instrument_is_no_storm():
-    detector = Detector("volatility", floor_e9=100_000)
+    detector = Detector("volatility", **LIMITS)
     for second in range(100):
         storm(detector, second, 0)
     assert storm(detector, 100, 399_999) == NORMAL
