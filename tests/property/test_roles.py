@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from feedhandler.core.function_layout import allocate_functions
 from feedhandler.core.functions import Fn, Use
-from feedhandler.core.roles import meet_symbol_nb, watch_legs
+from feedhandler.core.roles import RoleWord, Watches, meet_symbol_nb, watch_legs
 from feedhandler.core.split import allocate_split
 
 INSTRUMENTS = 8
@@ -61,6 +61,7 @@ def test_a_shard_takes_what_the_slow_twin_does(
         functions.rows[function, Fn.EVERYWHERE] = everywhere
     split = allocate_split(shard, shards, 64, sum(len(legs) for _, legs in bindings))
     watch_legs(split.roles, allocate_functions((), INSTRUMENTS), functions)
+    watches = split.roles.words[RoleWord.WATCHES]
     own = [bool(each) for each in split.owned[:INSTRUMENTS]]
     symbols: dict[int, int] = {}
     for number, symbol in told:
@@ -71,7 +72,7 @@ def test_a_shard_takes_what_the_slow_twin_does(
         symbols[number] = symbol
         meet_symbol_nb(split.roles, split.owned, number, before, symbol)
         for each in range(INSTRUMENTS):
-            if symbols.get(each, 1) == 0 or not split.roles.words[0]:
+            if symbols.get(each, 1) == 0 or watches != Watches.INSTRUMENTS:
                 continue
             expected = slow_taken(bindings, own, symbols, each)
             assert split.roles.taken[each] == expected, (each, symbols)
@@ -81,7 +82,8 @@ def test_one_that_looks_at_every_instrument_takes_all():
     functions = allocate_functions((Use(), Use()), INSTRUMENTS)
     split = allocate_split(1, 2, 64)
     watch_legs(split.roles, functions)
-    assert (split.roles.taken == split.owned).all()
+    # And what is about no instrument.
+    assert split.roles.taken.tolist() == [1, *split.owned[1:]]
     functions.rows[1, Fn.EVERYWHERE] = 1
     watch_legs(split.roles, functions)
     meet_symbol_nb(split.roles, split.owned, 2, 0, SYMBOLS[0])
