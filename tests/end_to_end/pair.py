@@ -74,8 +74,19 @@ port = {hub}
 queue = 65536
 line_s = 2
 """
+LARGE_TRADE = """\
+[[patterns]]
+name = "large_trade"
+function = "examples.my_pattern:follow_large_trade"
+params = {{ large_qty = 200, order_qty = 100 }}
+"""
 NAMES = ("line_a", "line_b", "rerequest", "glimpse", "oms", "metrics", "hub")
 """Ports of these parts."""
+
+
+def server_with_hub(engine: str = "") -> str:
+    """A server of the session with a hub; `engine` is what else stands in that table."""
+    return SERVER_HEAD + OF_SESSION + MOLD_LINES + SMALL_ENGINE + engine + SERVER_END + HUB
 
 
 class Pair:

@@ -9,17 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.pair import (
-    EXCHANGE,
-    HUB,
-    MOLD_LINES,
-    NAMES,
-    OF_SESSION,
-    SERVER_END,
-    SERVER_HEAD,
-    SMALL_ENGINE,
-    Pair,
-)
+from tests.end_to_end.pair import EXCHANGE, LARGE_TRADE, NAMES, Pair, server_with_hub
 from tools.ctl.client import HubClient, Line
 
 pytestmark = [pytest.mark.compiled_only, pytest.mark.paced]
@@ -27,17 +17,9 @@ pytestmark = [pytest.mark.compiled_only, pytest.mark.paced]
 SESSION = "FHHUB00001"
 MESSAGES = 60_000
 SERVER = (
-    SERVER_HEAD
-    + OF_SESSION
-    + MOLD_LINES
-    + SMALL_ENGINE
-    + SERVER_END
-    + HUB
+    server_with_hub()
+    + LARGE_TRADE
     + """\
-[[patterns]]
-name = "large_trade"
-function = "examples.my_pattern:follow_large_trade"
-params = {{ large_qty = 200, order_qty = 100 }}
 [[breakers]]
 name = "price_band"
 function = "feedhandler.core.breakers:price_band"

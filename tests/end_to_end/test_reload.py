@@ -13,17 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.pair import (
-    EXCHANGE,
-    HUB,
-    MOLD_LINES,
-    NAMES,
-    OF_SESSION,
-    SERVER_END,
-    SERVER_HEAD,
-    SMALL_ENGINE,
-    Pair,
-)
+from tests.end_to_end.pair import EXCHANGE, NAMES, Pair, server_with_hub
 from tests.end_to_end.support import wait_for
 from tools.ctl.client import HubClient
 
@@ -33,19 +23,13 @@ RELOADS = 1_000
 MESSAGES = 3_000_000
 GROWTH_BYTES = 4 << 20
 SESSION = "FHRELOAD01"
-SERVER = (
-    SERVER_HEAD
-    + OF_SESSION
-    + MOLD_LINES
-    + SMALL_ENGINE
-    + """\
+SERVER = server_with_hub(
+    """\
 topology = "{topology}"
 shards = 1
 keep_market = "analytics"
 watchdog_ms = 500
 """
-    + SERVER_END
-    + HUB
 )
 OWN = """\
 import numpy as np
