@@ -246,13 +246,38 @@ def test_every_truncation_waits_for_the_rest(first: bytes, second: bytes):
         assert status is (Status.OK if rest == size else Status.TRUNCATED)
 
 
+def incremental(*entries: bytes, count: int | None = None, ahead: bytes = b"") -> bytes:
+    """X of these entries, `|` for separators; without a count it states none."""
+    stated = b"" if count is None else b"268=%d\x01" % count
+    body = b"35=X\x01%b%b%b" % (ahead, stated, b"".join(entries))
+    return wire(body.replace(b"|", SOH))
+
+
+BID, ASK = b"279=0|269=0|270=1.5|", b"279=0|269=1|270=1.6|"
+TWICE = b"279=0|269=0|270=1|270=2|"
+# Branches that random messages take only now and then.
+PLANTED = (
+    ([incremental(BID, ASK, count=2)], 1),
+    ([incremental(TWICE, TWICE, count=2)] * 2, 64),
+    ([incremental(BID, ASK)] * 2, 64),
+    ([incremental(b"279=0|55=|", count=2)], 64),
+    ([incremental(BID, count=1, ahead=b"270=7|"), incremental(count=0, ahead=b"270=7|")], 64),
+    ([incremental(count=1, ahead=b"270=7|")], 64),
+)
+
+
 @given(
     st.lists(st.one_of(market_data(), market_data(), market_data(), plain), max_size=8) | feeds(),
-    st.data(),
+    st.sampled_from([64, 64, 7, 1]),
 )
-def test_entries_of_a_batch_are_those_of_its_messages(parts: list[bytes], chance: st.DataObject):
+@example(*PLANTED[0])
+@example(*PLANTED[1])
+@example(*PLANTED[2])
+@example(*PLANTED[3])
+@example(*PLANTED[4])
+@example(*PLANTED[5])
+def test_entries_of_a_batch_are_those_of_its_messages(parts: list[bytes], limit: int):
     data = b"".join(parts)
-    limit = chance.draw(st.sampled_from([64, 64, 7, 1]))
     decoder, buf = small_decoder(), as_buffer(data)
     scratch, views = allocate_scratch(decoder), entry_views()
     rows, words = allocate_rows(VIEWS[b"X"], limit)
@@ -300,6 +325,9 @@ def assert_entries(
 
 
 @given(plain | market_data(), st.sampled_from([*VIEWS.values(), HEADER_VIEW]))
+@example(incremental(count=1, ahead=b"270=7|"), VIEWS[b"X"])
+@example(incremental(BID, count=1, ahead=b"270=7|"), VIEWS[b"X"])
+@example(incremental(b"279=0|270=x|271=y|", count=1), VIEWS[b"X"])
 def test_any_message_in_any_view_has_the_rows_of_the_twin(message: bytes, view: View):
     decoder = small_decoder()
     found, _, _ = decode_all(message, decoder)
@@ -348,11 +376,14 @@ def parsed(kernel: Callable[..., tuple[int, int]], text: bytes, *args: int) -> i
 @example(b"9223372036.854775807", 9)
 @example(b"9223372036.854775808", 9)
 @example(b"1.0000000000000", 9)
+@example(b"1.50", 0)
+@example(b"1.00", 0)
 def test_decimals_are_exact_or_faults(text: bytes, decimals: int):
     assert parsed(parse_decimal_nb, text, decimals) == slow_fix.decimal(text, decimals)
 
 
 @given(numbers | st.binary(max_size=20))
+@example(b"5.")
 def test_integers_have_no_point(text: bytes):
     expected = None if b"." in text else slow_fix.decimal(text, 0)
     assert parsed(parse_integer_nb, text) == expected
@@ -376,6 +407,7 @@ def test_times_of_day(text: bytes):
 
 
 @given(st.builds(damaged, days, st.integers(0, 20), st.integers(0, 255)) | st.binary(max_size=9))
+@example(b"2026112")
 def test_dates(text: bytes):
     assert parsed(parse_date_nb, text) == slow_fix.date(text)
 

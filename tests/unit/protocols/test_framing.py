@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocols.binaryfile.kernels import index_messages_nb
@@ -23,6 +23,7 @@ def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:stop] for start, stop in itertools.pairwise(edges)]
 
 
+@example([b"one", b"", b"three"], b"\0", [1, 2, 6])
 @given(BLOCKS, st.binary(max_size=1), st.lists(st.integers(0, 500), max_size=8))
 def test_every_split_gives_the_blocks_and_their_offsets(
     blocks: list[bytes], tail: bytes, cuts: list[int]

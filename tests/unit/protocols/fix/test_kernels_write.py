@@ -21,6 +21,7 @@ _TIMES = st.one_of(
 @example(time_ns=-(2**63), decimals=9)
 @example(time_ns=2**63 - 1, decimals=9)
 @example(time_ns=-1, decimals=3)
+@example(time_ns=-1, decimals=0)
 def test_a_timestamp_is_written_as_it_is_formatted(time_ns: int, decimals: int):
     out = np.full(40, ord("x"), np.uint8)
     end = write_utc_timestamp_nb(out, np.int64(3), np.int64(time_ns), np.int64(decimals))
