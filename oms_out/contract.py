@@ -40,7 +40,9 @@ VALIDATION = ValidationRules(validate_user_defined_fields=False, allow_unknown_m
 
 
 class SignalTag(IntEnum):
-    """User-defined fields (FIX 4.4 volume 1: 5000 to 9999), in all messages, in this order."""
+    """User-defined fields (FIX 4.4 volume 1: 5000 to 9999), those up to LEVEL in all messages, in
+    this order.
+    """
 
     SIGNAL_ID = 5001
     """Id of the signal, from 1, over all kinds."""
@@ -57,6 +59,14 @@ class SignalTag(IntEnum):
     LEVEL = 5007
     """Level of the circuit breakers: 0 normal, 1 caution, 2 restricted, 3 halted. Of an order, the
     one that it was marked with."""
+    CONFIDENCE_BPS = 5008
+    """How sure the pattern is, up to 10,000. This and what follows: in orders."""
+    VALUE_0 = 5009
+    """What the pattern saw, as it documents its values; integers."""
+    VALUE_1 = 5010
+    VALUE_2 = 5011
+    LEGS = 5012
+    """Symbols that the pattern looked at, up to 8 of them, with blanks between; Symbol first."""
 
 
 class OmsMetrics(Protocol):

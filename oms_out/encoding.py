@@ -21,7 +21,8 @@ _TRADING_STATUS = {
 }
 
 _TAIL = b"5001=%d\x015002=%b\x015003=%d\x015004=%d\x015005=%d\x015006=%d\x015007=%d\x01"
-_ORDER = b"11=%d\x0155=%b\x0154=%b\x0160=%b\x0138=%d\x0140=2\x0144=%b\x01" + _TAIL
+_SEEN = b"5008=%d\x015009=%d\x015010=%d\x015011=%d\x01"
+_ORDER = b"11=%d\x0155=%b\x0154=%b\x0160=%b\x0138=%d\x0140=2\x0144=%b\x01" + _TAIL + _SEEN
 _CANCEL = b"11=%d\x01530=1\x0155=%b\x0160=%b\x01" + _TAIL
 _STATUS = b"55=%b\x01326=%b\x0160=%b\x01" + _TAIL
 
@@ -41,6 +42,10 @@ ID_COLUMN = _ID
 _TS_SIGNAL_NS = _COLUMN["ts_signal_ns"]
 _PRICE_E9 = _COLUMN["price_e9"]
 _QTY = _COLUMN["qty"]
+_CONFIDENCE = _COLUMN["confidence_bps"]
+_VALUES = slice(_COLUMN["value_0"], _COLUMN["value_2"] + 1)
+_LEGS = _COLUMN["legs"]
+_LEG_COUNT = _COLUMN["leg_count"]
 
 
 def format_price_e9(price_e9: int) -> bytes:
@@ -90,7 +95,9 @@ class SignalEncoder:
                 price = format_price_e9(row[_PRICE_E9])
                 side = _SIDES[row[_SIDE]]
                 order = (signal_id, symbol, side, time_text, row[_QTY], price)
-                return MsgType.NEW_ORDER_SINGLE, _ORDER % (*order, *tail)
+                seen = (row[_CONFIDENCE], *row[_VALUES])
+                body = _ORDER % (*order, *tail, *seen)
+                return MsgType.NEW_ORDER_SINGLE, body + self._legs(row)
             if row[_KIND] == SignalKind.BREAKER:
                 status = _TRADING_STATUS[level]
                 return MsgType.SECURITY_STATUS, _STATUS % (symbol, status, time_text, *tail)
@@ -102,3 +109,9 @@ class SignalEncoder:
                 f"signal {row[_ID]}: side, level or source unknown: {row}"
             ) from error
         raise LocalProtocolError(f"signal {row[_ID]}: kind {row[_KIND]} unknown")
+
+    def _legs(self, row: tuple[Any, ...]) -> bytes:
+        """The field of the symbols that were looked at."""
+        shown = row[_LEGS][: max(row[_LEG_COUNT], 0)]
+        symbols = [_text(self._symbol_of(leg), "symbol") for leg in shown]
+        return b"5012=%b\x01" % b" ".join(symbols) if symbols else b""

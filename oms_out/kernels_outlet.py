@@ -120,7 +120,7 @@ def _send_slot_nb(peer: Words, scratch: Bytes, seq: int, signal_id: int, end: in
 def _send_to_nb(
     signals: NDArray[Any],
     at: int,
-    symbol: int,
+    symbols: Words,
     words: NDArray[np.int64],
     texts: NDArray[np.uint8],
     scratch: Bytes,
@@ -136,7 +136,7 @@ def _send_to_nb(
     seq = peer[Word.NEXT_SEQ]
     if _may_send_nb(peer, signal_id):
         sending = (clock_ns(CLOCK_REALTIME), peer[Word.DECIMALS])
-        end = write_signal_nb(scratch, signals, at, symbol, texts, outlet, seq, sending)
+        end = write_signal_nb(scratch, signals, at, symbols, texts, outlet, seq, sending)
     if end == 0:
         store_release(peer, Word.STATE, free)
         return _leave_nb(peer, signal_id)
@@ -148,7 +148,7 @@ def _send_to_nb(
 def send_signal_nb(
     signals: NDArray[Any],
     at: int,
-    symbol: int,
+    symbols: Words,
     words: NDArray[np.int64],
     texts: NDArray[np.uint8],
     scratch: Bytes,
@@ -156,7 +156,7 @@ def send_signal_nb(
     """`feedhandler.core.api.SEND_SIGNAL`: to every session that can be sent to at once."""
     last_ns = np.int64(0)
     for outlet in range(words.shape[0]):
-        sent_ns = _send_to_nb(signals, at, symbol, words, texts, scratch, outlet)
+        sent_ns = _send_to_nb(signals, at, symbols, words, texts, scratch, outlet)
         last_ns = max(last_ns, sent_ns)
     return last_ns
 

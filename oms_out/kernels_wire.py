@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feedhandler.core.events import BreakerLevel, SignalKind
+from feedhandler.core.events import LEGS_SHOWN, BreakerLevel, SignalKind
 from feedhandler.core.text import write_integer_nb, write_signed_nb, write_symbol_nb
 from oms_out.contract import SignalTag
 from oms_out.outlet_layout import MESSAGE_AT, SLOT_BYTES, SOURCES_MAX, TEXT_BYTES
@@ -28,6 +28,7 @@ _EQUALS = ord("=")
 _POINT = ord(".")
 _MINUS = ord("-")
 _ZERO = ord("0")
+_BLANK = ord(" ")
 _ORDER, _STATUS, _CANCEL = ord("D"), ord("f"), ord("q")
 _BUY, _SELL = ord("1"), ord("2")
 _LIMIT = ord("2")
@@ -37,7 +38,7 @@ _E9 = 1_000_000_000
 _PRICE_DECIMALS = 9
 _TRANSACT_DECIMALS = 3
 
-_FIELDS_BYTES_MAX = 325
+_FIELDS_BYTES_MAX = 530
 """Every field of a NewOrderSingle at its longest, without source, CompIDs and SubIDs."""
 if _INNER_AT + _FIELDS_BYTES_MAX + 3 * TEXT_BYTES + TRAILER_BYTES > SLOT_BYTES:
     raise AssertionError(f"a signal may not fit a slot of {SLOT_BYTES} bytes")
@@ -129,9 +130,9 @@ def _code_of_nb(signals: NDArray[Any], at: int) -> int:
 
 @kernel
 def _write_body_nb(
-    out: Bytes, at: int, signals: NDArray[Any], index: int, symbol: int, code: int
+    out: Bytes, at: int, signals: NDArray[Any], index: int, symbols: NDArray[np.int64], code: int
 ) -> int:
-    """The fields of `contract.py` up to the tail of `SignalTag`."""
+    """The fields of `contract.py` up to those of `SignalTag`."""
     row = signals[index]
     signal_id = np.int64(row["signal_id"])
     is_order = row["kind"] == SignalKind.ORDER
@@ -141,7 +142,7 @@ def _write_body_nb(
     if not (is_order or is_status):
         at = _write_field_nb(out, at, Tag.MASS_CANCEL_REQUEST_TYPE, code)
     at = _write_tag_nb(out, at, Tag.SYMBOL)
-    at = write_symbol_nb(out, at, symbol, np.int64(row["instrument"]))
+    at = write_symbol_nb(out, at, symbols[0], np.int64(row["instrument"]))
     out[at] = _SOH
     at += 1
     if is_order:
@@ -164,7 +165,7 @@ def _write_body_nb(
 def _write_tail_nb(
     out: Bytes, at: int, signals: NDArray[Any], index: int, texts: NDArray[np.uint8]
 ) -> int:
-    """The fields of `SignalTag`."""
+    """The fields of `SignalTag` that every signal has."""
     row = signals[index]
     at = _write_field_nb(out, at, SignalTag.SIGNAL_ID, np.int64(row["signal_id"]))
     at = _write_tag_nb(out, at, SignalTag.SOURCE_NAME)
@@ -177,12 +178,32 @@ def _write_tail_nb(
     return _write_field_nb(out, at, SignalTag.LEVEL, np.int64(row["level"]))
 
 
+@kernel
+def _write_seen_nb(
+    out: Bytes, at: int, signals: NDArray[Any], index: int, symbols: NDArray[np.int64]
+) -> int:
+    """Those of an order."""
+    row = signals[index]
+    at = _write_field_nb(out, at, SignalTag.CONFIDENCE_BPS, np.int64(row["confidence_bps"]))
+    at = _write_field_nb(out, at, SignalTag.VALUE_0, np.int64(row["value_0"]))
+    at = _write_field_nb(out, at, SignalTag.VALUE_1, np.int64(row["value_1"]))
+    at = _write_field_nb(out, at, SignalTag.VALUE_2, np.int64(row["value_2"]))
+    shown = min(np.int64(row["leg_count"]), np.int64(LEGS_SHOWN))
+    if shown > 0:
+        at = _write_tag_nb(out, at, SignalTag.LEGS)
+        for i in range(shown):
+            at = write_symbol_nb(out, at, symbols[i], np.int64(row["legs"][i]))
+            out[at] = _BLANK if i + 1 < shown else _SOH
+            at += 1
+    return at
+
+
 @outline_kernel
 def write_signal_nb(
     out: Bytes,
     signals: NDArray[Any],
     index: int,
-    symbol: int,
+    symbols: NDArray[np.int64],
     texts: NDArray[np.uint8],
     outlet: int,
     seq: int,
@@ -191,8 +212,9 @@ def write_signal_nb(
     """The message of signals[index] (SIGNAL) at out[MESSAGE_AT]; where it ends, or 0 for a row that
     names no known kind, side, level or source.
 
-    Shapes: out u8[SLOT_BYTES], texts as in `outlet_layout`. `symbol` is that of the instrument as
-    in INSTRUMENT; `sending` is SendingTime (ns since the epoch) and its decimals.
+    Shapes: out u8[SLOT_BYTES], texts as in `outlet_layout`. `symbols` i64[LEGS_SHOWN]
+    are those of the legs as in INSTRUMENT, the first one the row's; `sending` is SendingTime (ns
+    since the epoch) and its decimals.
     """
     row = signals[index]
     source = np.int64(row["source"])
@@ -208,8 +230,10 @@ def write_signal_nb(
     at = _copy_text_nb(out, at, texts, SOURCES_MAX + 2 * outlet)
     at = _write_time_nb(out, at, Tag.SENDING_TIME, sending[0], sending[1])
     at = _copy_text_nb(out, at, texts, SOURCES_MAX + 2 * outlet + 1)
-    at = _write_body_nb(out, at, signals, index, symbol, code)
+    at = _write_body_nb(out, at, signals, index, symbols, code)
     at = _write_tail_nb(out, at, signals, index, texts)
+    if kind == SignalKind.ORDER:
+        at = _write_seen_nb(out, at, signals, index, symbols)
     for i in range(_HEAD_BYTES):
         out[MESSAGE_AT + i] = _HEAD[i]
     write_padded_nb(out, MESSAGE_AT + _HEAD_BYTES, at - _INNER_AT, 3)

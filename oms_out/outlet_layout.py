@@ -17,11 +17,11 @@ as the store is; it is there for the time between `send` and the store, a millis
 from enum import IntEnum
 
 SLOTS = 256
-SLOT_BYTES = 1_024
+SLOT_BYTES = 2_048
 SLOT_SEQ, SLOT_ID, SLOT_SIZE, SLOT_CHECK, SLOT_TOUCHED = range(5)
 """Words of a slot's head; the last one carries nothing and is in no check."""
 MESSAGE_AT = 64
-FILE_MAGIC = b"FIXHOT01"
+FILE_MAGIC = b"FIXHOT02"
 FILE_HEADER_BYTES = 4_096
 FILE_BYTES = FILE_HEADER_BYTES + SLOTS * SLOT_BYTES
 CHECK_FACTOR = 1_009

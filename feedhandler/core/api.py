@@ -176,9 +176,10 @@ READ_STREAM = types.int64(_BYTES, types.int64, types.int64, _I64S, _BYTES)
 done with. words[StreamWord.OUTCOME] says what was found, a Read. A packet is written to out[10:],
 behind the session, which stands there already; it is one that `parse_packet` reads."""
 
-SEND_SIGNAL = types.int64(_SIGNALS, types.int64, types.int64, _I64_ROWS, _BYTE_ROWS, _BYTES)
-"""(signals, index, symbol, words, texts, scratch) -> when the last of it had left, ns since the
-epoch, or 0 when nothing left. The row at `index` is complete and not yet in the ring."""
+SEND_SIGNAL = types.int64(_SIGNALS, types.int64, _I64S, _I64_ROWS, _BYTE_ROWS, _BYTES)
+"""(signals, index, symbols, words, texts, scratch) -> when the last of it had left, ns since the
+epoch, or 0 when nothing left. The row at `index` is complete and not yet in the ring; symbols
+i64[LEGS_SHOWN] are those of its legs, the first of which is its instrument."""
 
 
 def _marker(
@@ -345,7 +346,7 @@ def no_stage_nb(
 def _send_nothing_nb(
     signals: Any,  # noqa: ARG001
     at: int,  # noqa: ARG001
-    symbol: int,  # noqa: ARG001
+    symbols: Any,  # noqa: ARG001
     words: Any,  # noqa: ARG001
     texts: Any,  # noqa: ARG001
     scratch: Any,  # noqa: ARG001

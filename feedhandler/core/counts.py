@@ -2,7 +2,7 @@
 `feedhandler.server.tables`, in the same order.
 
 Every row has one writer: those of the worker are WORKER_HEARTBEAT_NS to STAGE_RESULTS_REFUSED + 1
-and LANE_CONFLATED to LANE_AGED + 15, the rest belong to the thread that receives.
+and LANE_CONFLATED to AWAY_QUOTES, the rest belong to the thread that receives.
 """
 
 from enum import IntEnum
@@ -71,6 +71,7 @@ class Count(IntEnum):
     SESSION_CHANGES = 586
     LANE_CONFLATED = 587
     LANE_AGED = 603
+    AWAY_QUOTES = 619
 
 
 class SnapshotFault(IntEnum):
@@ -85,7 +86,7 @@ class SnapshotFault(IntEnum):
     CAPACITY = 6
 
 
-COUNT_ROWS = Count.LANE_AGED + LANES_MAX
+COUNT_ROWS = Count.AWAY_QUOTES + 1
 
 
 class Histogram(IntEnum):

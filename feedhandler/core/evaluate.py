@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.api import Sender
+from feedhandler.core.away import AWAY_BITS
 from feedhandler.core.breaker_scopes import Held, level_of_instrument_nb
 from feedhandler.core.calls import FAULT, OUT_WORDS, call_place
 from feedhandler.core.clock import now_ns_nb
@@ -38,6 +39,7 @@ from protocols.jit import kernel, outline_kernel
 _HELD_BACK = int(Flag.IN_DOUBT | Flag.HALTED)
 _SEND, _MARK = int(Action.SEND), int(Action.MARK)
 _TELL, _CANCEL = int(Action.TELL), int(Action.CANCEL)
+_NOBODYS = 1
 CERTAIN_BPS = 10_000
 """Confidence of a signal whose function says nothing about it."""
 
@@ -92,17 +94,31 @@ def emit_nb(
     row["confidence_bps"] = CERTAIN_BPS if out[5] == 0 else min(max(out[5], 0), CERTAIN_BPS)
     row["leg_count"] = len(legs)
     for i in range(LEGS_SHOWN):
-        row["legs"][i] = legs[i] + feed_bits if i < len(legs) else 0
+        row["legs"][i] = _name_of_nb(shard, legs, np.int64(i), feed_bits)
     # Before the row is in the ring: its consumer takes what was not sent by then for its own.
-    symbol = np.int64(shard.instruments[legs[0]]["symbol"])
     sent_ns = sender.send_signal(
-        shard.signals.cells, index, symbol, sender.words, sender.texts, sender.scratch
+        shard.signals.cells, index, shard.leg_symbols, sender.words, sender.texts, sender.scratch
     )
     if sent_ns > 0:
         shard.sending_ns[0] += sent_ns - np.int64(row["ts_signal_ns"])
     ring_commit_nb(shard.signals)
     count_nb(shard, Count.SIGNALS, 1)
     return 1
+
+
+@kernel
+def _name_of_nb(shard: Shard, legs: NDArray[np.int64], i: int, feed_bits: int) -> int:
+    """What a signal names the leg at `i` by: its number, and that of its feed above; 0 where there
+    is none. Its symbol goes to `leg_symbols`.
+    """
+    if i >= len(legs):
+        return np.int64(0)
+    away = legs[i] - len(shard.numbers)
+    if away >= 0:
+        shard.leg_symbols[i] = shard.away.keys[away] & ~np.int64(AWAY_BITS)
+        return shard.away.numbers[away]
+    shard.leg_symbols[i] = shard.instruments[legs[i]]["symbol"]
+    return legs[i] + feed_bits
 
 
 @kernel
@@ -182,14 +198,16 @@ def ask_response_nb(shard: Shard, breakers: Any, slot: int, instrument: int, lev
 
 
 @kernel
-def run_patterns_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, slot: int) -> None:
-    """Patterns of each instrument alone, of this shard's own ones, then those that chose this one
+def run_patterns_nb(
+    shard: Shard, breakers: Any, patterns: Any, sender: Sender, slot: int, own: int
+) -> None:
+    """Patterns of each instrument alone, where it is this shard's `own`, then those that chose it
     among others. `breakers` are the places of the responses.
     """
     functions = shard.patterns
     instrument = np.int64(shard.ticks[slot]["instrument"])
     places = (breakers, patterns)
-    for i in range(functions.meta[Meta.WILD] * np.int64(owns_nb(shard, instrument))):
+    for i in range(functions.meta[Meta.WILD] * own):
         function = functions.wild[np.uint64(i)]
         row = functions.rows[np.uint64(function)]
         if row[Fn.OFF] == Off.NO:
@@ -199,7 +217,7 @@ def run_patterns_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, 
     if functions.meta[Meta.SYMBOLS] > 0:
         wanted = wanted_nb(shard, functions, slot)
         if wanted > 0:
-            _run_bound_nb(shard, places, sender, wanted, slot)
+            run_bound_nb(shard, places, sender, wanted, slot)
 
 
 @kernel
@@ -224,11 +242,14 @@ def look_up_nb(shard: Shard, functions: Functions, slot: int) -> int:
     symbol = np.int64(shard.instruments[instrument]["symbol"])
     if tick["kind"] == Kind.DEFINITION:
         symbol = np.int64(tick["aux"])
+    if symbol & AWAY_BITS:
+        # Not ASCII: no function means it, though it may look like a leg on another feed.
+        symbol = np.int64(_NOBODYS)
     return bind_instrument_nb(functions, instrument, symbol, np.int64(owns_nb(shard, instrument)))
 
 
 @outline_kernel
-def _run_bound_nb(shard: Shard, places: Any, sender: Sender, wanted: int, slot: int) -> None:
+def run_bound_nb(shard: Shard, places: Any, sender: Sender, wanted: int, slot: int) -> None:
     """Bindings that want the instrument of ticks[slot], whose symbol has the place `wanted`."""
     functions = shard.patterns
     for cell in range(functions.first[wanted - 1], functions.first[wanted]):
@@ -326,10 +347,12 @@ def _level_of_legs_nb(shard: Shard, legs: NDArray[np.int64]) -> int:
     level = np.int64(0)
     if shard.cells.held[Held.ACTIVE]:
         for i in range(len(legs)):
-            known = level_of_instrument_nb(
-                shard.cells, shard.breakers.meta[Meta.FUNCTIONS], legs[i]
-            )
-            level = max(level, known[0])
+            # What breakers hold a leg on another feed to is known there.
+            if legs[i] < len(shard.numbers):
+                known = level_of_instrument_nb(
+                    shard.cells, shard.breakers.meta[Meta.FUNCTIONS], legs[i]
+                )
+                level = max(level, known[0])
     return level
 
 
@@ -344,6 +367,7 @@ def _is_held_nb(shard: Shard, legs: NDArray[np.int64], slot: int) -> int:
     epoch = shard.market[np.int64(shard.ticks[slot]["instrument"])]["epoch"]
     for i in range(len(legs)):
         seen = shard.market[legs[i]]
-        if seen["flags"] & bad or seen["epoch"] != epoch:
+        is_away = legs[i] >= len(shard.numbers)
+        if seen["flags"] & bad or (seen["epoch"] != epoch and not is_away):
             return 1
     return 0

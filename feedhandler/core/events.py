@@ -75,6 +75,9 @@ class Kind(IntEnum):
     """A figure about the day (an open, a high, a settlement), as `status` says; no book changes."""
     SETTLE = 26
     """An entry that the book refused, but the last of its message: what matters are the prices."""
+    AWAY_QUOTE = 27
+    """Best prices of an instrument on another feed have changed: told to patterns alone, by no
+    message of this feed. `instrument` is the leg."""
 
 
 class Clear(IntEnum):

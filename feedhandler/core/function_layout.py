@@ -8,6 +8,7 @@ touched while another one is laid out: a worker may still use it.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from feedhandler.core.away import legs_on_feed
 from feedhandler.core.counts import FUNCTIONS_MAX
 from feedhandler.core.functions import Bound, Fn, Functions, Meta, Room, Use, allocate_arrays
 
@@ -117,22 +118,19 @@ def allocate_functions(
     uses: Sequence[Use],
     instruments: int,
     room: Room = Room(),  # noqa: B008 - it never changes
+    feed: int = 0,
+    away: int = 0,
 ) -> Functions:
-    """Rows and state of functions that are used so, and room for others."""
+    """Rows and state of functions that are used so by the engine of a feed, which looks at up to
+    `away` instruments on others, and room for others.
+    """
     layout = lay_out(uses, instruments)
     sizes = sizes_of(layout, instruments)
     whole = Room(*(own + more for own, more in zip(sizes, room, strict=True)))
-    functions = allocate_arrays(whole, instruments)
-    write_layout(functions, layout, {})
-    return functions
-
-
-def write_layout(functions: Functions, layout: Layout, instrument_of: Mapping[int, int]) -> None:
-    """Write everything but parameters and state down; `instrument_of` is what is known of the
-    symbols. LayoutError when the arrays are too short.
-    """
+    functions = allocate_arrays(whole, instruments + away)
     write_rows(functions, layout)
-    write_bindings(functions, layout, instrument_of)
+    write_bindings(functions, layout, {}, feed)
+    return functions
 
 
 def write_rows(functions: Functions, layout: Layout) -> None:
@@ -153,9 +151,25 @@ def write_rows(functions: Functions, layout: Layout) -> None:
                 functions.meta[Meta.KINDS] |= use.kinds or _ALL_KINDS
 
 
-def write_bindings(functions: Functions, layout: Layout, instrument_of: Mapping[int, int]) -> None:
-    """Which functions are bound to each instrument alone; rows of the other bindings, their legs,
-    and which cells each symbol has. LayoutError as above.
+def bound_choices(layout: Layout, feed: int) -> list[tuple[int, tuple[int, ...], int]]:
+    """The choices of legs that are the engine's of this feed, as it has them: (function, choice,
+    where its state begins).
+    """
+    found = []
+    for number, use in enumerate(layout.uses):
+        for choice, place in zip(use.bindings if use else (), layout.places[number], strict=False):
+            own = legs_on_feed(choice, feed)
+            if own is not None:
+                found.append((number, own, place))
+    return found
+
+
+def write_bindings(
+    functions: Functions, layout: Layout, instrument_of: Mapping[int, int], feed: int
+) -> None:
+    """Which functions are bound to each instrument alone; rows of the other bindings of this feed's
+    engine, their legs, and which cells each symbol has; `instrument_of` is what is known of the
+    symbols. LayoutError when the arrays are too short.
     """
     wild = [
         number
@@ -163,12 +177,7 @@ def write_bindings(functions: Functions, layout: Layout, instrument_of: Mapping[
         if use and not use.bindings and not use.asked
     ]
     asked = [use for use in layout.uses if use and use.asked]
-    bound = [
-        (number, choice, place)
-        for number, use in enumerate(layout.uses)
-        if use and use.bindings
-        for choice, place in zip(use.bindings, layout.places[number], strict=True)
-    ]
+    bound = bound_choices(layout, feed)
     legs = sum(len(choice) for _, choice, _ in bound)
     for what, needed, there in (
         ("bindings", len(bound), len(functions.bindings)),

@@ -1,9 +1,12 @@
 """Best prices of every symbol on every feed, in one table: each shard writes those of its own
 instruments, anyone reads them, nobody waits.
 
-    keys   i64[places]              symbols, as `INSTRUMENT` has them; found by open addressing
-    cells  i64[places * feeds * 8]  a cache line for each symbol and feed, see `Cell`
-    states i64[feeds * 8]           a cache line for each feed, see `FeedWord`
+    keys      i64[places]              symbols, as `INSTRUMENT` has them; found by open addressing
+    cells     i64[places * feeds * 8]  a cache line for each symbol and feed, see `Cell`
+    histories i64[places * feeds]      changes of a cell's best prices in the upper half, in the
+                                       lower a hash over all of them: the same on two feeds that had
+                                       the same best prices after every event
+    states    i64[feeds * 8]           a cache line for each feed, see `FeedWord`
 
 A cell has one writer, the shard that has the instrument; its version is odd while it is written
 (sequence lock). A symbol gets its place by one compare-and-exchange, whichever feed has it first.
@@ -30,6 +33,7 @@ _HASH_PRIME = 0x01000193
 _HASH_MASK = 0xFFFFFFFF
 _HASH_START = 0x811C9DC5
 _CHANGE = 1 << 32
+_NUMBER_SHIFT = 32
 _ONE = np.int64(1)
 _HALTED = int(Flag.HALTED)
 
@@ -44,11 +48,10 @@ class Cell(IntEnum):
     ASK_QTY = 4
     TS_RX_NS = 5
     FLAGS = 6
-    """HALTED of the tick. Not IN_DOUBT, which is the channel's (`FeedWord.IS_GOOD`) and may be over
-    before the symbol's next tick."""
-    HISTORY = 7
-    """Changes of the best prices in the upper half, in the lower a hash over all of them: the same
-    on two feeds that had the same best prices after every event."""
+    """HALTED of the tick in the lower half, in the upper the number that the instrument has on the
+    feed. Not IN_DOUBT, which is the channel's (`FeedWord.IS_GOOD`) and may be over before the
+    symbol's next tick."""
+    TS_EXCH_NS = 7
 
 
 class FeedWord(IntEnum):
@@ -85,6 +88,7 @@ class Quotes(NamedTuple):
 
     keys: NDArray[np.int64]
     cells: NDArray[np.int64]
+    histories: NDArray[np.int64]
     states: NDArray[np.int64]
     meta: NDArray[np.int64]
 
@@ -97,6 +101,7 @@ def allocate_quotes(symbols: int, feeds: int) -> Quotes:
     return Quotes(
         zeros(places),
         zeros(places * max(feeds, 1) * CELL_WORDS),
+        zeros(places * max(feeds, 1)),
         zeros(max(feeds, 1) * CELL_WORDS),
         meta,
     )
@@ -131,28 +136,32 @@ def _hash_nb(value: int, word: int) -> int:
     return ((value ^ ((word ^ (word >> 32)) & _HASH_MASK)) * _HASH_PRIME) & _HASH_MASK
 
 
+@kernel
+def _note_change_nb(quotes: Quotes, at: int, quote: tuple[int, int, int, int]) -> None:
+    """Into the history of the cell at `at`: its best prices have become these."""
+    bid_e9, bid_qty, ask_e9, ask_qty = quote
+    place = at // CELL_WORDS
+    history = quotes.histories[place]
+    value = history & _HASH_MASK if history else np.int64(_HASH_START)
+    value = _hash_nb(_hash_nb(value, bid_e9 if bid_qty else np.int64(0)), bid_qty)
+    value = _hash_nb(_hash_nb(value, ask_e9 if ask_qty else np.int64(0)), ask_qty)
+    store_release(quotes.histories, place, ((history >> 32) + 1) * _CHANGE + value)
+
+
 @outline_kernel
 def _write_cell_nb(
-    quotes: Quotes, at: int, quote: tuple[int, int, int, int], ts_rx_ns: int, notes: tuple[int, int]
+    quotes: Quotes, at: int, quote: tuple[int, int, int, int], notes: tuple[int, int, int]
 ) -> None:
-    """Write (bid, quantity, ask, quantity) into a cell; notes are (flags, 1: prices changed)."""
+    """Write (bid, quantity, ask, quantity) into a cell; notes are its words TS_RX_NS, FLAGS and
+    TS_EXCH_NS.
+    """
     cells = quotes.cells
-    bid_e9, bid_qty, ask_e9, ask_qty = quote
-    flags, is_change = notes
     version = cells[at + Cell.VERSION]
     store_release(cells, at + Cell.VERSION, version + 1)
-    if is_change:
-        history = cells[at + Cell.HISTORY]
-        value = history & _HASH_MASK if history else np.int64(_HASH_START)
-        value = _hash_nb(_hash_nb(value, bid_e9 if bid_qty else np.int64(0)), bid_qty)
-        value = _hash_nb(_hash_nb(value, ask_e9 if ask_qty else np.int64(0)), ask_qty)
-        store_release(cells, at + Cell.HISTORY, ((history >> 32) + 1) * _CHANGE + value)
-    store_release(cells, at + Cell.BID_E9, bid_e9)
-    store_release(cells, at + Cell.BID_QTY, bid_qty)
-    store_release(cells, at + Cell.ASK_E9, ask_e9)
-    store_release(cells, at + Cell.ASK_QTY, ask_qty)
-    store_release(cells, at + Cell.TS_RX_NS, ts_rx_ns)
-    store_release(cells, at + Cell.FLAGS, flags)
+    for word in range(len(quote)):
+        store_release(cells, at + Cell.BID_E9 + word, quote[word])
+    for word in range(len(notes)):
+        store_release(cells, at + Cell.TS_RX_NS + word, notes[word])
     store_release(cells, at + Cell.VERSION, version + 2)
 
 
@@ -178,17 +187,20 @@ def publish_quote_nb(
     if place > 0:
         bid = (np.int64(tick["bid_price_e9"]), np.int64(tick["bid_qty"]))
         ask = (np.int64(tick["ask_price_e9"]), np.int64(tick["ask_qty"]))
-        flags = np.int64(tick["flags"])
-        notes = (flags & _HALTED, flags & Flag.BBO_CHANGED)
+        flags = (np.int64(tick["flags"]) & _HALTED) | instrument << _NUMBER_SHIFT
+        notes = (np.int64(tick["ts_rx_ns"]), flags, np.int64(tick["ts_exch_ns"]))
         at = cell_at_nb(quotes, place - 1, feed)
-        _write_cell_nb(quotes, at, (*bid, *ask), np.int64(tick["ts_rx_ns"]), notes)
+        if tick["flags"] & Flag.BBO_CHANGED:
+            _note_change_nb(quotes, at, (*bid, *ask))
+        _write_cell_nb(quotes, at, (*bid, *ask), notes)
 
 
 @kernel
 def renew_quote_nb(quotes: Quotes, at: int, quote: tuple[int, int, int, int]) -> None:
     """The books were replaced as a whole: show (bid, quantity, ask, quantity)."""
-    flags = quotes.cells[at + Cell.FLAGS] & _HALTED
-    _write_cell_nb(quotes, at, quote, quotes.cells[at + Cell.TS_RX_NS], (flags, np.int64(0)))
+    cells = quotes.cells
+    notes = (cells[at + Cell.TS_RX_NS], cells[at + Cell.FLAGS], cells[at + Cell.TS_EXCH_NS])
+    _write_cell_nb(quotes, at, quote, notes)
 
 
 @kernel
@@ -197,6 +209,18 @@ def show_feed_nb(quotes: Quotes, feed: int, is_good: int) -> None:
     at = feed * CELL_WORDS + FeedWord.IS_GOOD
     if quotes.meta[0] > 0 and quotes.states[at] != is_good:
         store_release(quotes.states, at, is_good)
+
+
+@kernel
+def is_good_nb(quotes: Quotes, feed: int) -> int:
+    """1 while the quotes of a feed hold."""
+    return load_acquire(quotes.states, feed * CELL_WORDS + FeedWord.IS_GOOD)
+
+
+@kernel
+def number_of_nb(cell: NDArray[np.int64]) -> int:
+    """The number that the instrument of a cell, copied out, has on its feed."""
+    return cell[Cell.FLAGS] >> _NUMBER_SHIFT
 
 
 @outline_kernel
@@ -233,10 +257,10 @@ def consolidate_nb(
     for word in range(best.shape[0]):
         best[word] = 0
     for feed in range(quotes.meta[0]):
-        if load_acquire(quotes.states, feed * CELL_WORDS + FeedWord.IS_GOOD) == 0:
+        if not is_good_nb(quotes, feed):
             continue
         read_cell_nb(quotes, cell_at_nb(quotes, place, np.int64(feed)), cell)
-        if cell[Cell.VERSION] == 0 or cell[Cell.FLAGS]:
+        if cell[Cell.VERSION] == 0 or cell[Cell.FLAGS] & _HALTED:
             continue
         bid = (cell[Cell.BID_E9], cell[Cell.BID_QTY], np.int64(feed), _ONE)
         _take_side_nb(best, np.int64(Best.BID_E9), bid)

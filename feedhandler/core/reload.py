@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.atomics import store_release
+from feedhandler.core.away import AwayWord
 from feedhandler.core.breaker_machine import TUNING_WORDS
 from feedhandler.core.calls import PARAM_WORDS, allocate_places
 from feedhandler.core.counts import FUNCTIONS_MAX, Count, Histogram
@@ -170,6 +171,7 @@ def take_functions_nb(shard: Any, breakers: Any, patterns: Any, word: int) -> No
         _take_bindings_nb(shard.breakers, staged.breakers, shard.instruments, owned)
     if staged.patterns.meta[Meta.IS_REBOUND]:
         _take_bindings_nb(shard.patterns, staged.patterns, shard.instruments, owned)
+        shard.away.words[AwayWord.IS_UNBOUND] = shard.away.words[AwayWord.ROOM] > 0
     _take_tunings_nb(shard.cells.tuning, staged.tunings)
     _take_places_nb(breakers, staged.breaker_places)
     _take_places_nb(patterns, staged.pattern_places)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from feedhandler.core.away import AWAY_BITS
 from feedhandler.core.functions import Bound, Fn, Functions, Meta
 from feedhandler.core.lines import zeros
 from feedhandler.core.lookup import place_of_nb
@@ -124,7 +125,9 @@ def watch_legs(roles: Roles, *kinds: Functions) -> None:
 
 
 def _bindings_of(functions: Functions) -> list[tuple[bool, list[int]]]:
-    """Of each binding whether it is needed everywhere, and the symbols of its legs in order."""
+    """Of each binding whether it is needed everywhere, and the symbols of its legs in order, but
+    for those on other feeds.
+    """
     if functions.meta[Meta.SYMBOLS] == 0:
         return []
     symbol_at: dict[int, int] = {}
@@ -135,7 +138,8 @@ def _bindings_of(functions: Functions) -> list[tuple[bool, list[int]]]:
     for binding in functions.bindings:
         first, legs = int(binding[Bound.LEGS_AT]), int(binding[Bound.LEGS])
         is_needed = bool(functions.rows[binding[Bound.FUNCTION], Fn.EVERYWHERE])
-        found.append((is_needed, [symbol_at[at] for at in range(first, first + legs)]))
+        symbols = [symbol_at[at] for at in range(first, first + legs)]
+        found.append((is_needed, [each for each in symbols if not each & AWAY_BITS]))
     return found
 
 

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.analytics import INSTRUMENT
+from feedhandler.core.away import Away, allocate_away, away_legs
 from feedhandler.core.book.layout import Book, BookCapacity, allocate_book
 from feedhandler.core.breaker_scopes import Cells, allocate_cells
 from feedhandler.core.broadcast import Broadcast, allocate_broadcast
 from feedhandler.core.calls import OUT_WORDS
 from feedhandler.core.clock import allocate_clocks, has_steady_counter
 from feedhandler.core.counts import LANES_MAX
-from feedhandler.core.events import BBO, SIGNAL, TICK
+from feedhandler.core.events import BBO, LEGS_SHOWN, SIGNAL, TICK
 from feedhandler.core.function_layout import allocate_functions
 from feedhandler.core.functions import Functions, Room, Use
 from feedhandler.core.lines import zeros
@@ -184,9 +185,10 @@ class Shard(NamedTuple):
     """All memory of a shard. Row shapes: ticks TICK[pool + 1], the last one of which is no tick but
     what stands for it in a signal that a command causes, lanes i32[LANES_MAX, pool]; `seen`
     MARKET[pool] is what the receiver found for each tick, `market` MARKET[instruments] what the
-    worker last saw, as far as anybody looks; `epochs` i32[pool] is how often the books were
-    replaced as a whole before each tick, `epoch[0]` so far; `numbers` i64[instruments] is 0, 1, 2
-    ... `sending_ns` is what the signals of the present tick have cost so far by being sent;
+    worker last saw, as far as anybody looks, and behind it a row for each leg in `away`; `epochs`
+    i32[pool] is how often the books were replaced as a whole before each tick, `epoch[0]` so far;
+    `numbers` i64[instruments] is 0, 1, 2 ... `leg_symbols` i64[LEGS_SHOWN] are those of the signal
+    in hand; `sending_ns` is what the signals of the present tick have cost so far by being sent;
     `sampling` i64[4], see Sampling; `staged` is the control plane's, see `reload`. `ranks`
     i64[signal ring, 2] of one of several shards: where each signal stands in the order of all,
     `rank_of_nb`, and among those of its tick, `turn[0]`; turn[1] counts the watched ticks of a
@@ -228,9 +230,11 @@ class Shard(NamedTuple):
     seen: NDArray[np.void]
     epochs: NDArray[np.int32]
     market: NDArray[np.void]
+    away: Away
     numbers: NDArray[np.int64]
     out: NDArray[np.int64]
     signal_count: NDArray[np.int64]
+    leg_symbols: NDArray[np.int64]
     sending_ns: NDArray[np.int64]
     sampling: NDArray[np.int64]
     counts: NDArray[np.int64]
@@ -247,8 +251,9 @@ class Shard(NamedTuple):
 
 
 class ShardCapacity(NamedTuple):
-    """Sizes of a shard's memory, and which one of how many it is; `takers` are the shards that a
-    sequencer hands its packets to.
+    """Sizes of a shard's memory, which feed it is of, and which one of how many it is; `takers` are
+    the shards that a sequencer hands its packets to. `away_room` are the instruments on other feeds
+    that later functions may look at.
     """
 
     book: BookCapacity = BookCapacity()
@@ -267,6 +272,8 @@ class ShardCapacity(NamedTuple):
     sectors: tuple[tuple[int, ...], ...] = ()
     breaker_room: Room = Room()
     pattern_room: Room = Room()
+    feed: int = 0
+    away_room: int = 0
     look: Look = Look.NOWHERE
     analytics: FeatureSettings = FeatureSettings()
     summaries: SummarySettings = NOTHING_KEPT
@@ -276,6 +283,7 @@ def _first_settings(capacity: ShardCapacity) -> NDArray[np.int64]:
     """What follows from the sizes; the rest is the server's."""
     settings = zeros(32)
     settings[Setting.SHARDS] = capacity.shards
+    settings[Setting.FEED] = capacity.feed
     settings[Setting.MARKET] = capacity.look
     settings[Setting.FEEDS] = capacity.takers > 0
     settings[Setting.TAKER] = capacity.shard
@@ -312,11 +320,18 @@ def _numbers_of(instruments: int) -> NDArray[np.int64]:
     return numbers
 
 
-def _functions_of(capacity: ShardCapacity) -> tuple[Functions, Functions, Staged]:
+def _away_of(capacity: ShardCapacity) -> int:
+    """Instruments on other feeds that there is room for."""
+    choices = [choice for use in capacity.patterns for choice in use.bindings]
+    return len(away_legs(choices, capacity.feed)) + capacity.away_room
+
+
+def _functions_of(capacity: ShardCapacity, away: int) -> tuple[Functions, Functions, Staged]:
     """Breakers, patterns, and where others are staged that may take their place."""
     instruments = capacity.book.instruments
     breakers = allocate_functions(capacity.breakers, instruments, capacity.breaker_room)
-    patterns = allocate_functions(capacity.patterns, instruments, capacity.pattern_room)
+    room = capacity.pattern_room
+    patterns = allocate_functions(capacity.patterns, instruments, room, capacity.feed, away)
     tunings = sum(not use.asked for use in capacity.breakers)
     return breakers, patterns, allocate_stage(breakers, patterns, max(tunings, 1))
 
@@ -329,11 +344,11 @@ def allocate_shard(
     """
     pool, instruments = capacity.pool, capacity.book.instruments
     scopes = [use.scope for use in capacity.breakers if not use.asked]
-    rows = instruments if capacity.look else 1
+    away = _away_of(capacity)
     analysed = capacity.look == Look.ANALYTICS
     ahead = CHUNK * min(capacity.shards, ROUNDS_AHEAD_MAX)
     free, spare, stash_size = _free_slots(pool, min(2 * ahead, pool))
-    breakers, patterns, staged = _functions_of(capacity)
+    breakers, patterns, staged = _functions_of(capacity, away)
     return Shard(
         book=allocate_book(capacity.book),
         split=allocate_split(capacity.shard, capacity.shards, ahead, _legs_of(capacity)),
@@ -371,10 +386,12 @@ def allocate_shard(
         summaries=allocate_summaries(instruments, capacity.summaries),
         seen=allocate_rows(pool if analysed else 1),
         epochs=zeros(pool if capacity.look else 1, np.int32),
-        market=allocate_rows(rows),
+        market=allocate_rows(instruments + away if capacity.look else 1),
+        away=allocate_away(away),
         numbers=_numbers_of(instruments),
         out=zeros(OUT_WORDS),
         signal_count=zeros(1),
+        leg_symbols=zeros(LEGS_SHOWN),
         sending_ns=zeros(1),
         sampling=zeros(len(Sampling)),
         counts=counts,

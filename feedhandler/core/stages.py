@@ -11,6 +11,8 @@ import numpy as np
 
 from feedhandler.core.api import Sender
 from feedhandler.core.atomics import load_acquire
+from feedhandler.core.away import AwayWord
+from feedhandler.core.away_stage import hear_away_nb
 from feedhandler.core.breaker_stage import hear_operator_nb, run_breakers_nb
 from feedhandler.core.clock import now_ns_nb
 from feedhandler.core.counts import Count, Histogram
@@ -28,6 +30,8 @@ from protocols.vectors import prefetch
 
 SAMPLE_TICKS = 64
 """One tick in so many is one for which the time of each function is taken; a power of two."""
+AWAY_EVERY = 64
+"""Ticks between two looks at the quotes of other feeds; a power of two."""
 SUSPICION_TICKS = 256
 REST_TICKS = 16 * SUSPICION_TICKS
 """So many ticks lie at least between two suspicions: with many functions it is the timing of each
@@ -217,7 +221,7 @@ def _work_on_nb(
     if conflated:
         count_nb(shard, Count.LANE_CONFLATED + lane, own)
     else:
-        run_patterns_nb(shard, breakers, patterns, sender, slot)
+        run_patterns_nb(shard, breakers, patterns, sender, slot, own)
     shard.sampling[Sampling.INSIDE] = 0
     count_nb(shard, Count.LANE_TICKS + lane, own)
     shard.turn[1] += 1 - own
@@ -242,19 +246,23 @@ def _work_on_nb(
 
 @outline_kernel
 def drain_lanes_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, most: int) -> int:
-    """Work on up to `most` ticks and give their slots back; how many. Functions that are staged are
-    taken before the first, commands carried out.
+    """Work on up to `most` ticks and give their slots back; how many, and quotes of other feeds.
+    Functions that are staged are taken before the first, commands carried out.
     """
     if load_acquire(shard.control, Control.FUNCTIONS):
         take_functions_nb(shard, breakers, patterns, np.int64(Control.FUNCTIONS))
     hear_operator_nb(shard, breakers, sender)
-    done = 0
+    looks_away = shard.away.words[AwayWord.ROOM]
+    heard = done = 0
     shard.turn[1] = 0
     # The end of one tick is the begin of the next: a clock less to be read, and what it takes to
     # choose a lane counts as the breakers' time.
     before_ns = np.int64(0)
     plan = _plan_nb(shard)
     while done < most:
+        if looks_away and done & (AWAY_EVERY - 1) == 0:
+            heard += hear_away_nb(shard, (breakers, patterns), sender)
+            before_ns = np.int64(0)
         taken = _next_slot_nb(shard, plan)
         if taken[0] < 0:
             break
@@ -264,4 +272,4 @@ def drain_lanes_nb(shard: Shard, breakers: Any, patterns: Any, sender: Sender, m
         done += 1
     ring_publish_nb(shard.free, done)
     count_nb(shard, Count.TICKS, done - shard.turn[1])
-    return done
+    return done + heard

@@ -120,9 +120,8 @@ def build_feeds(
     quotes = allocate_quotes(config.engine.instruments, len(configs) if is_wanted else 0)
     engines: list[list[Shard]] = []
     for number, each in enumerate(configs):
-        made = build_engines(each, loaded, tables[number] if tables else None)
-        for shard in made:
-            shard.settings[Setting.FEED] = number
+        place = FeedPlace(number, bool(config.feeds))
+        made = build_engines(each, loaded, tables[number] if tables else None, place)
         engines.append([shard._replace(quotes=quotes) for shard in made])
     return engines
 
@@ -246,19 +245,32 @@ def engine_count(engine: EngineConfig) -> int:
     return 1 if engine.shards == 1 else 1 + engine.shards
 
 
+class FeedPlace(NamedTuple):
+    """Number of a feed, and whether there are others."""
+
+    number: int = 0
+    is_one_of_several: bool = False
+
+
 def build_engines(
-    config: ServerConfig, loaded: LoadedStages, tables: Sequence[Tables] | None = None
+    config: ServerConfig,
+    loaded: LoadedStages,
+    tables: Sequence[Tables] | None = None,
+    place: FeedPlace = FeedPlace(),  # noqa: B008 - it never changes
 ) -> list[Shard]:
     """The one shard, or the sequencer and the shards behind it, which share what it hands on."""
     engine = config.engine
     tables = tables or [scratch_tables() for _ in range(engine_count(engine))]
     analysed = with_analytics(shard_capacity(engine), config.analytics)
-    whole = with_room(with_functions(analysed, loaded), engine)
+    whole = with_room(with_functions(analysed, loaded), engine)._replace(feed=place.number)
+    if place.is_one_of_several:
+        whole = whole._replace(away_room=whole.pattern_room.legs)
     if engine.shards == 1:
         shard = build_shard(config, *tables[0], whole)
         set_params(shard, loaded)
         return [shard]
-    sequencer = build_shard(config, *tables[0], sequencer_capacity(engine))
+    waiting = sequencer_capacity(engine)._replace(feed=place.number)
+    sequencer = build_shard(config, *tables[0], waiting)
     engines = [sequencer]
     for number, (counts, histograms) in enumerate(tables[1:]):
         capacity = whole._replace(

@@ -365,9 +365,13 @@ class BoundConfig(StageConfig, frozen=True):
 
 
 class PatternConfig(BoundConfig, frozen=True):
-    """A pattern; a choice of instruments that gave a signal is quiet for `cooldown_ms`."""
+    """A pattern; a choice of instruments that gave a signal is quiet for `cooldown_ms`. A symbol
+    may say which feed it is on, "SPY@nasdaq"; with `across`, names of feeds, each of `instruments`
+    is looked at on these together.
+    """
 
     cooldown_ms: NotNegative = 0
+    across: Symbols = ()
 
 
 class BreakerConfig(BoundConfig, frozen=True):
@@ -423,6 +427,7 @@ class DefinedConfig(Definition, frozen=True):
     pairs_of: str = ""
     cooldown_ms: NotNegative = 0
     budget_ns: Positive = 5_000
+    across: Symbols = ()
 
 
 class CorrelationConfig(_Table, frozen=True):
@@ -505,7 +510,7 @@ class ServerConfig(_Table, frozen=True):
     def __post_init__(self) -> None:
         """Refuse a name that two feeds or functions share: counters and signals carry it."""
         for title, names in (
-            ("feeds", [each.name for each in (self.feed, *self.feeds)]),
+            ("feeds", self.feed_names),
             ("breakers", [each.name for each in self.breakers]),
             ("patterns", self.pattern_names),
         ):
@@ -526,6 +531,11 @@ class ServerConfig(_Table, frozen=True):
                 f"patterns: {len(self.pattern_names)} with those of [[definitions]] and"
                 f" [[correlations]]; at most {FUNCTIONS_MAX} are possible"
             )
+
+    @property
+    def feed_names(self) -> list[str]:
+        """Names of all feeds in the order of their numbers."""
+        return [each.name for each in (self.feed, *self.feeds)]
 
     @property
     def pattern_names(self) -> list[str]:

@@ -15,10 +15,11 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from feedhandler.core.api import Sender, StageError, compile_stage, fill_places, no_sender
+from feedhandler.core.away import AWAY_BITS, leg_text, leg_word
 from feedhandler.core.breaker_machine import Scope
 from feedhandler.core.calls import PARAM_WORDS
 from feedhandler.core.counts import FUNCTIONS_MAX
-from feedhandler.core.events import symbol_text, symbol_word
+from feedhandler.core.events import symbol_word
 from feedhandler.core.functions import LEGS_MAX, STATE_WORDS_MAX, Room, Use
 from feedhandler.core.market import MARKET, PRICE_FIELDS, Look
 from feedhandler.core.shard import Shard, ShardCapacity
@@ -116,6 +117,11 @@ def _tuning(config: BreakerConfig) -> tuple[int, ...]:
 def _breaker(config: BreakerConfig, title: str, server: ServerConfig) -> Loaded:
     """A breaker with its scope and the instruments that it looks at."""
     loaded = _bound(config, title, server)
+    if any(word & AWAY_BITS for choice in loaded.use.bindings for word in choice):
+        raise ConfigError(
+            f"{loaded.where}: a breaker looks at one feed, and is called for each; name symbols"
+            " without @FEED"
+        )
     scope = getattr(loaded.function, "scope", Scope.INSTRUMENT)
     if config.scope:
         scope = Scope[config.scope.upper()]
@@ -147,7 +153,7 @@ def _written(config: DefinedConfig, number: int) -> PatternConfig:
     function = compile_definition(Definition(**given), where).reference
     return PatternConfig(
         config.name, function, config.params, config.budget_ns, config.instruments, config.choices,
-        config.pairs_of, config.cooldown_ms,
+        config.pairs_of, config.cooldown_ms, config.across,
     )  # fmt: skip
 
 
@@ -160,11 +166,13 @@ def _correlating(config: CorrelationConfig) -> PatternConfig:
 
 
 def bindings_of(config: ServerConfig) -> list[tuple[str, ...]]:
-    """The choices of symbols of all patterns, as the engine has them. Raises ConfigError."""
+    """The choices of symbols of all breakers and patterns, those that say which feed they are on as
+    SYMBOL@FEED. Raises ConfigError.
+    """
     loaded = load_stages(config)
     return [
-        tuple(symbol_text(word, 0) for word in legs)
-        for each in loaded.patterns
+        tuple(leg_text(word, config.feed_names) for word in legs)
+        for each in (*loaded.breakers, *loaded.patterns)
         for legs in each.use.bindings
     ]
 
@@ -174,7 +182,7 @@ def _bound(config: BoundConfig, title: str, server: ServerConfig) -> Loaded:
     loaded = _load(config, title)
     groups = {**server.groups, **server.sectors}
     bindings = [
-        tuple(symbol_word(symbol) for symbol in choice)
+        _leg_words(choice, server.feed_names, loaded.where)
         for choice in _choices(config, loaded, groups)
     ]
     if isinstance(config, PatternConfig):
@@ -182,6 +190,24 @@ def _bound(config: BoundConfig, title: str, server: ServerConfig) -> Loaded:
         loaded = loaded._replace(use=loaded.use._replace(cooldown_ns=cooldown_ns, fires=True))
     use = loaded.use._replace(bindings=bindings)
     return loaded._replace(use=use)
+
+
+def _leg_words(choice: Sequence[str], feeds: Sequence[str], where: str) -> tuple[int, ...]:
+    """A choice of symbols, each with the feed that it names, or none with any."""
+    words = []
+    for leg in choice:
+        symbol, at, feed = leg.rpartition("@")
+        if at and feed not in feeds:
+            raise ConfigError(
+                f"{where}: {leg}: no feed is named {feed!r}; there is {', '.join(feeds)}"
+            )
+        words.append(leg_word(symbol, feeds.index(feed)) if at else symbol_word(leg))
+    if len({word & AWAY_BITS == 0 for word in words}) > 1:
+        raise ConfigError(
+            f"{where}: {', '.join(choice)}: say of each of them which feed it is on, as in"
+            f" {choice[0].rpartition('@')[0] or choice[0]}@{feeds[0]}, or of none"
+        )
+    return tuple(words)
 
 
 def with_functions(capacity: ShardCapacity, loaded: LoadedStages) -> ShardCapacity:
@@ -294,9 +320,7 @@ def _choices(
     """The choices of symbols that a pattern is bound to; none: each instrument alone."""
     where = loaded.where
     wanted = int(getattr(loaded.function, "legs", 1))
-    choices: list[Sequence[str]] = [
-        [symbol] for name in config.instruments for symbol in _members(name, groups, where)
-    ]
+    choices: list[Sequence[str]] = _alone(config, wanted, groups, where)
     choices += [tuple(_one_by_one(choice, groups, where)) for choice in config.legs]
     if config.pairs_of:
         choices += combinations(_members(f"group:{config.pairs_of}", groups, where), 2)
@@ -316,6 +340,22 @@ def _choices(
             ' [["AAA", "BBB"]], or pairs_of = "GROUP"'
         )
     return choices
+
+
+def _alone(
+    config: BoundConfig, wanted: int, groups: Mapping[str, Sequence[str]], where: str
+) -> list[Sequence[str]]:
+    """A choice for each of `instruments`: the symbol alone, or on several feeds together."""
+    symbols = [each for name in config.instruments for each in _members(name, groups, where)]
+    feeds = getattr(config, "across", ())
+    if not feeds:
+        return [[symbol] for symbol in symbols]
+    if not symbols:
+        raise ConfigError(f"{where}: across: name the symbols by instruments = [...]")
+    together = list(combinations(feeds, wanted or len(feeds)))
+    if not together:
+        raise ConfigError(f"{where}: across: {config.function} looks at {wanted} feeds together")
+    return [[f"{symbol}@{feed}" for feed in each] for symbol in symbols for each in together]
 
 
 def _one_by_one(

@@ -380,6 +380,13 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Over a wire every one of them begins with `sub` and `n`, see `Delivery`."""
 
 
+class Leg(msgspec.Struct, frozen=True):
+    """An instrument that a pattern looked at, and the feed that it is on."""
+
+    symbol: str
+    feed: str
+
+
 class Order(_Message, tag_field="type", tag="order", frozen=True):
     """An order that a pattern proposes, with what it saw."""
 
@@ -399,6 +406,9 @@ class Order(_Message, tag_field="type", tag="order", frozen=True):
     ask_price_e9: int
     ask_qty: int
     values: tuple[int, int, int]
+    confidence_bps: int
+    legs: tuple[Leg, ...]
+    """Up to eight of those that the pattern looked at, that of the order first."""
     level: int = 0
     """Of the breakers, that it was marked with."""
 

@@ -33,6 +33,7 @@ from feedhandler.server.hub_messages import (
     FeedState,
     FunctionRow,
     HubError,
+    Leg,
     Message,
     Order,
     Quote,
@@ -238,8 +239,22 @@ class EngineView:
             side = _SIDES.get(row[_COLUMN["side"]], "none")
             values = tuple(row[_COLUMN[f"value_{i}"]] for i in range(3))
             prices = {name: row[_COLUMN[name]] for name in _PRICES}
-            return Order(**common, **prices, side=side, level=level, values=values)
+            count = max(row[_COLUMN["leg_count"]], 0)
+            return Order(
+                **common,
+                **prices,
+                side=side,
+                level=level,
+                values=values,
+                confidence_bps=row[_COLUMN["confidence_bps"]],
+                legs=tuple(self._leg(number) for number in row[_COLUMN["legs"]][:count]),
+            )
         return None
+
+    def _leg(self, number: int) -> Leg:
+        """The instrument of a number that a signal has."""
+        feed = self._feeds[number >> FEED_SHIFT]
+        return Leg(feed.symbol_of(number & _FEED_MASK), feed.name)
 
 
 class TableQuotes:

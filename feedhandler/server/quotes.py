@@ -9,12 +9,9 @@ from feedhandler.core.events import symbol_text
 from feedhandler.core.quotes import (
     CELL_WORDS,
     Best,
-    Cell,
     FeedWord,
     Quotes,
-    cell_at_nb,
     consolidate_nb,
-    read_cell_nb,
 )
 
 
@@ -86,11 +83,10 @@ class QuotePage:
         changes = dict.fromkeys(self._names, 0)
         different: list[str] = []
         for place in map(int, places):
-            histories = []
-            for number, name in enumerate(self._names):
-                read_cell_nb(self._quotes, int(cell_at_nb(self._quotes, place, number)), self._cell)
-                histories.append(int(self._cell[Cell.HISTORY]))
-                changes[name] += histories[-1] >> 32
+            first = place * len(self._names)
+            histories = self._quotes.histories[first : first + len(self._names)].tolist()
+            for name, history in zip(self._names, histories, strict=True):
+                changes[name] += history >> 32
             if len(set(histories)) > 1:
                 different.append(self._symbol(place))
         return {"symbols": len(places), "changes": changes, "different": sorted(different)}

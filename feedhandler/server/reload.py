@@ -14,11 +14,13 @@ import numpy as np
 import structlog
 
 from feedhandler.core.api import compile_stage, no_stage_nb
+from feedhandler.core.away import AwayWord, away_legs
 from feedhandler.core.calls import make_places
 from feedhandler.core.counts import FUNCTIONS_MAX, Count
 from feedhandler.core.function_layout import (
     Layout,
     LayoutError,
+    bound_choices,
     lay_out,
     write_bindings,
     write_rows,
@@ -185,6 +187,7 @@ class Reloader:
         patterns = self._numbered_patterns(loaded.patterns)
         self._check_look((*breakers, *patterns))
         self._check_legs((*breakers, *patterns))
+        self._check_away(patterns)
         with compiling_alone():
             plans = Plans(
                 config,
@@ -281,6 +284,18 @@ class Reloader:
                         f"{each.where}: with several shards no choice of several instruments can be"
                         " added while the server runs; put it back, or restart"
                     )
+
+    def _check_away(self, patterns: Numbered) -> None:
+        """ConfigError where there is no room for what they look at on other feeds."""
+        choices = [choice for each in patterns if each for choice in each.use.bindings]
+        for shard in self._shards:
+            needed = len(away_legs(choices, int(shard.settings[Setting.FEED])))
+            there = int(shard.away.words[AwayWord.ROOM])
+            if needed > there:
+                raise ConfigError(
+                    f"no room for these functions: {needed} instruments on other feeds are needed,"
+                    f" there is room for {there}; raise reload_bindings in [engine] and restart"
+                )
 
     def _plan_of(
         self, before: Plan, functions: Numbered, off: frozenset[str], memory: Functions
@@ -428,7 +443,9 @@ def _stage(functions: Functions, staged: Functions, plan: Plan, shard: Shard) ->
     write_rows(staged, plan.layout)
     staged.meta[Meta.IS_REBOUND] = plan.is_rebound
     if plan.is_rebound:
-        write_bindings(staged, plan.layout, _instruments_of(functions, plan.layout, shard))
+        feed = int(shard.settings[Setting.FEED])
+        known = _instruments_of(functions, plan.layout, shard, feed)
+        write_bindings(staged, plan.layout, known, feed)
     staged.params[:] = 0
     for number, each in enumerate(plan.functions):
         if each is not None:
@@ -446,11 +463,13 @@ def _stage_tunings(shard: Shard, plan: Plan) -> None:
             shard.staged.tunings[number] = each.use.tuning
 
 
-def _instruments_of(functions: Functions, layout: Layout, shard: Shard) -> dict[int, int]:
+def _instruments_of(
+    functions: Functions, layout: Layout, shard: Shard, feed: int
+) -> dict[int, int]:
     """Instruments of the symbols that are wanted, as far as messages have named them. The worker
     knows of two with the same symbol which is the newer one.
     """
-    wanted = {symbol for use in layout.uses if use for choice in use.bindings for symbol in choice}
+    wanted = {word for _, choice, _ in bound_choices(layout, feed) for word in choice}
     if not wanted:
         return {}
     column = shard.instruments["symbol"].astype(np.int64)

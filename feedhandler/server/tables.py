@@ -150,6 +150,12 @@ _BARE: dict[Count, tuple[str, str, str, str]] = {
     Count.POOL_WAITS: ("pool_waits", "", "Waits for a free tick", "counter"),
     Count.SHARD_WAITS: ("shard_waits", "", "Waits for a shard that is behind", "counter"),
     Count.TICKS: ("ticks", "", "Ticks that went through all stages", "counter"),
+    Count.AWAY_QUOTES: (
+        "away_quotes",
+        "",
+        "Changed best prices of other feeds that patterns were told",
+        "counter",
+    ),
     Count.SIGNALS: ("signals", "", "Signals handed to the publisher", "counter"),
     Count.SIGNALS_SUPPRESSED: (
         "signals_suppressed",

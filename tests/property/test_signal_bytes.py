@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from feedhandler.core.events import SIGNAL, BreakerLevel, SignalKind, symbol_text
+from feedhandler.core.events import LEGS_SHOWN, SIGNAL, BreakerLevel, SignalKind, symbol_text
 from oms_out.encoding import SignalEncoder, format_price_e9
 from oms_out.kernels_wire import write_price_nb, write_signal_nb
 from oms_out.outlet_layout import MESSAGE_AT, SLOT_BYTES, SOURCES_MAX, TEXT_BYTES
@@ -28,9 +28,9 @@ _COMP_IDS = _COMP_IDS.map(lambda text: text[:64] or "X")
 _NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=64)
 
 
-# What the message does not carry stands behind the values.
-_TOLD = (SIGNAL.names or ())[: (SIGNAL.names or ()).index("confidence_bps")]
-_UNTOLD = (10_000, 1, (0,) * 8, 0, 0)
+# What the message does not carry stands behind the legs.
+_TOLD = (SIGNAL.names or ())[: (SIGNAL.names or ()).index("reserve_0")]
+_UNTOLD = (0, 0)
 
 
 @st.composite
@@ -43,6 +43,9 @@ def rows(draw: st.DrawFn) -> tuple[int, ...]:
     row["source"] = draw(st.sampled_from([0, 1, 0, 1, 2, 15, 16, 255]))
     row["instrument"] = draw(st.integers(0, 2**32 - 1))
     row["price_e9"] = draw(_PRICES)
+    row["leg_count"] = draw(st.sampled_from([1, 2, LEGS_SHOWN, 0, 9, -1]))
+    others = draw(st.lists(st.integers(0, 2**32 - 1), min_size=7, max_size=7))
+    row["legs"] = (row["instrument"], *others)
     row["ts_signal_ns"] = draw(_TIMES)
     return tuple(row[name] for name in _TOLD)
 
@@ -60,7 +63,16 @@ def texts_of(names: list[str], identity: Identity, outlet: int) -> np.ndarray:
 
 @given(
     row=rows(),
-    symbol=st.one_of(_WORDS, st.binary(min_size=8, max_size=8).map(lambda raw: raw.ljust(8))),
+    symbols=st.lists(
+        st.one_of(
+            _WORDS,
+            st.binary(min_size=8, max_size=8).map(
+                lambda raw: int.from_bytes(raw.ljust(8), "little", signed=True)
+            ),
+        ),
+        min_size=LEGS_SHOWN,
+        max_size=LEGS_SHOWN,
+    ),
     names=st.lists(_NAMES, min_size=2, max_size=2),
     comp_ids=st.tuples(_COMP_IDS, _COMP_IDS),
     sub_id=st.one_of(st.just(""), _NAMES),
@@ -70,8 +82,8 @@ def texts_of(names: list[str], identity: Identity, outlet: int) -> np.ndarray:
 )
 @example(
     row=(-(2**63),) + (1, -1, 0, 1, 2**32 - 1)
-    + (-(2**63),) * 14,
-    symbol=0,
+    + (-(2**63),) * 15 + (LEGS_SHOWN, (2**32 - 1,) * LEGS_SHOWN),
+    symbols=[0] * LEGS_SHOWN,
     names=["n" * 64, "m" * 64],
     comp_ids=("S" * 64, "T" * 64),
     sub_id="u" * 64,
@@ -81,7 +93,7 @@ def texts_of(names: list[str], identity: Identity, outlet: int) -> np.ndarray:
 )  # fmt: skip
 def test_the_kernel_writes_the_bytes_of_the_encoder(
     row: tuple[int, ...],
-    symbol: int | bytes,
+    symbols: list[int],
     names: list[str],
     comp_ids: tuple[str, str],
     sub_id: str,
@@ -89,19 +101,20 @@ def test_the_kernel_writes_the_bytes_of_the_encoder(
     sending: tuple[int, int],
     outlet: int,
 ):
-    if isinstance(symbol, bytes):
-        symbol = int.from_bytes(symbol, "little", signed=True)
     identity = Identity(*comp_ids, sender_sub_id=sub_id, target_location_id=sub_id)
     signals = np.zeros(2, SIGNAL)
     signals[1] = (*row, *_UNTOLD)
     texts = texts_of(names, identity, outlet)
+    # Two legs of one number are one instrument.
+    known = dict(zip(row[-1], symbols, strict=True))
+    words = np.array([known[leg] for leg in row[-1]], np.int64)
     # What an earlier message left must not show through.
     out = np.full(SLOT_BYTES, ord("7"), np.uint8)
     times = (np.int64(sending[0]), np.int64(sending[1]))
     end = write_signal_nb(
-        out, signals, np.int64(1), np.int64(symbol), texts, np.int64(outlet), np.int64(seq), times
+        out, signals, np.int64(1), words, texts, np.int64(outlet), np.int64(seq), times
     )
-    encoder = SignalEncoder(lambda at: symbol_text(int(symbol), at), names)
+    encoder = SignalEncoder(lambda at: symbol_text(known[at], at), names)
     try:
         msg_type, body = encoder.encode(signals[1].tolist())
     except LocalProtocolError:

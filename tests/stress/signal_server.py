@@ -17,7 +17,7 @@ from feedhandler.core.events import SIGNAL
 from feedhandler.core.ring import allocate_ring
 from oms_out.config import OmsConfig
 from oms_out.server import OmsServer
-from tests.stress.signal_source import STOP, make_signals_nb
+from tests.stress.signal_source import STOP, make_control, make_signals_nb
 from tests.unit.oms_out.support import SOURCES, Metrics
 
 _ENDLESS = 1 << 40
@@ -31,7 +31,7 @@ async def serve(store_dir: Path, port: int, pause_us: int) -> None:
     metrics = Metrics()
     server = OmsServer(config, lambda at: f"SYM{at}", SOURCES, [ring], wakeup_fd, metrics)
     await server.start()
-    control, wakeup = np.zeros(16, np.int64), np.array([1, wakeup_fd], np.int64)
+    control, wakeup = make_control(), np.array([1, wakeup_fd], np.int64)
     arguments = (server.last_signal_id + 1, _ENDLESS, pause_us, wakeup, control)
     sender = server.sender()
     source = threading.Thread(target=lambda: make_signals_nb(ring, sender, *arguments))

@@ -6,14 +6,21 @@ import numpy as np
 
 from feedhandler.core.api import Sender
 from feedhandler.core.atomics import load_acquire, store_release
-from feedhandler.core.events import SignalKind
+from feedhandler.core.events import LEGS_SHOWN, SignalKind
 from feedhandler.core.libc import CLOCK_REALTIME, clock_ns, sched_yield, usleep, write
 from feedhandler.core.ring import Ring, ring_commit_nb, ring_reserve_nb
 from protocols.jit import kernel
 
-STOP, MADE = 0, 8
-"""Words of `control`, i64[16]: set by the test, and how many were made."""
+STOP, MADE, SYMBOLS = 0, 8, 16
+"""Words of `control`, i64[24]: set by the test, how many were made, and whose they are."""
 SYMBOL = int.from_bytes(b"SYM7    ", "little")
+
+
+def make_control() -> np.ndarray:
+    """Nothing made yet, all to be of SYMBOL."""
+    control = np.zeros(SYMBOLS + LEGS_SHOWN, np.int64)
+    control[SYMBOLS] = SYMBOL
+    return control
 
 
 @kernel
@@ -44,7 +51,7 @@ def make_signals_nb(
         row["price_e9"] = 101_250_000_000
         row["qty"] = 300
         sender.send_signal(
-            ring.cells, index, np.int64(SYMBOL), sender.words, sender.texts, sender.scratch
+            ring.cells, index, control[SYMBOLS:], sender.words, sender.texts, sender.scratch
         )
         ring_commit_nb(ring)
         store_release(control, MADE, np.int64(signal_id - first_id + 1))

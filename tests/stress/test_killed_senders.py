@@ -17,7 +17,7 @@ from feedhandler.core.ring import allocate_ring, ring_take_rows_nb
 from oms_out.outlets import Outlets, warm_up_outlets
 from oms_out.store import FileStore
 from protocols.fix.message import decode
-from tests.stress.signal_source import make_signals_nb
+from tests.stress.signal_source import make_control, make_signals_nb
 from tests.unit.oms_out.support import until
 from tools.demo.setup import free_ports
 from tools.oms_client.client import ClientSettings, OmsClient
@@ -38,7 +38,7 @@ def start(store_dir: Path, port: int) -> subprocess.Popen[bytes]:
 def compile_kernels() -> None:
     """Here, so that no child has to, and none is killed while it fills the cache."""
     warm_up_outlets()
-    ring, control = allocate_ring(2, SIGNAL), np.zeros(16, np.int64)
+    ring, control = allocate_ring(2, SIGNAL), make_control()
     ring_take_rows_nb(ring, np.zeros(1, SIGNAL))
     make_signals_nb(ring, Outlets(()).sender(), 1, 0, 0, np.array([1, -1], np.int64), control)
 

@@ -14,7 +14,7 @@ from oms_out.contract import OmsCount
 from oms_out.outlet_layout import Word
 from oms_out.store import FileStore
 from protocols.fix.message import FixMessage, encode_fields
-from tests.stress.signal_source import MADE, STOP, make_signals_nb
+from tests.stress.signal_source import MADE, STOP, make_control, make_signals_nb
 from tests.unit.oms_out.support import RawPeer, Rig, dial, until
 
 pytestmark = [pytest.mark.compiled_only, pytest.mark.alone]
@@ -72,7 +72,7 @@ async def test_two_threads_share_a_session_without_a_lock(tmp_path: Path):
     await peer.log_on()
     await until(rig.is_free)
     listener = Listener(peer, SIGNALS)
-    control, wakeup = np.zeros(16, np.int64), np.array([1, rig.wakeup_fd], np.int64)
+    control, wakeup = make_control(), np.array([1, rig.wakeup_fd], np.int64)
     source = threading.Thread(
         target=lambda: make_signals_nb(
             rig.signals, rig.server.sender(), 1, SIGNALS, PAUSE_US, wakeup, control

@@ -15,7 +15,7 @@ from oms_out.store import FileStore
 from protocols.fix.message import Identity, encode
 from protocols.fix.rules import SessionSettings
 from protocols.fix.times import format_utc_timestamp
-from tools.bench.kernels_signals import send_signals_nb, write_signals_nb
+from tools.bench.kernels_signals import leg_symbols, send_signals_nb, write_signals_nb
 from tools.bench.measure import Run, Timing, Workload, timed
 
 _ROWS = 1_000
@@ -64,21 +64,22 @@ def fix_signal(workload: Workload) -> Run:
     rows = _rows()
     with _Line(workload.folder) as line:
         sender = line.outlets.sender()
+    symbols = leg_symbols()
     rounds = max(workload.loops // _LOOPS_A_ROUND, 1)
-    write_signals_nb(rows, 0, sender)
-    return lambda: timed(rounds * _ROWS, lambda: write_signals_nb(rows, rounds, sender))
+    write_signals_nb(rows, 0, symbols, sender)
+    return lambda: timed(rounds * _ROWS, lambda: write_signals_nb(rows, rounds, symbols, sender))
 
 
 def fix_signal_sent(workload: Workload) -> Run:
     """The same, kept in a slot and sent over loopback TCP, and read at the other end."""
     rows = _rows()[:_ROWS_SENT]
-    buf = np.zeros(_READ_BYTES, np.uint8)
+    buf, symbols = np.zeros(_READ_BYTES, np.uint8), leg_symbols()
 
     def run() -> Timing:
         with _Line(workload.folder) as line:
             sender, fd = line.outlets.sender(), line.peer.fileno()
-            send_signals_nb(rows[:0], sender, fd, buf)
-            return timed(_ROWS_SENT, lambda: send_signals_nb(rows, sender, fd, buf))
+            send_signals_nb(rows[:0], symbols, sender, fd, buf)
+            return timed(_ROWS_SENT, lambda: send_signals_nb(rows, symbols, sender, fd, buf))
 
     return run
 

@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from feedhandler.core.events import SIGNAL, SignalKind
+from feedhandler.core.events import LEGS_SHOWN, SIGNAL, SignalKind
 from feedhandler.core.ring import allocate_ring, ring_commit_nb, ring_reserve_nb
 from oms_out.config import OmsConfig
 from oms_out.outlet import Outlet
@@ -45,13 +46,14 @@ class Metrics:
         self.latencies_ns.append(latency_ns)
 
 
-def signal_row(signal_id: int, **changes: int) -> tuple[int, ...]:
+def signal_row(signal_id: int, **changes: Any) -> tuple[Any, ...]:
     """A row of SIGNAL: an order to buy 300 SYM7 at 101.25, unless changed."""
     now_ns = time.time_ns()
     row = dict.fromkeys(SIGNAL.names or (), 0)
     row |= {"signal_id": signal_id, "kind": SignalKind.ORDER, "side": 1, "instrument": 7}
     row |= {"seq": 1000 + signal_id, "ts_exch_ns": 34_200_000_000_000, "ts_rx_ns": now_ns}
     row |= {"ts_signal_ns": now_ns, "price_e9": 101_250_000_000, "qty": 300}
+    row |= {"leg_count": 1, "legs": (7, 0, 0, 0, 0, 0, 0, 0)}
     return tuple((row | changes).values())
 
 
@@ -95,9 +97,10 @@ class Rig:
             at = ring_reserve_nb(self.signals)
             assert at >= 0
             self.signals.cells[at] = row
-            symbol = int.from_bytes(b"SYM%d    " % row[INSTRUMENT_COLUMN], "little")
+            symbols = np.zeros(LEGS_SHOWN, np.int64)
+            symbols[0] = int.from_bytes(b"SYM%d    " % row[INSTRUMENT_COLUMN], "little")
             memory = (sender.words, sender.texts, sender.scratch)
-            sender.send_signal(self.signals.cells, np.int64(at), np.int64(symbol), *memory)
+            sender.send_signal(self.signals.cells, np.int64(at), symbols, *memory)
             ring_commit_nb(self.signals)
 
     def wake(self) -> None:

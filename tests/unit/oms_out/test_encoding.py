@@ -33,14 +33,17 @@ def through_simplefix(row: tuple[int, ...]) -> dict[int, bytes]:
 
 
 def test_an_order_carries_what_the_contract_says():
-    row = signal_row(42, ts_rx_ns=STAMP_NS, ts_signal_ns=STAMP_NS + 1, side=-1, seq=99)
+    times = {"ts_rx_ns": STAMP_NS, "ts_signal_ns": STAMP_NS + 1}
+    seen = {"confidence_bps": 7_500, "value_0": -3, "value_1": 2**62, "leg_count": 2}
+    row = signal_row(42, side=-1, seq=99, **times, **seen, legs=(7, 9, 0, 0, 0, 0, 0, 0))
     fields = through_simplefix(row)
     body = {tag: fields[tag] for tag in list(fields)[7:-1]}
     assert fields[35] == b"D"
     assert body == {
         11: b"42", 55: b"SYM7", 54: b"2", 60: b"20260921-12:00:00.123", 38: b"300", 40: b"2",
         44: b"101.25", 5001: b"42", 5002: b"imbalance", 5003: b"99", 5004: b"%d" % STAMP_NS,
-        5005: b"34200000000000", 5006: b"%d" % (STAMP_NS + 1), 5007: b"0",
+        5005: b"34200000000000", 5006: b"%d" % (STAMP_NS + 1), 5007: b"0", 5008: b"7500",
+        5009: b"-3", 5010: b"%d" % 2**62, 5011: b"0", 5012: b"SYM7 SYM9",
     }  # fmt: skip
 
 

@@ -49,9 +49,8 @@ def best_of(quotes: Quotes) -> list[int]:
 
 
 def history_of(quotes: Quotes, feed: int) -> int:
-    out = np.zeros(CELL_WORDS, np.int64)
-    read_cell_nb(quotes, cell_at_nb(quotes, place_of_nb(quotes, SYMBOL), feed), out)
-    return int(out[Cell.HISTORY])
+    at = cell_at_nb(quotes, place_of_nb(quotes, SYMBOL), feed)
+    return int(quotes.histories[at // CELL_WORDS])
 
 
 def slow_best(quotes: dict[int, tuple[int, int, int, int]]) -> list[int]:

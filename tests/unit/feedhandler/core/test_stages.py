@@ -371,12 +371,12 @@ def test_built_in_breaker_and_pattern_work_together_on_messages():
     assert signals[2]["value_2"] == 200
 
 
-def send_slowly(signals: Any, at: int, symbol: int, words: Any, texts: Any, scratch: Any) -> int:
+def send_slowly(signals: Any, at: int, symbols: Any, words: Any, texts: Any, scratch: Any) -> int:
     """Sender: notes what it is given, and takes two milliseconds."""
     words[0, 0] += 1
     words[0, 1] = signals[at]["signal_id"]
     words[0, 2] = signals[at]["seq"]
-    words[0, 3] = symbol
+    words[0, 3] = symbols[0]
     words[0, 4] = at + texts[0, 0] + scratch[0]
     until_ns = signals[at]["ts_signal_ns"] + 2_000_000
     now_ns = clock_ns(CLOCK_REALTIME)

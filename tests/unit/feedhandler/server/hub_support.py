@@ -17,6 +17,7 @@ from feedhandler.server.hub_messages import (
     CorrelationRow,
     FeedState,
     FunctionRow,
+    Leg,
     Message,
     Order,
     Reset,
@@ -37,6 +38,7 @@ def signal_row(signal_id: int, **changes: int) -> SignalRow:
     row = dict.fromkeys(SIGNAL.names or (), 0)
     row |= {"signal_id": signal_id, "kind": SignalKind.ORDER, "side": 1, "instrument": 7}
     row |= {"seq": 1_000 + signal_id, "price_e9": 101_250_000_000, "qty": 300}
+    row |= {"leg_count": 1, "legs": (7, 0, 0, 0, 0, 0, 0, 0)}
     return tuple((row | changes).values())
 
 
@@ -45,9 +47,10 @@ def order(symbol: str, number: int) -> Order:
     prices = ("price_e9", "qty", "bid_price_e9", "bid_qty", "ask_price_e9", "ask_qty")
     common = times | dict.fromkeys(prices, number)
     values = (0, 0, 0)
+    leg = Leg(symbol, "itch")
     return Order(
         symbol=symbol, feed="itch", source=SOURCES[0], signal_id=number, side="buy",
-        values=values, **common,
+        values=values, confidence_bps=10_000, legs=(leg,), **common,
     )  # fmt: skip
 
 
@@ -123,7 +126,9 @@ class FakeView:
             return None
         times["seq"] = row[COLUMN["seq"]]
         prices = dict.fromkeys(("qty", "bid_price_e9", "bid_qty", "ask_price_e9", "ask_qty"), 0)
-        return Order(**common, **times, **prices, side="buy", values=(0, 0, 0))
+        return Order(
+            **common, **times, **prices, side="buy", values=(0, 0, 0), confidence_bps=9, legs=()
+        )
 
 
 class FakeActions:

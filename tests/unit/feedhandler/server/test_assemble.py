@@ -10,6 +10,7 @@ from adapters.nasdaq_itch.adapter import ADAPTER
 from feedhandler.core.api import Venue
 from feedhandler.core.functions import Meta
 from feedhandler.core.market import LIMITS, Look, Span
+from feedhandler.core.quotes import Quotes
 from feedhandler.core.receive import Idle
 from feedhandler.core.shard import Setting, Shard, allocate_shard
 from feedhandler.server.assemble import (
@@ -210,7 +211,7 @@ def test_several_shards_share_what_a_sequencer_hands_on_and_nothing_else():
     assert sequencer.snapshot.shape == (128,)
     shared = {"broadcast." + name for name in ("cursors", "entries", "kinds", "nexts", "fds")}
     shared |= {"broadcast.payload", "snapshot"}
-    shared |= {"quotes." + name for name in ("keys", "cells", "states", "meta")}
+    shared |= {f"quotes.{name}" for name in Quotes._fields}
     own: set[int] = set()
     for number, shard in enumerate(shards):
         assert shard.settings[Setting.FEEDS] == 0

@@ -1,0 +1,127 @@
+"""What patterns see of other feeds: best prices out of the table of all feeds, looked at between
+two ticks.
+
+    other feed's shard ──► cell of `Quotes` ──► market[leg], a tick of kind AWAY_QUOTE ──► patterns
+
+A price that changes twice between two looks is seen once, as it is then. Whatever a pattern
+proposes has its own feed's channel live and its books as they are now: both are asked for here, as
+no message of that feed says so.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from feedhandler.core.api import Sender
+from feedhandler.core.atomics import load_acquire
+from feedhandler.core.away import AWAY_BITS, AwayWord, feed_of_leg_nb
+from feedhandler.core.counts import Count
+from feedhandler.core.engine import count_nb
+from feedhandler.core.evaluate import run_bound_nb
+from feedhandler.core.events import FEED_SHIFT, Flag, Kind
+from feedhandler.core.features import market_flags_nb
+from feedhandler.core.functions import Meta, bind_instrument_nb
+from feedhandler.core.market import MarketFlag
+from feedhandler.core.quotes import (
+    Cell,
+    cell_at_nb,
+    is_good_nb,
+    number_of_nb,
+    place_of_nb,
+    read_cell_nb,
+)
+from feedhandler.core.shard import Sampling, Setting, Shard
+from protocols.jit import kernel, outline_kernel
+
+_NO_PLACE = _UNSEEN = -1
+
+
+@outline_kernel
+def _bind_away_nb(shard: Shard) -> None:
+    """Find the away legs among what patterns choose, and give each of them an instrument."""
+    away, functions = shard.away, shard.patterns
+    count = np.int64(0)
+    for i in range(functions.meta[Meta.SYMBOLS]):
+        key = functions.symbols[i]
+        if key & AWAY_BITS and count < away.words[AwayWord.ROOM]:
+            away.keys[count] = key
+            away.places[count] = _NO_PLACE
+            if shard.quotes.meta[0] > 0:
+                away.places[count] = place_of_nb(shard.quotes, key & ~np.int64(AWAY_BITS))
+            away.versions[count] = away.flags[count] = _UNSEEN
+            leg = len(shard.numbers) + count
+            row = shard.market[leg]
+            row["seq"] = row["bid_qty"] = row["ask_qty"] = 0
+            row["flags"] = MarketFlag.IN_DOUBT
+            bind_instrument_nb(functions, leg, key, np.int64(0))
+            count += 1
+    away.words[AwayWord.COUNT] = count
+    away.words[AwayWord.IS_UNBOUND] = 0
+
+
+@kernel
+def _show_leg_nb(shard: Shard, k: int, feed: int, slot: int) -> None:
+    """Into market and ticks[slot] the cell that was read, of away leg k on a feed."""
+    away, own_feed = shard.away, shard.settings[Setting.FEED]
+    cell, leg = away.cell, len(shard.numbers) + k
+    away.numbers[k] = number_of_nb(cell) | feed << FEED_SHIFT
+    tick, row = shard.ticks[slot], shard.market[leg]
+    tick["kind"], tick["feed"], tick["instrument"] = Kind.AWAY_QUOTE, own_feed, leg
+    in_doubt = 1 - is_good_nb(shard.quotes, own_feed)
+    tick["flags"] = in_doubt * Flag.IN_DOUBT
+    tick["ts_rx_ns"] = tick["ts_decoded_ns"] = cell[Cell.TS_RX_NS]
+    # What stands behind all that this feed has brought so far.
+    tick["seq"] = row["seq"] = max(np.int64(shard.channel[0]["next_seq"]) - 1, np.int64(1))
+    tick["ts_exch_ns"] = row["ts_exch_ns"] = cell[Cell.TS_EXCH_NS]
+    tick["bid_price_e9"] = row["bid_price_e9"] = cell[Cell.BID_E9]
+    tick["bid_qty"] = row["bid_qty"] = cell[Cell.BID_QTY]
+    tick["ask_price_e9"] = row["ask_price_e9"] = cell[Cell.ASK_E9]
+    tick["ask_qty"] = row["ask_qty"] = cell[Cell.ASK_QTY]
+    is_whole = (cell[Cell.BID_QTY] > 0) & (cell[Cell.ASK_QTY] > 0)
+    row["mid_e9"] = ((cell[Cell.BID_E9] + cell[Cell.ASK_E9]) >> 1) * np.int64(is_whole)
+    row["flags"] = away.flags[k]
+    row["epoch"] = load_acquire(shard.epoch, np.int64(0))
+
+
+@kernel
+def _has_news_nb(shard: Shard, k: int, feed: int) -> int:
+    """1 when the cell of away leg k, or whether its feed is good, is not as it was last seen; then
+    it is in `away.cell`.
+    """
+    away, quotes = shard.away, shard.quotes
+    if away.places[k] < 0:
+        return 0
+    at = cell_at_nb(quotes, away.places[k], feed)
+    in_doubt = 1 - is_good_nb(quotes, feed)
+    was_in_doubt = away.flags[k] & MarketFlag.IN_DOUBT
+    if load_acquire(quotes.cells, at) == away.versions[k] and in_doubt == was_in_doubt:
+        return 0
+    read_cell_nb(quotes, at, away.cell)
+    away.versions[k] = away.cell[Cell.VERSION]
+    halted = market_flags_nb(away.cell[Cell.FLAGS] & Flag.HALTED)
+    away.flags[k] = halted | in_doubt * MarketFlag.IN_DOUBT
+    return int(away.cell[Cell.VERSION] > 0)
+
+
+@outline_kernel
+def hear_away_nb(shard: Shard, places: Any, sender: Sender) -> int:
+    """Run the patterns that look at other feeds on what has changed there; how many quotes did.
+    `places` are those of breakers and patterns.
+    """
+    away = shard.away
+    if away.words[AwayWord.IS_UNBOUND]:
+        _bind_away_nb(shard)
+    heard = np.int64(0)
+    slot = len(shard.ticks) - 1
+    for k in range(away.words[AwayWord.COUNT]):
+        feed = feed_of_leg_nb(away.keys[k])
+        if _has_news_nb(shard, k, feed):
+            _show_leg_nb(shard, k, feed, slot)
+            wanted = np.int64(shard.patterns.wanted_by[len(shard.numbers) + k])
+            shard.sending_ns[0] = 0
+            shard.sampling[Sampling.IS_TIMED] = shard.settings[Setting.TIMED]
+            run_bound_nb(shard, places, sender, wanted, slot)
+            shard.sampling[Sampling.INSIDE] = 0
+            heard += 1
+    count_nb(shard, Count.AWAY_QUOTES, heard)
+    return heard
