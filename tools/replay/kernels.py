@@ -108,7 +108,7 @@ def number_lines_nb(
 
 
 @kernel
-def _has_room_nb(shard: Shard, work: Work) -> int:
+def has_room_nb(shard: Shard, work: Work) -> int:
     """1 while one more round fits the recorded best prices and the signals. A worker of its own
     sees to the latter, and is waited for where it is far behind.
     """
@@ -131,7 +131,7 @@ def _work_nb(shard: Shard, work: Work) -> None:
 
 
 @kernel
-def _event_time_nb(shard: Shard, venue: Venue, buf: Bytes, at: int) -> int:
+def event_time_nb(shard: Shard, venue: Venue, buf: Bytes, at: int) -> int:
     """Event time of the message whose block starts at buf[at], ns; 0 when the venue does not know
     the message. A free tick is overwritten.
     """
@@ -205,14 +205,14 @@ def replay_blocks_nb(
         blocks = blocks[: CHUNK + 1]
     while cursor[Cursor.ROUNDS] > 0:
         cursor[Cursor.ROUNDS] -= 1
-        if not _has_room_nb(shard, work):
+        if not has_room_nb(shard, work):
             return Status.OUTPUT_FULL
         at = cursor[Cursor.AT]
         stop = cursor[Cursor.STOP]
         count, used, status = index_messages_nb(buf, at, stop, blocks)
         _prefetch_bytes_nb(buf, at + used, used)
         if count > 0 and cursor[Cursor.UNTIL_NS] < FOREVER_NS:
-            cursor[Cursor.EVENT_NS] = _event_time_nb(shard, venue, buf, blocks[count - 1])
+            cursor[Cursor.EVENT_NS] = event_time_nb(shard, venue, buf, blocks[count - 1])
             if cursor[Cursor.EVENT_NS] > cursor[Cursor.UNTIL_NS]:
                 return Status.OUTPUT_FULL
         packet["seq"] = channel["next_seq"]
@@ -303,7 +303,7 @@ def replay_datagrams_nb(
     """
     while cursor[Cursor.ROUNDS] > 0:
         cursor[Cursor.ROUNDS] -= 1
-        if not _has_room_nb(shard, work):
+        if not has_room_nb(shard, work):
             return Status.OUTPUT_FULL
         if _settle_nb(shard, venue, work, cursor[Cursor.EVENT_NS]):
             continue
@@ -348,7 +348,7 @@ def finish_datagrams_nb(
     channel = shard.channel[0]
     while cursor[Cursor.ROUNDS] > 0:
         cursor[Cursor.ROUNDS] -= 1
-        if not _has_room_nb(shard, work):
+        if not has_room_nb(shard, work):
             return Status.OUTPUT_FULL
         if _settle_nb(shard, venue, work, cursor[Cursor.EVENT_NS]):
             continue

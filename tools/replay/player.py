@@ -87,9 +87,10 @@ class Player:
         shards: int = 1,
         records_bbo: bool = False,
         is_pipelined: bool = False,
+        feed: int = 0,
     ) -> None:
-        """Shard `number` of `shards`; `config` gives sizes, rules, breakers and patterns (none
-        without it), `session` is as it stands in packets, zeros for the first one seen. With
+        """Shard `number` of `shards` of a feed; `config` gives sizes, rules, breakers and patterns
+        (none without it), `session` is as it stands in packets, zeros for the first one seen. With
         `is_pipelined` it has a worker apart, see `working`.
         """
         engine = config.engine if config else EngineConfig()
@@ -105,6 +106,7 @@ class Player:
             signal_ring=_SIGNAL_RING,
             shard=number,
             shards=shards,
+            feed=feed,
         )
         self.shard: Shard = allocate_shard(capacity, *scratch_tables())
         apply_settings(self.shard, engine, config.budgets if config else BudgetConfig())
@@ -186,11 +188,11 @@ class Player:
             self.cpu_ns += time.thread_time_ns() - cpu_before_ns
             if self._fault is not None:
                 raise self._fault
-            self._keep()
+            self.keep()
             if self.status != Status.OUTPUT_FULL or cursor[Cursor.EVENT_NS] > until_ns:
                 break
 
-    def _keep(self) -> None:
+    def keep(self) -> None:
         """Take signals and recorded best prices out of the engine, which rests."""
         self._keep_signals()
         shard = self.shard

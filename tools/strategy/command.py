@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,14 @@ from cyclopts.validators import Number
 
 from feedhandler.server.errors import ExitCode, UserError
 from feedhandler.server.functions import bindings_of
-from tools.strategy.planted import KINDS, natural_legs, natural_market, natural_params, read_planted
+from tools.strategy.planted import (
+    KINDS,
+    natural_feeds,
+    natural_legs,
+    natural_market,
+    natural_params,
+    read_planted,
+)
 from tools.strategy.play import Cost, Played, measure, play
 from tools.strategy.plot import check_plot, write_plot
 from tools.strategy.report import (
@@ -52,6 +59,17 @@ class Day:
     tape: Annotated[
         Path | None,
         Parameter(help="A recording instead; what was planted is in FILE.truth.json beside it."),
+    ] = None
+    beside: Annotated[
+        Path | None,
+        Parameter(help="A second feed's recording, played beside: legs are SYMBOL@a, SYMBOL@b."),
+    ] = None
+    lag_us: Annotated[
+        int | None,
+        Parameter(
+            help="Its messages come so much later; without --beside those of the same day.",
+            validator=Number(gte=0),
+        ),
     ] = None
 
 
@@ -105,6 +123,8 @@ def run_test(  # noqa: PLR0913 - an option each
     if cooldown_ms is not None:
         subject = subject.with_cooldown(cooldown_ms)
     with _tape(day) as tape:
+        if tape.beside is not None:
+            subject = subject.on_two_feeds()
         subject = bound(subject, tape, [each.split(",") for each in legs or ()])
         played = play(subject, tape)
         found, names = scored(subject, tape, played, kinds or subject.kinds)
@@ -121,12 +141,16 @@ def run_test(  # noqa: PLR0913 - an option each
 
 @contextmanager
 def _tape(day: Day) -> Iterator[Tape]:
-    """The recording, or a day that is gone afterwards."""
-    if day.tape is not None:
-        yield recorded(day.tape)
-        return
-    with made_day(day.scenario, day.seed, day.messages, day.symbols) as made:
-        yield made
+    """The recording, or a day that is gone afterwards, alone or with another feed."""
+    with ExitStack() as stack:
+        if day.tape is not None:
+            tape = recorded(day.tape)
+        else:
+            made = made_day(day.scenario, day.seed, day.messages, day.symbols)
+            tape = stack.enter_context(made)
+        if day.beside is not None or day.lag_us is not None:
+            tape = tape.with_beside(day.beside, day.lag_us or 0)
+        yield tape
 
 
 def _kinds(finds: str) -> tuple[str, ...]:
@@ -143,8 +167,7 @@ def bound(subject: Subject, tape: Tape, legs: Sequence[Sequence[str]]) -> Subjec
     if legs:
         subject = subject.bound_to(legs)
     elif subject.legs != 1 and not subject.is_bound:
-        choose = natural_market if subject.is_breaker else natural_legs
-        legs = choose(tape.truth, subject.legs) if tape.truth else []
+        legs = _natural(subject, tape)
         if not legs:
             raise UserError(
                 f"{subject.name} looks at several instruments, and none were planted together in"
@@ -156,6 +179,17 @@ def bound(subject: Subject, tape: Tape, legs: Sequence[Sequence[str]]) -> Subjec
         natural = natural_params(tape.truth, legs[0], subject.params)
         subject = subject.with_params({**natural, **subject.stage.params})
     return subject
+
+
+def _natural(subject: Subject, tape: Tape) -> list[tuple[str, ...]]:
+    """The instruments that a function of several is for, by the truth."""
+    if tape.truth is None:
+        return []
+    if subject.is_breaker:
+        return natural_market(tape.truth, subject.legs)
+    if tape.beside is not None and subject.legs == len(subject.config.feed_names):
+        return natural_feeds(tape.truth, subject.config.feed_names)
+    return natural_legs(tape.truth, subject.legs)
 
 
 def scored(

@@ -126,6 +126,12 @@ def natural_legs(truth: Mapping[str, Any], wanted: int) -> list[tuple[str, ...]]
     return list(dict.fromkeys(each for each in relations + pairs if wanted in {0, len(each)}))
 
 
+def natural_feeds(truth: Mapping[str, Any], feeds: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every symbol of a day, on these feeds together."""
+    symbols = [name for name, _, _ in truth["asked"]["symbols"]]
+    return [tuple(f"{symbol}@{feed}" for feed in feeds) for symbol in symbols]
+
+
 def natural_market(truth: Mapping[str, Any], wanted: int) -> list[tuple[str, ...]]:
     """The instruments of a breaker that looks at a market: a day's, as far as it takes them."""
     symbols = tuple(name for name, _, _ in truth["asked"]["symbols"])

@@ -22,6 +22,7 @@ from feedhandler.server.errors import ConfigError, ExitCode, UserError
 from feedhandler.server.functions import load_file, load_function
 from oms_out.config import OmsConfig
 from tools.strategy.planted import FINDS, KINDS
+from tools.strategy.two_feeds import feeds_of
 
 _ORDERS = 1 << 20
 _OVERFLOW_ORDERS = 1 << 16
@@ -106,10 +107,16 @@ class Subject(NamedTuple):
             raise UserError("--cooldown-ms: a breaker has none", ExitCode.USAGE)
         return self.changed(cooldown_ms=cooldown_ms)
 
+    def on_two_feeds(self) -> "Subject":
+        """With two feeds to look at."""
+        return self._replace(config=feeds_of(self.config))
+
     def bound_to(self, legs: Sequence[Sequence[str]]) -> "Subject":
         """Looking at these choices of instruments and no others."""
         key = "choices" if self.config.definitions else "legs"
         nothing: dict[str, Any] = {"instruments": (), "pairs_of": ""}
+        if not self.is_breaker:
+            nothing["across"] = ()
         given = tuple(tuple(each) for each in legs)
         return self.changed(**nothing, **{key: given})._replace(is_bound=True)
 

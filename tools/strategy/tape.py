@@ -15,15 +15,36 @@ from tools.exchange.generate import changed_scenario, generate_day
 from tools.exchange.market.scenario import load_scenario
 from tools.exchange.warmup import warm_up_market
 
+_NS_PER_US = 1_000
 _TRUTH_KEYS = ("happened", "relations", "asked")
 
 
+class Beside(NamedTuple):
+    """The file of a second feed, and by how much later its messages arrive than their stamps say,
+    as against the first one's.
+    """
+
+    path: Path
+    lag_ns: int
+
+
 class Tape(NamedTuple):
-    """A file, what it is called in reports, and the truth about it (None: not known)."""
+    """A file, what it is called in reports, the truth about it (None: not known), and the feed that
+    is beside it, if one is.
+    """
 
     path: Path
     title: str
     truth: Mapping[str, Any] | None
+    beside: Beside | None = None
+
+    def with_beside(self, path: Path | None, lag_us: int) -> "Tape":
+        """The same with a second feed: a file, or this one once more, so much later."""
+        if path is not None and not path.is_file():
+            raise DataError(f"{path}: no such file; --beside is a recording, as --tape")
+        title = f"{self.title}, beside {path or 'itself'}, which comes {lag_us} us later"
+        beside = Beside(path or self.path, lag_us * _NS_PER_US)
+        return self._replace(title=title, beside=beside)
 
 
 @contextmanager
