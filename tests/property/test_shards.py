@@ -6,12 +6,24 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
+from feedhandler.core.events import symbol_text
+from feedhandler.core.functions import Bound, Meta
+from feedhandler.core.patterns.correlation import Correlation, correlation_of
+from feedhandler.server.config import CorrelationConfig, ServerConfig
 from tests.reference.itch_strategies import encoded_messages
 from tests.unit.tools.replay.shards import replay_by, same
-from tests.unit.tools.replay.support import Datagram, packets_of, session_messages, write_capture
+from tests.unit.tools.replay.support import (
+    Datagram,
+    packets_of,
+    server_config,
+    session_messages,
+    write_capture,
+)
 from tools.exchange.generate import generate_file
 from tools.exchange.layout import FlowSettings
+from tools.replay.replay import Replay
 
 pytestmark = pytest.mark.compiled_only
 
@@ -90,3 +102,39 @@ def test_of_a_capture_of_two_lines(
     one = replay_by(capture, 1)
     for shards in (2, 3, 4):
         assert same(one, replay_by(capture, shards))
+
+
+def correlations(config: ServerConfig, path: Path, shards: int) -> dict[int, Correlation]:
+    """What each pair came to in the shard that has its ticks, by the place of its state."""
+    replay = Replay(config, shards=shards)
+    replay.run(path, "binaryfile")
+    found: dict[int, Correlation] = {}
+    for player in replay.players:
+        functions = player.shard.patterns
+        for binding in functions.bindings[: functions.meta[Meta.BINDINGS]]:
+            at = int(binding[Bound.STATE_AT])
+            seen = correlation_of(functions.state, at)
+            if seen.samples:
+                assert at not in found, "two shards have samples of a pair"
+                found[at] = seen
+    return found
+
+
+def test_correlations_are_those_of_one_shard(tmp_path: Path):
+    path = tmp_path / "made.bin"
+    generate_file(FlowSettings(7, 6, messages=60_000, orders_per_symbol=20), path)
+    seen = Replay(server_config())
+    seen.run(path, "binaryfile")
+    words = seen.shard.instruments["symbol"]
+    symbols = tuple(symbol_text(int(word), 0) for word in words if word)
+    config = structs.replace(
+        server_config(),
+        groups={"all": symbols},
+        correlations=(CorrelationConfig("all pairs", pairs_of="all", window=30, sample_ms=1),),
+    )
+    one = correlations(config, path, 1)
+    assert len(one) == len(symbols) * (len(symbols) - 1) // 2
+    assert all(each.samples == 30 for each in one.values())
+    assert len({each.correlation_e9 for each in one.values()}) > len(one) // 2
+    for shards in (2, 3, 4):
+        assert correlations(config, path, shards) == one
