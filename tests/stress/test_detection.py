@@ -124,6 +124,16 @@ def test_on_a_quiet_day_a_pattern_hardly_speaks(day: Day, name: str, seed: int):
     assert len(found.of) < HOURS * 100
 
 
+def test_a_quiet_day_on_two_feeds_is_crossed_only_where_one_is_later_than_the_hold(day: Day):
+    subject = read_subject(f"{PATTERNS}:crossed", None).on_two_feeds()
+    for lag_us, most in ((300, 0.0), (5_000, 2.0)):
+        found = found_by(subject, day("normal-day", SEEDS[0]).with_beside(None, lag_us), ())
+        told = len(found.of) / (HOURS * 100)
+        assert told <= most
+        # Late enough, and there is something to tell: the first figure is not that of a deaf one.
+        assert (told > 0) == (most > 0)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", ["pair_spread", "lead_lag"])
 def test_on_a_quiet_day_all_pairs_of_every_sector_hardly_speak(day: Day, name: str, seed: int):
