@@ -292,6 +292,18 @@ async def test_a_choice_over_feeds_goes_by_a_reload_to_the_other_feeds_engine(ow
         assert rig.values(1) == []
 
 
+async def test_a_symbol_that_looks_like_a_leg_on_another_feed_is_none(own: Path):
+    async with running(over_feeds(own, "A")) as rig:
+        here = rig.engines[0]
+        open_both(rig)
+        calls = rig.values(0)[-1][-1]
+        # No symbol of a configuration has such bytes; a feed may send any.
+        here.shard.instruments[5]["symbol"] = leg_word("A", 1)
+        await rig.reload(over_feeds(own, "C", "A"))
+        here.feed([trade(1, 5, locate=5), trade(1, 5, locate=1)])
+        assert rig.values(0) == [(1, 3 + THERE, calls + 1), (1, 3 + THERE, calls + 2)]
+
+
 async def test_what_there_is_no_room_for_is_refused_and_nothing_changes(own: Path):
     engine = structs.replace(TWO.engine, reload_bindings=1)
     config = structs.replace(TWO, engine=engine)
