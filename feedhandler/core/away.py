@@ -101,6 +101,12 @@ def legs_on_feed(choice: Sequence[int], feed: int) -> tuple[int, ...] | None:
     return tuple(word & ~AWAY_BITS if each == feed else word for word, each in pairs)
 
 
+def own_legs(choice: Sequence[int]) -> int:
+    """How many legs of a choice are on the feed of the first one."""
+    first = int(_feed_of_leg(choice[0]))
+    return sum(int(_feed_of_leg(word)) == first for word in choice)
+
+
 def away_legs(choices: Iterable[Sequence[int]], feed: int) -> set[int]:
     """The legs on other feeds that the engine of a feed has to look at."""
     own = (legs_on_feed(choice, feed) or () for choice in choices)

@@ -12,7 +12,7 @@ import numpy as np
 E9_PER_E4 = 100_000
 ONE_E9 = 1_000_000_000
 
-
+_SYMBOL_CHARACTERS = 8
 _NOT_IN_SYMBOLS = ',"'
 """Would need quoting in CSV and JSON."""
 
@@ -29,8 +29,12 @@ def symbol_text(symbol: int, instrument: int) -> str:
 
 
 def symbol_word(text: str) -> int:
-    """A symbol as `INSTRUMENT` has it: eight ASCII characters, blanks behind, the first lowest."""
-    return int.from_bytes(text.encode("ascii").ljust(8), "little")
+    """A symbol as `INSTRUMENT` has it: eight ASCII characters, blanks behind, the first lowest.
+    ValueError for one that no feed can name.
+    """
+    if not text.isascii() or not 0 < len(text) <= _SYMBOL_CHARACTERS:
+        raise ValueError(f"{text!r} is no symbol: it has 1 to {_SYMBOL_CHARACTERS} characters")
+    return int.from_bytes(text.encode("ascii").ljust(_SYMBOL_CHARACTERS), "little")
 
 
 def plain_text(text: str) -> str:

@@ -6,7 +6,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Annotated, Literal
 
 import msgspec
@@ -531,6 +531,23 @@ class ServerConfig(_Table, frozen=True):
                 f"patterns: {len(self.pattern_names)} with those of [[definitions]] and"
                 f" [[correlations]]; at most {FUNCTIONS_MAX} are possible"
             )
+        self._check_no_feeds()
+
+    def _check_no_feeds(self) -> None:
+        """Refuse a feed where a symbol means the one on all of them."""
+        watched = [
+            (name, *self.groups.get(name.removeprefix("group:"), ()))
+            if name.startswith("group:")
+            else (name,)
+            for name in self.priority.watch
+        ]
+        for title, lists in (("sectors", self.sectors.values()), ("priority.watch", watched)):
+            for each in chain.from_iterable(lists):
+                symbol, at, feed = each.rpartition("@")
+                if at and feed in self.feed_names:
+                    raise ValueError(
+                        f"{title}: {each!r}: a symbol is that of every feed here; say {symbol!r}"
+                    )
 
     @property
     def feed_names(self) -> list[str]:

@@ -102,10 +102,16 @@ def load_stages(config: ServerConfig | None) -> LoadedStages:
     return LoadedStages(
         tuple(breakers),
         tuple(patterns),
-        tuple(
-            tuple(symbol_word(symbol) for symbol in symbols) for symbols in config.sectors.values()
-        ),
+        tuple(_sector(name, symbols) for name, symbols in config.sectors.items()),
     )
+
+
+def _sector(name: str, symbols: Sequence[str]) -> tuple[int, ...]:
+    """Words of the symbols of a sector."""
+    try:
+        return tuple(symbol_word(symbol) for symbol in symbols)
+    except ValueError as error:
+        raise ConfigError(f"sectors.{name}: {error}") from None
 
 
 def _tuning(config: BreakerConfig) -> tuple[int, ...]:
@@ -194,20 +200,30 @@ def _bound(config: BoundConfig, title: str, server: ServerConfig) -> Loaded:
 
 def _leg_words(choice: Sequence[str], feeds: Sequence[str], where: str) -> tuple[int, ...]:
     """A choice of symbols, each with the feed that it names, or none with any."""
-    words = []
-    for leg in choice:
-        symbol, at, feed = leg.rpartition("@")
-        if at and feed not in feeds:
-            raise ConfigError(
-                f"{where}: {leg}: no feed is named {feed!r}; there is {', '.join(feeds)}"
-            )
-        words.append(leg_word(symbol, feeds.index(feed)) if at else symbol_word(leg))
+    words = [_leg_word(leg, feeds, where) for leg in choice]
     if len({word & AWAY_BITS == 0 for word in words}) > 1:
         raise ConfigError(
             f"{where}: {', '.join(choice)}: say of each of them which feed it is on, as in"
             f" {choice[0].rpartition('@')[0] or choice[0]}@{feeds[0]}, or of none"
         )
     return tuple(words)
+
+
+def _leg_word(leg: str, feeds: Sequence[str], where: str) -> int:
+    """The word of SYMBOL@FEED, or of a symbol alone."""
+    symbol, at, feed = leg.rpartition("@")
+    if at and feed not in feeds:
+        raise ConfigError(f"{where}: {leg}: no feed is named {feed!r}; there is {', '.join(feeds)}")
+    _, second_at, second = symbol.rpartition("@")
+    if second_at and second in feeds:
+        raise ConfigError(
+            f"{where}: {leg}: it names two feeds; leave one out, and with across name the symbol"
+            " alone"
+        )
+    try:
+        return leg_word(symbol, feeds.index(feed)) if at else symbol_word(leg)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def with_functions(capacity: ShardCapacity, loaded: LoadedStages) -> ShardCapacity:
@@ -354,7 +370,10 @@ def _alone(
         raise ConfigError(f"{where}: across: name the symbols by instruments = [...]")
     together = list(combinations(feeds, wanted or len(feeds)))
     if not together:
-        raise ConfigError(f"{where}: across: {config.function} looks at {wanted} feeds together")
+        raise ConfigError(
+            f"{where}: across: {config.function} looks at {wanted} feeds together; name so many of"
+            " them or more"
+        )
     return [[f"{symbol}@{feed}" for feed in each] for symbol in symbols for each in together]
 
 

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from feedhandler.core.away import leg_text
 from feedhandler.core.bars import BAR_WORDS, COMPLETED, Bar, bars_of
 from feedhandler.core.events import symbol_text
 from feedhandler.core.functions import Bound, Functions, Meta
@@ -49,6 +50,7 @@ class AnalyticsView:
     def __init__(self, config: ServerConfig, feeds: Sequence[Feed]) -> None:
         """Compile or load what reads it, before a server's loop would wait for that."""
         self._feeds = list(feeds)
+        self._feed_names = [feed.name for feed in feeds]
         first = len(config.pattern_names) - len(config.correlations)
         self._names = {first + i: each.name for i, each in enumerate(config.correlations)}
         self._completed: list[NDArray[np.int64]] | None = None
@@ -174,7 +176,7 @@ class AnalyticsView:
             function, legs_at = int(binding[Bound.FUNCTION]), int(binding[Bound.LEGS_AT])
             if function in self._names and binding[Bound.LEGS]:
                 at = int(binding[Bound.STATE_AT])
-                a, b = (symbol_text(int(of_leg[legs_at + i]), 0) for i in range(2))
+                a, b = (leg_text(int(of_leg[legs_at + i]), self._feed_names) for i in range(2))
                 yield function, _Pair((a, b), at)
 
 

@@ -38,7 +38,6 @@ _E4 = 10_000
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
 _NS_PER_MINUTE = 60 * _NS_PER_S
-_SYMBOL_CHARACTERS = 8
 _TAKEN_S = 1.0
 _LOOK_S = 0.0002
 _SHOWN = 32
@@ -154,16 +153,9 @@ def _watched(config: PriorityConfig, groups: Groups) -> Iterator[tuple[int, int]
         )
     for symbol, score in found.items():
         try:
-            yield _word_of(symbol), score
+            yield symbol_word(symbol), score
         except ValueError as error:
             raise ConfigError(f"priority.watch: {error}") from None
-
-
-def _word_of(symbol: str) -> int:
-    """A symbol as the engine has it. Raises ValueError for one that no feed can name."""
-    if not symbol.isascii() or not 0 < len(symbol) <= _SYMBOL_CHARACTERS:
-        raise ValueError(f"{symbol!r} is no symbol: it has 1 to {_SYMBOL_CHARACTERS} characters")
-    return symbol_word(symbol)
 
 
 def _write_rows(words: Words, rows: Rows) -> None:
@@ -236,7 +228,7 @@ def override_priority(
     """Give all ticks of a symbol a lane, for a time or, with 0, until it is said otherwise; None
     ends that. Raises ValueError for a lane or symbol that cannot be, TableFullError, NotTakenError.
     """
-    word = _word_of(symbol)
+    word = symbol_word(symbol)
     lanes = int(shards[0].priority.staged[Rule.LANES])
     if lane is not None and not 0 <= lane < lanes:
         raise ValueError(f"lane {lane} does not exist; there are 0 to {lanes - 1}")

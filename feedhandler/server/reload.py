@@ -14,7 +14,7 @@ import numpy as np
 import structlog
 
 from feedhandler.core.api import compile_stage, no_stage_nb
-from feedhandler.core.away import AwayWord, away_legs
+from feedhandler.core.away import AWAY_BITS, AwayWord, away_legs, own_legs
 from feedhandler.core.calls import make_places
 from feedhandler.core.counts import FUNCTIONS_MAX, Count
 from feedhandler.core.function_layout import (
@@ -279,10 +279,10 @@ class Reloader:
         }
         for each in filter(None, functions):
             for choice in each.use.bindings:
-                if len(choice) > 1 and tuple(choice) not in known:
+                if own_legs(choice) > 1 and tuple(choice) not in known:
                     raise ConfigError(
-                        f"{each.where}: with several shards no choice of several instruments can be"
-                        " added while the server runs; put it back, or restart"
+                        f"{each.where}: with several shards no choice of several instruments of a"
+                        " feed can be added while the server runs; put it back, or restart"
                     )
 
     def _check_away(self, patterns: Numbered) -> None:
@@ -469,7 +469,8 @@ def _instruments_of(
     """Instruments of the symbols that are wanted, as far as messages have named them. The worker
     knows of two with the same symbol which is the newer one.
     """
-    wanted = {word for _, choice, _ in bound_choices(layout, feed) for word in choice}
+    own = (word for _, choice, _ in bound_choices(layout, feed) for word in choice)
+    wanted = {word for word in own if not word & AWAY_BITS}
     if not wanted:
         return {}
     column = shard.instruments["symbol"].astype(np.int64)

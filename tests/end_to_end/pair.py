@@ -89,6 +89,13 @@ def server_with_hub(engine: str = "") -> str:
     return SERVER_HEAD + OF_SESSION + MOLD_LINES + SMALL_ENGINE + engine + SERVER_END + HUB
 
 
+def start(folder: Path, name: str, module: str, *words: str) -> subprocess.Popen[bytes]:
+    """A process with the configuration of its name in `folder`, where its log goes."""
+    command = [sys.executable, "-m", module, *words, "--config", f"{folder}/{name}.toml"]
+    with (folder / f"{name}.log").open("wb") as log:
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+
+
 class Pair:
     """An exchange that waits, and the server that takes its session."""
 
@@ -99,23 +106,18 @@ class Pair:
         server, have places for, `words` what else they have; `more` is for the exchange.
         """
         words |= {"folder": folder, **dict(zip(ports, free_ports(len(ports)), strict=True))}
-        self.folder, self.metrics_port = folder, words["metrics"]
+        self.folder, self.words = folder, words
         for name, text in zip(("exchange", "server"), texts, strict=True):
             (folder / f"{name}.toml").write_text(text.format(**words))
-        self.exchange = self._start("exchange", "tools.exchange", "run", "--wait", *more)
+        self.exchange = start(folder, "exchange", "tools.exchange", "run", "--wait", *more)
         self.until((folder / "status.json").exists)
-        self.server = self._start("server", "feedhandler.server", "serve")
-
-    def _start(self, name: str, module: str, *words: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", module, *words, "--config", f"{self.folder}/{name}.toml"]
-        with (self.folder / f"{name}.log").open("wb") as log:
-            return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        self.server = start(folder, "server", "feedhandler.server", "serve")
 
     def start_server_again(self) -> None:
         """Another server in the place of one that has ended; its log begins anew."""
         if self.server.stdin is not None:
             self.server.stdin.close()
-        self.server = self._start("server", "feedhandler.server", "serve")
+        self.server = start(self.folder, "server", "feedhandler.server", "serve")
 
     def until(self, holds: Callable[[], bool], within_s: float = 60) -> None:
         """Wait; the test fails when it does not come true, or a process ends."""
@@ -128,7 +130,7 @@ class Pair:
     def page(self, path: str) -> dict[str, Any]:
         """A JSON page of the server, empty while there is none."""
         try:
-            url = f"http://127.0.0.1:{self.metrics_port}/{path}"
+            url = f"http://127.0.0.1:{self.words['metrics']}/{path}"
             with urllib.request.urlopen(url, timeout=2) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:

@@ -210,9 +210,7 @@ params = {{ after = 200 }}
     assert (hung["function"], hung["stage"]) == ("fatal", "pattern")
     assert hung["place"] == f"{session.folder}/own.py:{line}"
     assert "\nfatal\t" in (session.folder / "store" / "functions.off").read_text()
-    assert session.server.stdin is not None
-    session.server.stdin.close()
-    session.server = session._start("server", "feedhandler.server", "serve")
+    session.start_server_again()
     session.until(lambda: bool(logged(session, "function_off")))
     assert logged(session, "function_off")[0]["reason"] == "it did not return"
     session.until(lambda: session.page("readyz").get("feed") == "LIVE")

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feedhandler.core.away import leg_word
 from feedhandler.core.function_layout import allocate_functions
 from feedhandler.core.functions import Fn, Use
 from feedhandler.core.roles import RoleWord, Watches, meet_symbol_nb, watch_legs
@@ -96,3 +97,27 @@ def test_a_shard_on_its_own_has_no_roles():
     watch_legs(split.roles, functions)
     assert split.roles.taken.tolist() == [1]
     assert not np.any(split.roles.words)
+
+
+def taken_and_known(*choices: tuple[int, ...]) -> tuple[Watches, list[int]]:
+    """What one of two shards of feed 0 watches besides its own, and the symbols that it waits for;
+    it takes what it did before where that is nothing.
+    """
+    functions = allocate_functions([Use(bindings=choices)], INSTRUMENTS)
+    split = allocate_split(1, 2, 64, sum(map(len, choices)))
+    watch_legs(split.roles, functions)
+    watches = Watches(split.roles.words[RoleWord.WATCHES])
+    if watches == Watches.MARKET:
+        assert split.roles.taken.tolist() == [1, *split.owned[1:]]
+    return watches, split.roles.symbols[: split.roles.words[RoleWord.SYMBOLS]].tolist()
+
+
+def test_legs_on_other_feeds_make_no_shard_take_anything():
+    here = [leg_word(name, 0) for name in "ABC"]
+    there = [leg_word(name, 1) for name in "ABC"]
+    pairs = [*zip(here, there, strict=True), *zip(there, here, strict=True)]
+    assert taken_and_known(*pairs) == (Watches.MARKET, [])
+    assert taken_and_known((here[0], there[1], here[2]), *pairs) == (
+        Watches.INSTRUMENTS,
+        [SYMBOLS[0], SYMBOLS[2]],
+    )

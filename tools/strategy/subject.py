@@ -27,6 +27,7 @@ from tools.strategy.two_feeds import feeds_of
 _ORDERS = 1 << 20
 _OVERFLOW_ORDERS = 1 << 16
 _NAME = "tested"
+_BOUND = ("instruments", "legs", "pairs_of")
 _Any = PatternConfig | DefinedConfig | BreakerConfig
 
 
@@ -191,7 +192,7 @@ def _of_function(reference: str, name: str, base: ServerConfig) -> Subject:
 
 def _subject(config: ServerConfig, name: str, function: Callable[..., int]) -> Subject:
     stage: Any = (*config.breakers, *config.patterns)[0]
-    bound = ("instruments", "legs", "pairs_of")
+    bound = ("legs", "pairs_of") if getattr(stage, "across", ()) else _BOUND
     return Subject(
         config,
         name,
@@ -219,10 +220,12 @@ def _of_file(path: Path, name: str, base: ServerConfig) -> Subject:
         base,
         groups={**base.groups, **file.groups},
         sectors={**base.sectors, **file.sectors},
+        feeds=(*base.feeds, *_more_feeds(base, getattr(stage, "across", ()))),
     )
     if isinstance(stage, DefinedConfig):
         config = structs.replace(base, definitions=(stage,))
-        is_bound = bool(stage.instruments or stage.choices or stage.pairs_of)
+        is_alone = bool(stage.instruments) and not stage.across
+        is_bound = bool(is_alone or stage.choices or stage.pairs_of)
         names = tuple(stage.params)
         return Subject(config, stage.name, "", len(stage.legs), names, is_bound)
     where = f"{path}: {stage.name!r}"
@@ -230,6 +233,14 @@ def _of_file(path: Path, name: str, base: ServerConfig) -> Subject:
     if isinstance(stage, PatternConfig):
         return _subject(structs.replace(base, patterns=(stage,)), stage.name, function)
     return _subject(structs.replace(base, breakers=(stage,)), stage.name, function)
+
+
+def _more_feeds(base: ServerConfig, names: Sequence[str]) -> list[FeedConfig]:
+    """Feeds that a pattern looks at and `base` has not. A tape is of one: --legs, or what was
+    planted together, stands for them.
+    """
+    missing = [name for name in dict.fromkeys(names) if name not in base.feed_names]
+    return [structs.replace(base.feed, name=name) for name in missing]
 
 
 def _only_name(path: Path) -> str:

@@ -145,10 +145,20 @@ def test_the_page_names_the_parameters_of_each_built_in_pattern_with_their_defau
 
 
 def test_the_definitions_on_the_page_are_good():
-    texts = blocks("docs/patterns.md", "toml")[1:]
-    tables = [tomllib.loads(text)["definitions"][0] for text in texts]
+    found = [tomllib.loads(text) for text in blocks("docs/patterns.md", "toml")]
+    tables = [each["definitions"][0] for each in found if "definitions" in each]
     sources = [write_source(convert(each, Definition), "shown", "page") for each in tables]
     assert ["is_complete" in source for source in sources] == [False, True]
+
+
+def test_the_example_of_a_pattern_over_feeds_on_the_page_is_the_one_that_is_tested():
+    (shown,) = (
+        each["patterns"][0]
+        for each in map(tomllib.loads, blocks("docs/patterns.md", "toml"))
+        if "across" in each.get("patterns", [{}])[0]
+    )
+    example = (EXAMPLES / "patterns" / "crossed.toml").read_text(encoding="utf-8")
+    assert shown == tomllib.loads(example)["patterns"][0]
 
 
 def test_the_page_has_the_keys_of_a_definition_with_their_defaults():

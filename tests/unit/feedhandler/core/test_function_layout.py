@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feedhandler.core.function_layout import Layout, LayoutError, allocate_functions, lay_out
+from feedhandler.core.away import leg_word
+from feedhandler.core.events import symbol_word
+from feedhandler.core.function_layout import (
+    Layout,
+    LayoutError,
+    allocate_functions,
+    bound_choices,
+    lay_out,
+)
 from feedhandler.core.functions import Bound, Meta, Room, Use
 
 INSTRUMENTS = 4
@@ -78,3 +86,40 @@ def test_room_is_there_besides_what_is_used():
     assert (len(functions.bindings), len(functions.legs), len(functions.state)) == (4, 7, 24)
     assert functions.meta[Meta.BINDINGS] == 1
     assert functions.bindings[0, Bound.LEGS] == 2
+
+
+A, B = (symbol_word(name) for name in "AB")
+CHOICES = (
+    (leg_word("A", 0), leg_word("A", 1)),
+    (leg_word("B", 1), leg_word("A", 0)),
+    (leg_word("A", 1), leg_word("B", 1)),
+    (B, A),
+)
+
+
+def test_each_feed_has_the_choices_that_begin_on_it_and_state_for_all():
+    layout = lay_out([Use(8, bindings=CHOICES[:3]), None, Use(4, bindings=CHOICES[3:])], 4)
+    assert layout.places == ((0, 8, 16), (), (24,))
+    assert bound_choices(layout, 0) == [(0, (A, leg_word("A", 1)), 0), (2, (B, A), 24)]
+    assert bound_choices(layout, 1) == [
+        (0, (B, leg_word("A", 0)), 8),
+        (0, (A, B), 16),
+        (2, (B, A), 24),
+    ]
+    assert bound_choices(layout, 2) == [(2, (B, A), 24)]
+
+
+def test_bindings_of_other_feeds_are_written_nowhere():
+    for feed, legs, symbols in (
+        (0, [2, 2], [leg_word("A", 1), A, B]),
+        (1, [2, 2, 2], [leg_word("A", 0), A, B]),
+        (2, [2], [A, B]),
+    ):
+        uses = [Use(8, bindings=CHOICES)]
+        functions = allocate_functions(uses, INSTRUMENTS, feed=feed, away=1)
+        meta = functions.meta
+        assert functions.bindings[: meta[Meta.BINDINGS], Bound.LEGS].tolist() == legs
+        assert functions.symbols[: meta[Meta.SYMBOLS]].tolist() == sorted(symbols)
+        # There is room for a leg on another feed behind the feed's own instruments.
+        assert len(functions.wanted_by) == INSTRUMENTS + 1
+        assert meta[Meta.WILD] == 0

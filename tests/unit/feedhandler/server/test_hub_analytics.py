@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from feedhandler.core.away import leg_word
 from feedhandler.core.events import Kind
-from feedhandler.core.functions import Fn
+from feedhandler.core.function_layout import allocate_functions
+from feedhandler.core.functions import Fn, Use
 from feedhandler.core.patterns.correlation import Shown
 from feedhandler.core.shard import Control
 from feedhandler.core.summaries import Length, clear_stats_nb, summarise_nb
@@ -16,7 +18,7 @@ from feedhandler.server.hub_messages import HubError
 from feedhandler.server.hub_view import EngineView
 from feedhandler.server.hub_watchers import Matcher
 from tests.unit.feedhandler.core.support import blank_ticks
-from tests.unit.feedhandler.server.hub_feeds import FakeFeed, two_feeds, view_of, word
+from tests.unit.feedhandler.server.hub_feeds import INSTRUMENTS, FakeFeed, two_feeds, view_of, word
 
 EVERY = Matcher(())
 
@@ -163,3 +165,12 @@ def test_correlations_are_told_by_name_and_by_symbol(known: EngineView, feeds: l
     assert (row.samples, row.correlation_e9, row.beta_e9, row.ts_exch_ns) == (9, -5, 7, 11)
     assert known.correlations(Matcher(["other"]), EVERY) == []
     assert np.all(functions.state[: functions.rows[1, Fn.STATE_AT]] == 0)
+
+
+def test_a_correlation_over_feeds_names_the_other_one(known: EngineView, feeds: list[FakeFeed]):
+    use = Use(40, bindings=((leg_word("A", 0), leg_word("A", 1)),))
+    functions = allocate_functions((Use(), use), INSTRUMENTS, feed=0, away=1)
+    feeds[0].engines.shards[1].patterns = functions
+    show(functions, 0, samples=1)
+    (row,) = known.correlations(EVERY, Matcher(["A"]))
+    assert (row.feed, row.symbol_a, row.symbol_b) == ("a", "A", "A@b")

@@ -75,6 +75,21 @@ name = "three"
 function = "FILE:three"
 params = { levels = 3, order_qty = 100 }
 """
+OVER_FEEDS = """
+[[patterns]]
+name = "x"
+function = "all.py:two_legs"
+params = { levels = 3, order_qty = 100 }
+instruments = ["TEST"]
+across = ["n", "p"]
+
+[[definitions]]
+name = "y"
+legs = ["here", "there"]
+when = "there.bid_qty > here.bid_qty"
+instruments = ["TEST"]
+across = ["n", "p"]
+"""
 Run = Callable[..., tuple[int, str, str]]
 GOOD = ("--params", "levels=3,order_qty=100", "--times", 0)
 
@@ -228,6 +243,10 @@ def test_a_picture_is_written(run: Run, tape: Path, file: Path, tmp_path: Path):
         (("rules.toml", "--tape", "day.itch"), 78, "it has 2 functions"),
         (("all.py:too_many", "--tape", "day.itch", "--cooldown-ms", 1), 2, "a breaker has none"),
         (("none.toml", "--tape", "day.itch"), 78, "no such configuration file"),
+        (("feeds.toml:x", "--tape", "day.itch", *GOOD), 2, "--legs AAA,BBB"),
+        (("feeds.toml:y", "--tape", "day.itch", "--times", 0), 2, "--legs AAA,BBB"),
+        (("feeds.toml:x", "--tape", "day.itch", *GOOD, "--legs", "TEST,NONE"), 2, "NONE"),
+        (("feeds.toml:x", "--tape", "day.itch", *GOOD, "--legs", "A@q,B@p"), 78, "named 'q'"),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -244,6 +263,7 @@ def test_what_is_wrong_is_one_line(
     Path("all.py").write_text(PATTERN + MORE)
     Path("bad.py").write_text("def")
     Path("rules.toml").write_text(RULE.replace("FILE", "mine.py"))
+    Path("feeds.toml").write_text(OVER_FEEDS)
     ended, out, error = run(*words)
     assert (ended, out) == (code, ""), error
     (line,) = error.splitlines()
