@@ -22,7 +22,7 @@ from feedhandler.server.errors import ConfigError, ExitCode, UserError
 from feedhandler.server.functions import load_file, load_function
 from oms_out.config import OmsConfig
 from tools.strategy.planted import FINDS, KINDS
-from tools.strategy.two_feeds import feeds_of
+from tools.strategy.two_feeds import FEEDS, feeds_of
 
 _ORDERS = 1 << 20
 _OVERFLOW_ORDERS = 1 << 16
@@ -109,8 +109,16 @@ class Subject(NamedTuple):
         return self.changed(cooldown_ms=cooldown_ms)
 
     def on_two_feeds(self) -> "Subject":
-        """With two feeds to look at."""
-        return self._replace(config=feeds_of(self.config))
+        """With two feeds to look at, those that it names where it names two."""
+        across = getattr(self.stage, "across", ())
+        if not across:
+            return self._replace(config=feeds_of(self.config))
+        if len(across) != len(FEEDS):
+            raise UserError(
+                f"across: {self.name} names {len(across)} feeds; two are played side by side",
+                ExitCode.USAGE,
+            )
+        return self._replace(config=feeds_of(self.config, across), is_bound=True)
 
     def bound_to(self, legs: Sequence[Sequence[str]]) -> "Subject":
         """Looking at these choices of instruments and no others."""

@@ -116,13 +116,12 @@ def play_two_nb(first: Side, second: Side, venue: Venue, lag_ns: int) -> int:
     return Status.OUTPUT_FULL
 
 
-def feeds_of(config: ServerConfig) -> ServerConfig:
-    """The configuration with two feeds, those that it names or FEEDS."""
-    if config.feeds:
-        return structs.replace(config, feeds=config.feeds[:1])
-    feed = structs.replace(config.feed, name=FEEDS[0])
-    second = structs.replace(config.feed, name=FEEDS[1])
-    return structs.replace(config, feed=feed, feeds=(second,))
+def feeds_of(config: ServerConfig, names: Sequence[str] = ()) -> ServerConfig:
+    """The configuration with two feeds: of these names, or the first two that it has, or FEEDS."""
+    if not names:
+        names = config.feed_names[: len(FEEDS)] if config.feeds else FEEDS
+    first, second = (structs.replace(config.feed, name=name) for name in names)
+    return structs.replace(config, feed=first, feeds=(second,))
 
 
 class TwoFeeds:

@@ -33,6 +33,28 @@ STAYS = [
     add(13, "B", 100, 98_000, locate=3, ts_ns=15 * S),
     delete(13, locate=3),
 ]
+RULES = """
+[[patterns]]
+name = "x"
+function = "feedhandler.core.patterns:crossed"
+params = { hold_ns = 0 }
+instruments = ["TEST"]
+across = ["here", "there"]
+
+[[definitions]]
+name = "y"
+legs = ["here", "there"]
+when = "there.ask_price_e9 > 0 and here.bid_price_e9 > there.ask_price_e9"
+side = "sell"
+instruments = ["TEST"]
+across = ["here", "there"]
+
+[[patterns]]
+name = "z"
+function = "feedhandler.core.patterns:crossed"
+instruments = ["TEST"]
+across = ["here", "there", "elsewhere"]
+"""
 Run = Callable[..., tuple[int, dict[str, object], str]]
 
 
@@ -43,15 +65,24 @@ def write(path: Path, messages: list[bytes]) -> Path:
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+def run_it(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """The command with these words: exit code, standard output, standard error."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        texts = ["test", *map(str, words)]
+        status = run_cli(lambda: app(texts, result_action="return_value", exit_on_error=False))
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def run(tmp_path: Path, run_it: Callable[..., tuple[int, str, str]]) -> Run:
     """The command on DAY: (exit code, what --json prints, stderr)."""
     tape = write(tmp_path / "day.itch", DAY)
 
     def call(*words: object) -> tuple[int, dict[str, object], str]:
-        given = ["test", CROSSED, "--tape", tape, "--json", "--times", 0, *words]
-        texts = [str(each) for each in given]
-        status = run_cli(lambda: app(texts, result_action="return_value", exit_on_error=False))
-        out, err = capsys.readouterr()
+        status, out, err = run_it(CROSSED, "--tape", tape, "--json", "--times", 0, *words)
         return status, json.loads(out.splitlines()[-1]) if out else {}, err
 
     return call
@@ -85,6 +116,25 @@ def test_the_second_feeds_engine_has_the_bindings_that_begin_there(run: Run, tmp
     (cross,) = found["detected"]  # type: ignore[misc]
     assert cross["side"] == 1
     assert found["legs"] == [["TEST@b", "TEST@a"]]
+
+
+def test_a_pattern_of_a_configuration_keeps_the_feeds_that_it_names(
+    run_it: Callable[..., tuple[int, str, str]], tmp_path: Path
+):
+    tape, other = write(tmp_path / "day.itch", DAY), write(tmp_path / "other.itch", STAYS)
+    rules = tmp_path / "rules.toml"
+    rules.write_text(RULES)
+    words = ("--tape", tape, "--beside", other, "--times", 1, "--json")
+    for name in ("x", "y"):
+        status, out, err = run_it(f"{rules}:{name}", *words)
+        assert (status, err) == (0, "")
+        found = json.loads(out.splitlines()[-1])
+        assert found["legs"] == [["TEST@here", "TEST@there"]]
+        assert found["signals"] == 1
+        assert found["cost"]["calls"] > 0
+    status, _, err = run_it(f"{rules}:z", *words)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "across: z names 3 feeds; two are played side by side" in err
 
 
 def test_what_cannot_be_is_refused_in_one_line(run: Run, tmp_path: Path):
