@@ -37,14 +37,15 @@ class AwayWord(IntEnum):
 @by_reference
 class Away(NamedTuple):
     """The worker's own, one row for each away leg, the k-th of which is the instrument
-    len(instruments) + k: `keys` i64[room], as `leg_word`; `places` i64[room], where the symbol is
-    in the table of best prices, -1 where that is full; `versions` i64[room] of its cell, and
-    `flags` i64[room] of its row when it was last looked at; `numbers` i64[room], what a signal
-    names it by; `cell` i64[8] is scratch.
+    len(instruments) + k: `keys` i64[room], as `leg_word`, and `feeds` i64[room] of them; `places`
+    i64[room], where its cell begins in the table of best prices, -1 where that is full; `versions`
+    i64[room] of its cell, and `flags` i64[room] of its row when it was last looked at; `numbers`
+    i64[room], what a signal names it by; `cell` i64[8] is scratch.
     """
 
     words: NDArray[np.int64]
     keys: NDArray[np.int64]
+    feeds: NDArray[np.int64]
     places: NDArray[np.int64]
     versions: NDArray[np.int64]
     flags: NDArray[np.int64]
@@ -59,7 +60,14 @@ def allocate_away(room: int) -> Away:
     words[AwayWord.IS_UNBOUND] = room > 0
     size = max(room, 1)
     return Away(
-        words, zeros(size), zeros(size), zeros(size), zeros(size), zeros(size), zeros(CELL_WORDS)
+        words=words,
+        keys=zeros(size),
+        feeds=zeros(size),
+        places=zeros(size),
+        versions=zeros(size),
+        flags=zeros(size),
+        numbers=zeros(size),
+        cell=zeros(CELL_WORDS),
     )
 
 

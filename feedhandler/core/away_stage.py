@@ -24,6 +24,7 @@ from feedhandler.core.functions import Meta, bind_instrument_nb
 from feedhandler.core.market import MarketFlag
 from feedhandler.core.quotes import (
     Cell,
+    Quotes,
     cell_at_nb,
     is_good_nb,
     number_of_nb,
@@ -36,6 +37,15 @@ from protocols.jit import kernel, outline_kernel
 _NO_PLACE = _UNSEEN = -1
 
 
+@kernel
+def _cell_of_nb(quotes: Quotes, key: int) -> int:
+    """Where the cell of an away leg begins; -1 where there is no table, or no place in it."""
+    if quotes.meta[0] == 0:
+        return np.int64(_NO_PLACE)
+    place = place_of_nb(quotes, key & ~np.int64(AWAY_BITS))
+    return cell_at_nb(quotes, place, feed_of_leg_nb(key)) if place >= 0 else np.int64(_NO_PLACE)
+
+
 @outline_kernel
 def _bind_away_nb(shard: Shard) -> None:
     """Find the away legs among what patterns choose, and give each of them an instrument."""
@@ -45,9 +55,8 @@ def _bind_away_nb(shard: Shard) -> None:
         key = functions.symbols[i]
         if key & AWAY_BITS and count < away.words[AwayWord.ROOM]:
             away.keys[count] = key
-            away.places[count] = _NO_PLACE
-            if shard.quotes.meta[0] > 0:
-                away.places[count] = place_of_nb(shard.quotes, key & ~np.int64(AWAY_BITS))
+            away.feeds[count] = feed_of_leg_nb(key)
+            away.places[count] = _cell_of_nb(shard.quotes, key)
             away.versions[count] = away.flags[count] = _UNSEEN
             leg = len(shard.numbers) + count
             row = shard.market[leg]
@@ -60,11 +69,11 @@ def _bind_away_nb(shard: Shard) -> None:
 
 
 @kernel
-def _show_leg_nb(shard: Shard, k: int, feed: int, slot: int) -> None:
-    """Into market and ticks[slot] the cell that was read, of away leg k on a feed."""
+def _show_leg_nb(shard: Shard, k: int, slot: int) -> None:
+    """Into market and ticks[slot] the cell that was read, of away leg k."""
     away, own_feed = shard.away, shard.settings[Setting.FEED]
     cell, leg = away.cell, len(shard.numbers) + k
-    away.numbers[k] = number_of_nb(cell) | feed << FEED_SHIFT
+    away.numbers[k] = number_of_nb(cell) | away.feeds[k] << FEED_SHIFT
     tick, row = shard.ticks[slot], shard.market[leg]
     tick["kind"], tick["feed"], tick["instrument"] = Kind.AWAY_QUOTE, own_feed, leg
     in_doubt = 1 - is_good_nb(shard.quotes, own_feed)
@@ -84,15 +93,15 @@ def _show_leg_nb(shard: Shard, k: int, feed: int, slot: int) -> None:
 
 
 @kernel
-def _has_news_nb(shard: Shard, k: int, feed: int) -> int:
+def _has_news_nb(shard: Shard, k: int) -> int:
     """1 when the cell of away leg k, or whether its feed is good, is not as it was last seen; then
     it is in `away.cell`.
     """
     away, quotes = shard.away, shard.quotes
-    if away.places[k] < 0:
+    at = away.places[k]
+    if at < 0:
         return 0
-    at = cell_at_nb(quotes, away.places[k], feed)
-    in_doubt = 1 - is_good_nb(quotes, feed)
+    in_doubt = 1 - is_good_nb(quotes, away.feeds[k])
     was_in_doubt = away.flags[k] & MarketFlag.IN_DOUBT
     if load_acquire(quotes.cells, at) == away.versions[k] and in_doubt == was_in_doubt:
         return 0
@@ -114,9 +123,8 @@ def hear_away_nb(shard: Shard, places: Any, sender: Sender) -> int:
     heard = np.int64(0)
     slot = len(shard.ticks) - 1
     for k in range(away.words[AwayWord.COUNT]):
-        feed = feed_of_leg_nb(away.keys[k])
-        if _has_news_nb(shard, k, feed):
-            _show_leg_nb(shard, k, feed, slot)
+        if _has_news_nb(shard, k):
+            _show_leg_nb(shard, k, slot)
             wanted = np.int64(shard.patterns.wanted_by[len(shard.numbers) + k])
             shard.sending_ns[0] = 0
             shard.sampling[Sampling.IS_TIMED] = shard.settings[Setting.TIMED]

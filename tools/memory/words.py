@@ -168,6 +168,7 @@ ENGINE: Mapping[str, Why] = {
     "market": Why("what was last seen of each instrument, when a function looks", _INSTRUMENTS),
     "away.words": Why("how many instruments of other feeds patterns look at"),
     "away.keys": Why("which those are"),
+    "away.feeds": Why("which feed each is on"),
     "away.places": Why("where each is in the table of best prices"),
     "away.versions": Why("its best prices that patterns were told last"),
     "away.flags": Why("whether it traded then, beyond doubt"),
