@@ -101,7 +101,9 @@ class SignalPublisher:
         """Publish one batch; how many rows the rings gave."""
         count = self._signals.take(self._rows)
         if count:
-            rows = self._rows[:count].tolist()
+            # A copy: the legs of a tuple look into the array that it came from, and who watches
+            # may keep it beyond the next batch.
+            rows = self._rows[:count].copy().tolist()
             self._publish(rows)
             self.on_rows(rows)
         return count

@@ -194,9 +194,12 @@ SERVER_WORDS: Words = {
         "budget_ns": "what a call may take; over it again and again, it is not called any more",
         "instruments": "symbols that it looks at, each alone; empty: all, if it looks at one at a"
         " time; `group:NAME` stands for those of a group, here and in `legs`",
-        "legs": "symbols that it looks at together, a list for each choice of them",
+        "legs": "symbols that it looks at together, a list for each choice of them; on a feed of"
+        " several: `SYMBOL@FEED`",
         "pairs_of": "a group, of which it looks at every pair",
         "cooldown_ms": "event time after a signal in which the same choice gives no other",
+        "across": "names of feeds on which each of `instruments` is looked at together; of more"
+        " than the function has legs, every choice of so many",
     },
     "BreakerConfig": {
         "name": "label in the metrics and tag 5002 of the signals",
@@ -244,6 +247,7 @@ SERVER_WORDS: Words = {
         "pairs_of": "as of a pattern",
         "cooldown_ms": "as of a pattern",
         "budget_ns": "as of a pattern",
+        "across": "as of a pattern",
     },
     "AnalyticsConfig": {
         "realised_ms": "window of `realised_e9`",

@@ -138,12 +138,13 @@ def run(pair: Pair, *more: subprocess.Popen[bytes]) -> tuple[list[Line], dict[st
     log = pair.folder / "server.log"
     pair.until(lambda: "hub_listening" in log.read_text())
     pair.until(lambda: "feed_connected" in log.read_text())
-    watcher, operator = (HubClient("127.0.0.1", pair.words["hub"]) for _ in range(2))
+    watcher = HubClient("127.0.0.1", pair.words["hub"])
     assert watcher.call("subscribe", 5_000, kinds=["order"])["ok"]
     for exchange in (pair.exchange, *more):
         assert exchange.stdin is not None
         exchange.stdin.close()
     pair.until(lambda: set(pair.page("readyz").get("feeds", {}).values()) == {"ENDED"})
+    operator = HubClient("127.0.0.1", pair.words["hub"])
     assert operator.call("shutdown", 5_000, drain_s=1)["ok"]
     lines = list(watcher.watch())
     for client in (watcher, operator):

@@ -34,6 +34,15 @@ def write(text: str) -> Callable[[Path], None]:
             "patterns[0] 'p': cannot load 'nowhere:at_all'",
             id="function",
         ),
+        pytest.param(
+            write(
+                GOOD
+                + '[[patterns]]\nname = "p"\nfunction = "feedhandler.core.patterns:crossed"\n'
+                + 'legs = [["TOOLONGER@itch", "A@itch"]]\n'
+            ),
+            "patterns[0] 'p': 'TOOLONGER' is no symbol: it has 1 to 8 characters",
+            id="symbol",
+        ),
     ],
 )
 @pytest.mark.parametrize("command", ["serve", "check-config"])

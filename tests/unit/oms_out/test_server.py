@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from feedhandler.core.events import BreakerLevel, SignalKind
+from feedhandler.core.events import SIGNAL, BreakerLevel, SignalKind
 from oms_out.contract import OmsCount, OmsGauge
 from oms_out.encoding import ID_COLUMN
 from oms_out.link import Link
@@ -90,6 +90,20 @@ async def test_rows_are_shown_to_whoever_watches_after_every_session_has_had_the
     rig.push(signal_row(101))
     await rig.stop()
     assert seen[-1][0] == 101
+
+
+async def test_who_watches_may_keep_a_row_with_its_legs_beyond_the_next_ones(tmp_path: Path):
+    rig = Rig(tmp_path)
+    kept: list[tuple[Any, ...]] = []
+    rig.server.on_rows = kept.extend
+    await rig.server.start()
+    given = [(number, number + 1, 0, 0, 0, 0, 0, 0) for number in (3, 8)]
+    for number, legs in enumerate(given, 1):
+        rig.push(signal_row(number, leg_count=2, legs=legs))
+        await until(lambda count=number: len(kept) == count)
+    await rig.stop()
+    at = (SIGNAL.names or ()).index("legs")
+    assert [tuple(row[at]) for row in kept] == given
 
 
 async def test_signals_of_several_shards_are_numbered_as_those_of_one(tmp_path: Path):
