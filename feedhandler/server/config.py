@@ -113,7 +113,7 @@ class FeedConfig(_Table, frozen=True):
     line_b: LineConfig | None = None
     soup: SoupConfig | None = None
     fix: FixConfig | None = None
-    name: str = "itch"
+    name: Annotated[str, Meta(min_length=1, max_length=64, pattern="^[!-?A-~]+$")] = "itch"
     adapter: str = "nasdaq_itch"
     session: Annotated[str, Meta(max_length=10, pattern="^[ -~]*$")] = ""
     rerequest: Endpoint | None = None

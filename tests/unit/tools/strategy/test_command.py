@@ -2,15 +2,13 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from feedhandler.server.errors import run_cli
 from tests.unit.feedhandler.core.support import add, execute, trading_action
+from tests.unit.tools.strategy.conftest import Run
 from tests.unit.tools.strategy.truth import S
-from tools.strategy.command import app
 
 MESSAGES = [
     trading_action("T"),
@@ -90,21 +88,7 @@ when = "there.bid_qty > here.bid_qty"
 instruments = ["TEST"]
 across = ["n", "p"]
 """
-Run = Callable[..., tuple[int, str, str]]
 GOOD = ("--params", "levels=3,order_qty=100", "--times", 0)
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """`feedhandler strategy` with these words: exit code, standard output, standard error."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        texts = ["test", *map(str, words)]
-        code = run_cli(lambda: app(texts, result_action="return_value", exit_on_error=False))
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from feedhandler.server.errors import ExitCode, run_cli
+from feedhandler.server.errors import ExitCode
 from protocols.errors import Status
 from tests.unit.feedhandler.core.support import add, delete, execute
+from tests.unit.tools.strategy.conftest import Run
 from tests.unit.tools.strategy.truth import S
-from tools.strategy.command import app
 from tools.strategy.subject import read_subject
 from tools.strategy.two_feeds import TwoFeeds, feeds_of
 
@@ -55,7 +55,7 @@ function = "feedhandler.core.patterns:crossed"
 instruments = ["TEST"]
 across = ["here", "there", "elsewhere"]
 """
-Run = Callable[..., tuple[int, dict[str, object], str]]
+Play = Callable[..., tuple[int, dict[str, object], str]]
 
 
 def write(path: Path, messages: list[bytes]) -> Path:
@@ -65,33 +65,21 @@ def write(path: Path, messages: list[bytes]) -> Path:
 
 
 @pytest.fixture
-def run_it(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """The command with these words: exit code, standard output, standard error."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        texts = ["test", *map(str, words)]
-        status = run_cli(lambda: app(texts, result_action="return_value", exit_on_error=False))
-        return status, *capsys.readouterr()
-
-    return call
-
-
-@pytest.fixture
-def run(tmp_path: Path, run_it: Callable[..., tuple[int, str, str]]) -> Run:
+def play(tmp_path: Path, run: Run) -> Play:
     """The command on DAY: (exit code, what --json prints, stderr)."""
     tape = write(tmp_path / "day.itch", DAY)
 
     def call(*words: object) -> tuple[int, dict[str, object], str]:
-        status, out, err = run_it(CROSSED, "--tape", tape, "--json", "--times", 0, *words)
+        status, out, err = run(CROSSED, "--tape", tape, "--json", "--times", 0, *words)
         return status, json.loads(out.splitlines()[-1]) if out else {}, err
 
     return call
 
 
-def test_a_cross_between_feeds_is_found_with_both_named(run: Run, tmp_path: Path):
+def test_a_cross_between_feeds_is_found_with_both_named(play: Play, tmp_path: Path):
     other = write(tmp_path / "other.itch", STAYS)
     legs = ("--legs", "TEST@a,TEST@b", "--params", "hold_ns=500000")
-    status, found, _ = run("--beside", other, *legs)
+    status, found, _ = play("--beside", other, *legs)
     assert status == 0
     assert found["legs"] == [["TEST@a", "TEST@b"]]
     assert found["messages"] == len(DAY) + len(STAYS)
@@ -102,42 +90,40 @@ def test_a_cross_between_feeds_is_found_with_both_named(run: Run, tmp_path: Path
     assert cross["values"] == [100 * 100_000, 70, 680 * US]
 
 
-def test_a_late_feed_is_no_cross_unless_it_is_later_than_the_hold(run: Run):
+def test_a_late_feed_is_no_cross_unless_it_is_later_than_the_hold(play: Play):
     legs = ("--legs", "TEST@a,TEST@b")
-    assert run("--lag-us", 300, *legs)[1]["signals"] == 0
-    assert run("--lag-us", 900, *legs, "--params", "hold_ns=500000")[1]["signals"] == 1
-    assert run("--lag-us", 300, *legs, "--params", "hold_ns=500000")[1]["signals"] == 0
+    assert play("--lag-us", 300, *legs)[1]["signals"] == 0
+    assert play("--lag-us", 900, *legs, "--params", "hold_ns=500000")[1]["signals"] == 1
+    assert play("--lag-us", 300, *legs, "--params", "hold_ns=500000")[1]["signals"] == 0
 
 
-def test_the_second_feeds_engine_has_the_bindings_that_begin_there(run: Run, tmp_path: Path):
+def test_the_second_feeds_engine_has_the_bindings_that_begin_there(play: Play, tmp_path: Path):
     other = write(tmp_path / "other.itch", STAYS)
     legs = ("--legs", "TEST@b,TEST@a", "--params", "hold_ns=0")
-    _, found, _ = run("--beside", other, *legs)
+    _, found, _ = play("--beside", other, *legs)
     (cross,) = found["detected"]  # type: ignore[misc]
     assert cross["side"] == 1
     assert found["legs"] == [["TEST@b", "TEST@a"]]
 
 
-def test_a_pattern_of_a_configuration_keeps_the_feeds_that_it_names(
-    run_it: Callable[..., tuple[int, str, str]], tmp_path: Path
-):
+def test_a_pattern_of_a_configuration_keeps_the_feeds_that_it_names(run: Run, tmp_path: Path):
     tape, other = write(tmp_path / "day.itch", DAY), write(tmp_path / "other.itch", STAYS)
     rules = tmp_path / "rules.toml"
     rules.write_text(RULES)
     words = ("--tape", tape, "--beside", other, "--times", 1, "--json")
     for name in ("x", "y"):
-        status, out, err = run_it(f"{rules}:{name}", *words)
+        status, out, err = run(f"{rules}:{name}", *words)
         assert (status, err) == (0, "")
         found = json.loads(out.splitlines()[-1])
         assert found["legs"] == [["TEST@here", "TEST@there"]]
         assert found["signals"] == 1
         assert found["cost"]["calls"] > 0
-    status, _, err = run_it(f"{rules}:z", *words)
+    status, _, err = run(f"{rules}:z", *words)
     assert (status, err.count("\n")) == (2, 1)
     assert "across: z names 3 feeds; two are played side by side" in err
 
 
-def test_what_cannot_be_is_refused_in_one_line(run: Run, tmp_path: Path):
+def test_what_cannot_be_is_refused_in_one_line(play: Play, tmp_path: Path):
     legs = ("--legs", "TEST@a,TEST@b")
     for words, what in (
         (("--beside", tmp_path / "none.itch", *legs), "no such file"),
@@ -146,13 +132,13 @@ def test_what_cannot_be_is_refused_in_one_line(run: Run, tmp_path: Path):
         (("--legs", "TEST@a,TEST@b"), "no feed is named"),
         (("--lag-us", 1), "name them: --legs"),
     ):
-        status, _, err = run(*words)
+        status, _, err = play(*words)
         assert status != ExitCode.OK
         assert what in err
         assert err.count("\n") == 1
     cut = tmp_path / "cut.itch"
     cut.write_bytes(write(tmp_path / "whole.itch", STAYS).read_bytes()[:-3])
-    status, _, err = run("--beside", cut, *legs)
+    status, _, err = play("--beside", cut, *legs)
     assert status != ExitCode.OK
     assert "the file ends within a message" in err
 
