@@ -21,8 +21,8 @@ from protocols.wire import Bytes
 _HEAD = np.frombuffer(b"8=FIX.4.4\x019=", np.uint8)
 _HEAD_BYTES = 12
 _INNER_AT = MESSAGE_AT + _HEAD_BYTES + 4
-"""Where BodyLength begins to count: it has three digits, as a message has 119 bytes at least and a
-slot has less than a thousand."""
+"""Where BodyLength begins to count: it has three digits, as a message has 119 bytes at least and
+_BODY_BYTES_MAX at most."""
 _SOH = 1
 _EQUALS = ord("=")
 _POINT = ord(".")
@@ -38,6 +38,8 @@ _E9 = 1_000_000_000
 _PRICE_DECIMALS = 9
 _TRANSACT_DECIMALS = 3
 
+_BODY_BYTES_MAX = 999
+"""BodyLength is written with three digits."""
 _FIELDS_BYTES_MAX = 530
 """Every field of a NewOrderSingle at its longest, without source, CompIDs and SubIDs."""
 if _INNER_AT + _FIELDS_BYTES_MAX + 3 * TEXT_BYTES + TRAILER_BYTES > SLOT_BYTES:
@@ -234,6 +236,8 @@ def write_signal_nb(
     at = _write_tail_nb(out, at, signals, index, texts)
     if kind == SignalKind.ORDER:
         at = _write_seen_nb(out, at, signals, index, symbols)
+    if at - _INNER_AT > _BODY_BYTES_MAX:
+        return 0
     for i in range(_HEAD_BYTES):
         out[MESSAGE_AT + i] = _HEAD[i]
     write_padded_nb(out, MESSAGE_AT + _HEAD_BYTES, at - _INNER_AT, 3)

@@ -3,9 +3,12 @@ two ticks.
 
     other feed's shard ──► cell of `Quotes` ──► market[leg], a tick of kind AWAY_QUOTE ──► patterns
 
-A price that changes twice between two looks is seen once, as it is then. Whatever a pattern
-proposes has its own feed's channel live and its books as they are now: both are asked for here, as
-no message of that feed says so.
+A price that changes twice between two looks is seen once, as it is then. Whether the pattern's own
+feed is live, and its books were replaced, is asked for here, as no message of that feed says so: by
+what its receiving thread shows, of which the ticks that still wait in lanes may tell more.
+
+What a feed shows when its doubt is over goes into the rows alone: those prices are as old as their
+stamps say, and nobody saw them for how long. The next tick of either feed is looked at with them.
 """
 
 from typing import Any
@@ -26,15 +29,17 @@ from feedhandler.core.quotes import (
     Cell,
     Quotes,
     cell_at_nb,
-    is_good_nb,
+    is_live_nb,
     number_of_nb,
     place_of_nb,
     read_cell_nb,
 )
 from feedhandler.core.shard import Sampling, Setting, Shard
+from feedhandler.core.states import State
 from protocols.jit import kernel, outline_kernel
 
 _NO_PLACE = _UNSEEN = -1
+_SHOWN, _TOLD = 1, 2
 
 
 @kernel
@@ -60,7 +65,7 @@ def _bind_away_nb(shard: Shard) -> None:
             away.versions[count] = away.flags[count] = _UNSEEN
             leg = len(shard.numbers) + count
             row = shard.market[leg]
-            row["seq"] = row["bid_qty"] = row["ask_qty"] = 0
+            row["seq"] = row["bid_qty"] = row["ask_qty"] = row["mid_e9"] = 0
             row["flags"] = MarketFlag.IN_DOUBT
             bind_instrument_nb(functions, leg, key, np.int64(0))
             count += 1
@@ -76,11 +81,13 @@ def _show_leg_nb(shard: Shard, k: int, slot: int) -> None:
     away.numbers[k] = number_of_nb(cell) | away.feeds[k] << FEED_SHIFT
     tick, row = shard.ticks[slot], shard.market[leg]
     tick["kind"], tick["feed"], tick["instrument"] = Kind.AWAY_QUOTE, own_feed, leg
-    in_doubt = 1 - is_good_nb(shard.quotes, own_feed)
+    channel = shard.channel[0]
+    is_live = is_live_nb(shard.quotes, own_feed) and channel["state"] == State.LIVE
+    in_doubt = np.int64(not is_live or channel["suspect"] != 0)
     tick["flags"] = in_doubt * Flag.IN_DOUBT
     tick["ts_rx_ns"] = tick["ts_decoded_ns"] = cell[Cell.TS_RX_NS]
     # What stands behind all that this feed has brought so far.
-    tick["seq"] = row["seq"] = max(np.int64(shard.channel[0]["next_seq"]) - 1, np.int64(1))
+    tick["seq"] = row["seq"] = max(np.int64(channel["next_seq"]) - 1, np.int64(1))
     tick["ts_exch_ns"] = row["ts_exch_ns"] = cell[Cell.TS_EXCH_NS]
     tick["bid_price_e9"] = row["bid_price_e9"] = cell[Cell.BID_E9]
     tick["bid_qty"] = row["bid_qty"] = cell[Cell.BID_QTY]
@@ -94,22 +101,26 @@ def _show_leg_nb(shard: Shard, k: int, slot: int) -> None:
 
 @kernel
 def _has_news_nb(shard: Shard, k: int) -> int:
-    """1 when the cell of away leg k, or whether its feed is good, is not as it was last seen; then
-    it is in `away.cell`.
+    """TOLD when the cell of away leg k, or whether its feed is live, is not as it was last seen, or
+    SHOWN when a doubt is over; then it is in `away.cell`.
     """
     away, quotes = shard.away, shard.quotes
     at = away.places[k]
     if at < 0:
         return 0
-    in_doubt = 1 - is_good_nb(quotes, away.feeds[k])
+    in_doubt = np.int64(1 - is_live_nb(quotes, away.feeds[k]))
     was_in_doubt = away.flags[k] & MarketFlag.IN_DOUBT
-    if load_acquire(quotes.cells, at) == away.versions[k] and in_doubt == was_in_doubt:
+    version = load_acquire(quotes.cells, at)
+    # One that is being written is whole at the next look.
+    if (version == away.versions[k] and in_doubt == was_in_doubt) or version & 1:
         return 0
     read_cell_nb(quotes, at, away.cell)
     away.versions[k] = away.cell[Cell.VERSION]
     halted = market_flags_nb(away.cell[Cell.FLAGS] & Flag.HALTED)
     away.flags[k] = halted | in_doubt * MarketFlag.IN_DOUBT
-    return int(away.cell[Cell.VERSION] > 0)
+    if away.cell[Cell.VERSION] == 0:
+        return 0
+    return _SHOWN if was_in_doubt > in_doubt else _TOLD
 
 
 @outline_kernel
@@ -123,8 +134,10 @@ def hear_away_nb(shard: Shard, places: Any, sender: Sender) -> int:
     heard = np.int64(0)
     slot = len(shard.ticks) - 1
     for k in range(away.words[AwayWord.COUNT]):
-        if _has_news_nb(shard, k):
+        news = _has_news_nb(shard, k)
+        if news:
             _show_leg_nb(shard, k, slot)
+        if news == _TOLD:
             wanted = np.int64(shard.patterns.wanted_by[len(shard.numbers) + k])
             shard.sending_ns[0] = 0
             shard.sampling[Sampling.IS_TIMED] = shard.settings[Setting.TIMED]

@@ -384,6 +384,9 @@ def _tell_at_once_nb(shard: Shard, breakers: Any, sender: Sender) -> None:
     now_ns = now_ns_nb(shard.clocks[Agent.WORKER]) if shard.settings[Setting.TIMED] else np.int64(0)
     tick["ts_rx_ns"] = now_ns
     tick["ts_decoded_ns"] = now_ns
+    # Quotes of other feeds go through this row as well.
+    tick["kind"] = tick["flags"] = tick["seq"] = tick["ts_exch_ns"] = 0
+    tick["bid_price_e9"] = tick["bid_qty"] = tick["ask_price_e9"] = tick["ask_qty"] = 0
     tick["feed"] = shard.settings[Setting.FEED]
     tick["instrument"] = len(shard.numbers)
     _settle_others_nb(shard, breakers, sender, slot, np.int64(_TELLS_AT_ONCE))

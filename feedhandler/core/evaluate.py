@@ -30,6 +30,7 @@ from feedhandler.core.functions import (
     strike_nb,
 )
 from feedhandler.core.market import Look, MarketFlag
+from feedhandler.core.quotes import is_live_nb
 from feedhandler.core.recording import record_nb
 from feedhandler.core.responses import LEVEL_WORD, QTY_WORD, SIDE_WORD, Action, is_cut_nb
 from feedhandler.core.ring import ring_commit_nb, ring_reserve_nb
@@ -367,7 +368,10 @@ def _is_held_nb(shard: Shard, legs: NDArray[np.int64], slot: int) -> int:
     epoch = shard.market[np.int64(shard.ticks[slot]["instrument"])]["epoch"]
     for i in range(len(legs)):
         seen = shard.market[legs[i]]
-        is_away = legs[i] >= len(shard.numbers)
-        if seen["flags"] & bad or (seen["epoch"] != epoch and not is_away):
+        away = legs[i] - len(shard.numbers)
+        if seen["flags"] & bad or (seen["epoch"] != epoch and away < 0):
+            return 1
+        # Its row is as it was when the worker last looked, some ticks ago.
+        if away >= 0 and not is_live_nb(shard.quotes, shard.away.feeds[away]):
             return 1
     return 0

@@ -273,8 +273,9 @@ def may_fire_nb(functions: Functions, function: int, at: int, now_ns: int) -> in
         return 1
     place = at + functions.rows[function, Fn.STATE_WORDS]
     fired_ns = functions.state[place] - 1
-    # Time that goes back (another day, a clock step) ends the cool-down.
-    return int(fired_ns < 0 or not 0 <= now_ns - fired_ns < cooldown_ns)
+    # Stamps of two feeds do not come in order; time that goes far back (another day, a clock step)
+    # ends the cool-down.
+    return int(fired_ns < 0 or abs(now_ns - fired_ns) >= cooldown_ns)
 
 
 @kernel

@@ -27,6 +27,7 @@ from protocols.by_reference import by_reference
 from protocols.jit import kernel, outline_kernel
 
 CELL_WORDS = 8
+LIVE_FEED, ENDED_FEED = 1, 2
 PROBES_MAX = 256
 _UNKNOWN, _NO_PLACE = 0, -1
 _HASH_PRIME = 0x01000193
@@ -58,7 +59,7 @@ class FeedWord(IntEnum):
     """Words of a feed's line."""
 
     IS_GOOD = 0
-    """1 while its channel is live and its books are beyond doubt."""
+    """LIVE_FEED while its books are beyond doubt, ENDED_FEED when its session is over; else 0."""
     LOST = 1
     """Symbols that found no place."""
 
@@ -205,7 +206,7 @@ def renew_quote_nb(quotes: Quotes, at: int, quote: tuple[int, int, int, int]) ->
 
 @kernel
 def show_feed_nb(quotes: Quotes, feed: int, is_good: int) -> None:
-    """Say whether the quotes of a feed hold; its sequencing thread's only."""
+    """Say whether the quotes of a feed hold, as IS_GOOD does; its sequencing thread's only."""
     at = feed * CELL_WORDS + FeedWord.IS_GOOD
     if quotes.meta[0] > 0 and quotes.states[at] != is_good:
         store_release(quotes.states, at, is_good)
@@ -214,7 +215,13 @@ def show_feed_nb(quotes: Quotes, feed: int, is_good: int) -> None:
 @kernel
 def is_good_nb(quotes: Quotes, feed: int) -> int:
     """1 while the quotes of a feed hold."""
-    return load_acquire(quotes.states, feed * CELL_WORDS + FeedWord.IS_GOOD)
+    return int(load_acquire(quotes.states, feed * CELL_WORDS + FeedWord.IS_GOOD) != 0)
+
+
+@kernel
+def is_live_nb(quotes: Quotes, feed: int) -> int:
+    """1 while they hold and the feed goes on."""
+    return int(load_acquire(quotes.states, feed * CELL_WORDS + FeedWord.IS_GOOD) == LIVE_FEED)
 
 
 @kernel

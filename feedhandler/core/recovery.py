@@ -9,7 +9,7 @@ from feedhandler.core.atomics import load_acquire, store_release
 from feedhandler.core.counts import Count
 from feedhandler.core.engine import count_nb, mark_suspect_nb, show_progress_nb
 from feedhandler.core.libc import MSG_DONTWAIT, send
-from feedhandler.core.quotes import show_feed_nb
+from feedhandler.core.quotes import ENDED_FEED, LIVE_FEED, show_feed_nb
 from feedhandler.core.receiver import RECOVERY, Receiver, wake_nb
 from feedhandler.core.sequence import (
     SNAPSHOT_PAUSE_NS,
@@ -142,8 +142,8 @@ def advance_nb(shard: Shard, rx: Receiver, venue: Venue, now_ns: int) -> None:
         skip_hole_nb(shard, rx)
     state = channel["state"]
     is_sound = not channel["suspect"] and load_acquire(rx.stream.shared, Shared.DOUBT) == 0
-    is_good = (state == State.LIVE or state == State.ENDED) and is_sound
-    show_feed_nb(shard.quotes, shard.settings[Setting.FEED], np.int64(is_good))
+    good = LIVE_FEED * np.int64(state == State.LIVE) + ENDED_FEED * np.int64(state == State.ENDED)
+    show_feed_nb(shard.quotes, shard.settings[Setting.FEED], good * np.int64(is_sound))
     shard.counts[Count.STATE, 0] = state
     shard.counts[Count.GAP_OPEN, 0] = channel["next_seq"] < channel["highest_seq"]
     shard.counts[Count.LAST_PACKET_NS, 0] = channel["last_rx_ns"]

@@ -10,14 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedhandler.core.api import compile_stage
-from feedhandler.core.away import AWAY_BITS, away_legs, feed_of_leg_nb, leg_word, legs_on_feed
+from feedhandler.core.away import (
+    AWAY_BITS,
+    AwayWord,
+    away_legs,
+    feed_of_leg_nb,
+    leg_word,
+    legs_on_feed,
+)
 from feedhandler.core.counts import Count
 from feedhandler.core.events import FEED_SHIFT, Flag, Kind, symbol_word
 from feedhandler.core.functions import Use
 from feedhandler.core.limits import FEEDS_MAX
 from feedhandler.core.market import Look
 from feedhandler.core.patterns import DEFAULTS, crossed
-from feedhandler.core.quotes import allocate_quotes, show_feed_nb
+from feedhandler.core.quotes import ENDED_FEED, allocate_quotes, show_feed_nb
+from feedhandler.core.states import State
 from tests.reference.slow_patterns import SlowCrossed
 from tests.unit.feedhandler.core.support import (
     CAPACITY,
@@ -69,7 +77,9 @@ class Feeds:
             engine.shard = engine.shard._replace(quotes=quotes)
             engine.shard.patterns.params[0, : len(params)] = params
             self.engines.append(engine)
+            show_feed_nb(quotes, feed, 1)
         self.quotes = quotes
+        self.work()
 
     def quote(self, feed: int, bid: int, ask: int, qty: int = 100, ts_ns: int = 0) -> None:
         """New best prices in place of those before, on instrument 1 here and 2 there."""
@@ -164,7 +174,11 @@ def test_a_pattern_hears_of_doubt_and_halts_there_and_proposes_nothing():
     feeds.work()
     assert feeds.state[4] == 1
     feeds.quote(HERE, 9_901, 10_000)
+    assert feeds.signals() == []
+    calls = feeds.state[0]
     show_feed_nb(feeds.quotes, THERE, 1)
+    feeds.work()
+    assert feeds.state[0] == calls, "what is shown again is as old as it was"
     feeds.engines[THERE].feed([trading_action("H", locate=2)])
     feeds.work()
     assert feeds.state[4] == 2
@@ -202,10 +216,30 @@ def test_nothing_is_proposed_while_the_feed_of_the_first_leg_is_in_doubt():
     assert len(feeds.signals()) == 1
 
 
+@pytest.mark.parametrize("feed", [HERE, THERE])
+def test_a_feed_that_has_ended_is_no_market_any_more(feed: int):
+    feeds = Feeds(notes, 1)
+    feeds.quote(HERE, 9_900, 10_000)
+    feeds.quote(THERE, 9_910, 10_010)
+    assert len(feeds.signals()) == 1
+    feeds.engines[feed].channel["state"] = State.ENDED
+    show_feed_nb(feeds.quotes, feed, ENDED_FEED)
+    feeds.work()
+    if feed == THERE:
+        assert feeds.state[4] == 1
+        feeds.engines[HERE].feed([add(77, "B", 1, 9_901)])
+    else:
+        feeds.engines[THERE].feed([add(77, "B", 1, 9_990, locate=2)])
+        feeds.work()
+        assert feeds.state[3] == Flag.IN_DOUBT
+    assert feeds.signals() == []
+
+
 def test_without_a_table_of_best_prices_the_other_leg_stays_in_doubt():
     feeds = Feeds(notes, 1)
     here = feeds.engines[HERE]
     here.shard = here.shard._replace(quotes=allocate_quotes(0, 0))
+    here.shard.away.words[AwayWord.IS_UNBOUND] = 1
     feeds.quote(HERE, 9_900, 10_000)
     assert feeds.state[4] == 1
     assert feeds.signals() == []

@@ -159,7 +159,7 @@ def test_a_binding_is_that_of_the_shard_which_owns_its_first_leg():
 
 
 @pytest.mark.parametrize(
-    ("later_ns", "fires"), [(0, 0), (1, 0), (999, 0), (1_000, 1), (5_000, 1), (-1, 1)]
+    ("later_ns", "fires"), [(0, 0), (1, 0), (999, 0), (1_000, 1), (5_000, 1), (-1, 0), (-50, 0)]
 )
 def test_a_cool_down_holds_back_what_comes_within_it(later_ns: int, fires: int):
     functions = functions_of(Use(2, cooldown_ns=1_000))
