@@ -2,9 +2,6 @@
 and what a reload does with them.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,6 @@ from msgspec import structs
 from feedhandler.core.away import AwayWord, leg_text, leg_word
 from feedhandler.core.counts import Count
 from feedhandler.core.events import FEED_SHIFT, symbol_word
-from feedhandler.core.quotes import show_feed_nb
 from feedhandler.server.assemble import build_engines, build_feeds
 from feedhandler.server.config import (
     BreakerConfig,
@@ -25,10 +21,17 @@ from feedhandler.server.config import (
     ServerConfig,
 )
 from feedhandler.server.errors import ConfigError
-from feedhandler.server.functions import bindings_of, build_stages, load_stages, own_places
+from feedhandler.server.functions import bindings_of, build_stages, load_stages
 from feedhandler.server.reload import Reloader
-from tests.unit.feedhandler.core.support import Engine, add, trade
-from tests.unit.feedhandler.server.test_reload import CONFIG, OWN, SMALL, define
+from tests.unit.feedhandler.core.support import add, trade
+from tests.unit.feedhandler.server.reload_support import (
+    CONFIG,
+    OWN,
+    SMALL,
+    Rig,
+    define,
+    running,
+)
 
 FEEDS = ("nasdaq", "bx", "psx")
 THREE = structs.replace(
@@ -193,48 +196,13 @@ def test_a_server_with_one_feed_needs_no_memory_for_others(own: Path):
 # -- a reload -------------------------------------------------------------------------------------
 
 
-class Rig:
-    """A shard for each of two feeds that tasks of this loop work on, and the reloader of both."""
-
-    def __init__(self, config: ServerConfig) -> None:
-        loaded = load_stages(config)
-        stages = build_stages(loaded)
-        shards = [shard for (shard,) in build_feeds(config, loaded)]
-        self.engines = []
-        for feed, shard in enumerate(shards):
-            engine = Engine()
-            engine.shard, engine.stages = shard, own_places(stages)
-            shard.settings[0] = 0
-            show_feed_nb(shard.quotes, feed, 1)
-            self.engines.append(engine)
-        self.reloader = Reloader(config, loaded, stages, shards, frozenset())
-
-    async def work(self) -> None:
-        while True:
-            for engine in self.engines:
-                engine.work()
-            await asyncio.sleep(0)
-
-    async def reload(self, *patterns: PatternConfig, config: ServerConfig = TWO) -> None:
-        config = structs.replace(config, patterns=patterns)
-        await self.reloader.reload(lambda: (config, frozenset()))
-
-    def values(self, feed: int) -> list[tuple[int, ...]]:
-        """Legs and how often the pattern was called for them, of every signal of a feed so far."""
-        return [
-            (*row["legs"][:2].tolist(), int(row["value_2"])) for row in self.engines[feed].signals()
-        ]
+def with_patterns(*patterns: PatternConfig, config: ServerConfig = TWO) -> ServerConfig:
+    return structs.replace(config, patterns=patterns)
 
 
-@asynccontextmanager
-async def running(*patterns: PatternConfig, config: ServerConfig = TWO) -> AsyncIterator[Rig]:
-    rig = Rig(structs.replace(config, patterns=patterns))
-    task = asyncio.create_task(rig.work())
-    try:
-        yield rig
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+def legs_told(rig: Rig, feed: int) -> list[tuple[int, ...]]:
+    """Legs and how often the pattern was called for them, of every signal of a feed so far."""
+    return [(*row["legs"][:2].tolist(), int(row["value_2"])) for row in rig.engines[feed].signals()]
 
 
 def over_feeds(own: Path, *names: str, across: tuple[str, ...] = FEEDS[:2]) -> PatternConfig:
@@ -254,51 +222,51 @@ THERE = 1 << FEED_SHIFT
 
 
 async def test_a_reload_brings_a_choice_over_feeds_and_one_that_stays_keeps_its_state(own: Path):
-    async with running(over_feeds(own, "A")) as rig:
+    async with running(with_patterns(over_feeds(own, "A"))) as rig:
         here, there = rig.engines
         open_both(rig)
-        calls = rig.values(0)[-1][-1]
-        assert rig.values(1) == []
-        await rig.reload(over_feeds(own, "B", "A"))
+        calls = legs_told(rig, 0)[-1][-1]
+        assert legs_told(rig, 1) == []
+        await rig.reload(with_patterns(over_feeds(own, "B", "A")))
         # Nobody has named a symbol since: both are looked at as soon as something happens.
         here.feed([trade(1, 5, locate=1), trade(1, 5, locate=2)])
-        found = rig.values(0)
+        found = legs_told(rig, 0)
         # The other feed's prices are known again, and nobody is told of what did not change.
         assert [row for row in found if row[0] == 1] == [(1, 3 + THERE, calls + 1)]
         assert {row[:2] for row in found if row[0] == 2} == {(2, 4 + THERE)}
         there.feed([trade(1, 5, locate=4)])
         here.work()
-        assert {row[:2] for row in rig.values(0)} <= {(2, 4 + THERE)}
-        assert rig.values(1) == []
+        assert {row[:2] for row in legs_told(rig, 0)} <= {(2, 4 + THERE)}
+        assert legs_told(rig, 1) == []
 
 
 async def test_a_choice_over_feeds_goes_by_a_reload_to_the_other_feeds_engine(own: Path):
-    async with running(over_feeds(own, "A")) as rig:
+    async with running(with_patterns(over_feeds(own, "A"))) as rig:
         here, there = rig.engines
         open_both(rig)
-        rig.values(0)
-        await rig.reload(over_feeds(own, "A", across=("bx", "nasdaq")))
+        legs_told(rig, 0)
+        await rig.reload(with_patterns(over_feeds(own, "A", across=("bx", "nasdaq"))))
         told = here.count(Count.AWAY_QUOTES)
         there.feed([trade(1, 5, locate=3)])
         here.feed([trade(1, 5, locate=1)])
-        assert rig.values(0) == []
-        assert {row[:2] for row in rig.values(1)} == {(3 + THERE, 1)}
+        assert legs_told(rig, 0) == []
+        assert {row[:2] for row in legs_told(rig, 1)} == {(3 + THERE, 1)}
         assert here.count(Count.AWAY_QUOTES) == told
-        await rig.reload()
+        await rig.reload(with_patterns())
         there.feed([trade(1, 5, locate=3)])
-        assert rig.values(1) == []
+        assert legs_told(rig, 1) == []
 
 
 async def test_a_symbol_that_looks_like_a_leg_on_another_feed_is_none(own: Path):
-    async with running(over_feeds(own, "A")) as rig:
+    async with running(with_patterns(over_feeds(own, "A"))) as rig:
         here = rig.engines[0]
         open_both(rig)
-        calls = rig.values(0)[-1][-1]
+        calls = legs_told(rig, 0)[-1][-1]
         # No symbol of a configuration has such bytes; a feed may send any.
         here.shard.instruments[5]["symbol"] = leg_word("A", 1)
-        await rig.reload(over_feeds(own, "C", "A"))
+        await rig.reload(with_patterns(over_feeds(own, "C", "A")))
         here.feed([trade(1, 5, locate=5), trade(1, 5, locate=1)])
-        assert rig.values(0) == [(1, 3 + THERE, calls + 1)]
+        assert legs_told(rig, 0) == [(1, 3 + THERE, calls + 1)]
 
 
 async def test_what_there_is_no_room_for_is_refused_and_nothing_changes(own: Path):
@@ -311,12 +279,12 @@ async def test_what_there_is_no_room_for_is_refused_and_nothing_changes(own: Pat
         "no room for these functions: 5 instruments on other feeds are needed, there is room for 4;"
         " raise reload_bindings in .engine. and restart"
     )
-    async with running(config=config) as rig:
-        await rig.reload(over_feeds(own, "A"), config=config)
+    async with running(with_patterns(config=config)) as rig:
+        await rig.reload(with_patterns(over_feeds(own, "A"), config=config))
         with pytest.raises(ConfigError, match=reason):
-            await rig.reload(nasdaq, config=config)
+            await rig.reload(with_patterns(nasdaq, config=config))
         open_both(rig)
-        assert {row[:2] for row in rig.values(0)} == {(1, 3 + THERE)}
+        assert {row[:2] for row in legs_told(rig, 0)} == {(1, 3 + THERE)}
 
 
 async def test_several_shards_take_a_new_choice_only_where_it_has_one_leg_of_a_feed(own: Path):

@@ -5,8 +5,6 @@ as a whole.
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,61 +15,16 @@ from feedhandler.core import calls
 from feedhandler.core.counts import FUNCTIONS_MAX, Count
 from feedhandler.core.functions import Bound, Fn, Off
 from feedhandler.core.shard import Control
-from feedhandler.server.assemble import build_engines
 from feedhandler.server.config import (
     BreakerConfig,
     DefinedConfig,
-    EngineConfig,
-    FeedConfig,
-    LineConfig,
     PatternConfig,
     ServerConfig,
 )
 from feedhandler.server.errors import ConfigError, UnavailableError
-from feedhandler.server.functions import build_stages, load_stages, own_places
-from feedhandler.server.reload import Names, Reloader
-from oms_out.config import OmsConfig
-from tests.unit.feedhandler.core.support import Engine, add, trade
+from tests.unit.feedhandler.core.support import add, trade
 from tests.unit.feedhandler.server.hub_support import until
-
-SMALL = EngineConfig(
-    instruments=8, orders=512, overflow_orders=8, level_blocks=64, level_arena=256,
-    window_packets=64, snapshot_bytes=128, signal_ring=1_024, reload_functions=2,
-    reload_bindings=8,
-)  # fmt: skip
-CONFIG = ServerConfig(
-    feed=FeedConfig(line_a=LineConfig(port=0)),
-    oms=OmsConfig(store_dir="unused", allowed=("OMS1",)),
-    engine=SMALL,
-)
-ARGUMENTS = "(ticks, slot, market, legs, params, state, out)"
-OWN = f"""from feedhandler.core.api import breaker, pattern
-
-
-@pattern("value", "again")
-def told{ARGUMENTS}:
-    state[0] += 1
-    out[0], out[1], out[2], out[3], out[4] = 7, 8, params[0], params[1], state[0]
-    return 1
-
-
-@pattern(legs=2)
-def pair{ARGUMENTS}:
-    state[0] += 1
-    out[0], out[1], out[2], out[3], out[4] = 7, 8, legs[0], legs[1], state[0]
-    return 1
-
-
-@pattern()
-def wrong{ARGUMENTS}:
-    return state[999]
-
-
-@breaker("limit")
-def quiet{ARGUMENTS}:
-    state[0] = params[0]
-    return 0
-"""
+from tests.unit.feedhandler.server.reload_support import CONFIG, OWN, SMALL, Rig, define, running
 
 
 @pytest.fixture
@@ -96,49 +49,6 @@ def pair(own: Path, *legs: tuple[str, str]) -> PatternConfig:
 
 def with_patterns(*patterns: PatternConfig, **more: Any) -> ServerConfig:
     return structs.replace(CONFIG, patterns=patterns, **more)
-
-
-class Rig:
-    """A shard that a task of this loop works on, and its reloader."""
-
-    def __init__(self, config: ServerConfig, off: Iterable[str] = ()) -> None:
-        loaded = load_stages(config)
-        self.engine = Engine()
-        (self.engine.shard,) = build_engines(config, loaded)
-        self.engine.shard.settings[0] = 0
-        stages = build_stages(loaded)
-        self.engine.stages = own_places(stages)
-        self.reloader = Reloader(config, loaded, stages, [self.engine.shard], frozenset(off))
-        self.names: list[Names] = []
-        self.reloader.on_names = self.names.append
-        self.off = frozenset(off)
-
-    async def work(self) -> None:
-        while True:
-            self.engine.work()
-            await asyncio.sleep(0)
-
-    async def reload(self, config: ServerConfig, off: Iterable[str] = ()) -> list[str]:
-        result = await self.reloader.reload(lambda: (config, frozenset(off)))
-        return list(result["changes"])
-
-    def values(self) -> list[tuple[int, ...]]:
-        """Of every signal so far: who, and its three values."""
-        return [
-            tuple(int(row[name]) for name in ("source", "value_0", "value_1", "value_2"))
-            for row in self.engine.signals()
-        ]
-
-
-@asynccontextmanager
-async def running(config: ServerConfig, off: Iterable[str] = ()) -> AsyncIterator[Rig]:
-    rig = Rig(config, off)
-    task = asyncio.create_task(rig.work())
-    try:
-        yield rig
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_new_parameters_hold_from_the_next_tick_on_and_the_state_stays(own: Path):
@@ -201,10 +111,6 @@ async def test_who_gets_the_number_of_another_counts_and_remembers_from_the_begi
 
 def word(symbol: str) -> int:
     return int.from_bytes(symbol.encode().ljust(8), "little")
-
-
-def define(symbol: str, locate: int) -> bytes:
-    return add(1_000 + locate, "S", 1, 1_000_000 + locate, locate=locate, symbol=symbol)
 
 
 async def test_bindings_change_and_those_that_stay_keep_their_state_and_instruments(own: Path):
