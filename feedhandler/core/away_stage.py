@@ -8,7 +8,8 @@ feed is live, and its books were replaced, is asked for here, as no message of t
 what its receiving thread shows, of which the ticks that still wait in lanes may tell more.
 
 What a feed shows when its doubt is over goes into the rows alone: those prices are as old as their
-stamps say, and nobody saw them for how long. The next tick of either feed is looked at with them.
+stamps say, and nobody saw them for how long. So does another level of its breakers, which brings no
+prices. The next tick of either feed is looked at with them.
 """
 
 from typing import Any
@@ -33,6 +34,7 @@ from feedhandler.core.quotes import (
     number_of_nb,
     place_of_nb,
     read_cell_nb,
+    shown_level_nb,
 )
 from feedhandler.core.shard import Sampling, Setting, Shard
 from feedhandler.core.states import State
@@ -67,6 +69,7 @@ def _bind_away_nb(shard: Shard) -> None:
             row = shard.market[leg]
             row["seq"] = row["bid_qty"] = row["ask_qty"] = row["mid_e9"] = 0
             row["flags"] = MarketFlag.IN_DOUBT
+            row["level"] = 0
             bind_instrument_nb(functions, leg, key, np.int64(0))
             count += 1
     away.words[AwayWord.COUNT] = count
@@ -96,13 +99,25 @@ def _show_leg_nb(shard: Shard, k: int, slot: int) -> None:
     is_whole = (cell[Cell.BID_QTY] > 0) & (cell[Cell.ASK_QTY] > 0)
     row["mid_e9"] = ((cell[Cell.BID_E9] + cell[Cell.ASK_E9]) >> 1) * np.int64(is_whole)
     row["flags"] = away.flags[k]
+    row["level"] = shown_level_nb(cell[Cell.FLAGS])
     row["epoch"] = load_acquire(shard.epoch, np.int64(0))
+
+
+@kernel
+def _is_level_alone_nb(shard: Shard, k: int) -> int:
+    """1 when of what was last seen of away leg k only the level of its breakers has changed."""
+    cell, row = shard.away.cell, shard.market[len(shard.numbers) + k]
+    same_bid = row["bid_price_e9"] == cell[Cell.BID_E9] and row["bid_qty"] == cell[Cell.BID_QTY]
+    same_ask = row["ask_price_e9"] == cell[Cell.ASK_E9] and row["ask_qty"] == cell[Cell.ASK_QTY]
+    is_same = same_bid and same_ask and row["ts_exch_ns"] == cell[Cell.TS_EXCH_NS]
+    is_same = is_same and row["flags"] == shard.away.flags[k]
+    return int(is_same and row["level"] != shown_level_nb(cell[Cell.FLAGS]))
 
 
 @kernel
 def _has_news_nb(shard: Shard, k: int) -> int:
     """TOLD when the cell of away leg k, or whether its feed is live, is not as it was last seen, or
-    SHOWN when a doubt is over; then it is in `away.cell`.
+    SHOWN when a doubt is over or breakers alone changed; then it is in `away.cell`.
     """
     away, quotes = shard.away, shard.quotes
     at = away.places[k]
@@ -120,7 +135,8 @@ def _has_news_nb(shard: Shard, k: int) -> int:
     away.flags[k] = halted | in_doubt * MarketFlag.IN_DOUBT
     if away.cell[Cell.VERSION] == 0:
         return 0
-    return _SHOWN if was_in_doubt > in_doubt else _TOLD
+    is_older = was_in_doubt > in_doubt or _is_level_alone_nb(shard, k)
+    return _SHOWN if is_older else _TOLD
 
 
 @outline_kernel

@@ -41,6 +41,7 @@ from feedhandler.core.evaluate import ask_response_nb, call_nb, clear_nb, emit_n
 from feedhandler.core.events import BreakerLevel, Flag, Kind, SignalKind
 from feedhandler.core.functions import Bound, Fn, Meta, Off
 from feedhandler.core.market import Look
+from feedhandler.core.quotes import show_level_nb
 from feedhandler.core.responses import LEVEL_WORD, SIDE_WORD, Action, tell_position_nb
 from feedhandler.core.shard import ALL_PARTS, Agent, Ask, Control, Order, Setting, Shard
 from protocols.jit import kernel, outline_kernel
@@ -280,9 +281,14 @@ def settle_level_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, inst
 
 @kernel
 def _note_told_nb(shard: Shard, instrument: int, level: int) -> None:
-    """The level was told, or is told elsewhere; who looks at the market sees it from now on."""
+    """The level was told, or is told elsewhere; who looks at the market sees it from now on, and
+    who looks at this feed from another.
+    """
     shard.cells.due[instrument] = 0
     shard.cells.told[instrument] = level
+    place = np.int64(shard.quote_places[instrument]) - 1
+    if place >= 0 and owns_nb(shard, instrument):
+        show_level_nb(shard.quotes, place, shard.settings[Setting.FEED], level)
     if shard.settings[Setting.MARKET] != Look.NOWHERE:
         shard.market[instrument]["level"] = level
 

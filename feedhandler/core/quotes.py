@@ -3,9 +3,10 @@ instruments, anyone reads them, nobody waits.
 
     keys      i64[places]              symbols, as `INSTRUMENT` has them; found by open addressing
     cells     i64[places * feeds * 8]  a cache line for each symbol and feed, see `Cell`
-    histories i64[places * feeds]      changes of a cell's best prices in the upper half, in the
+    histories i64[feeds, places]       changes of a cell's best prices in the upper half, in the
                                        lower a hash over all of them: the same on two feeds that had
-                                       the same best prices after every event
+                                       the same best prices after every event; one feed's are
+                                       together, as one thread writes them
     states    i64[feeds * 8]           a cache line for each feed, see `FeedWord`
 
 A cell has one writer, the shard that has the instrument; its version is odd while it is written
@@ -35,6 +36,8 @@ _HASH_MASK = 0xFFFFFFFF
 _HASH_START = 0x811C9DC5
 _CHANGE = 1 << 32
 _NUMBER_SHIFT = 32
+_LEVEL_SHIFT = 16
+_LEVEL_MASK = 3
 _ONE = np.int64(1)
 _HALTED = int(Flag.HALTED)
 
@@ -49,9 +52,9 @@ class Cell(IntEnum):
     ASK_QTY = 4
     TS_RX_NS = 5
     FLAGS = 6
-    """HALTED of the tick in the lower half, in the upper the number that the instrument has on the
-    feed. Not IN_DOUBT, which is the channel's (`FeedWord.IS_GOOD`) and may be over before the
-    symbol's next tick."""
+    """In the lower half HALTED of the tick, and from bit 16 on the level that breakers hold the
+    instrument to; in the upper one the number that it has on the feed. Not IN_DOUBT, which is the
+    channel's (`FeedWord.IS_GOOD`) and may be over before the symbol's next tick."""
     TS_EXCH_NS = 7
 
 
@@ -102,7 +105,7 @@ def allocate_quotes(symbols: int, feeds: int) -> Quotes:
     return Quotes(
         zeros(places),
         zeros(places * max(feeds, 1) * CELL_WORDS),
-        zeros(places * max(feeds, 1)),
+        zeros((max(feeds, 1), places)),
         zeros(max(feeds, 1) * CELL_WORDS),
         meta,
     )
@@ -138,15 +141,17 @@ def _hash_nb(value: int, word: int) -> int:
 
 
 @kernel
-def _note_change_nb(quotes: Quotes, at: int, quote: tuple[int, int, int, int]) -> None:
-    """Into the history of the cell at `at`: its best prices have become these."""
+def _note_change_nb(
+    quotes: Quotes, place: int, feed: int, quote: tuple[int, int, int, int]
+) -> None:
+    """Into the history of a symbol on a feed: its best prices have become these."""
     bid_e9, bid_qty, ask_e9, ask_qty = quote
-    place = at // CELL_WORDS
-    history = quotes.histories[place]
+    histories = quotes.histories[feed]
+    history = histories[place]
     value = history & _HASH_MASK if history else np.int64(_HASH_START)
     value = _hash_nb(_hash_nb(value, bid_e9 if bid_qty else np.int64(0)), bid_qty)
     value = _hash_nb(_hash_nb(value, ask_e9 if ask_qty else np.int64(0)), ask_qty)
-    store_release(quotes.histories, place, ((history >> 32) + 1) * _CHANGE + value)
+    store_release(histories, place, ((history >> 32) + 1) * _CHANGE + value)
 
 
 @outline_kernel
@@ -168,11 +173,17 @@ def _write_cell_nb(
 
 @kernel
 def publish_quote_nb(
-    quotes: Quotes, places: NDArray[np.int32], symbol: int, ticks: NDArray[np.void], slot: int
+    quotes: Quotes,
+    places: NDArray[np.int32],
+    of: tuple[int, int],
+    ticks: NDArray[np.void],
+    slot: int,
 ) -> None:
-    """Show the best prices that ticks[slot] brought, if its instrument has a symbol; places
-    i32[instruments] are this shard's: 1 + place, 0 where it was not looked for.
+    """Show the best prices that ticks[slot] brought, if its instrument has a symbol; `of` is
+    (symbol, level of its breakers). places i32[instruments] are this shard's: 1 + place, 0 where it
+    was not looked for.
     """
+    symbol, level = of
     tick = ticks[slot]
     instrument = np.int64(tick["instrument"])
     feed = np.int64(tick["feed"])
@@ -188,11 +199,25 @@ def publish_quote_nb(
     if place > 0:
         bid = (np.int64(tick["bid_price_e9"]), np.int64(tick["bid_qty"]))
         ask = (np.int64(tick["ask_price_e9"]), np.int64(tick["ask_qty"]))
-        flags = (np.int64(tick["flags"]) & _HALTED) | instrument << _NUMBER_SHIFT
+        halted = np.int64(tick["flags"]) & _HALTED
+        flags = halted | level << _LEVEL_SHIFT | instrument << _NUMBER_SHIFT
         notes = (np.int64(tick["ts_rx_ns"]), flags, np.int64(tick["ts_exch_ns"]))
         at = cell_at_nb(quotes, place - 1, feed)
         if tick["flags"] & Flag.BBO_CHANGED:
-            _note_change_nb(quotes, at, (*bid, *ask))
+            _note_change_nb(quotes, place - 1, feed, (*bid, *ask))
+        _write_cell_nb(quotes, at, (*bid, *ask), notes)
+
+
+@kernel
+def show_level_nb(quotes: Quotes, place: int, feed: int, level: int) -> None:
+    """Breakers hold the symbol at `place` to another level on a feed; its shard's worker only."""
+    cells, at = quotes.cells, cell_at_nb(quotes, place, feed)
+    before = cells[at + Cell.FLAGS]
+    flags = before & ~np.int64(_LEVEL_MASK << _LEVEL_SHIFT) | level << _LEVEL_SHIFT
+    if flags != before:
+        bid = (cells[at + Cell.BID_E9], cells[at + Cell.BID_QTY])
+        ask = (cells[at + Cell.ASK_E9], cells[at + Cell.ASK_QTY])
+        notes = (cells[at + Cell.TS_RX_NS], flags, cells[at + Cell.TS_EXCH_NS])
         _write_cell_nb(quotes, at, (*bid, *ask), notes)
 
 
@@ -228,6 +253,12 @@ def is_live_nb(quotes: Quotes, feed: int) -> int:
 def number_of_nb(cell: NDArray[np.int64]) -> int:
     """The number that the instrument of a cell, copied out, has on its feed."""
     return cell[Cell.FLAGS] >> _NUMBER_SHIFT
+
+
+@kernel
+def shown_level_nb(flags: int) -> int:
+    """The level that breakers of a cell's feed hold its instrument to, of its word FLAGS."""
+    return (flags >> _LEVEL_SHIFT) & _LEVEL_MASK
 
 
 @outline_kernel

@@ -83,8 +83,7 @@ class QuotePage:
         changes = dict.fromkeys(self._names, 0)
         different: list[str] = []
         for place in map(int, places):
-            first = place * len(self._names)
-            histories = self._quotes.histories[first : first + len(self._names)].tolist()
+            histories = self._quotes.histories[: len(self._names), place].tolist()
             for name, history in zip(self._names, histories, strict=True):
                 changes[name] += history >> 32
             if len(set(histories)) > 1:

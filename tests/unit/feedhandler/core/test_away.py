@@ -2,6 +2,7 @@
 what it may propose from.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,13 @@ from feedhandler.core.away import (
     legs_on_feed,
 )
 from feedhandler.core.counts import Count
-from feedhandler.core.events import FEED_SHIFT, Flag, Kind, symbol_word
+from feedhandler.core.events import FEED_SHIFT, Flag, Kind, SignalKind, symbol_word
 from feedhandler.core.functions import Use
 from feedhandler.core.limits import FEEDS_MAX
 from feedhandler.core.market import Look
 from feedhandler.core.patterns import DEFAULTS, crossed
 from feedhandler.core.quotes import ENDED_FEED, allocate_quotes, show_feed_nb
+from feedhandler.core.shard import Ask
 from feedhandler.core.states import State
 from tests.reference.slow_patterns import SlowCrossed
 from tests.unit.feedhandler.core.support import (
@@ -36,6 +38,7 @@ from tests.unit.feedhandler.core.support import (
     packet,
     trading_action,
 )
+from tests.unit.feedhandler.core.test_breaker_stage import command
 from tests.unit.feedhandler.core.test_receive_snapshots import offer_snapshot
 
 E9 = 100_000
@@ -58,10 +61,22 @@ def notes(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any
     return np.int64(params[0])
 
 
+def silent(ticks: Any, slot: int, market: Any, legs: Any, params: Any, state: Any, out: Any) -> int:
+    """Breaker: never demands anything."""
+    return np.int64(0)
+
+
 class Feeds:
     """Two engines with one table of best prices; a pattern looks at TEST on both."""
 
-    def __init__(self, pattern: Any, *params: int, use: Use = Use(), **options: Any) -> None:  # noqa: B008
+    def __init__(
+        self,
+        pattern: Any,
+        *params: int,
+        use: Use = Use(),  # noqa: B008
+        breakers: Sequence[Any] = (),
+        **options: Any,
+    ) -> None:
         bindings = ((leg_word("TEST", HERE), leg_word("TEST", THERE)),)
         use = use._replace(bindings=bindings)
         quotes = allocate_quotes(8, 2)
@@ -69,6 +84,7 @@ class Feeds:
         for feed in (HERE, THERE):
             capacity = CAPACITY._replace(patterns=(use,), look=Look.PRICES, feed=feed, away_room=2)
             engine = Engine(
+                breakers,
                 patterns=(compile_stage(pattern),),
                 capacity=capacity,
                 stale_after_ns=NEVER,
@@ -214,6 +230,46 @@ def test_nothing_is_proposed_while_the_feed_of_the_first_leg_is_in_doubt():
     assert len(feeds.signals()) == 1
     feeds.quote(THERE, 9_935, 10_010)
     assert len(feeds.signals()) == 1
+
+
+def test_breakers_of_the_other_feed_hold_its_leg_here_too():
+    feeds = Feeds(notes, 1, breakers=(compile_stage(silent),))
+    here, there = feeds.engines
+    row = here.shard.market[len(here.shard.numbers)]
+    feeds.quote(HERE, 9_900, 10_000)
+    feeds.quote(THERE, 9_910, 10_010)
+    assert [signal["kind"] for signal in feeds.signals()] == [SignalKind.ORDER]
+    calls, in_doubt = feeds.state[0], here.count(Count.SIGNALS_SUPPRESSED)
+    command(there, Ask.TRIP, breaker=0, key=2, level=2)
+    feeds.work()
+    # The row has it, and nobody is called: it brings no prices.
+    assert (row["level"], feeds.state[0]) == (2, calls)
+    feeds.quote(HERE, 9_901, 10_000)
+    feeds.quote(THERE, 9_911, 10_010)
+    # Without a response nothing leaves above NORMAL.
+    assert [signal["kind"] for signal in feeds.signals()] == [SignalKind.BREAKER]
+    assert here.count(Count.SIGNALS_SUPPRESSED) - in_doubt == feeds.state[0] - calls > 1
+    assert row["level"] == 2
+    command(there, Ask.RESET, breaker=0, key=2)
+    # Before the next look: the leg's own word counts, and not the row.
+    here.feed([add(77, "B", 1, 9_902)])
+    assert [signal["level"] for signal in feeds.signals()] == [0, 0]
+    feeds.work()
+    assert row["level"] == 0
+
+
+def test_a_breaker_that_trips_with_a_change_of_prices_there_keeps_neither_back():
+    feeds = Feeds(notes, 1, breakers=(compile_stage(silent),))
+    here, there = feeds.engines
+    feeds.quote(HERE, 9_900, 10_000)
+    feeds.quote(THERE, 9_910, 10_010)
+    there.feed([add(700, "B", 1, 9_920, locate=2)])
+    command(there, Ask.TRIP, breaker=0, key=2, level=3)
+    calls, in_doubt = feeds.state[0], here.count(Count.SIGNALS_SUPPRESSED)
+    feeds.work()
+    assert feeds.state[0] == calls + 1
+    assert feeds.state[5] == 9_920 * E9
+    assert here.count(Count.SIGNALS_SUPPRESSED) == in_doubt + 1
 
 
 @pytest.mark.parametrize("feed", [HERE, THERE])
