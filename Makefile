@@ -31,7 +31,7 @@ PIP_PEERS = $(UV) pip compile --group peers --universal --python-version 3.11 --
 	--no-header --no-emit-index-url --no-emit-find-links --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench perf peers interop fuzz lock clean
+.PHONY: help setup demo test check bench perf instructions ratios market peers interop fuzz lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,9 +42,11 @@ setup: $(KERNELS_DONE) ## virtual environment, dependencies, commands, compiled 
 demo: setup ## exchange, server and OMS client together; a live table, a report, and an end by itself
 	@$(BIN)/feedhandler demo
 
-test: setup ## whole test suite: interpreted with branch coverage, then compiled
-	@$(BIN)/python -m tools.exchange.warmup
+test: market ## whole test suite: interpreted with branch coverage, then compiled
 	@$(BIN)/python -m tools.check.suite
+
+market: setup
+	@$(BIN)/python -m tools.exchange.warmup
 
 check: setup ## lint, format, types, layers, house rules
 	@$(BIN)/python -m tools.check
@@ -52,8 +54,13 @@ check: setup ## lint, format, types, layers, house rules
 bench: setup ## benchmark table
 	@$(BIN)/feedhandler bench
 
-perf: setup ## guards against hot paths that take 15 % more instructions (needs valgrind) or time than they did
-	@$(BIN)/python -m pytest --quiet tests/perf
+perf: instructions ratios ## guards against hot paths that take 15 % more instructions (needs valgrind) or time than they did
+
+instructions: setup
+	@$(BIN)/python -m pytest --quiet tests/perf/test_instructions.py
+
+ratios: setup
+	@$(BIN)/python -m pytest --quiet tests/perf/test_ratios.py
 
 peers: $(PEERS_DONE) ## other implementations (QuickFIX compiles for minutes); make bench then shows them beside ours
 	@:

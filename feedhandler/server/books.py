@@ -12,7 +12,7 @@ from feedhandler.server.engines import Engines
 from feedhandler.server.snapshots import read_control_nb, write_control_nb
 
 _WAIT_S = 0.001
-_WAITS = 50
+_WAITS = 250
 
 
 class BookTop(NamedTuple):

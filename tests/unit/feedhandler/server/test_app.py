@@ -159,6 +159,8 @@ async def test_a_server_shows_the_book_that_it_was_sent_and_reports_it(
         )
         await run.wait_for("/readyz", "feed", "LIVE")
         await run.wait_for("/book", "next_seq", 5)
+        # Each shard hears of it from the sequencer.
+        await run.wait_for("/readyz", "ready", True)
         assert (await run.get("/readyz"))[0] == 200
         book = json.loads((await run.get("/book"))[1])
     assert book["symbol"] == "SYM3"
