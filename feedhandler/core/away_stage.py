@@ -99,44 +99,35 @@ def _show_leg_nb(shard: Shard, k: int, slot: int) -> None:
     is_whole = (cell[Cell.BID_QTY] > 0) & (cell[Cell.ASK_QTY] > 0)
     row["mid_e9"] = ((cell[Cell.BID_E9] + cell[Cell.ASK_E9]) >> 1) * np.int64(is_whole)
     row["flags"] = away.flags[k]
-    row["level"] = shown_level_nb(cell[Cell.FLAGS])
     row["epoch"] = load_acquire(shard.epoch, np.int64(0))
-
-
-@kernel
-def _is_level_alone_nb(shard: Shard, k: int) -> int:
-    """1 when of what was last seen of away leg k only the level of its breakers has changed."""
-    cell, row = shard.away.cell, shard.market[len(shard.numbers) + k]
-    same_bid = row["bid_price_e9"] == cell[Cell.BID_E9] and row["bid_qty"] == cell[Cell.BID_QTY]
-    same_ask = row["ask_price_e9"] == cell[Cell.ASK_E9] and row["ask_qty"] == cell[Cell.ASK_QTY]
-    is_same = same_bid and same_ask and row["ts_exch_ns"] == cell[Cell.TS_EXCH_NS]
-    is_same = is_same and row["flags"] == shard.away.flags[k]
-    return int(is_same and row["level"] != shown_level_nb(cell[Cell.FLAGS]))
 
 
 @kernel
 def _has_news_nb(shard: Shard, k: int) -> int:
     """TOLD when the cell of away leg k, or whether its feed is live, is not as it was last seen, or
-    SHOWN when a doubt is over or breakers alone changed; then it is in `away.cell`.
+    SHOWN when a doubt is over or the level of its breakers alone has changed; then it is in
+    `away.cell`.
     """
-    away, quotes = shard.away, shard.quotes
+    away, quotes, row = shard.away, shard.quotes, shard.market[len(shard.numbers) + k]
     at = away.places[k]
     if at < 0:
         return 0
     in_doubt = np.int64(1 - is_live_nb(quotes, away.feeds[k]))
     was_in_doubt = away.flags[k] & MarketFlag.IN_DOUBT
     version = load_acquire(quotes.cells, at)
+    is_as_before = version == away.versions[k] and in_doubt == was_in_doubt
+    level = shown_level_nb(quotes, at)
     # One that is being written is whole at the next look.
-    if (version == away.versions[k] and in_doubt == was_in_doubt) or version & 1:
+    if (is_as_before and row["level"] == level) or version & 1:
         return 0
+    row["level"] = level
     read_cell_nb(quotes, at, away.cell)
     away.versions[k] = away.cell[Cell.VERSION]
     halted = market_flags_nb(away.cell[Cell.FLAGS] & Flag.HALTED)
     away.flags[k] = halted | in_doubt * MarketFlag.IN_DOUBT
     if away.cell[Cell.VERSION] == 0:
         return 0
-    is_older = was_in_doubt > in_doubt or _is_level_alone_nb(shard, k)
-    return _SHOWN if is_older else _TOLD
+    return _SHOWN if is_as_before or was_in_doubt > in_doubt else _TOLD
 
 
 @outline_kernel

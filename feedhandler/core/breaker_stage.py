@@ -285,10 +285,11 @@ def _note_told_nb(shard: Shard, instrument: int, level: int) -> None:
     who looks at this feed from another.
     """
     shard.cells.due[instrument] = 0
+    symbol = np.int64(shard.instruments[instrument]["symbol"])
+    is_shown = shard.quotes.meta[0] > 0 and symbol != 0 and owns_nb(shard, instrument)
+    if is_shown and shard.cells.told[instrument] != level:
+        show_level_nb(shard.quotes, symbol, shard.settings[Setting.FEED], level)
     shard.cells.told[instrument] = level
-    place = np.int64(shard.quote_places[instrument]) - 1
-    if place >= 0 and owns_nb(shard, instrument):
-        show_level_nb(shard.quotes, place, shard.settings[Setting.FEED], level)
     if shard.settings[Setting.MARKET] != Look.NOWHERE:
         shard.market[instrument]["level"] = level
 

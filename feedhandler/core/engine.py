@@ -190,8 +190,7 @@ def _show_quote_nb(shard: Shard, slot: int) -> None:
     halts = kind in (Kind.TRADING_STATUS, Kind.OPERATIONAL_HALT)
     if halts or tick["flags"] & Flag.BBO_CHANGED:
         symbol = np.int64(shard.instruments[np.int64(tick["instrument"])]["symbol"])
-        of = (symbol, np.int64(shard.cells.told[np.int64(tick["instrument"])]))
-        publish_quote_nb(shard.quotes, shard.quote_places, of, shard.ticks, slot)
+        publish_quote_nb(shard.quotes, shard.quote_places, symbol, shard.ticks, slot)
 
 
 @outline_kernel

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feedhandler.core.api import Sender
-from feedhandler.core.atomics import load_acquire
 from feedhandler.core.away import AWAY_BITS
 from feedhandler.core.breaker_scopes import Held, level_of_instrument_nb
 from feedhandler.core.calls import FAULT, OUT_WORDS, call_place
@@ -31,7 +30,7 @@ from feedhandler.core.functions import (
     strike_nb,
 )
 from feedhandler.core.market import Look, MarketFlag
-from feedhandler.core.quotes import Cell, is_live_nb, shown_level_nb
+from feedhandler.core.quotes import is_live_nb, shown_level_nb
 from feedhandler.core.recording import record_nb
 from feedhandler.core.responses import LEVEL_WORD, QTY_WORD, SIDE_WORD, Action, is_cut_nb
 from feedhandler.core.ring import ring_commit_nb, ring_reserve_nb
@@ -351,8 +350,7 @@ def _level_of_legs_nb(shard: Shard, legs: NDArray[np.int64]) -> int:
     for i in range(len(legs)):
         away = legs[i] - len(shard.numbers)
         if away >= 0:
-            at = shard.away.places[away] + Cell.FLAGS
-            level = max(level, shown_level_nb(load_acquire(shard.quotes.cells, at)))
+            level = max(level, shown_level_nb(shard.quotes, shard.away.places[away]))
         elif shard.cells.held[Held.ACTIVE]:
             level = max(level, level_of_instrument_nb(shard.cells, breakers, legs[i])[0])
     return level

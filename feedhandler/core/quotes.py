@@ -7,11 +7,12 @@ instruments, anyone reads them, nobody waits.
                                        lower a hash over all of them: the same on two feeds that had
                                        the same best prices after every event; one feed's are
                                        together, as one thread writes them
+    levels    i64[places * feeds]      the level that breakers hold a symbol to on a feed
     states    i64[feeds * 8]           a cache line for each feed, see `FeedWord`
 
-A cell has one writer, the shard that has the instrument; its version is odd while it is written
-(sequence lock). A symbol gets its place by one compare-and-exchange, whichever feed has it first.
-Nothing is ever taken out.
+A cell has one writer, the thread with the book of the instrument; its version is odd while it is
+written (sequence lock). A level has another, the worker of that shard. A symbol gets its place by
+one compare-and-exchange, whichever feed has it first. Nothing is ever taken out.
 """
 
 from enum import IntEnum
@@ -36,8 +37,6 @@ _HASH_MASK = 0xFFFFFFFF
 _HASH_START = 0x811C9DC5
 _CHANGE = 1 << 32
 _NUMBER_SHIFT = 32
-_LEVEL_SHIFT = 16
-_LEVEL_MASK = 3
 _ONE = np.int64(1)
 _HALTED = int(Flag.HALTED)
 
@@ -52,9 +51,9 @@ class Cell(IntEnum):
     ASK_QTY = 4
     TS_RX_NS = 5
     FLAGS = 6
-    """In the lower half HALTED of the tick, and from bit 16 on the level that breakers hold the
-    instrument to; in the upper one the number that it has on the feed. Not IN_DOUBT, which is the
-    channel's (`FeedWord.IS_GOOD`) and may be over before the symbol's next tick."""
+    """HALTED of the tick in the lower half, in the upper the number that the instrument has on the
+    feed. Not IN_DOUBT, which is the channel's (`FeedWord.IS_GOOD`) and may be over before the
+    symbol's next tick."""
     TS_EXCH_NS = 7
 
 
@@ -93,6 +92,7 @@ class Quotes(NamedTuple):
     keys: NDArray[np.int64]
     cells: NDArray[np.int64]
     histories: NDArray[np.int64]
+    levels: NDArray[np.int64]
     states: NDArray[np.int64]
     meta: NDArray[np.int64]
 
@@ -106,6 +106,7 @@ def allocate_quotes(symbols: int, feeds: int) -> Quotes:
         zeros(places),
         zeros(places * max(feeds, 1) * CELL_WORDS),
         zeros((max(feeds, 1), places)),
+        zeros(places * max(feeds, 1)),
         zeros(max(feeds, 1) * CELL_WORDS),
         meta,
     )
@@ -173,17 +174,11 @@ def _write_cell_nb(
 
 @kernel
 def publish_quote_nb(
-    quotes: Quotes,
-    places: NDArray[np.int32],
-    of: tuple[int, int],
-    ticks: NDArray[np.void],
-    slot: int,
+    quotes: Quotes, places: NDArray[np.int32], symbol: int, ticks: NDArray[np.void], slot: int
 ) -> None:
-    """Show the best prices that ticks[slot] brought, if its instrument has a symbol; `of` is
-    (symbol, level of its breakers). places i32[instruments] are this shard's: 1 + place, 0 where it
-    was not looked for.
+    """Show the best prices that ticks[slot] brought, if its instrument has a symbol; places
+    i32[instruments] are this shard's: 1 + place, 0 where it was not looked for.
     """
-    symbol, level = of
     tick = ticks[slot]
     instrument = np.int64(tick["instrument"])
     feed = np.int64(tick["feed"])
@@ -199,8 +194,7 @@ def publish_quote_nb(
     if place > 0:
         bid = (np.int64(tick["bid_price_e9"]), np.int64(tick["bid_qty"]))
         ask = (np.int64(tick["ask_price_e9"]), np.int64(tick["ask_qty"]))
-        halted = np.int64(tick["flags"]) & _HALTED
-        flags = halted | level << _LEVEL_SHIFT | instrument << _NUMBER_SHIFT
+        flags = (np.int64(tick["flags"]) & _HALTED) | instrument << _NUMBER_SHIFT
         notes = (np.int64(tick["ts_rx_ns"]), flags, np.int64(tick["ts_exch_ns"]))
         at = cell_at_nb(quotes, place - 1, feed)
         if tick["flags"] & Flag.BBO_CHANGED:
@@ -208,17 +202,19 @@ def publish_quote_nb(
         _write_cell_nb(quotes, at, (*bid, *ask), notes)
 
 
+@outline_kernel
+def show_level_nb(quotes: Quotes, symbol: int, feed: int, level: int) -> None:
+    """Breakers hold a symbol to another level on a feed; its shard's worker only."""
+    place = place_of_nb(quotes, symbol)
+    if place >= 0:
+        at = cell_at_nb(quotes, place, feed)
+        store_release(quotes.levels, at // CELL_WORDS, level)
+
+
 @kernel
-def show_level_nb(quotes: Quotes, place: int, feed: int, level: int) -> None:
-    """Breakers hold the symbol at `place` to another level on a feed; its shard's worker only."""
-    cells, at = quotes.cells, cell_at_nb(quotes, place, feed)
-    before = cells[at + Cell.FLAGS]
-    flags = before & ~np.int64(_LEVEL_MASK << _LEVEL_SHIFT) | level << _LEVEL_SHIFT
-    if flags != before:
-        bid = (cells[at + Cell.BID_E9], cells[at + Cell.BID_QTY])
-        ask = (cells[at + Cell.ASK_E9], cells[at + Cell.ASK_QTY])
-        notes = (cells[at + Cell.TS_RX_NS], flags, cells[at + Cell.TS_EXCH_NS])
-        _write_cell_nb(quotes, at, (*bid, *ask), notes)
+def shown_level_nb(quotes: Quotes, at: int) -> int:
+    """The level of the symbol and feed whose cell begins at `at`."""
+    return load_acquire(quotes.levels, at // CELL_WORDS)
 
 
 @kernel
@@ -253,12 +249,6 @@ def is_live_nb(quotes: Quotes, feed: int) -> int:
 def number_of_nb(cell: NDArray[np.int64]) -> int:
     """The number that the instrument of a cell, copied out, has on its feed."""
     return cell[Cell.FLAGS] >> _NUMBER_SHIFT
-
-
-@kernel
-def shown_level_nb(flags: int) -> int:
-    """The level that breakers of a cell's feed hold its instrument to, of its word FLAGS."""
-    return (flags >> _LEVEL_SHIFT) & _LEVEL_MASK
 
 
 @outline_kernel

@@ -57,6 +57,7 @@ ENGINE: Mapping[str, Why] = {
     "broadcast.fds": Why("what wakes each shard"),
     "quotes.keys": Why("symbols of the table of best prices of all feeds"),
     "quotes.cells": Why("best prices of each symbol on each feed"),
+    "quotes.levels": Why("what breakers of each feed hold each symbol to"),
     "quotes.histories": Why("how those have changed, to tell feeds apart"),
     "quotes.states": Why("which feeds are good"),
     "quotes.meta": Why("how many feeds there are"),

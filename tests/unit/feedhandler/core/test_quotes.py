@@ -39,7 +39,7 @@ def tick_of(feed: int, quote: tuple[int, int, int, int], flags: int = Flag.BBO_C
 
 
 def publish(quotes: Quotes, feed: int, quote: tuple[int, int, int, int], flags: int = 2) -> None:
-    publish_quote_nb(quotes, np.zeros(1, np.int32), (SYMBOL, 0), tick_of(feed, quote, flags), 0)
+    publish_quote_nb(quotes, np.zeros(1, np.int32), SYMBOL, tick_of(feed, quote, flags), 0)
 
 
 def best_of(quotes: Quotes) -> list[int]:
@@ -117,13 +117,13 @@ def test_a_symbol_has_one_place_and_a_full_table_says_so():
     assert [place_of_nb(quotes, word) for word in words[:4]] == places[:4]
     known = np.zeros(1, np.int32)
     for _ in range(2):
-        publish_quote_nb(quotes, known, (words[4], 0), tick_of(0, (1, 1, 2, 1)), 0)
+        publish_quote_nb(quotes, known, words[4], tick_of(0, (1, 1, 2, 1)), 0)
     assert quotes.states[FeedWord.LOST] == 1
 
 
 def test_an_instrument_without_a_symbol_is_not_shown():
     quotes = allocate_quotes(2, 1)
-    publish_quote_nb(quotes, np.zeros(1, np.int32), (0, 0), tick_of(0, (1, 1, 2, 1)), 0)
+    publish_quote_nb(quotes, np.zeros(1, np.int32), 0, tick_of(0, (1, 1, 2, 1)), 0)
     assert not quotes.cells.any()
 
 
@@ -131,12 +131,12 @@ def test_a_reader_beside_a_writer_sees_whole_quotes_only():
     quotes, places = allocate_quotes(1, 1), np.zeros(1, np.int32)
     random, stop = Random(1), threading.Event()
     rows = [tick_of(0, (n, n, n, n)) for n in random.sample(range(1, 1 << 40), 64)]
-    publish_quote_nb(quotes, places, (SYMBOL, 0), rows[0], 0)
+    publish_quote_nb(quotes, places, SYMBOL, rows[0], 0)
 
     def write() -> None:
         while not stop.is_set():
             for row in rows:
-                publish_quote_nb(quotes, places, (SYMBOL, 0), row, 0)
+                publish_quote_nb(quotes, places, SYMBOL, row, 0)
 
     writer = threading.Thread(target=write)
     writer.start()
