@@ -54,7 +54,8 @@ check: setup ## lint, format, types, layers, house rules
 bench: setup ## benchmark table
 	@$(BIN)/feedhandler bench
 
-perf: instructions ratios ## guards against hot paths that take 15 % more instructions (needs valgrind) or time than they did
+perf: setup ## guards against hot paths that take 15 % more instructions (needs valgrind) or time than they did
+	@$(BIN)/python -m pytest --quiet tests/perf
 
 instructions: setup
 	@$(BIN)/python -m pytest --quiet tests/perf/test_instructions.py

@@ -122,6 +122,8 @@ def _has_news_nb(shard: Shard, k: int) -> int:
         return 0
     row["level"] = level
     read_cell_nb(quotes, at, away.cell)
+    # Prices may have come since the look at the version.
+    is_as_before = is_as_before and away.cell[Cell.VERSION] == version
     away.versions[k] = away.cell[Cell.VERSION]
     halted = market_flags_nb(away.cell[Cell.FLAGS] & Flag.HALTED)
     away.flags[k] = halted | in_doubt * MarketFlag.IN_DOUBT

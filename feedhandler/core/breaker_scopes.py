@@ -55,8 +55,8 @@ class Cells(NamedTuple):
     i64[b, TUNING_WORDS], active i64[b] (cells that are not NORMAL); held i64[8], see `Held`. By
     instrument told i8, the level that was last told, told_by u8, the breaker that was named with
     it, due u8, 1 where another level may hold by now, awake u8, how many of its own cells are not
-    NORMAL, sector_of i32, which is found by
-    sector_symbols i64[s], ascending, and sectors i32[s].
+    NORMAL, shown_as i64, the symbol under which its level is shown to other feeds, 0 where that is
+    NORMAL, sector_of i32, which is found by sector_symbols i64[s], ascending, and sectors i32[s].
     """
 
     rows: NDArray[np.void]
@@ -69,6 +69,7 @@ class Cells(NamedTuple):
     told_by: NDArray[np.uint8]
     due: NDArray[np.uint8]
     awake: NDArray[np.uint8]
+    shown_as: NDArray[np.int64]
     sector_of: NDArray[np.int32]
     sector_symbols: NDArray[np.int64]
     sectors: NDArray[np.int32]
@@ -99,6 +100,7 @@ def allocate_cells(
         told_by=zeros(instruments, np.uint8),
         due=zeros(instruments, np.uint8),
         awake=zeros(instruments, np.uint8),
+        shown_as=zeros(instruments),
         sector_of=zeros(instruments, np.int32),
         sector_symbols=zeros(len(placed)),
         sectors=zeros(len(placed), np.int32),

@@ -81,6 +81,8 @@ def run_breakers_nb(shard: Shard, breakers: Any, sender: Sender, slot: int, now_
             _run_bound_nb(shard, breakers, sender, wanted, (slot, now_ns))
         elif tick["kind"] == Kind.MARKET_DECLINE_STATUS:
             _run_wide_nb(shard, breakers, sender, (slot, now_ns))
+    if tick["kind"] == Kind.DEFINITION and cells.told[instrument] > 0:
+        cells.due[instrument] = 1
     if cells.due[instrument] or cells.held[Held.LEFT] > 0:
         _settle_due_nb(shard, breakers, sender, slot)
 
@@ -285,13 +287,31 @@ def _note_told_nb(shard: Shard, instrument: int, level: int) -> None:
     who looks at this feed from another.
     """
     shard.cells.due[instrument] = 0
-    symbol = np.int64(shard.instruments[instrument]["symbol"])
-    is_shown = shard.quotes.meta[0] > 0 and symbol != 0 and owns_nb(shard, instrument)
-    if is_shown and shard.cells.told[instrument] != level:
-        show_level_nb(shard.quotes, symbol, shard.settings[Setting.FEED], level)
     shard.cells.told[instrument] = level
+    if shard.quotes.meta[0] > 0 and owns_nb(shard, instrument):
+        _show_level_nb(shard, instrument, level)
     if shard.settings[Setting.MARKET] != Look.NOWHERE:
         shard.market[instrument]["level"] = level
+
+
+@outline_kernel
+def _show_level_nb(shard: Shard, instrument: int, level: int) -> None:
+    """Show the level to patterns of other feeds: under the symbol that the instrument has now, and
+    no more under the one that it had.
+    """
+    cells, feed = shard.cells, shard.settings[Setting.FEED]
+    symbol, before = np.int64(shard.instruments[instrument]["symbol"]), cells.shown_as[instrument]
+    if symbol == 0:
+        # As soon as a message names it.
+        cells.due[instrument] = int(level > 0)
+        return
+    if before not in (0, symbol):
+        show_level_nb(shard.quotes, before, feed, np.int64(0))
+        # An instrument that has that symbol now may be held to a level of its own.
+        cells.held[Held.LEFT] = len(shard.numbers)
+    if level > 0 or before == symbol:
+        show_level_nb(shard.quotes, symbol, feed, level)
+    cells.shown_as[instrument] = symbol * int(level > 0)
 
 
 @outline_kernel

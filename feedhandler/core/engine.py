@@ -187,9 +187,11 @@ def _show_quote_nb(shard: Shard, slot: int) -> None:
     """Into the table of all feeds what ticks[slot] changes there."""
     tick = shard.ticks[slot]
     kind = np.int64(tick["kind"])
+    instrument = np.int64(tick["instrument"])
     halts = kind in (Kind.TRADING_STATUS, Kind.OPERATIONAL_HALT)
-    if halts or tick["flags"] & Flag.BBO_CHANGED:
-        symbol = np.int64(shard.instruments[np.int64(tick["instrument"])]["symbol"])
+    is_named_anew = kind == Kind.DEFINITION and shard.quote_places[instrument] > 0
+    if halts or is_named_anew or tick["flags"] & Flag.BBO_CHANGED:
+        symbol = np.int64(shard.instruments[instrument]["symbol"])
         publish_quote_nb(shard.quotes, shard.quote_places, symbol, shard.ticks, slot)
 
 

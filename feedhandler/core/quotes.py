@@ -5,8 +5,8 @@ instruments, anyone reads them, nobody waits.
     cells     i64[places * feeds * 8]  a cache line for each symbol and feed, see `Cell`
     histories i64[feeds, places]       changes of a cell's best prices in the upper half, in the
                                        lower a hash over all of them: the same on two feeds that had
-                                       the same best prices after every event; one feed's are
-                                       together, as one thread writes them
+                                       the same best prices after every event; one feed's lie
+                                       together, apart from those that other feeds write
     levels    i64[places * feeds]      the level that breakers hold a symbol to on a feed
     states    i64[feeds * 8]           a cache line for each feed, see `FeedWord`
 
@@ -31,7 +31,7 @@ from protocols.jit import kernel, outline_kernel
 CELL_WORDS = 8
 LIVE_FEED, ENDED_FEED = 1, 2
 PROBES_MAX = 256
-_UNKNOWN, _NO_PLACE = 0, -1
+_NO_PLACE = -1
 _HASH_PRIME = 0x01000193
 _HASH_MASK = 0xFFFFFFFF
 _HASH_START = 0x811C9DC5
@@ -172,6 +172,38 @@ def _write_cell_nb(
     store_release(cells, at + Cell.VERSION, version + 2)
 
 
+@outline_kernel
+def _find_place_nb(
+    quotes: Quotes, places: NDArray[np.int32], symbol: int, feed: int, instrument: int
+) -> int:
+    """1 + the place of a symbol that an instrument has now. The cell of the one that it had before
+    is emptied, unless another instrument has written there since.
+    """
+    before = np.int64(places[instrument])
+    if before > 0:
+        at = cell_at_nb(quotes, before - 1, feed)
+        if quotes.cells[at + Cell.FLAGS] >> _NUMBER_SHIFT == instrument:
+            none = np.int64(0)
+            renew_quote_nb(quotes, at, (none, none, none, none))
+    place = place_of_nb(quotes, symbol) + 1
+    if place == 0:
+        place = np.int64(_NO_PLACE)
+        quotes.states[feed * CELL_WORDS + FeedWord.LOST] += 1
+    places[instrument] = place
+    return place
+
+
+@kernel
+def place_for_nb(
+    quotes: Quotes, places: NDArray[np.int32], symbol: int, feed: int, instrument: int
+) -> int:
+    """1 + the place of an instrument with this symbol, 0 or less where it has none."""
+    place = np.int64(places[instrument])
+    if symbol == 0 or place == _NO_PLACE or (place > 0 and quotes.keys[place - 1] == symbol):
+        return place
+    return np.int64(_find_place_nb(quotes, places, symbol, feed, instrument))
+
+
 @kernel
 def publish_quote_nb(
     quotes: Quotes, places: NDArray[np.int32], symbol: int, ticks: NDArray[np.void], slot: int
@@ -182,15 +214,7 @@ def publish_quote_nb(
     tick = ticks[slot]
     instrument = np.int64(tick["instrument"])
     feed = np.int64(tick["feed"])
-    place = np.int64(places[instrument])
-    if place == _UNKNOWN:
-        if symbol == 0:
-            return
-        place = place_of_nb(quotes, symbol) + 1
-        if place == 0:
-            place = np.int64(_NO_PLACE)
-            quotes.states[feed * CELL_WORDS + FeedWord.LOST] += 1
-        places[instrument] = place
+    place = place_for_nb(quotes, places, symbol, feed, instrument)
     if place > 0:
         bid = (np.int64(tick["bid_price_e9"]), np.int64(tick["bid_qty"]))
         ask = (np.int64(tick["ask_price_e9"]), np.int64(tick["ask_qty"]))

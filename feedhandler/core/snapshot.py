@@ -27,7 +27,7 @@ from feedhandler.core.events import E9_PER_E4, Kind
 from feedhandler.core.features import forget_depths_nb
 from feedhandler.core.handover import hand_snapshot_nb
 from feedhandler.core.market import Look
-from feedhandler.core.quotes import cell_at_nb, renew_quote_nb
+from feedhandler.core.quotes import cell_at_nb, place_for_nb, renew_quote_nb
 from feedhandler.core.roles import RoleWord
 from feedhandler.core.sequence import believe_nb, window_end_nb
 from feedhandler.core.shard import CHUNK, Setting, Shard
@@ -89,7 +89,11 @@ def _load_row_nb(shard: Shard, slot: int) -> None:
 def _renew_quotes_nb(shard: Shard) -> None:
     """Show the best prices of all books that have a place in the table of all feeds."""
     for instrument in range(shard.quote_places.shape[0]):
-        place = np.int64(shard.quote_places[instrument])
+        if shard.quote_places[instrument] <= 0:
+            continue
+        symbol = np.int64(shard.instruments[instrument]["symbol"])
+        feed = shard.settings[Setting.FEED]
+        place = place_for_nb(shard.quotes, shard.quote_places, symbol, feed, instrument)
         if place <= 0:
             continue
         for side in range(2):
@@ -97,7 +101,7 @@ def _renew_quotes_nb(shard: Shard) -> None:
             best_levels_nb(shard.book, 2 * instrument + side, shard.watched[side, :1])
         bid, ask = shard.watched[0, 0], shard.watched[1, 0]
         quote = (bid[0] * E9_PER_E4, bid[1], ask[0] * E9_PER_E4, ask[1])
-        at = cell_at_nb(shard.quotes, place - 1, shard.settings[Setting.FEED])
+        at = cell_at_nb(shard.quotes, place - 1, feed)
         renew_quote_nb(shard.quotes, at, quote)
 
 

@@ -111,6 +111,7 @@ ENGINE: Mapping[str, Why] = {
     "cells.told": Why("level that was last told of each instrument", _INSTRUMENTS),
     "cells.told_by": Why("which breaker was named with it", _INSTRUMENTS),
     "cells.due": Why("whether a level is still to be told", _INSTRUMENTS),
+    "cells.shown_as": Why("as which symbol patterns of other feeds see it", _INSTRUMENTS),
     "cells.awake": Why("how many of its own breakers are not normal", _INSTRUMENTS),
     "cells.sector_of": Why("sector of each instrument", _INSTRUMENTS),
     "cells.sector_symbols": Why("symbols in sectors"),

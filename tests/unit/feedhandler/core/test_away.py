@@ -19,14 +19,23 @@ from feedhandler.core.away import (
     leg_word,
     legs_on_feed,
 )
+from feedhandler.core.breaker_machine import Scope
 from feedhandler.core.counts import Count
 from feedhandler.core.events import FEED_SHIFT, Flag, Kind, SignalKind, symbol_word
 from feedhandler.core.functions import Use
 from feedhandler.core.limits import FEEDS_MAX
 from feedhandler.core.market import Look
 from feedhandler.core.patterns import DEFAULTS, crossed
-from feedhandler.core.quotes import ENDED_FEED, allocate_quotes, show_feed_nb
-from feedhandler.core.shard import Ask
+from feedhandler.core.quotes import (
+    ENDED_FEED,
+    allocate_quotes,
+    cell_at_nb,
+    place_of_nb,
+    show_feed_nb,
+    shown_level_nb,
+)
+from feedhandler.core.shard import Ask, Setting
+from feedhandler.core.split import NUMBERS
 from feedhandler.core.states import State
 from tests.reference.slow_patterns import SlowCrossed
 from tests.unit.feedhandler.core.support import (
@@ -35,7 +44,9 @@ from tests.unit.feedhandler.core.support import (
     Engine,
     add,
     delete,
+    directory,
     packet,
+    trade,
     trading_action,
 )
 from tests.unit.feedhandler.core.test_breaker_stage import command
@@ -270,6 +281,64 @@ def test_a_breaker_that_trips_with_a_change_of_prices_there_keeps_neither_back()
     assert feeds.state[0] == calls + 1
     assert feeds.state[5] == 9_920 * E9
     assert here.count(Count.SIGNALS_SUPPRESSED) == in_doubt + 1
+
+
+def levels_there(feeds: Feeds, *symbols: str) -> list[int]:
+    """What the other feed shows that its breakers hold symbols to."""
+    places = [place_of_nb(feeds.quotes, symbol_word(symbol)) for symbol in symbols]
+    return [
+        int(shown_level_nb(feeds.quotes, cell_at_nb(feeds.quotes, place, THERE)))
+        for place in places
+    ]
+
+
+def test_a_number_that_gets_another_symbol_takes_its_level_there():
+    feeds = Feeds(notes, 1, breakers=(compile_stage(silent),))
+    there = feeds.engines[THERE]
+    for number, name in enumerate(("ONE", "TWO"), 3):
+        there.feed([add(number, "B", 1, 9_000, locate=number, symbol=name)])
+        command(there, Ask.TRIP, breaker=0, key=number, level=number - 2)
+    assert levels_there(feeds, "ONE", "TWO") == [1, 2]
+    # The next session: 4 is ONE, and 3 something else; whichever comes first.
+    there.feed([directory(4, "ONE"), directory(3, "NEW")])
+    there.feed([add(9, "B", 1, 9_000, locate=3, symbol="NEW")])
+    assert levels_there(feeds, "ONE", "TWO", "NEW") == [2, 0, 1]
+    command(there, Ask.RESET, breaker=0, key=3)
+    assert levels_there(feeds, "ONE", "TWO", "NEW") == [2, 0, 0]
+    command(there, Ask.RESET, breaker=0, key=4)
+    assert levels_there(feeds, "ONE", "TWO", "NEW") == [0, 0, 0]
+
+
+def test_a_level_that_was_told_of_a_number_without_a_name_is_shown_once_it_has_one():
+    feeds = Feeds(notes, 1, breakers=(compile_stage(silent),))
+    there = feeds.engines[THERE]
+    there.feed([trade(1, 9_000, locate=3)])
+    command(there, Ask.TRIP, breaker=0, key=3, level=3)
+    there.feed([trade(1, 9_000, locate=3)])
+    there.feed([add(1, "B", 1, 9_000, locate=3, symbol="LATE")])
+    assert levels_there(feeds, "LATE") == [3]
+    there.feed([add(2, "B", 1, 9_000, locate=3, symbol="LATE")])
+    assert there.shard.cells.due[3] == 0
+
+
+@pytest.mark.parametrize("shown", [0, 1])
+def test_a_level_of_a_whole_market_is_shown_of_all_its_symbols(shown: int):
+    feeds = Feeds(notes, 1, breakers=(compile_stage(silent),))
+    there = feeds.engines[THERE]
+    there.shard.cells.scope[0] = Scope.MARKET
+    names = [f"SYM{number}" for number in range(1, 6)]
+    there.feed([add(n, "B", 1, 9_000, locate=n, symbol=name) for n, name in enumerate(names, 1)])
+    if shown == 0:
+        # Not this shard's instruments: another one shows them.
+        there.shard.settings[Setting.SHARDS] = 2
+        owned = (np.arange(NUMBERS) % 2 == 0).astype(there.shard.split.owned.dtype)
+        there.shard = there.shard._replace(
+            split=there.shard.split._replace(owned=owned),
+            ranks=np.zeros((len(there.shard.signals.cells), 2), np.int64),
+        )
+    command(there, Ask.TRIP, breaker=0, key=0, level=2)
+    mine = [2 if shown or n % 2 == 0 else 0 for n in range(1, 6)]
+    assert levels_there(feeds, *names) == mine
 
 
 @pytest.mark.parametrize("feed", [HERE, THERE])

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedhandler.core.events import TICK, Flag
+from feedhandler.core.events import TICK, Flag, symbol_word
 from feedhandler.core.quotes import (
     CELL_WORDS,
     Best,
@@ -125,6 +125,29 @@ def test_an_instrument_without_a_symbol_is_not_shown():
     quotes = allocate_quotes(2, 1)
     publish_quote_nb(quotes, np.zeros(1, np.int32), 0, tick_of(0, (1, 1, 2, 1)), 0)
     assert not quotes.cells.any()
+
+
+def test_a_number_with_another_symbol_leaves_the_cell_of_the_one_before():
+    quotes, places = allocate_quotes(2, 1), np.zeros(4, np.int32)
+    x, y = (symbol_word(name) for name in "XY")
+    ticks = tick_of(0, (1, 2, 3, 4))
+
+    def publish_as(instrument: int, symbol: int) -> None:
+        ticks[0]["instrument"] = instrument
+        publish_quote_nb(quotes, places, symbol, ticks, 0)
+
+    def shown(symbol: int) -> list[int]:
+        at = cell_at_nb(quotes, place_of_nb(quotes, symbol), 0)
+        return quotes.cells[at + Cell.BID_E9 : at + Cell.TS_RX_NS].tolist()
+
+    publish_as(1, x)
+    publish_as(1, y)
+    assert (shown(x), shown(y)) == ([0] * 4, [1, 2, 3, 4])
+    # Two numbers change what they mean: who comes second empties nothing that the first has shown.
+    publish_as(2, x)
+    publish_as(1, x)
+    publish_as(2, y)
+    assert (shown(x), shown(y)) == ([1, 2, 3, 4], [1, 2, 3, 4])
 
 
 def test_a_reader_beside_a_writer_sees_whole_quotes_only():
